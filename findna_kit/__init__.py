@@ -1,0 +1,24 @@
+"""FinDNA-Kit: self-supervised learning on DNA from parts that plugins register and recipes choose."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from findna_kit.frozen import FrozenModel, load
+    from findna_kit.hookspecs import hookimpl
+
+__all__ = ["FrozenModel", "hookimpl", "load"]
+
+__version__ = version("findna-kit")
+
+_HOMES = {"FrozenModel": "findna_kit.frozen", "hookimpl": "findna_kit.hookspecs", "load": "findna_kit.frozen"}
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that `import findna_kit` and `findna-kit --help` come without torch.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'findna_kit' has no attribute {name!r}")

@@ -1,0 +1,74 @@
+"""From a recipe to the parts that it names, built and connected; no data yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from findna_kit import seeds
+from findna_kit.errors import Problem, RecipeError
+from findna_kit.interfaces import ViewPlan
+from findna_kit.network import Branch
+from findna_kit.pipeline import ViewPipeline
+from findna_kit.trainer import Experiment, WeightedLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from findna_kit.interfaces import Encoder, Loss
+    from findna_kit.recipe import Recipe
+
+
+def assemble(recipe: Recipe, device: str = "cpu") -> Experiment:
+    """Builds every part; the initial weights are a function of the seed. Device `meta` builds without memory.
+
+    Raises RecipeError with every pair of parts that do not go together.
+    """
+    pipelines = _pipelines(recipe)
+    with seeds.torch_seed(recipe.seed, "weights", device=torch.device("cpu")), torch.device(device):
+        choice = recipe.encoder
+        encoder: Encoder = choice.component(
+            choice.config, length=recipe.data.length + recipe.class_tokens, class_tokens=recipe.class_tokens
+        )
+        losses: dict[str, Loss] = {
+            label: loss.component(loss.config, dim=encoder.dim, class_tokens=recipe.class_tokens)
+            for label, loss in recipe.losses.items()
+        }
+        _refuse_misfits(encoder, losses, [pipeline.plan for pipeline in pipelines])
+        student = Branch(encoder, recipe.class_tokens, {label: loss.twin_heads() for label, loss in losses.items()})
+        predictors = nn.ModuleDict({label: nn.ModuleDict(loss.student_heads()) for label, loss in losses.items()})
+        rule = recipe.teacher_update.component(recipe.teacher_update.config)
+        teacher = rule.initial(student)
+    return Experiment(
+        seed=recipe.seed, steps=recipe.steps, length=recipe.data.length, batch_size=recipe.data.batch_size,
+        pipelines=pipelines, student=student, teacher=teacher, predictors=predictors,
+        losses={label: WeightedLoss(loss, recipe.losses[label].weight) for label, loss in losses.items()},
+        teacher_update=rule, optimizer=recipe.optimizer, trainer=recipe.trainer,
+    )  # fmt: skip
+
+
+def _pipelines(recipe: Recipe) -> tuple[ViewPipeline, ...]:
+    return tuple(
+        ViewPipeline(
+            ViewPlan(name, student="student" in view.see, teacher="teacher" in view.see, masked=view.mask is not None),
+            tuple((part.name, part.component(part.config)) for part in view.augment),
+            None if view.mask is None else (view.mask.name, view.mask.component(view.mask.config)),
+        )
+        for name, view in recipe.views.items()
+    )
+
+
+def _refuse_misfits(encoder: Encoder, losses: Mapping[str, Loss], views: list[ViewPlan]) -> None:
+    problems = []
+    for label, loss in losses.items():
+        reason = loss.problem(views)
+        if reason is None and loss.reads in ("masked", "all") and encoder.stride != 1:
+            reason = f"reads single nucleotides, and {type(encoder).__name__} gives one embedding for {encoder.stride} of them"
+        if reason is None and loss.reads == "masked" and encoder.strand == "invariant":
+            reason = f"asks for bases of one strand, and {type(encoder).__name__} cannot tell the strands apart"
+        if reason is not None:
+            problems.append(Problem("recipe", f"losses.{label}", reason))
+    if problems:
+        raise RecipeError(problems)

@@ -1,0 +1,31 @@
+"""Reverse complement: the same stretch read from the other strand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from findna_kit.builtin.augmentations.spans import positions
+from findna_kit.interfaces import Augmentation, ComponentConfig
+
+if TYPE_CHECKING:
+    from findna_kit.views import Draw, View
+
+
+class ReverseComplement(Augmentation):
+    """Turns some sequences round; targets, origin and strand turn with them."""
+
+    class Config(ComponentConfig):
+        """How often."""
+
+        probability: float = Field(0.5, ge=0, le=1, description="share of the sequences that are turned round")
+
+    config: Config
+
+    def __call__(self, view: View, draw: Draw) -> View:
+        """The view with each sequence as it is or reverse-complemented; padding stays last."""
+        at, count = positions(view)
+        turned = draw.uniform(1) < self.config.probability
+        source = (count - 1 - at).where(turned & (at < count), at)
+        return view.take(source, flipped=turned.expand(source.shape))

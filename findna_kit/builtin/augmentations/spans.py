@@ -1,0 +1,38 @@
+"""What deletion, insertion and translocation share: a number of bases, drawn anew for each sequence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import torch
+from pydantic import Field, model_validator
+
+from findna_kit.interfaces import ComponentConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from findna_kit.views import Draw, View
+
+
+class SpanConfig(ComponentConfig):
+    """A length between two bounds, both included, every one as likely."""
+
+    minimum: int = Field(0, ge=0, description="fewest bases")
+    maximum: int = Field(20, ge=1, description="most bases; cut to the sequence's length")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        return self
+
+    def draw(self, view: View, draw: Draw) -> tuple[Tensor, Tensor]:
+        """A span's length and the largest length possible for each sequence, both [B, 1]."""
+        largest = view.lengths[:, None].clamp(max=self.maximum)
+        return draw.integers(largest.clamp(max=self.minimum), largest + 1, 1), largest
+
+
+def positions(view: View) -> tuple[Tensor, Tensor]:
+    """Positions [1, L] and each sequence's number of valid ones [B, 1]."""
+    return torch.arange(view.tokens.shape[1], device=view.tokens.device)[None], view.lengths[:, None]

@@ -1,0 +1,123 @@
+"""ChordMixer (Khalitov, Yu, Cheng and Yang 2023, ICLR; arXiv 2206.05852), as FinDNA uses it.
+
+A layer is `x + shift(dropout(mlp(x)))`. The channels are split into groups; group 0 stays, group i moves by 2^(i-1) rows
+along the ring of class and valid rows, so that ceil(log2 length) layers carry every row to every other. No norm, no
+positional encoding. Offsets belong to channels and the number of layers is fixed by the training length: another length
+meets the same network, its offsets taken modulo its own ring.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from findna_kit import dna
+from findna_kit.interfaces import ComponentConfig, Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ChordMixer(Encoder):
+    """Mixes a ring of any length in O(L log L)."""
+
+    class Config(ComponentConfig):
+        """Sizes of the mixer."""
+
+        dim: int = Field(132, gt=0, description="channels")
+        hidden: int = Field(256, gt=0, description="width inside each layer's MLP")
+        blocks: int = Field(2, gt=0, description="times that all rows meet all others")
+        layers: int | None = Field(None, gt=0, le=24, description="layers in a block; null: ceil(log2 of the training length)")
+        dropout: float = Field(0.0, ge=0, lt=1, description="share of each layer's update dropped")
+
+    def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
+        super().__init__(config, length=length, class_tokens=class_tokens)
+        layers = config.layers or max(1, math.ceil(math.log2(length)))
+        self.dim, self.depth = config.dim, config.blocks
+        self.groups = _groups(config.dim, layers)
+        self.embed = nn.Linear(dna.CHANNELS, config.dim)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(_Layer(config.dim, config.hidden, config.dropout) for _ in range(layers))
+            for _ in range(config.blocks)
+        )
+
+    def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
+        """Embeddings [B, C + L, dim]; hidden states are those after each block."""
+        shift = _Shift.of(self.groups, valid)
+        x, hidden = self.embed(bases), {}
+        for depth, block in enumerate(self.blocks):
+            for layer in block:
+                x = layer(x, shift)
+            if depth in layers:
+                hidden[depth] = x
+        return x, hidden
+
+
+class _Layer(nn.Module):
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.Dropout(dropout))
+
+    def forward(self, x: Tensor, shift: _Shift) -> Tensor:
+        shifted: Tensor = _ShiftAndAdd.apply(x, self.mlp(x), shift)
+        return shifted
+
+
+def _groups(dim: int, layers: int) -> tuple[tuple[slice, int], ...]:
+    """Channels and offset of each of the layers + 1 groups; where they do not divide, the first are one channel wider."""
+    count = min(layers + 1, dim)
+    edges = [index * (dim // count) + min(index, dim % count) for index in range(count + 1)]
+    return tuple((slice(a, b), 0 if i == 0 else 2 ** (i - 1)) for i, (a, b) in enumerate(pairwise(edges)))
+
+
+class _Shift:
+    """Moves each group of channels by its offset on the ring; `back` undoes it.
+
+    Where every row is valid the ring is the whole length, and slices are copied. With padding each sequence has a ring of
+    its own: rows are gathered, and padding keeps its place.
+    """
+
+    def __init__(self, groups: tuple[tuple[slice, int], ...], index: tuple[list[Tensor], list[Tensor]] | None) -> None:
+        self.groups, self.index = groups, index
+
+    @classmethod
+    def of(cls, groups: tuple[tuple[slice, int], ...], valid: Tensor) -> _Shift:
+        if bool(valid.all()):
+            return cls(groups, None)
+        at = torch.arange(valid.shape[1], device=valid.device)[None]
+        ring = valid.sum(1, keepdim=True)
+        on = at < ring
+        ahead = [((at + offset) % ring.clamp(min=1)).where(on, at) for _, offset in groups]
+        behind = [((at - offset) % ring.clamp(min=1)).where(on, at) for _, offset in groups]
+        return cls(groups, (ahead, behind))
+
+    def __call__(self, x: Tensor, *, back: bool = False) -> Tensor:
+        out = torch.empty_like(x)
+        rows = x.shape[1]
+        for number, (channels, offset) in enumerate(self.groups):
+            if self.index is not None:
+                at = self.index[back][number][..., None].expand(-1, -1, channels.stop - channels.start)
+                out[..., channels] = x[..., channels].gather(1, at)
+                continue
+            cut = (-offset if back else offset) % rows
+            out[:, : rows - cut, channels] = x[:, cut:, channels]
+            out[:, rows - cut :, channels] = x[:, :cut, channels]
+        return out
+
+
+class _ShiftAndAdd(torch.autograd.Function):
+    """`x + shift(update)`. The gradient of a permutation is its inverse: autograd would build it out of eleven slices."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, update: Tensor, shift: _Shift) -> Tensor:
+        ctx.shift = shift
+        return shift(update).add_(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        return gradient, ctx.shift(gradient, back=True), None

@@ -1,0 +1,60 @@
+"""InfoNCE between views of the same window (van den Oord et al. 2018, equation 4), symmetric, with the batch as negatives."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from findna_kit.builtin.losses.heads import Projector
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from findna_kit.schedules import Clock
+    from findna_kit.views import View
+
+
+class InfoNCE(Loss):
+    """`- log exp(z_i z'_i / t) / sum_j exp(z_i z'_j / t)` over every pair of the student's views, both ways."""
+
+    class Config(ComponentConfig):
+        """Temperature and head."""
+
+        temperature: float = Field(0.1, gt=0, description="divides the cosine similarities")
+        layers: int = Field(2, ge=1, description="linear layers of the projector")
+        hidden: int = Field(256, gt=0, description="width of the projector")
+        output: int = Field(128, gt=0, description="width of the projections")
+
+    reads = "pooled"
+    coupling = "batch"
+
+    def twin_heads(self) -> dict[str, nn.Module]:
+        """A projector of the pooled embedding."""
+        return {"projector": Projector(self.dim, self.config.hidden, self.config.output, self.config.layers)}
+
+    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+        """Two views of the student's."""
+        return None if sum(view.student for view in views) > 1 else "needs two views that the student sees"
+
+    def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
+        """Sequences, times ordered pairs of views."""
+        tokens = next(iter(student.values())).tokens
+        return torch.tensor(float(len(tokens) * len(student) * (len(student) - 1)), device=tokens.device)
+
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+        """Cross-entropy in nats over heads' `projector` [B, output]; metric: how often the right window is the nearest."""
+        z = [F.normalize(output.heads["projector"].float(), dim=-1) for output in student.values()]
+        own = torch.arange(len(z[0]), device=z[0].device)
+        nats, correct = [], []
+        for first, second in combinations(z, 2):
+            similarity = first @ second.T / self.config.temperature
+            for logits in (similarity, similarity.T):
+                nats.append(F.cross_entropy(logits, own, reduction="sum"))
+                correct.append((logits.argmax(1) == own).sum())
+        return Term(torch.stack(nats).sum(), {"accuracy": torch.stack(correct).sum().float()})

@@ -1,0 +1,102 @@
+"""Self-distillation over class tokens: DINO's cross-entropy (Caron et al. 2021, equations 1 to 4), as FinDNA uses it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from findna_kit.builtin.losses.heads import Projector, Prototypes
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.schedules import Schedule, _Schedule, within
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from findna_kit.schedules import Clock
+    from findna_kit.views import View
+
+
+class SelfDistillation(Loss):
+    """`- sum_k q_k log p_k` with `p = softmax(P / student_temperature)` and `q = softmax((Q - centre) / teacher_temperature)`.
+
+    Summed over sequences, class tokens and pairs of a student's and another, teacher's view. There is one centre per class
+    token, moved once per step: `centre <- m centre + (1 - m) mean_batch(Q)`.
+    """
+
+    class Config(ComponentConfig):
+        """Temperatures, centring and the head."""
+
+        student_temperature: float = Field(0.1, gt=0, description="divides the student's logits")
+        teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
+            _Schedule(constant=0.04), description="divides the teacher's centred logits"
+        )
+        center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre kept per step")
+        head: Literal["prototypes", "five_way"] = Field(
+            "prototypes", description="an MLP and cosines to prototypes, or the paper's one linear layer to 5 outputs"
+        )
+        layers: int = Field(3, ge=1, description="linear layers of the MLP")
+        hidden: int = Field(512, gt=0, description="width of the MLP")
+        bottleneck: int = Field(128, gt=0, description="output width of the MLP")
+        prototypes: int = Field(512, gt=1, description="number of prototypes")
+
+    reads = "class"
+    needs_teacher = True
+    center: Tensor
+
+    def __init__(self, config: Config, *, dim: int, class_tokens: int) -> None:
+        super().__init__(config, dim=dim, class_tokens=class_tokens)
+        outputs = config.prototypes if config.head == "prototypes" else 5
+        self.register_buffer("center", torch.zeros(class_tokens, outputs))
+
+    def twin_heads(self) -> dict[str, nn.Module]:
+        """The projection of the class embeddings; its last output is `logits`."""
+        if self.config.head == "five_way":
+            return {"logits": nn.Linear(self.dim, 5)}
+        return {
+            "projector": Projector(self.dim, self.config.hidden, self.config.bottleneck, self.config.layers),
+            "logits": Prototypes(self.config.bottleneck, self.config.prototypes),
+        }
+
+    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+        """Class tokens, and a view of the teacher's beside another one of the student's."""
+        if self.class_tokens == 0:
+            return "needs class tokens: set class_tokens above 0"
+        if not _pairs([v.name for v in views if v.student], [v.name for v in views if v.teacher]):
+            return "needs a view that the teacher sees beside another one that the student sees"
+        return None
+
+    def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
+        """Pairs of views, times sequences, times class tokens."""
+        tokens = next(iter(teacher.values())).tokens
+        return torch.tensor(float(len(_pairs(student, teacher)) * len(tokens) * self.class_tokens), device=tokens.device)
+
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+        """Cross-entropy in nats over heads' `logits` [B, C, K].
+
+        Metrics: the entropy of q in nats, and as a share of ln K, which it reaches where the teacher is uniform: collapse.
+        """
+        logits = {name: output.heads["logits"].float() for name, output in teacher.items()}
+        temperature = self.config.teacher_temperature(clock)
+        targets = {name: ((q - self.center) / temperature).softmax(-1).detach() for name, q in logits.items()}
+        log_p = {
+            name: (o.heads["logits"].float() / self.config.student_temperature).log_softmax(-1) for name, o in student.items()
+        }
+        pairs = _pairs(student, teacher)
+        total = -torch.stack([(targets[t] * log_p[s]).sum() for s, t in pairs]).sum()
+        entropy = torch.stack([torch.special.entr(targets[t]).sum() for _, t in pairs]).sum()
+        metrics = {"teacher_entropy": entropy, "teacher_entropy_share": entropy / math.log(self.center.shape[-1])}
+        return Term(total, metrics, {"logits": torch.stack(list(logits.values())).mean(0).detach()})
+
+    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
+        """Moves the centre towards the mean of the teacher's logits over the global batch."""
+        self.center.lerp_(carry["logits"].mean(0), 1 - self.config.center_momentum)
+
+
+def _pairs(
+    student: Mapping[str, object] | Sequence[str], teacher: Mapping[str, object] | Sequence[str]
+) -> list[tuple[str, str]]:
+    return [(s, t) for s in student for t in teacher if s != t]

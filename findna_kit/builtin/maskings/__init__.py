@@ -1,0 +1,1 @@
+"""Masking policies, one file each."""

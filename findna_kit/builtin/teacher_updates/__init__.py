@@ -1,0 +1,1 @@
+"""Teacher-update rules, one file each."""

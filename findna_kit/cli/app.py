@@ -1,0 +1,149 @@
+"""The commands. stdout carries results, stderr progress; a user's mistake is a sentence and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from findna_kit.errors import FindnaError, Interrupted, RunStopped
+
+app = typer.Typer(
+    name="findna-kit", pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Self-supervised learning on DNA: recipes of components that plugins register.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+plugins_app = typer.Typer(no_args_is_help=True, help="Installed plugins.")
+app.add_typer(plugins_app, name="plugins")
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="path of a recipe, or the name of a shipped one")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="override one key: --set encoder.dim=64")]
+Without = Annotated[list[str] | None, typer.Option("--without", metavar="PLUGIN", help="leave a plugin out")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
+Json = Annotated[bool, typer.Option("--json", help="machine-readable result on stdout")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+    show_traceback: Annotated[
+        bool, typer.Option("--traceback", help="with any command: show where an error was raised")
+    ] = False,
+) -> None:
+    if version:
+        from findna_kit import __version__
+
+        print(f"findna-kit {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="folder of the run [default: runs/NAME-1, -2, ...]")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="DIR", help="go on with the run in DIR; start it where there is none")
+    ] = None,
+    device: Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the run that --out holds")] = False,
+    overrides: Overrides = None,
+    without: Without = None,
+) -> None:
+    """Train a recipe, evaluate it, and leave a run's folder."""
+    from findna_kit.cli import running
+
+    running.run(
+        recipe, out=out, resume=resume, device=device, overwrite=overwrite, overrides=overrides or [], without=without or []
+    )
+
+
+@app.command()
+def check(recipe: RecipeArgument, overrides: Overrides = None, without: Without = None) -> None:
+    """Validate a recipe and assemble it on the meta device: files must exist, but no data is read."""
+    from findna_kit.cli import looking
+
+    looking.check(recipe, overrides or [], without or [])
+
+
+@app.command()
+def show(recipe: RecipeArgument, overrides: Overrides = None, without: Without = None) -> None:
+    """Print the resolved recipe, every default filled in."""
+    from findna_kit.cli import looking
+
+    looking.show(recipe, overrides or [], without or [])
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes."""
+    from findna_kit.cli import looking
+
+    looking.recipes()
+
+
+@app.command()
+def components(
+    what: Annotated[str | None, typer.Argument(metavar="[KIND|NAME]", help="a kind, or a component's name")] = None,
+    as_json: Json = False,
+    without: Without = None,
+) -> None:
+    """What can be chosen, from which package and version, with its parameters."""
+    from findna_kit.cli import looking
+
+    looking.components(what, without or [], as_json=as_json)
+
+
+@plugins_app.command("list")
+def list_plugins(as_json: Json = False) -> None:
+    """Installed plugins, from metadata: none is imported."""
+    from findna_kit.cli import looking
+
+    looking.plugins(as_json=as_json)
+
+
+@app.command()
+def genome(
+    fasta: Annotated[str, typer.Argument(metavar="FASTA", help="path of a FASTA, or builtin")],
+    length: Annotated[int, typer.Option("--length", min=1, help="nucleotides in a window")] = 512,
+    max_unknown: Annotated[float, typer.Option("--max-unknown", min=0, max=1, help="largest share of N in a window")] = 0.1,
+    as_json: Json = False,
+) -> None:
+    """Index a FASTA; its contigs, N, soft-masking and GC, and the windows that each rule leaves."""
+    from findna_kit.cli import looking
+
+    looking.genome(fasta, length=length, max_unknown=max_unknown, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder")],
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="builtin, or folders of train/dev/test.csv[.gz]")],
+    protocol: Annotated[str, typer.Option("--protocol", help="comma-separated: knn, probe")] = "knn,probe",
+    device: Device = "auto",
+    as_json: Json = False,
+    without: Without = None,
+) -> None:
+    """Score a run's frozen embeddings on labelled tasks, beside the controls."""
+    from findna_kit.cli import running
+
+    running.evaluate(folder, tasks, protocol.split(","), device=device, as_json=as_json, without=without or [])
+
+
+def main() -> None:
+    """The entry point: runs a command and turns the kit's own errors into a message and an exit code."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--traceback"]
+    try:
+        app(arguments)
+    except (FindnaError, RunStopped, Interrupted) as error:
+        if len(arguments) < len(sys.argv) - 1:
+            traceback.print_exc()
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,149 @@
+"""Commands that look: check, show, recipes, components, plugins, genome."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from findna_kit.cli import loading
+from findna_kit.cli.progress import reading_bar, table
+from findna_kit.errors import UnknownComponent, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from findna_kit.registry import Owner
+
+
+def check(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
+    """Validates, assembles without memory, and looks whether the files are there."""
+    from findna_kit.assemble import assemble
+
+    recipe, _, _ = loading.load(source, overrides, without)
+    experiment = assemble(recipe, device="meta")
+    loading.refuse_missing_files(recipe)
+    encoder = sum(parameter.numel() for parameter in experiment.student.encoder.parameters())
+    trained = sum(parameter.numel() for parameter in experiment.trainable().values())
+    print(f"{recipe.name}: good; {encoder:,} parameters in the encoder, {trained:,} trained in all")
+
+
+def show(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
+    """The resolved recipe."""
+    print(loading.load(source, overrides, without)[0].dump(), end="")
+
+
+def recipes() -> None:
+    """Names of the shipped recipes, and what the first comment of each says."""
+    from findna_kit.recipe import shipped_recipes
+
+    rows = [["recipe", "what it is"]]
+    for name, path in shipped_recipes().items():
+        first = path.read_text().splitlines()[0]
+        rows.append([name, first.lstrip("# ") if first.startswith("#") else ""])
+    table(rows)
+
+
+def components(what: str | None, without: Sequence[str], *, as_json: bool) -> None:
+    """All components, those of a kind, or one with its parameters."""
+    from findna_kit.plugins import load_plugins
+
+    registries = {registry.kind: registry for registry in load_plugins(without)[0].registries()}
+    chosen = [(kind, name) for kind, registry in registries.items() for name in registry if what in (None, kind, name)]
+    if not chosen:
+        names = [*registries, *(name for registry in registries.values() for name in registry)]
+        raise UnknownComponent(
+            f"no kind or component is called {what!r}{nearest(str(what), names)} (kinds: {', '.join(registries)})"
+        )
+    described = [_described(kind, name, registries[kind].owners(name)) for kind, name in chosen]
+    single = what is not None and what not in registries
+    for entry, (kind, name) in zip(described, chosen, strict=True):
+        if len(registries[kind].owners(name)) == 1:
+            component = registries[kind][name]
+            entry["does"] = (component.__doc__ or "").strip().splitlines()[0]
+            if single or as_json:
+                entry["parameters"] = _parameters(component.Config)
+    if as_json:
+        print(json.dumps(described, indent=1))
+        return
+    table(
+        [
+            ["kind", "name", "from", "what it does"],
+            *([e["kind"], e["name"], e["from"], e.get("does", "claimed twice")] for e in described),
+        ]
+    )
+    for entry in described:
+        if single and entry.get("parameters"):
+            table(
+                [
+                    ["parameter", "type", "default", "meaning"],
+                    *([p[k] for k in ("name", "type", "default", "meaning")] for p in entry["parameters"]),
+                ]
+            )
+        elif single:
+            print("It has no parameters.")
+
+
+def _described(kind: str, name: str, owners: Sequence[Owner]) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "from": " and ".join(f"{owner.distribution} {owner.version}" for owner in owners)}
+
+
+def _parameters(config: Any) -> list[dict[str, str]]:
+    """Name, type with bounds, default and meaning of each field of a Config, from its JSON Schema."""
+    properties = config.model_json_schema(mode="serialization")["properties"] if config.model_fields else {}
+    rows = []
+    for name, info in config.model_fields.items():
+        schema = properties.get(name, {})
+        default = "required" if info.is_required() else json.dumps(config.model_construct().model_dump(mode="json")[name])
+        rows.append({"name": name, "type": _type(schema), "default": default, "meaning": info.description})
+    return rows
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " | ".join(_type(part) for part in schema["anyOf"])
+    if "type" not in schema:
+        return "schedule"
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    bounds = ", ".join(f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema)
+    return f"{schema['type']} {bounds}".strip()
+
+
+def plugins(*, as_json: bool) -> None:
+    """Every installed plugin."""
+    from findna_kit.plugins import installed_plugins
+
+    found = [
+        {"plugin": owner.plugin, "distribution": owner.distribution, "version": owner.version, "module": entry.value}
+        for owner, entry in installed_plugins()
+    ]
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        table([["plugin", "distribution", "version", "module"], *([*entry.values()] for entry in found)])
+
+
+def genome(fasta: str, *, length: int, max_unknown: float, as_json: bool) -> None:
+    """The report of a FASTA."""
+    from findna_kit.genome import builtin_genome, genome_report, open_store
+
+    with reading_bar() as reading:
+        store = open_store(builtin_genome() if fasta == "builtin" else Path(fasta), report=reading)
+    report = genome_report(store, length=length, max_unknown=max_unknown)
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return
+    rows = [_contig_row(contig) for contig in (*report["contigs"], {"name": "all", **report["total"]})]
+    table([["contig", "bases", "N", "lower case", "GC of A C G T"], *rows])
+    windows = report["windows"]
+    print(f"\nwindows of {length}: {windows['inside_contigs']:,} starts inside contigs")
+    print(f"with at most {max_unknown:g} of N: {windows['known_enough']:,}")
+    for letter, count in report["other_letters"].items():
+        print(f"letter {letter}: {count:,}, read as N")
+
+
+def _contig_row(contig: dict[str, Any]) -> list[str]:
+    gc = "-" if contig["gc"] is None else f"{contig['gc']:.1%}"
+    return [contig["name"], f"{contig['length']:,}", f"{contig['unknown']:,}", f"{contig['soft_masked']:.1%}", gc]

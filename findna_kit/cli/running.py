@@ -1,0 +1,116 @@
+"""Commands that work: run, evaluate."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from findna_kit.cli import loading
+from findna_kit.cli.loading import refuse_missing_files
+from findna_kit.cli.progress import TrainingProgress, reading_bar, table
+from findna_kit.errors import FindnaError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from findna_kit.recipe import Recipe
+    from findna_kit.runs import Result
+
+PROTOCOLS = ("knn", "probe")
+
+
+def run(
+    source: str, *, out: Path | None, resume: Path | None, device: str, overwrite: bool, overrides: Sequence[str],
+    without: Sequence[str],
+) -> None:  # fmt: skip
+    """Trains, prints what came out, evaluates."""
+    from findna_kit.runs import Watcher, new_folder, start
+
+    if out is not None and resume is not None:
+        raise FindnaError("--out and --resume name a folder each: give one of them")
+    recipe, components, plugins = loading.load(source, overrides, without)
+    refuse_missing_files(recipe)
+    folder = resume or new_folder(recipe.name, out, overwrite=overwrite)
+    loading.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
+    with reading_bar() as reading, TrainingProgress(recipe.steps) as progress:
+        watcher = Watcher(loading.say, reading, progress)
+        result = start(
+            recipe, folder, components=components, plugins=plugins, device=device, resume=resume is not None, watcher=watcher
+        )
+    summary(recipe, result)
+    if recipe.evaluation.tasks:
+        evaluate(folder, recipe.evaluation.tasks, recipe.evaluation.protocols, device=device, as_json=False, without=without)
+    print(f"\n{folder}: the run's folder; `tensorboard --logdir {folder}` shows its curves")
+
+
+def summary(recipe: Recipe, result: Result) -> None:
+    """Held-out masked bases beside every baseline, then the collapse signals."""
+    metrics = result.metrics
+    print(f"\n{recipe.name}: {recipe.steps} steps in {result.seconds:.0f} s, seed {recipe.seed} (one seed)")
+    for label in recipe.losses:
+        rows = _masked_rows(label, metrics, result.baselines)
+        if rows:
+            print(f"\nmasked bases on held-out windows ({label}); baselines read the clean context")
+            table([["model", "accuracy", "bits per base"], *rows])
+    print("\ncollapse signals on held-out windows")
+    table([["signal", "student", "teacher", "means collapse"], *_collapse_rows(recipe, metrics)])
+
+
+def _masked_rows(label: str, metrics: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    rows = []
+    for branch in ("teacher", "student"):
+        key = f"held_out_plain/{label}"
+        if f"{key}/bits_per_base/{branch}" in metrics:
+            rows.append(
+                [branch, f"{metrics[f'{key}/accuracy/{branch}']:.4f}", f"{metrics[f'{key}/bits_per_base/{branch}']:.4f}"]
+            )
+    if rows:
+        rows += [[name, f"{scores['accuracy']:.4f}", f"{scores['bits_per_base']:.4f}"] for name, scores in baselines.items()]
+    return rows
+
+
+def _collapse_rows(recipe: Recipe, metrics: Mapping[str, float]) -> list[list[str]]:
+    bad = {"deviation": "near 0", "rankme": "near 1"}
+    rows = []
+    for what in ("pooled", "class"):
+        for signal, meaning in bad.items():
+            values = [metrics.get(f"collapse/{branch}/{what}_{signal}") for branch in ("student", "teacher")]
+            if None not in values:
+                rows.append([f"{what} {signal}", *(f"{value:.3f}" for value in values), meaning])
+    for label in recipe.losses:
+        share = metrics.get(f"held_out/{label}/teacher_entropy_share")
+        if share is not None:
+            rows.append([f"{label} entropy / ln K", "", f"{share:.3f}", "near 1 (uniform)"])
+    return rows
+
+
+def evaluate(
+    folder: Path, tasks: Sequence[str], protocols: Sequence[str], *, device: str, as_json: bool, without: Sequence[str]
+) -> None:
+    """Scores a run on tasks and prints a table each."""
+    from findna_kit.evaluation import table_rows
+    from findna_kit.runs import evaluate_run
+
+    for protocol in protocols:
+        if protocol not in PROTOCOLS:
+            raise FindnaError(
+                f"--protocol {protocol}: no such protocol{nearest(protocol, PROTOCOLS)} (known: {', '.join(PROTOCOLS)})"
+            )
+    results: list[dict[str, Any]] = evaluate_run(
+        folder,
+        tasks,
+        protocols,
+        device=device,
+        without=tuple(without),
+        say=loading.say,  # type: ignore[arg-type]
+    )
+    if as_json:
+        print(json.dumps(results, indent=1))
+        return
+    for result in results:
+        sizes = ", ".join(f"{name} {size}" for name, size in result["sizes"].items())
+        print(f"\ntask {result['task']} ({sizes}); encoder: {result['branch']} at step {result['step']}, one seed")
+        for note in result["notes"]:
+            print(f"  {note}")
+        table(table_rows(result))

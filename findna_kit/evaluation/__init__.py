@@ -1,0 +1,12 @@
+"""Labelled tasks, scored on frozen embeddings beside their controls.
+
+Embeddings come through a callable: nothing here knows runs.
+"""
+
+from __future__ import annotations
+
+from findna_kit.evaluation.evaluate import evaluate
+from findna_kit.evaluation.table import table_rows
+from findna_kit.evaluation.tasks import Table, Task, load_task
+
+__all__ = ["Table", "Task", "evaluate", "load_task", "table_rows"]

@@ -1,0 +1,162 @@
+"""`findna_kit.load`: a run's frozen model, and the one function by which everybody embeds sequences."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from findna_kit import checkpoint, dna
+from findna_kit.assemble import assemble
+from findna_kit.engine import Engine, choose_device, choose_precision
+from findna_kit.errors import FindnaError
+from findna_kit.plugins import load_plugins
+from findna_kit.recipe import load_recipe
+from findna_kit.views import View
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from findna_kit.network import Branch
+    from findna_kit.recipe import Recipe
+    from findna_kit.registry import Components
+
+Pooling = Literal["mean", "class"]
+Which = Literal["student", "teacher"]
+
+_ROWS_AT_ONCE = 16 * 1024
+"""Nucleotides in a pass: bounds memory, and keeps a CPU's activations near its cache."""
+
+log = logging.getLogger(__name__)
+
+
+class FrozenModel:
+    """One branch of a run, without gradient or dropout."""
+
+    def __init__(self, network: Branch, recipe: Recipe, *, branch: Which, step: int, engine: Engine) -> None:
+        self.network, self.recipe, self.branch, self.step = network.eval().requires_grad_(False), recipe, branch, step
+        self._engine = engine
+        self.network.to(engine.device)
+
+    @property
+    def dim(self) -> int:
+        """Width of an embedding."""
+        return self.network.encoder.dim
+
+    @torch.inference_mode()
+    def embed(self, sequences: Sequence[str], pooling: Pooling = "mean") -> NDArray[np.float32]:
+        """Embeddings [n, D] of sequences of any length, in their order.
+
+        `mean`: over the valid nucleotides, the class tokens present but not pooled; `class`: over the class tokens.
+        A sequence beyond the encoder's `max_length` is the average of overlapping windows, weighted by their nucleotides; that
+        is logged. Raises FindnaError for an empty sequence, or class pooling without class tokens.
+        """
+        if pooling == "class" and self.network.class_tokens == 0:
+            raise FindnaError("pooling 'class': the recipe has no class tokens; use pooling 'mean'")
+        pieces, owner = self._pieces([dna.encode(sequence) for sequence in sequences])
+        lengths = np.array([len(piece) for piece in pieces])
+        found = np.zeros((len(pieces), self.dim), dtype=np.float32)
+        order = np.argsort(-lengths, kind="stable")  # neighbours of one length need no padding
+        at = 0
+        while at < len(order):
+            rows = max(1, _ROWS_AT_ONCE // (lengths[order[at]] + self.network.class_tokens))
+            chosen = order[at : at + rows]
+            found[chosen] = self._forward([pieces[index] for index in chosen], pooling)
+            at += rows
+        return _average(found, owner, lengths, len(sequences))
+
+    def _pieces(self, sequences: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
+        """Windows that the encoder takes, and the sequence that each belongs to."""
+        for number, sequence in enumerate(sequences):
+            if len(sequence) == 0:
+                raise FindnaError(f"sequence {number} is empty: there is nothing to embed")
+        bound = self.network.encoder.max_length
+        if bound is None or all(len(sequence) <= bound for sequence in sequences):
+            return sequences, np.arange(len(sequences))
+        longer = sum(len(sequence) > bound for sequence in sequences)
+        log.warning("%d of %d sequences are longer than the encoder's %d: windows are averaged", longer, len(sequences), bound)
+        pieces, owner = [], []
+        for number, sequence in enumerate(sequences):
+            count = 1 if len(sequence) <= bound else -(-2 * len(sequence) // bound) - 1  # half of each window overlaps
+            starts = np.linspace(0, max(len(sequence) - bound, 0), count).round().astype(int)
+            pieces += [sequence[start : start + bound] for start in starts]
+            owner += [number] * count
+        return pieces, np.array(owner)
+
+    def _forward(self, pieces: list[NDArray[np.uint8]], pooling: Pooling) -> NDArray[np.float32]:
+        longest = max(map(len, pieces))
+        valid = np.arange(longest) < np.array([len(piece) for piece in pieces])[:, None]
+        tokens = np.full(valid.shape, dna.N, dtype=np.int64)
+        tokens[valid] = np.concatenate(pieces)
+        view = View.of_windows(torch.from_numpy(tokens), valid=torch.from_numpy(valid)).to(self._engine.device)
+        with self._engine.autocast():
+            output = self.network(view, view.tokens, None, wants={"pooled" if pooling == "mean" else "class"})
+        made = output.pooled if pooling == "mean" else output.class_embeddings.float().mean(1)
+        return np.asarray(made.float().cpu().numpy())
+
+
+def load(
+    run: str | Path,
+    branch: Which | None = None,
+    *,
+    step: int | None = None,
+    device: str = "auto",
+    without: Collection[str] = (),
+) -> FrozenModel:
+    """The frozen model of a run's folder: unless told otherwise, the branch that its rule serves, at the last step saved.
+
+    Raises FindnaError where `run` is no run's folder or has no such checkpoint, and where a component is missing, naming the
+    distribution that gave it.
+    """
+    folder = Path(run)
+    saved = checkpoint.steps_saved(folder)
+    if not (folder / "recipe.yaml").is_file() or not saved:
+        raise FindnaError(f"{run}: is no run's folder (recipe.yaml and checkpoints/ are looked for)")
+    chosen = saved[-1] if step is None else step
+    if chosen not in saved:
+        raise FindnaError(f"{run}: has no checkpoint of step {step}; saved: {', '.join(map(str, saved))}")
+    components, plugins = load_plugins(without)
+    _refuse_missing(folder, components)
+    recipe = load_recipe(folder / "recipe.yaml", components, failed=[plugin for plugin in plugins if plugin.failure])
+    experiment = assemble(recipe)
+    served: Which = branch or experiment.teacher_update.serves
+    network = experiment.teacher if served == "teacher" else experiment.student
+    tensors = checkpoint.part(served, checkpoint.load_model(folder, chosen))
+    checkpoint.fill(f"{checkpoint.path_of(folder, chosen)}: the {served}", network.state_dict(), tensors)
+    where = choose_device(device)
+    engine = Engine(where, choose_precision(recipe.trainer.precision, where))
+    return FrozenModel(network, recipe, branch=served, step=chosen, engine=engine)
+
+
+def _refuse_missing(run: Path, components: Components) -> None:
+    """FindnaError that names the distribution of every component which the run used and nobody registers now."""
+    path = run / "run.json"
+    if not path.is_file():
+        return
+    known = {registry.kind: registry for registry in components.registries()}
+    used: dict[str, dict[str, str]] = json.loads(path.read_text()).get("components", {})
+    lost = [
+        f"{kind} {name!r} of {owner}"
+        for kind, names in used.items()
+        for name, owner in names.items()
+        if name not in known[kind]
+    ]
+    if lost:
+        raise FindnaError(f"{run}: was made with what is not installed here: {'; '.join(lost)}; install it, then try again")
+
+
+def _average(
+    found: NDArray[np.float32], owner: NDArray[np.int64], lengths: NDArray[np.int64], count: int
+) -> NDArray[np.float32]:
+    if len(found) == count:
+        return found
+    total = np.zeros((count, found.shape[1]), dtype=np.float64)
+    np.add.at(total, owner, found * lengths[:, None])
+    weight = np.bincount(owner, weights=lengths, minlength=count)
+    return (total / weight[:, None]).astype(np.float32)

@@ -1,0 +1,257 @@
+"""YAML 1.2 in and out. The only place that knows ruamel: text becomes nodes that know where they were written.
+
+The text is composed, never constructed: tags are looked at and refused, so a recipe can name nothing that would be run.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from findna_kit.errors import Problem, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+DEPTH = 50
+"""Levels of nesting: far beyond any recipe, and far below what would exhaust the stack."""
+NODES = 20_000
+"""Values in a document, aliases unfolded: a few lines of aliases can stand for billions."""
+
+_CORE = "tag:yaml.org,2002:"
+_PLAIN = {_CORE + name for name in ("int", "float", "bool", "null")}
+# ruamel also resolves what YAML 1.2's core schema calls plain text.
+_TEXT = {_CORE + name for name in ("str", "timestamp", "value", "merge")}
+
+
+_HALVED = "half a character (a lone surrogate); write the character itself"
+
+
+@dataclass(frozen=True, order=True)
+class Where:
+    """`file:line:column`; a `--set` (line 0, its number as column) shows its name alone. layer: recipe 0, base 1, `--set` 2."""
+
+    layer: int
+    name: str = field(compare=False)
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """As an editor understands it."""
+        return f"{self.name}:{self.line}:{self.column}" if self.line else self.name
+
+
+@dataclass(frozen=True, order=True)
+class Found:
+    """A problem and its place, before they are put in order."""
+
+    where: Where
+    path: str
+    message: str
+
+
+@dataclass
+class Node:
+    """A value, where it and its key were written, and the folder that relative paths in it start from.
+
+    refused: already reported, so what follows from it is not. drops: a null that takes away what an earlier layer stated.
+    """
+
+    value: dict[str, Node] | list[Node] | str | int | float | bool | None
+    where: Where
+    key: Where
+    folder: Path
+    refused: bool = False
+    drops: bool = False
+
+    def plain(self) -> Any:
+        """Maps, lists and scalars, without the marks."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        return [node.plain() for node in self.value] if isinstance(self.value, list) else self.value
+
+    def below(self, part: str | int) -> Node | None:
+        """The node under a key or an index."""
+        if isinstance(self.value, dict):
+            return self.value.get(str(part))
+        if isinstance(self.value, list) and isinstance(part, int) and part < len(self.value):
+            return self.value[part]
+        return None
+
+
+def refusal(found: Sequence[Found], notes: Sequence[str] = ()) -> RecipeError:
+    """All problems as one error, in the order in which they were written."""
+    return RecipeError([Problem(str(one.where), one.path, one.message) for one in sorted(set(found))], notes)
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """`a.b.0`."""
+    return ".".join(map(str, path))
+
+
+def got(value: Any) -> str:
+    """What was written, as YAML would have it, short."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (dict, list, tuple)):
+        return ("a map" if isinstance(value, dict) else "a list") if value else ("{}" if isinstance(value, dict) else "[]")
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def read_text(path: Path, name: str, layer: int) -> str:
+    """The text of a file; RecipeError where it cannot be read or is not UTF-8."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise refusal([Found(Where(layer, name), "", f"cannot be read: {error.strerror}")]) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].split(b"\n")
+        where = Where(layer, name, len(before), len(before[-1].decode("utf-8", "replace")) + 1)
+        raise refusal([Found(where, "", f"not UTF-8 text (byte 0x{content[error.start]:02x}); save it as UTF-8")]) from error
+
+
+def parse(text: str, at: Callable[[int, int], Where], folder: Path, found: list[Found]) -> Node | None:
+    """Nodes of a document; `at` places (line, column), counted from 1. None where the text is no YAML: `found` says why."""
+    version = re.search(r"^%YAML\s+(?!1\.2\b)(\S+)", text, re.MULTILINE)
+    if version:
+        found.append(Found(at(1, 1), "", f"recipes are YAML 1.2 (got {version[1]}); leave the %YAML line out"))
+        return None
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML allows it, and the last one counts
+            root = yaml.compose(text)
+    except RecursionError:
+        found.append(Found(at(1, 1), "", f"nested more than {DEPTH} levels deep"))
+        return None
+    except YAMLError as error:
+        found.append(_syntax(error, text, at))
+        return None
+    if root is None:
+        found.append(Found(at(1, 1), "", "empty; a recipe is a map of keys"))
+        return None
+    walk = _Walk(yaml.constructor, at, folder, found)
+    node = walk.node(root, (), None)
+    if walk.limit is not None:
+        found.append(walk.limit)
+        return None
+    return node
+
+
+def dump(tree: Any) -> str:
+    """YAML of plain maps, lists and scalars, in their order."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
+    yaml.allow_unicode = True
+    yaml.width = 2**16
+    stream = StringIO()
+    yaml.dump(tree, stream)
+    return stream.getvalue()
+
+
+def _syntax(error: YAMLError, text: str, at: Callable[[int, int], Where]) -> Found:
+    if isinstance(error, ReaderError):
+        before = text[: error.position].split("\n")
+        where = at(len(before), len(before[-1]) + 1)
+        return Found(where, "", f"the character {chr(ord(text[error.position]))!r} is not allowed in YAML")
+    mark = (error.problem_mark or error.context_mark) if isinstance(error, MarkedYAMLError) else None
+    if not isinstance(error, MarkedYAMLError) or mark is None:
+        return Found(at(1, 1), "", f"not valid YAML: {error}")
+    where = at(mark.line + 1, mark.column + 1)
+    if mark.index < len(text) and text[mark.index] == "\t":
+        return Found(where, "", "a tab; YAML is indented with spaces")
+    if "single document" in (error.context or ""):
+        return Found(where, "", "a second document starts here; a recipe is one document")
+    return Found(where, "", "not valid YAML: " + ", ".join(filter(None, (error.context, error.problem))))
+
+
+def _halved(text: str) -> bool:
+    """Whether there is a lone surrogate, which no encoding can write."""
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+class _Walk:
+    """Composed YAML to nodes; what is wrong goes to `found`, and the walk goes on."""
+
+    def __init__(self, constructor: Any, at: Callable[[int, int], Where], folder: Path, found: list[Found]) -> None:
+        self._constructor, self._at, self._folder, self._found = constructor, at, folder, found
+        self._left = NODES
+        self.limit: Found | None = None
+
+    def node(self, raw: Any, path: tuple[str | int, ...], key: Where | None) -> Node:
+        where = self._at(raw.start_mark.line + 1, raw.start_mark.column + 1)
+        if key is not None and isinstance(raw, ScalarNode) and raw.value == "" and raw.start_mark.index == raw.end_mark.index:
+            where = key  # nothing was written: ruamel would point at whatever comes next
+        node = Node(None, where, key or where, self._folder)
+        self._left -= 1
+        if len(path) > DEPTH or self._left <= 0:
+            limit = f"nested more than {DEPTH} levels deep" if len(path) > DEPTH else f"more than {NODES} values"
+            self.limit = Found(where, dotted(path[:3]), f"{limit}; does an alias (*) stand for itself?")
+            return node
+        if isinstance(raw, MappingNode) and raw.tag == _CORE + "map":
+            node.value = self._map(raw, path, node)
+        elif isinstance(raw, SequenceNode) and raw.tag == _CORE + "seq":
+            items = enumerate(raw.value)
+            node.value = [self.node(item, (*path, index), None) for index, item in items if self.limit is None]
+        elif isinstance(raw, ScalarNode) and raw.tag in _PLAIN | _TEXT:
+            self._scalar(raw, path, node)
+        else:
+            tag = str(raw.tag).replace(_CORE, "!!")
+            self._refuse(node, path, f"YAML tags are refused (got {tag}); leave it out")
+        return node
+
+    def _refuse(self, node: Node, path: tuple[str | int, ...], message: str, where: Where | None = None) -> Node:
+        node.refused = True
+        self._found.append(Found(where or node.where, dotted(path), message))
+        return node
+
+    def _map(self, raw: Any, path: tuple[str | int, ...], node: Node) -> dict[str, Node]:
+        value: dict[str, Node] = {}
+        for name, item in raw.value:
+            where = self._at(name.start_mark.line + 1, name.start_mark.column + 1)
+            if name.tag == _CORE + "merge":
+                self._refuse(node, path, "merge keys (<<) are no part of YAML 1.2; write the keys out, or use base:", where)
+            elif not isinstance(name, ScalarNode) or name.tag not in _TEXT:
+                self._refuse(node, path, "a key is a word; put others in quotes", where)
+            elif _halved(name.value):
+                self._refuse(node, path, _HALVED, where)
+            elif name.value in value:
+                first = value[name.value].key
+                message = f"duplicate key, first written in line {first.line}; keep one of them"
+                self._found.append(Found(where, dotted((*path, name.value)), message))
+            elif self.limit is None:
+                value[name.value] = self.node(item, (*path, name.value), where)
+        return value
+
+    def _scalar(self, raw: Any, path: tuple[str | int, ...], node: Node) -> None:
+        if raw.tag in _TEXT:
+            node.value = raw.value
+            if _halved(raw.value):
+                self._refuse(node, path, _HALVED)
+            return
+        try:
+            value = self._constructor.construct_object(raw)
+        except (ValueError, KeyError, IndexError):
+            self._refuse(node, path, f"{got(raw.value)} cannot be read as {raw.tag.removeprefix(_CORE)}")
+            return
+        node.value = value
+        if isinstance(value, int) and abs(value) >= 2**63:
+            node.value = None
+            self._refuse(node, path, f"a number of at most 64 bits is wanted (got {got(raw.value)})")
+        if isinstance(value, float) and not math.isfinite(value):
+            node.value = None
+            self._refuse(node, path, f"a finite number is wanted (got {raw.value})")

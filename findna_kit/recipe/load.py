@@ -1,0 +1,88 @@
+"""A recipe from its source: layers, schema, and every problem put on its line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from findna_kit.recipe.document import Found, Node, dotted, refusal
+from findna_kit.recipe.layers import read_layers
+from findna_kit.recipe.schema import Reading, Recipe
+from findna_kit.recipe.sentences import Said, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from findna_kit.plugins import Plugin
+    from findna_kit.registry import Components
+
+
+def load_recipe(
+    source: str | Path, components: Components, *, overrides: Sequence[str] = (), failed: Sequence[Plugin] = ()
+) -> Recipe:
+    """The recipe at `source`, a path or a shipped name, with the `--set`s applied.
+
+    Raises RecipeError with every problem at once. failed: plugins that did not load, any of which may be what an unknown
+    component is missing.
+    """
+    layers = read_layers(source, overrides)
+    reading = Reading(components, tuple(layers.notes))
+    while True:
+        tree = layers.root.plain()
+        try:
+            # JSON in strict mode is what YAML can say: a list may be a tuple, but "1", true or 1.0 is no whole number.
+            recipe = Recipe.model_validate_json(json.dumps(tree), strict=True, context=reading)
+        except ValidationError as error:
+            said = explain(error, Recipe, tree, also=("base",))
+        else:
+            said = []
+        if not _drop(layers.root, said):
+            break
+    found = [*layers.found, *(placed for one in said if (placed := _place(layers.root, one)) is not None)]
+    if found:
+        raise refusal(found, _suppliers(said, failed))
+    return recipe
+
+
+def _drop(root: Node, said: Sequence[Said]) -> bool:
+    """Takes out the nulls that drop a key and were refused as its value; where null is a value, it stays one. True: some."""
+    trails = [(trail, one.path) for one in said if len(trail := _trail(root, one.path)) == len(one.path) + 1]
+    dropping = [(trail[-2], trail[-1]) for trail, path in trails if path and trail[-1].drops]
+    for holder, node in dropping:
+        if isinstance(holder.value, dict):
+            holder.value = {key: one for key, one in holder.value.items() if one is not node}
+        elif isinstance(holder.value, list):
+            holder.value = [one for one in holder.value if one is not node]
+    return bool(dropping)
+
+
+def _trail(root: Node, path: Sequence[str | int]) -> list[Node]:
+    """The nodes along a path, as far as it exists."""
+    trail = [root]
+    for part in path:
+        below = trail[-1].below(part)
+        if below is None:
+            break
+        trail.append(below)
+    return trail
+
+
+def _place(root: Node, said: Said) -> Found | None:
+    """The problem on its line; None where it only follows from what has been reported already."""
+    trail = _trail(root, said.path)
+    if any(node.refused for node in trail):
+        return None
+    last = trail[-1]
+    whole = len(trail) == len(said.path) + 1
+    return Found(last.where if whole and not said.at_key else last.key, dotted(said.path), said.message)
+
+
+def _suppliers(said: Sequence[Said], failed: Sequence[Plugin]) -> list[str]:
+    """Every plugin that failed to load, where a component is unknown that it might have brought."""
+    if not any(one.unknown for one in said):
+        return []
+    broken = [plugin for plugin in failed if plugin.failure is not None]
+    return [f"{one.owner} failed to load, and may be what is missing: {' '.join(str(one.failure).split())}" for one in broken]

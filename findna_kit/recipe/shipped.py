@@ -1,0 +1,32 @@
+"""Where a recipe lies: a path or, where no such file is, the name of one that comes with the package."""
+
+from __future__ import annotations
+
+import os.path
+from pathlib import Path
+
+from findna_kit.errors import nearest
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with the package by name: of the installed wheel, or of the checkout that is installed editable."""
+    folder = _PACKAGE / "recipes"
+    # A checkout keeps them where readers look for them, beside the package; the build copies them into the wheel.
+    if not folder.is_dir() and (_PACKAGE.parent / "pyproject.toml").is_file():
+        folder = _PACKAGE.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(given: str, folder: Path) -> tuple[Path, str]:
+    """The file that `given` means from `folder`, and words that say which it is. Raises FileNotFoundError with others."""
+    path = folder / os.path.expanduser(given)  # noqa: PTH111 - Path.expanduser raises where nobody has that name
+    if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that is too long
+        return path, f"the file {path.resolve()}"
+    shipped = shipped_recipes()
+    if given in shipped:
+        return shipped[given], f"the shipped recipe {given!r} ({shipped[given]})"
+    folder_there = os.path.isdir(path)  # noqa: PTH112 - as above
+    what = "this is a folder, not a recipe" if folder_there else "no such file, and no shipped recipe has that name"
+    raise FileNotFoundError(f"{what}{nearest(Path(given).stem, shipped)} (shipped: {', '.join(shipped) or 'none'})")

@@ -1,0 +1,90 @@
+"""What is trained, and on what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from findna_kit import checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+    from torch import Tensor, nn
+
+    from findna_kit.interfaces import Loss, TeacherUpdate
+    from findna_kit.network import Branch
+    from findna_kit.pipeline import ViewPipeline
+    from findna_kit.schedules import _Schedule
+    from findna_kit.settings import OptimizerSettings, TrainerSettings
+    from findna_kit.views import View
+
+
+@dataclass(frozen=True)
+class WeightedLoss:
+    """One term of the objective."""
+
+    loss: Loss
+    weight: _Schedule
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The parts of a recipe, built. `predictors` are the student's own heads, by the label of their loss."""
+
+    seed: int
+    steps: int
+    length: int
+    batch_size: int
+    pipelines: tuple[ViewPipeline, ...]
+    student: Branch
+    teacher: Branch
+    predictors: nn.ModuleDict
+    losses: Mapping[str, WeightedLoss]
+    teacher_update: TeacherUpdate
+    optimizer: OptimizerSettings
+    trainer: TrainerSettings
+
+    def to(self, device: torch.device) -> None:
+        """Moves every module."""
+        for module in (self.student, self.teacher, self.predictors, *(term.loss for term in self.losses.values())):
+            module.to(device)
+
+    def model_tensors(self) -> dict[str, Tensor]:
+        """Live tensors of the branches and heads, by the names that a checkpoint uses."""
+        return {
+            **checkpoint.prefixed("student", self.student.state_dict()),
+            **checkpoint.prefixed("teacher", self.teacher.state_dict()),
+            **checkpoint.prefixed("heads", self.predictors.state_dict()),
+        }
+
+    def loss_tensors(self) -> dict[str, Tensor]:
+        """Live tensors of the losses' state."""
+        named = {label: term.loss.state_dict() for label, term in self.losses.items()}
+        return {f"losses.{label}.{name}": tensor for label, state in named.items() for name, tensor in state.items()}
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """What the optimizer moves, by name."""
+        named = [*self.student.named_parameters("student"), *self.predictors.named_parameters("heads")]
+        return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+
+class Windows(Protocol):
+    """Windows as a pure function of the step and the indices in the global batch."""
+
+    def draw(self, step: int, rows: Tensor) -> View:
+        """The windows at `rows` [B]."""
+        ...
+
+    def fixed(self, count: int) -> View:
+        """The same `count` windows every time."""
+        ...
+
+
+@dataclass(frozen=True)
+class Data:
+    """Windows to train on, and held-out ones to look at."""
+
+    training: Windows
+    validation: Windows

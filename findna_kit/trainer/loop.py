@@ -1,0 +1,190 @@
+"""One plain loop over `train_step`."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from findna_kit import checkpoint
+from findna_kit.engine import largest_that_fits
+from findna_kit.errors import CheckpointMismatch, Interrupted
+from findna_kit.metrics.writers import MetricsWriter
+from findna_kit.schedules import Clock
+from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.step import train_step
+from findna_kit.trainer.terms import Forward, training_batch
+from findna_kit.trainer.validation import Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from findna_kit.engine import Engine
+    from findna_kit.trainer.experiment import Data, Experiment
+
+_CPU_BYTES = 10 * 2**20
+
+
+class Reporter(Protocol):
+    """Is told of every step, and of each row that is logged; cannot change training."""
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        """`metrics` is empty for a step that is not logged."""
+        ...
+
+
+class StopRequest:
+    """SIGINT and SIGTERM ask the run to save and stop after the step it is in; a second Ctrl-C stops it at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Inside, the two signals are taken; afterwards they mean what they did before."""
+        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _take(self, number: int, frame: Any) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+def train(
+    experiment: Experiment,
+    data: Data,
+    engine: Engine,
+    run: Path,
+    *,
+    micro_batch: int,
+    report: Reporter,
+    stop: StopRequest,
+    resume: bool = False,
+) -> dict[str, float]:
+    """Trains to the last step, or from the newest checkpoint on; returns the latest metrics.
+
+    Raises NotFinite (nothing applied), Interrupted (state saved), CheckpointMismatch (nothing loaded).
+    """  # fmt: skip
+    experiment.to(engine.device)
+    experiment.student.train()
+    experiment.teacher.eval()
+    if experiment.trainer.compile:
+        experiment.student.encoder.compile()
+        experiment.teacher.encoder.compile()
+    state = _State(experiment, run)
+    if resume:
+        state.load()
+    writer = MetricsWriter(run, state.step)
+    look = Validation(experiment, data, engine, micro_batch)
+    try:
+        if not resume:
+            state.latest = look.look(Clock(0, experiment.steps))
+            writer.write({"step": 0, **state.latest})
+            state.save(writer)
+        with stop.listening():
+            _loop(experiment, data, engine, state, writer, look, micro_batch, report, stop)
+    finally:
+        writer.close()
+    return state.latest
+
+
+def _loop(
+    experiment: Experiment, data: Data, engine: Engine, state: _State, writer: MetricsWriter, look: Validation,
+    micro_batch: int, report: Reporter, stop: StopRequest,
+) -> None:  # fmt: skip
+    settings, steps = experiment.trainer, experiment.steps
+    started, counted = time.perf_counter(), 0
+    while state.step < steps:
+        metrics = train_step(experiment, data, engine, state.optimizer, Clock(state.step, steps), state.latest, micro_batch)
+        state.step += 1
+        state.latest |= metrics
+        counted += 1
+        last, row = state.step == steps, dict[str, float]()
+        if last or state.step % settings.log_every == 0:
+            now = time.perf_counter()
+            speed = counted * experiment.batch_size * experiment.length / (now - started)
+            row, started, counted = {**metrics, "bases_per_second": speed}, now, 0
+        if last or state.step % settings.validate_every == 0:
+            held_out = look.look(Clock(state.step, steps))
+            state.latest |= held_out
+            row |= held_out
+            started += time.perf_counter() - now if row.get("bases_per_second") else 0.0
+        if row:
+            writer.write({"step": state.step, **row})
+        report(state.step, row)
+        if last or state.step % settings.checkpoint_every == 0 or stop.signal is not None:
+            state.save(writer)
+        if stop.signal is not None and not last:
+            name = signal.Signals(stop.signal).name
+            raise Interrupted(stop.signal, f"{name}: step {state.step} of {steps} is saved; go on with --resume {state.run}")
+
+
+class _State:
+    """What a checkpoint holds: the step, every tensor that training moves, and the latest metrics."""
+
+    def __init__(self, experiment: Experiment, run: Path) -> None:
+        self.experiment, self.run, self.step = experiment, run, 0
+        self.optimizer = ScheduledAdamW(experiment)
+        self.latest: dict[str, float] = {}
+
+    def save(self, writer: MetricsWriter) -> None:
+        """Metric rows first: a checkpoint never knows more than they do."""
+        writer.sync()
+        rule = checkpoint.prefixed("teacher_update", self.experiment.teacher_update.state_dict())
+        state = {**self.optimizer.tensors(), **self.experiment.loss_tensors(), **rule}
+        checkpoint.save(self.run, self.step, self.experiment.model_tensors(), state, {"latest": self.latest})
+        checkpoint.prune(self.run, self.experiment.trainer.keep_last)
+
+    def load(self) -> None:
+        """From the newest checkpoint: everything, or CheckpointMismatch."""
+        step = checkpoint.steps_saved(self.run)[-1]
+        where = checkpoint.path_of(self.run, step)
+        model, state, values = checkpoint.load(self.run, step)
+        known = {"optimizer", "losses", "teacher_update"}
+        strange = [name for name in state if name.split(".")[0] not in known]
+        if strange:
+            raise CheckpointMismatch(f"{where}: holds state of unknown parts: {', '.join(strange[:5])}")
+        checkpoint.fill(f"{where}: the model", self.experiment.model_tensors(), model)
+        losses = {name: tensor for name, tensor in state.items() if name.startswith("losses.")}
+        checkpoint.fill(f"{where}: the losses' state", self.experiment.loss_tensors(), losses)
+        self.optimizer.load(state)
+        rule = checkpoint.part("teacher_update", state)
+        self.experiment.teacher_update.load_state_dict(rule)
+        self.step, self.latest = step, values["latest"]
+
+
+def choose_micro_batch(experiment: Experiment, data: Data, engine: Engine) -> int:
+    """Rows per pass where the recipe says auto.
+
+    CPU: as many as keep a layer's activations near the cache, since larger ones are mapped and page-faulted anew each time.
+    GPU: the whole share, or the largest half, quarter, ... of it whose forward and backward fit the memory.
+    """
+    share = len(engine.rows(experiment.batch_size))
+    if experiment.trainer.micro_batch != "auto":
+        return min(experiment.trainer.micro_batch, share)
+    if not experiment.losses:
+        return share
+    if engine.device.type == "cpu":
+        row = 4 * experiment.student.encoder.dim * (experiment.length + experiment.student.class_tokens)
+        return max(1, min(share, _CPU_BYTES // row))
+    experiment.to(engine.device)
+    forward = Forward(experiment, engine)
+
+    def attempt(rows: int) -> None:
+        index = torch.arange(rows, device=engine.device)
+        batch = training_batch(experiment, data, 0, index)
+        outputs = forward.branch("student", batch, experiment.losses)
+        read = [rows.float().sum() for label in experiment.losses for rows in forward.read(label, outputs).values()]
+        torch.stack(read).sum().backward()
+        experiment.student.zero_grad(set_to_none=True)
+
+    return largest_that_fits(share, attempt)

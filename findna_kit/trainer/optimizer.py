@@ -1,0 +1,82 @@
+"""AdamW whose learning rate and decay are functions of the clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from findna_kit.schedules import Clock, _Schedule
+    from findna_kit.trainer.experiment import Experiment
+
+
+class ScheduledAdamW:
+    """AdamW (Loshchilov and Hutter 2019) over an experiment's parameters, fused where the device has it.
+
+    Matrices decay; vectors (biases, norms) do not. A head with a learning rate of its own follows that.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.settings = experiment.optimizer
+        self.named = experiment.trainable()
+        rates = _head_rates(experiment)
+        groups: dict[tuple[str | None, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.named.items():
+            own = next((prefix for prefix in rates if name.startswith(prefix)), None)
+            groups.setdefault((own, parameter.ndim > 1), []).append(parameter)
+        self._schedules = [(rates[own] if own else self.settings.learning_rate, decays) for own, decays in groups]
+        self._adamw = torch.optim.AdamW(
+            [{"params": members} for members in groups.values()],
+            lr=0.0, betas=(self.settings.beta1, self.settings.beta2), weight_decay=0.0, fused=True,
+        )  # fmt: skip
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What is moved, in a fixed order."""
+        return list(self.named.values())
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients."""
+        self._adamw.zero_grad(set_to_none=True)
+
+    def step(self, clock: Clock) -> dict[str, float]:
+        """Moves the parameters by what the schedules say at this step; logs the learning rate."""
+        for group, (rate, decays) in zip(self._adamw.param_groups, self._schedules, strict=True):
+            group["lr"] = rate(clock)
+            group["weight_decay"] = self.settings.weight_decay(clock) if decays else 0.0
+        self._adamw.step()
+        return {"learning_rate": self.settings.learning_rate(clock)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Live state by parameter name; empty before the first step."""
+        names = {parameter: name for name, parameter in self.named.items()}
+        return {
+            f"optimizer.{names[parameter]}.{key}": value
+            for parameter, state in self._adamw.state.items()
+            for key, value in state.items()
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes back what `tensors` gave; a parameter that has never had a gradient has no state, and is given none."""
+        for name, parameter in self.named.items():
+            prefix = f"optimizer.{name}."
+            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            if state:
+                self._adamw.state[parameter] = {
+                    key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
+                    for key, value in state.items()
+                }
+
+
+def _head_rates(experiment: Experiment) -> dict[str, _Schedule]:
+    rates = {}
+    for label, term in experiment.losses.items():
+        for head, rate in term.loss.head_learning_rates().items():
+            owner = "heads" if head in experiment.predictors[label] else "student.heads"  # type: ignore[operator]
+            rates[f"{owner}.{label}.{head}."] = rate
+    return rates

@@ -1,0 +1,128 @@
+"""The look at the held-out windows: losses as in training, masked bases on plain windows, collapse signals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from findna_kit.interfaces import BranchOutput
+from findna_kit.metrics.collapse import feature_deviation, rankme
+from findna_kit.trainer.step import Sums
+from findna_kit.trainer.terms import Batch, Forward, make_batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from findna_kit.engine import Engine
+    from findna_kit.schedules import Clock
+    from findna_kit.trainer.experiment import Data, Experiment
+
+BRANCHES: tuple[Literal["student", "teacher"], ...] = ("student", "teacher")
+
+
+class Validation:
+    """The same windows, views and masks at every look; moves no state, and every process sees the same."""
+
+    def __init__(self, experiment: Experiment, data: Data, engine: Engine, micro_batch: int) -> None:
+        self.experiment, self.engine, self.micro_batch = experiment, engine, micro_batch
+        windows = data.validation.fixed(experiment.trainer.validation_windows).to(engine.device)
+        rows = torch.arange(len(windows.tokens), device=engine.device)
+        self.batch = make_batch(experiment, windows, step="validation", rows=rows)
+        self.plain = make_batch(experiment, windows, step="validation", rows=rows, augment=False)
+        self.forward = Forward(experiment, engine)
+
+    @torch.no_grad()
+    def look(self, clock: Clock) -> dict[str, float]:
+        """Everything under `held_out/` and `collapse/`."""
+        own = (self.experiment.student, self.experiment.predictors)
+        for module in own:
+            module.eval()
+        metrics = self._losses(clock)
+        for branch in BRANCHES:
+            metrics |= self._plain(branch, clock)
+        for module in own:
+            module.train()
+        return metrics
+
+    def _losses(self, clock: Clock) -> dict[str, float]:
+        """Each loss over chunks of the size of a global batch: what a batch-coupled loss is depends on it."""
+        sums, counts = Sums(), dict[str, "Tensor"]()
+        for chunk in _parts(self.batch, self.experiment.batch_size):
+            for label, count in self._add_terms(chunk, sums, clock).items():
+                counts[label] = counts.get(label, torch.zeros_like(count)) + count
+        return _divided(sums, counts, "held_out")
+
+    def _add_terms(self, chunk: Batch, sums: Sums, clock: Clock) -> dict[str, Tensor]:
+        forward = self.forward
+        sample, coupled = forward.labels("sample"), forward.labels("batch")
+        rows: dict[str, dict[str, dict[str, list[Tensor]]]] = {label: {"student": {}, "teacher": {}} for label in coupled}
+        for part in _parts(chunk, self.micro_batch):
+            outputs = {branch: forward.branch(branch, part, self.experiment.losses) for branch in BRANCHES}
+            for label in sample:
+                sums.add(label, forward.term(label, outputs["student"], outputs["teacher"], clock))
+            for label in coupled:
+                for branch in BRANCHES:
+                    for name, read in forward.read(label, outputs[branch]).items():
+                        rows[label][branch].setdefault(name, []).append(read)
+        whole = {name: BranchOutput(view) for name, view in chunk.views.items()}
+        for label in coupled:
+            read = {branch: {name: torch.cat(parts) for name, parts in rows[label][branch].items()} for branch in BRANCHES}
+            sums.add(label, forward.term(label, whole, whole, clock, rows=(read["student"], read["teacher"])))
+        return forward.counts(chunk, self.experiment.losses)
+
+    def _plain(self, which: Literal["student", "teacher"], clock: Clock) -> dict[str, float]:
+        """Masked bases on windows without augmentation, asked of either branch; and how its embeddings spread."""
+        forward, losses = self.forward, self.experiment.losses
+        masked = [
+            label
+            for label, term in losses.items()
+            if term.loss.reads == "masked" and not term.loss.needs_teacher and term.loss.coupling == "sample"
+            and not (which == "teacher" and len(self.experiment.predictors[label]))  # type: ignore[arg-type]
+        ]  # fmt: skip
+        sums, counts = Sums(), dict[str, "Tensor"]()
+        pooled, classes = [], []
+        for part in _parts(self.plain, self.micro_batch):
+            outputs = forward.branch(which, part, masked, as_student=True)
+            for label in masked:
+                sums.add(label, forward.term(label, outputs, {}, clock, branch=which))
+            for label, count in forward.counts(part, masked).items():
+                counts[label] = counts.get(label, torch.zeros_like(count)) + count
+            output = self._embed(which, part)
+            pooled.append(output.pooled)
+            classes.append(output.class_embeddings)
+        metrics = {f"{name}/{which}": value for name, value in _divided(sums, counts, "held_out_plain").items()}
+        return metrics | _collapse(which, torch.cat(pooled), torch.cat(classes))  # type: ignore[arg-type]
+
+    def _embed(self, which: Literal["student", "teacher"], part: Batch) -> BranchOutput:
+        """The clean windows, as a frozen model would see them."""
+        view = next(iter(part.views.values()))
+        with self.engine.autocast():
+            output: BranchOutput = getattr(self.experiment, which)(view, view.tokens, None, wants={"pooled", "class"})
+        return output
+
+
+def _parts(batch: Batch, size: int) -> list[Batch]:
+    count = len(next(iter(batch.views.values())).tokens)
+    return [batch.rows(slice(at, at + size)) for at in range(0, count, size)]
+
+
+def _divided(sums: Sums, counts: dict[str, Tensor], prefix: str) -> dict[str, float]:
+    return {
+        f"{prefix}/{label}/{name}": float(value / counts[label].clamp(min=1))
+        for label, values in sums.values.items()
+        for name, value in values.items()
+    }
+
+
+def _collapse(which: str, pooled: Tensor, classes: Tensor) -> dict[str, float]:
+    """Of the pooled embeddings, and of each class token's apart, averaged over the tokens."""
+    signals = {
+        f"collapse/{which}/pooled_deviation": feature_deviation(pooled),
+        f"collapse/{which}/pooled_rankme": rankme(pooled),
+    }
+    tokens = classes.float().unbind(1)
+    if tokens:
+        signals[f"collapse/{which}/class_deviation"] = sum(map(feature_deviation, tokens)) / len(tokens)
+        signals[f"collapse/{which}/class_rankme"] = sum(map(rankme, tokens)) / len(tokens)
+    return signals

@@ -1,0 +1,155 @@
+"""Scores equal scikit-learn's, and the multinomial bootstrap equals a bootstrap of rows."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+from findna_kit.evaluation.scores import SCORES, accuracy, confusion, differences, intervals, macro_f1, mcc, verdict
+
+REFERENCE = {
+    "accuracy": accuracy_score,
+    "mcc": matthews_corrcoef,
+    "macro_f1": lambda truth, predicted: f1_score(truth, predicted, average="macro", zero_division=0),
+}
+
+
+def noisy(truth, classes, error, seed):
+    """The truth with a share of random labels."""
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(len(truth)) < error, rng.integers(classes, size=len(truth)), truth)
+
+
+@pytest.fixture
+def labels():
+    truth = np.random.default_rng(0).choice(3, size=300, p=[0.6, 0.3, 0.1])
+    return truth, noisy(truth, 3, 0.3, seed=1), noisy(truth, 3, 0.6, seed=2)
+
+
+@given(st.integers(2, 5), st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=60))
+@settings(deadline=None, max_examples=100)
+def test_scores_equal_scikit_learn(classes, pairs):
+    truth, predicted = (np.array(side) % classes for side in zip(*pairs, strict=True))
+    assume(np.unique(np.concatenate([truth, predicted])).size > 1)  # scikit-learn warns of a table with one label
+    table = confusion(truth, predicted, classes)
+    assert table.sum() == len(pairs)
+    for name, score in SCORES.items():
+        assert float(score(table)) == pytest.approx(REFERENCE[name](truth, predicted), abs=1e-12)
+
+
+def test_a_stack_is_scored_as_its_tables():
+    stack = np.random.default_rng(0).integers(0, 9, (4, 5, 3, 3)).astype(float)
+    for score in SCORES.values():
+        values = score(stack)
+        assert values.shape == (4, 5)
+        assert values[2, 3] == pytest.approx(float(score(stack[2, 3])), abs=0)
+
+
+def test_rows_are_the_truth():
+    assert confusion(np.array([0, 0, 1]), np.array([0, 2, 1]), 3).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted"), [([0, 1, 1, 0], [1, 1, 1, 1]), ([1, 1, 1, 1], [0, 1, 1, 0]), ([1, 1], [1, 1])], ids=str
+)
+def test_mcc_is_zero_where_truth_or_prediction_has_one_class(truth, predicted):
+    assert float(mcc(confusion(np.array(truth), np.array(predicted), 2))) == 0
+
+
+def test_a_perfect_and_a_reversed_prediction():
+    perfect, wrong = np.diag([5.0, 7.0]), np.diag([5.0, 5.0])[::-1]
+    assert [float(score(perfect)) for score in (accuracy, mcc, macro_f1)] == [1, 1, 1]
+    assert [float(score(wrong)) for score in (accuracy, mcc, macro_f1)] == [0, -1, 0]
+
+
+def test_macro_f1_leaves_out_a_class_that_is_nowhere_and_counts_one_never_predicted():
+    assert float(macro_f1(confusion(np.array([0, 1]), np.array([0, 1]), 3))) == 1
+    assert float(macro_f1(confusion(np.array([0, 1, 2]), np.array([0, 1, 1]), 3))) == pytest.approx((1 + 2 / 3 + 0) / 3)
+
+
+def test_mcc_of_a_large_table_does_not_overflow():
+    table = np.array([[4e5, 1e5], [1e5, 4e5]])
+    assert float(mcc(table)) == pytest.approx(0.6)
+
+
+def test_intervals_equal_a_bootstrap_of_rows(labels):
+    truth, predicted, _ = labels
+    rng = np.random.default_rng(5)
+    rows = rng.integers(len(truth), size=(1500, len(truth)))
+    tables = np.stack([confusion(truth[row], predicted[row], 3) for row in rows])
+    for name, interval in intervals(truth, predicted, 3, seed=0).items():
+        assert interval["value"] == pytest.approx(REFERENCE[name](truth, predicted))
+        low, high = np.quantile(SCORES[name](tables), [0.025, 0.975])
+        assert interval["low"] == pytest.approx(low, abs=0.015)
+        assert interval["high"] == pytest.approx(high, abs=0.015)
+
+
+def test_differences_equal_a_paired_bootstrap_of_rows(labels):
+    truth, first, second = labels
+    rows = np.random.default_rng(5).integers(len(truth), size=(1500, len(truth)))
+    tables = [np.stack([confusion(truth[row], predicted[row], 3) for row in rows]) for predicted in (first, second)]
+    for name, interval in differences(truth, first, second, 3, seed=0).items():
+        assert interval["value"] == pytest.approx(REFERENCE[name](truth, first) - REFERENCE[name](truth, second))
+        low, high = np.quantile(SCORES[name](tables[0]) - SCORES[name](tables[1]), [0.025, 0.975])
+        assert interval["low"] == pytest.approx(low, abs=0.02)
+        assert interval["high"] == pytest.approx(high, abs=0.02)
+
+
+def test_intervals_cover_the_true_accuracy():
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(150):
+        truth = rng.integers(2, size=200)
+        predicted = np.where(rng.random(200) < 0.7, truth, 1 - truth)
+        interval = intervals(truth, predicted, 2, seed=1)["accuracy"]
+        covered += interval["low"] <= 0.7 <= interval["high"]
+    assert 0.88 <= covered / 150 <= 1
+
+
+def test_more_rows_give_a_narrower_interval(labels):
+    truth, predicted, _ = labels
+    widths = []
+    for times in (1, 16):
+        interval = intervals(np.tile(truth, times), np.tile(predicted, times), 3, seed=0)["mcc"]
+        widths.append(interval["high"] - interval["low"])
+    assert widths[0] / widths[1] == pytest.approx(4, rel=0.15)
+
+
+def test_pairing_cancels_what_both_find_hard():
+    truth = np.random.default_rng(0).integers(2, size=400)
+    first = noisy(truth, 2, 0.6, seed=1)
+    second = first.copy()
+    right = np.flatnonzero(first == truth)[:25]
+    second[right] = 1 - truth[right]
+    difference = differences(truth, first, second, 2, seed=0)["accuracy"]
+    assert verdict(difference) == "above"
+    one, other = (intervals(truth, predicted, 2, seed=0)["accuracy"] for predicted in (first, second))
+    assert one["low"] < other["high"]  # apart, the intervals overlap
+
+
+def test_equal_predictions_differ_by_nothing(labels):
+    truth, predicted, _ = labels
+    for interval in differences(truth, predicted, predicted, 3, seed=0).values():
+        assert interval == {"value": 0, "low": 0, "high": 0}
+        assert verdict(interval) == "not distinguishable"
+
+
+def test_verdicts(labels):
+    truth, first, second = labels
+    assert verdict(differences(truth, first, second, 3, seed=0)["mcc"]) == "above"
+    assert verdict(differences(truth, second, first, 3, seed=0)["mcc"]) == "below"
+    assert verdict({"value": 0.1, "low": 0.0, "high": 0.2}) == "not distinguishable"
+
+
+def test_a_seed_fixes_every_digit(labels):
+    truth, first, second = labels
+    assert intervals(truth, first, 3, seed=4) == intervals(truth, first, 3, seed=4)
+    assert intervals(truth, first, 3, seed=4) != intervals(truth, first, 3, seed=5)
+    assert differences(truth, first, second, 3, seed=-1) == differences(truth, first, second, 3, seed=-1)
+
+
+def test_many_classes_stay_small():
+    truth = np.random.default_rng(0).integers(60, size=500)  # a dense joint table would have 216,000 cells
+    found = differences(truth, noisy(truth, 60, 0.2, 1), noisy(truth, 60, 0.8, 2), 60, seed=0)
+    assert verdict(found["mcc"]) == "above"
