@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import torch
 
 from findna_kit import dna
 from findna_kit.views import Draw
@@ -28,15 +30,23 @@ class ViewPipeline:
         """The recipe's label."""
         return self.plan.name
 
-    def view(self, window: View, *, seed: int, step: int | str, rows: Tensor, augment: bool = True) -> View:
-        """The view of the windows at `rows` [B] of the global batch of that step; without augmentations if told so."""
+    def view(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
+        """The view of the windows at `rows` [B] of the global batch of that step."""
         made = window
-        for place, (name, augmentation) in enumerate(self.augmentations if augment else ()):
+        for place, (name, augmentation) in enumerate(self.augmentations):
             made = augmentation(made, Draw(seed, "view", self.name, place, name, step, rows=rows))
-        if self.masking is not None:
-            name, masking = self.masking
-            made = masking(made, Draw(seed, "mask", self.name, name, step, rows=rows))
-        return made
+        return self._masked(made, seed, step, rows)
+
+    def plain(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
+        """The windows as they are, masked, with MASK at every masked position: none can be copied from what is shown."""
+        made = self._masked(window, seed, step, rows)
+        return replace(made, corrupted=torch.full_like(made.corrupted, dna.MASK))
+
+    def _masked(self, view: View, seed: int, step: int | str, rows: Tensor) -> View:
+        if self.masking is None:
+            return view
+        name, masking = self.masking
+        return masking(view, Draw(seed, "mask", self.name, name, step, rows=rows))
 
     def noise(self, view: View, *, seed: int, step: int | str, rows: Tensor) -> Tensor | None:
         """The noise that the view states, [B, L, 5], the same for both branches; None where it states none."""

@@ -38,11 +38,11 @@ class Batch:
         return Batch({name: view.rows(part) for name, view in self.views.items()}, noise)
 
 
-def make_batch(experiment: Experiment, windows: View, *, step: int | str, rows: Tensor, augment: bool = True) -> Batch:
-    """Every view of the windows that a loss asks for."""
+def make_batch(experiment: Experiment, windows: View, *, step: int | str, rows: Tensor, plain: bool = False) -> Batch:
+    """Every view of the windows that a loss asks for; `plain` ones for measuring."""
     wanted = [p for p in experiment.pipelines if p.plan.student or needs_teacher(experiment.losses.values())]
     key = {"seed": experiment.seed, "step": step, "rows": rows}
-    views = {p.name: p.view(windows, augment=augment, **key) for p in wanted}  # type: ignore[arg-type]
+    views = {p.name: (p.plain if plain else p.view)(windows, **key) for p in wanted}  # type: ignore[arg-type]
     return Batch(views, {p.name: p.noise(views[p.name], **key) for p in wanted})  # type: ignore[arg-type]
 
 

@@ -29,7 +29,7 @@ class Validation:
         windows = data.validation.fixed(experiment.trainer.validation_windows).to(engine.device)
         rows = torch.arange(len(windows.tokens), device=engine.device)
         self.batch = make_batch(experiment, windows, step="validation", rows=rows)
-        self.plain = make_batch(experiment, windows, step="validation", rows=rows, augment=False)
+        self.plain = make_batch(experiment, windows, step="validation", rows=rows, plain=True)
         self.forward = Forward(experiment, engine)
 
     @torch.no_grad()

@@ -160,9 +160,9 @@ def write(tmp_path, monkeypatch):
 
 @pytest.fixture
 def load(write, components):
-    """Reads a text as a recipe."""
+    """Reads the recipe, or another text, with some `--set`s."""
 
-    def load(text=RECIPE, *sets, failed=()):
+    def load(*sets, text=RECIPE, failed=()):
         return load_recipe(write(text), components, overrides=sets, failed=failed)
 
     return load
@@ -170,11 +170,11 @@ def load(write, components):
 
 @pytest.fixture
 def problems(load):
-    """The problems of a text that must have some, as lines."""
+    """The problems of what must have some, as lines."""
 
-    def problems(text=RECIPE, *sets, failed=()):
+    def problems(*sets, text=RECIPE, failed=()):
         with pytest.raises(RecipeError) as caught:
-            load(text, *sets, failed=failed)
+            load(*sets, text=text, failed=failed)
         return str(caught.value).splitlines()
 
     return problems
