@@ -37,7 +37,8 @@ class ClassPool(nn.Module):
         """[B, L, D] and [B, L] to [B, C, D]."""
         scores = einsum(self.queries.to(embeddings.dtype), embeddings, "c d, b l d -> b c l") * embeddings.shape[-1] ** -0.5
         share = scores.float().masked_fill(~valid[:, None], -torch.inf).softmax(-1)
-        return einsum(share.to(embeddings.dtype), embeddings, "b c l, b l d -> b c d")
+        classes: Tensor = einsum(share.to(embeddings.dtype), embeddings, "b c l, b l d -> b c d")
+        return classes
 
 
 class Branch(nn.Module):

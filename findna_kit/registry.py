@@ -42,7 +42,7 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         if not (inspect.isclass(component) and issubclass(component, self._base)):
             raise PluginError(f"{self.kind} {name!r}: {component!r} is not a subclass of {self._base.__name__}")
         if inspect.isabstract(component):
-            missing = ", ".join(sorted(component.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(component, "__abstractmethods__", ())))
             raise PluginError(f"{self.kind} {name!r}: {component.__qualname__} does not define {missing}")
         config = getattr(component, "Config", None)
         if not (inspect.isclass(config) and issubclass(config, ComponentConfig)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from findna_kit.cli import loading
 from findna_kit.cli.loading import refuse_missing_files
 from findna_kit.cli.progress import TrainingProgress, reading_bar, table
-from findna_kit.errors import FindnaError, nearest
+from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from findna_kit.recipe import Recipe
     from findna_kit.runs import Result
-
-PROTOCOLS = ("knn", "probe")
 
 
 def run(
@@ -92,18 +90,13 @@ def evaluate(
     from findna_kit.evaluation import table_rows
     from findna_kit.runs import evaluate_run
 
-    for protocol in protocols:
-        if protocol not in PROTOCOLS:
-            raise FindnaError(
-                f"--protocol {protocol}: no such protocol{nearest(protocol, PROTOCOLS)} (known: {', '.join(PROTOCOLS)})"
-            )
     results: list[dict[str, Any]] = evaluate_run(
         folder,
         tasks,
         protocols,
         device=device,
         without=tuple(without),
-        say=loading.say,  # type: ignore[arg-type]
+        say=loading.say,
     )
     if as_json:
         print(json.dumps(results, indent=1))

@@ -153,10 +153,16 @@ def parse(text: str, at: Callable[[int, int], Where], folder: Path, found: list[
 
 def dump(tree: Any) -> str:
     """YAML of plain maps, lists and scalars, in their order."""
+    text = _written(tree, readable=True)
+    # YAML reads these as ends of lines, or skips them, where ruamel writes them as they are.
+    return _written(tree, readable=False) if re.search("[\x85\u2028\u2029\ufeff]", text) else text
+
+
+def _written(tree: Any, *, readable: bool) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
-    yaml.allow_unicode = True
+    yaml.allow_unicode = readable
     yaml.width = 2**16
     stream = StringIO()
     yaml.dump(tree, stream)

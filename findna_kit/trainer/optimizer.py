@@ -54,7 +54,7 @@ class ScheduledAdamW:
 
     def tensors(self) -> dict[str, Tensor]:
         """Live state by parameter name; empty before the first step."""
-        names = {parameter: name for name, parameter in self.named.items()}
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.named.items()}
         return {
             f"optimizer.{names[parameter]}.{key}": value
             for parameter, state in self._adamw.state.items()

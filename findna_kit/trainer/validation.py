@@ -67,8 +67,8 @@ class Validation:
                         rows[label][branch].setdefault(name, []).append(read)
         whole = {name: BranchOutput(view) for name, view in chunk.views.items()}
         for label in coupled:
-            read = {branch: {name: torch.cat(parts) for name, parts in rows[label][branch].items()} for branch in BRANCHES}
-            sums.add(label, forward.term(label, whole, whole, clock, rows=(read["student"], read["teacher"])))
+            whole_rows = [{name: torch.cat(parts) for name, parts in rows[label][branch].items()} for branch in BRANCHES]
+            sums.add(label, forward.term(label, whole, whole, clock, rows=(whole_rows[0], whole_rows[1])))
         return forward.counts(chunk, self.experiment.losses)
 
     def _plain(self, which: Literal["student", "teacher"], clock: Clock) -> dict[str, float]:

@@ -149,7 +149,7 @@ def test_several_problems_are_all_said_in_their_order(problems, changed):
     assert problems("data.length=0", "losses.distill.prototypes=1", text=text) == [
         "recipe.yaml:3:1  seed: duplicate key, first written in line 2; keep one of them",
         "recipe.yaml:4:8  steps: must be at least 0 (got -1)",
-        "recipe.yaml:15:28  encoder.dmi: unknown key; did you mean 'dim'? (known: name, dim, dropout, blocks)",
+        "recipe.yaml:15:29  encoder.dmi: unknown key; did you mean 'dim'? (known: name, dim, dropout, blocks)",
         "--set data.length=0  data.length: must be greater than 0 (got 0)",
         "--set losses.distill.prototypes=1  losses.distill.prototypes: must be greater than 1 (got 1)",
     ]

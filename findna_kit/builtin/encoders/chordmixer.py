@@ -51,7 +51,7 @@ class ChordMixer(Encoder):
         shift = _Shift.of(self.groups, valid)
         x, hidden = self.embed(bases), {}
         for depth, block in enumerate(self.blocks):
-            for layer in block:
+            for layer in block.children():
                 x = layer(x, shift)
             if depth in layers:
                 hidden[depth] = x
@@ -64,7 +64,7 @@ class _Layer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.Dropout(dropout))
 
     def forward(self, x: Tensor, shift: _Shift) -> Tensor:
-        shifted: Tensor = _ShiftAndAdd.apply(x, self.mlp(x), shift)
+        shifted: Tensor = _ShiftAndAdd.apply(x, self.mlp(x), shift)  # type: ignore[no-untyped-call]
         return shifted
 
 
@@ -119,5 +119,5 @@ class _ShiftAndAdd(torch.autograd.Function):
         return shift(update).add_(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         return gradient, ctx.shift(gradient, back=True), None

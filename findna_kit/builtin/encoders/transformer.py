@@ -38,6 +38,7 @@ class Transformer(Encoder):
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth, self.max_length = config.dim, config.blocks, length - class_tokens
+        self.head_dim = config.dim // config.heads
         self.embed = nn.Linear(dna.CHANNELS, config.dim)
         self.class_vectors = nn.Parameter(0.02 * torch.randn(class_tokens, config.dim))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
@@ -49,7 +50,7 @@ class Transformer(Encoder):
         classes = len(self.class_vectors)
         x = torch.cat([x[:, :classes] + self.class_vectors.to(x.dtype), x[:, classes:]], dim=1)
         mask = None if bool(valid.all()) else valid[:, None, None, :]
-        turn = _rotation(x.shape[1], self.blocks[0].head_dim, x.device)
+        turn = _rotation(x.shape[1], self.head_dim, x.device)
         hidden = {}
         for depth, block in enumerate(self.blocks):
             x = block(x, mask, turn)

@@ -15,7 +15,7 @@ from findna_kit.schedules import Cosine, Schedule, _Schedule, within
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from findna_kit.schedules import Clock
 
@@ -41,7 +41,8 @@ class EMA(TeacherUpdate):
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Moves parameters and buffers; logs `momentum`."""
         momentum = self.config.momentum(clock)
-        old, new = list(teacher.parameters()), list(student.parameters())
+        old: list[Tensor] = list(teacher.parameters())
+        new: list[Tensor] = list(student.parameters())
         for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
             if self.config.buffers == "average" and mine.is_floating_point():
                 old, new = [*old, mine], [*new, theirs]

@@ -1,0 +1,54 @@
+"""Small experiments for tests: the shipped recipes, cut to seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from findna_kit.assemble import assemble
+from findna_kit.engine import Engine
+from findna_kit.plugins import load_plugins
+from findna_kit.recipe import load_recipe
+from findna_kit.runs import open_genome
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+SMALL = (
+    "data.length=64", "data.batch_size=8", "class_tokens=2", "encoder={name: chordmixer, dim: 22, hidden: 32, blocks: 1}",
+    "trainer.validation_windows=16", "trainer.precision=fp32", "trainer.micro_batch=8", "evaluation.tasks=[]",
+    "trainer.log_every=1", "trainer.validate_every=4", "trainer.checkpoint_every=3",
+)  # fmt: skip
+SMALL_HEAD = ("losses.distill.hidden=32", "losses.distill.bottleneck=16", "losses.distill.prototypes=24")
+
+
+def small(name="self_distill", *overrides):
+    """A shipped recipe at test size, and the components that it was chosen from."""
+    components, plugins = load_plugins()
+    head = SMALL_HEAD if name in ("self_distill", "distill_only") else ()
+    return load_recipe(name, components, overrides=[*SMALL, *head, *overrides]), components, plugins
+
+
+def experiment_of(recipe, device="cpu"):
+    """The assembled experiment on the CPU in training mode, its windows, and an fp32 engine."""
+    experiment = assemble(recipe)
+    experiment.to(torch.device(device))
+    experiment.student.train()
+    experiment.teacher.eval()
+    return experiment, open_genome(recipe).windows, Engine(torch.device(device), "fp32")
+
+
+def command(*arguments, cwd=None, env=None, timeout=240):
+    """`findna-kit ...` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "findna_kit", *map(str, arguments)], capture_output=True, text=True, timeout=timeout, cwd=cwd,
+        env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def sets(*overrides):
+    """As arguments of the command line."""
+    return [part for override in overrides for part in ("--set", override)]

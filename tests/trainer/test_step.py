@@ -1,0 +1,184 @@
+"""One step: exact whatever the micro-batch, pure until it is applied, in the order of the design."""
+
+import math
+
+import pytest
+import torch
+
+from findna_kit.errors import NotFinite
+from findna_kit.interfaces import Term
+from findna_kit.network import apply_heads, read_rows
+from findna_kit.schedules import Clock
+from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.step import train_step
+from findna_kit.trainer.terms import training_batch
+from tests.building import experiment_of, small
+
+CLOCK = Clock(6, 10)
+ALL_LOSSES = (
+    "views.shifted.see=[student, teacher]",
+    "losses.contrast={name: info_nce, hidden: 32, output: 16}",
+    "losses.distill.hidden=32", "losses.distill.bottleneck=16", "losses.distill.prototypes=24",
+)  # fmt: skip
+
+
+def gradients_of(micro_batch, *overrides, recipe="self_distill", windows=None):
+    experiment, data, engine = experiment_of(small(recipe, *overrides)[0])
+    optimizer = ScheduledAdamW(experiment)
+    applied = {}
+    optimizer.step = lambda clock: applied.update({n: p.grad.clone() for n, p in optimizer.named.items() if p.grad is not None}) or {}
+    metrics = train_step(experiment, windows or data, engine, optimizer, CLOCK, {}, micro_batch)
+    return applied, metrics, experiment
+
+
+@pytest.mark.parametrize("kept", ["masked", "distill", "contrast"])
+def test_micro_batches_of_4_16_and_64_agree_for_each_loss(kept):
+    dropped = [f"losses.{name}=null" for name in ("masked", "distill", "contrast") if name != kept]
+    setting = ("data.batch_size=64", *ALL_LOSSES, *dropped, "optimizer.clip_norm=null")
+    whole, whole_metrics, _ = gradients_of(64, *setting)
+    for size in (4, 16):
+        parts, metrics, _ = gradients_of(size, *setting)
+        assert parts.keys() == whole.keys()
+        for name in whole:
+            torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+        for name, value in whole_metrics.items():
+            assert metrics[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+def test_all_losses_together_agree_with_autograd_on_the_whole_batch():
+    setting = ("data.batch_size=16", *ALL_LOSSES, "optimizer.clip_norm=null")
+    stepped, _, _ = gradients_of(4, *setting)
+
+    experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
+    batch = training_batch(experiment, data, CLOCK.step, engine.rows(16))
+    total = torch.zeros(())
+    for label, weighted in experiment.losses.items():
+        loss, sides = weighted.loss, {}
+        for which in ("student", "teacher"):
+            module = getattr(experiment, which)
+            chains = [module.heads[label]] + ([experiment.predictors[label]] if which == "student" else [])
+            sides[which] = {}
+            for pipeline in experiment.pipelines:
+                view = batch.views[pipeline.name]
+                sees = getattr(pipeline.plan, which) and (loss.reads != "masked" or pipeline.plan.masked)
+                if not sees or (which == "teacher" and not loss.needs_teacher):
+                    continue
+                tokens = view.student_tokens if which == "student" else view.tokens
+                output = module(view, tokens, batch.noise[pipeline.name], wants={loss.reads})
+                sides[which][pipeline.name] = type(output)(view, heads=apply_heads(read_rows(output, loss.reads), *chains))
+        term = loss(sides["student"], sides["teacher"], CLOCK)
+        seen = {w: {p.name: batch.views[p.name] for p in experiment.pipelines if getattr(p.plan, w)} for w in sides}
+        total = total + term.sum / loss.count(seen["student"], seen["teacher"])
+    names, parameters = zip(*experiment.trainable().items(), strict=True)
+    wanted = dict(zip(names, torch.autograd.grad(total, parameters, allow_unused=True), strict=True))
+    for name, gradient in stepped.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=2e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
+class WithUnknown:
+    """Windows in which some rows are mostly N, so that micro-batches count differently."""
+
+    def __init__(self, inner):
+        self.training = self
+        self.inner = inner
+
+    def draw(self, step, rows):
+        view = self.inner.training.draw(step, rows)
+        unknown = (rows % 3 == 0)[:, None] & (torch.arange(view.tokens.shape[1]) > 5)
+        return type(view).of_windows(view.tokens.where(~unknown, 4))
+
+
+def test_micro_batches_with_different_counts_are_right():
+    setting = ("data.batch_size=12", "losses.distill=null", "optimizer.clip_norm=null")
+    data = WithUnknown(experiment_of(small()[0])[1])
+    whole, _, _ = gradients_of(12, *setting, windows=data)
+    parts, _, _ = gradients_of(5, *setting, windows=data)
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6)
+
+
+def test_dropout_is_the_same_in_both_passes_of_a_cached_loss():
+    setting = ("encoder.dropout=0.3", *ALL_LOSSES, "losses.masked=null", "losses.distill=null", "optimizer.clip_norm=null")
+    experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
+    seen = []
+    forward = experiment.student.forward
+
+    def spy(*args, **kwargs):
+        output = forward(*args, **kwargs)
+        seen.append(output.pooled.detach().clone())
+        return output
+
+    experiment.student.forward = spy
+    train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+    first, second = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert len(first) == 4
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0], first[2])
+
+
+@pytest.mark.parametrize("term", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_names_itself_and_applies_nothing(term):
+    experiment, data, engine = experiment_of(small()[0])
+    loss = experiment.losses["masked"].loss
+    whole = type(loss).forward
+
+    class Explodes(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * math.inf
+
+    def broken(student, teacher, clock):
+        made = whole(loss, student, teacher, clock)
+        return Term(made.sum * math.nan if term == "loss" else Explodes.apply(made.sum), made.metrics)
+
+    loss.forward = broken
+    before = {name: tensor.clone() for name, tensor in {**experiment.model_tensors(), **experiment.loss_tensors()}.items()}
+    with pytest.raises(NotFinite, match=r"step 7: losses\.masked is nan" if term == "loss" else r"step 7: the gradient's norm"):
+        train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 8)
+    after = {**experiment.model_tensors(), **experiment.loss_tensors()}
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_state_moves_in_the_order_optimizer_teacher_after_step():
+    experiment, data, engine = experiment_of(small()[0])
+    order = []
+    optimizer = ScheduledAdamW(experiment)
+    step, rule = optimizer.step, experiment.teacher_update
+    optimizer.step = lambda clock: order.append("optimizer") or step(clock)
+    spied = type("Spied", (type(rule),), {"__call__": lambda self, *a: order.append("teacher") or type(rule).__call__(rule, *a)})
+    object.__setattr__(experiment, "teacher_update", spied(rule.config))
+    for label, weighted in experiment.losses.items():
+        weighted.loss.after_step = lambda carry, clock, label=label: order.append(label)
+    train_step(experiment, data, engine, optimizer, CLOCK, {}, 4)
+    assert order == ["optimizer", "teacher", "masked", "distill"]
+
+
+def test_the_centre_moves_by_the_whole_batch_whatever_the_micro_batch():
+    centres = [gradients_of(size, "data.batch_size=8")[2].losses["distill"].loss.center for size in (2, 8)]
+    torch.testing.assert_close(centres[0], centres[1], rtol=1e-5, atol=1e-7)
+    assert centres[0].abs().sum() > 0
+
+
+def test_the_teacher_never_gets_a_gradient():
+    _, _, experiment = gradients_of(8)
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in experiment.teacher.parameters())
+
+
+def test_nothing_is_computed_that_no_loss_asks_for():
+    experiment, data, engine = experiment_of(small("masked_only")[0])
+    experiment.teacher.forward = lambda *a, **k: pytest.fail("no loss reads the teacher")
+    batch = training_batch(experiment, data, 0, engine.rows(8))
+    assert list(batch.views) == ["masked"]
+    train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 8)
+
+
+def test_the_step_is_a_pure_function_of_seed_and_step():
+    first, _, _ = gradients_of(4)
+    again, _, _ = gradients_of(4)
+    other, _, _ = gradients_of(4, "seed=8")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["student.encoder.embed.weight"], other["student.encoder.embed.weight"])
