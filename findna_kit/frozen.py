@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from findna_kit.network import Branch
+    from findna_kit.plugins import Plugin
     from findna_kit.recipe import Recipe
     from findna_kit.registry import Components
 
@@ -122,8 +123,9 @@ def load(
     if chosen not in saved:
         raise FindnaError(f"{run}: has no checkpoint of step {step}; saved: {', '.join(map(str, saved))}")
     components, plugins = load_plugins(without)
-    _refuse_missing(folder, components)
-    recipe = load_recipe(folder / "recipe.yaml", components, failed=[plugin for plugin in plugins if plugin.failure])
+    failed = [plugin for plugin in plugins if plugin.failure]
+    _refuse_missing(folder, components, failed)
+    recipe = load_recipe(folder / "recipe.yaml", components, failed=failed)
     experiment = assemble(recipe)
     served: Which = branch or experiment.teacher_update.serves
     network = experiment.teacher if served == "teacher" else experiment.student
@@ -134,7 +136,7 @@ def load(
     return FrozenModel(network, recipe, branch=served, step=chosen, engine=engine)
 
 
-def _refuse_missing(run: Path, components: Components) -> None:
+def _refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) -> None:
     """FindnaError that names the distribution of every component which the run used and nobody registers now."""
     path = run / "run.json"
     if not path.is_file():
@@ -148,7 +150,10 @@ def _refuse_missing(run: Path, components: Components) -> None:
         if name not in known[kind]
     ]
     if lost:
-        raise FindnaError(f"{run}: was made with what is not installed here: {'; '.join(lost)}; install it, then try again")
+        told = (
+            f"{run}: was made with what nobody registers now: {'; '.join(lost)}; install it, and leave it out by no --without"
+        )
+        raise FindnaError("\n".join([told, *map(str, failed)]))
 
 
 def _average(

@@ -30,6 +30,10 @@ class Plugin:
     failure: str | None = None
     trace: str | None = None
 
+    def __str__(self) -> str:
+        """Who it is and, where it failed, the reason in one line."""
+        return str(self.owner) if self.failure is None else f"{self.owner} failed to load: {' '.join(self.failure.split())}"
+
 
 def installed_plugins() -> list[tuple[Owner, EntryPoint]]:
     """Every plugin there is, from metadata alone: nothing is imported. The built-ins first, then by name."""
@@ -60,7 +64,8 @@ def load_plugins(without: Collection[str] = ()) -> tuple[Components, list[Plugin
         try:
             with components.registering(owner):
                 _register(entry, owner, components)
-        except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything, and must not spoil a colleague's run
+        # A stranger's code may raise anything, or exit: that must not spoil a colleague's run.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             reason = f"{type(error).__name__}: {error}"
             plugins.append(Plugin(owner, entry.value, reason, traceback.format_exc()))
         else:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from findna_kit.errors import ComponentClash, PluginError, UnknownComponent, nearest
-from findna_kit.interfaces import Augmentation, ComponentConfig, Encoder, Loss, Masking, TeacherUpdate
+from findna_kit.interfaces import Augmentation, ComponentConfig, Encoder, Loss, Masking, Reads, TeacherUpdate
 
 Component = TypeVar("Component")
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "strand": ("none", "invariant", "equivariant"),
+    "reads": get_args(Reads),
+    "coupling": ("sample", "batch"),
+    "serves": ("teacher", "student"),
+}
+"""What a class may declare where it declares a word; the trainer would meet any other too late."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +45,11 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         self._owner: Owner | None = None
 
     def add(self, name: str, component: type[Component]) -> None:
-        """Registers `component` as `name`. Raises PluginError where it is none of this kind, or states no `Config`."""
+        """Registers `component` as `name`. Raises PluginError where it is not what this kind must be."""
         if self._owner is None:
             raise PluginError(f"{self.kind} {name!r}: components are registered inside findna_kit_register only")
+        if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
+            raise PluginError(f"{self.kind} {name!r}: a name is made of lower-case letters, digits and _, a letter first")
         if not (inspect.isclass(component) and issubclass(component, self._base)):
             raise PluginError(f"{self.kind} {name!r}: {component!r} is not a subclass of {self._base.__name__}")
         if inspect.isabstract(component):
@@ -47,7 +58,23 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         config = getattr(component, "Config", None)
         if not (inspect.isclass(config) and issubclass(config, ComponentConfig)):
             raise PluginError(f"{self.kind} {name!r}: {component.__qualname__} has no nested Config(ComponentConfig)")
-        self._entries.setdefault(name, []).append((component, self._owner))
+        self._refuse_words(name, component)
+        claims = self._entries.setdefault(name, [])
+        if any(owner == self._owner for _, owner in claims):
+            raise PluginError(f"{self.kind} {name!r}: registered twice by one plugin; give the second another name")
+        claims.append((component, self._owner))
+
+    def _refuse_words(self, name: str, component: type[Component]) -> None:
+        for attribute, words in _WORDS.items():
+            if attribute not in inspect.get_annotations(self._base):
+                continue
+            declared = getattr(component, attribute, None)
+            if declared not in words:
+                known = ", ".join(words)
+                got = "nothing" if declared is None else repr(declared)
+                raise PluginError(
+                    f"{self.kind} {name!r}: {component.__qualname__}.{attribute} must be one of {known} (got {got})"
+                )
 
     def __getitem__(self, name: str) -> type[Component]:
         """The class. Raises UnknownComponent with the nearest name, ComponentClash where two plugins claim it."""

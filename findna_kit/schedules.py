@@ -20,8 +20,8 @@ class Clock:
 class _Ramp(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    start: float = Field(description="value after the warm-up")
-    end: float = Field(description="value at the last step")
+    start: float = Field(allow_inf_nan=False, description="value after the warm-up")
+    end: float = Field(allow_inf_nan=False, description="value at the last step")
     warmup: float = Field(0.0, ge=0.0, lt=1.0, description="share of the steps over which the value rises from 0 to start")
 
     def _progress(self, clock: Clock) -> tuple[float, bool]:

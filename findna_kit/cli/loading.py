@@ -23,6 +23,13 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
+def say_failures(plugins: Sequence[Plugin]) -> None:
+    """A line for each plugin that did not load."""
+    for plugin in plugins:
+        if plugin.failure is not None:
+            say(str(plugin))
+
+
 def refuse_missing_files(recipe: Recipe) -> None:
     """FindnaError for every path of the recipe where nothing is."""
     stated = {"data.genome": recipe.data.genome} | {f"evaluation.tasks.{i}": t for i, t in enumerate(recipe.evaluation.tasks)}

@@ -48,7 +48,9 @@ def components(what: str | None, without: Sequence[str], *, as_json: bool) -> No
     """All components, those of a kind, or one with its parameters."""
     from findna_kit.plugins import load_plugins
 
-    registries = {registry.kind: registry for registry in load_plugins(without)[0].registries()}
+    loaded, plugins = load_plugins(without)
+    loading.say_failures(plugins)
+    registries = {registry.kind: registry for registry in loaded.registries()}
     chosen = [(kind, name) for kind, registry in registries.items() for name in registry if what in (None, kind, name)]
     if not chosen:
         names = [*registries, *(name for registry in registries.values() for name in registry)]
@@ -60,7 +62,7 @@ def components(what: str | None, without: Sequence[str], *, as_json: bool) -> No
     for entry, (kind, name) in zip(described, chosen, strict=True):
         if len(registries[kind].owners(name)) == 1:
             component = registries[kind][name]
-            entry["does"] = (component.__doc__ or "").strip().splitlines()[0]
+            entry["does"] = (component.__doc__ or "").strip().partition("\n")[0]
             if single or as_json:
                 entry["parameters"] = _parameters(component.Config)
     if as_json:

@@ -23,6 +23,8 @@ COMPONENTS = (("encoder",), ("teacher_update",), ("losses", ANY), ("views", ANY,
 """Where components stand; the schema's `Chosen` fields, a test compares them."""
 PATHS = (("data", "genome"), ("data", "validation", "bed"), ("evaluation", "tasks", ANY))
 """Values that are paths, unless they are `builtin`."""
+FORMS = ({"cosine", "linear"}, {"share", "contigs", "bed"})
+"""Keys of maps of which exactly one is stated: of a schedule, of `data.validation`. Another one takes its place."""
 _OWN = ("name", "weight")
 """Keys of a component that are the recipe's: they outlive a change of its name."""
 
@@ -107,11 +109,23 @@ def _merge(old: Node, new: Node, path: Keys, notes: list[str]) -> Node:
         # What a --set gave is no leftover of the old component, whatever the order of the --sets.
         kept = {key: node for key, node in kept.items() if key in _OWN or node.where.layer == SET}
         _note_dropped(path, old, [key for key in old.value if key not in kept and key not in new.value], notes)
+    kept = _other_form(kept, new.value, path, notes)
     for key, node in new.value.items():
         kept[key] = _merge(old.value[key], node, (*path, key), notes) if key in kept else node
     merged = Node(kept, new.where, new.key, new.folder)
     merged.refused = old.refused or new.refused
     return merged
+
+
+def _other_form(old: dict[str, Node], new: dict[str, Node], path: Keys, notes: list[str]) -> dict[str, Node]:
+    """`old` without the forms that `new` states another of; merged, they would be two."""
+    for forms in FORMS:
+        stated = [key for key, node in new.items() if key in forms and node.value is not None]
+        gone = [key for key, node in old.items() if key in forms and key not in new and node.value is not None]
+        if stated and gone and forms >= old.keys():
+            notes.append(f"{dotted(path)}: {stated[0]} takes the place of {', '.join(gone)}")
+            return {key: node for key, node in old.items() if key not in gone}
+    return old
 
 
 def _renamed(old: Node, new: Node) -> bool:
@@ -196,6 +210,8 @@ def _assign(holder: Node, key: str | int, new: Node, path: Keys, notes: list[str
         merged = _merge(holder, _named(new), path[:-1], notes)
         holder.value = merged.value
         return
+    if isinstance(holder.value, dict):
+        holder.value = _other_form(holder.value, {str(key): new}, path[:-1], notes)
     new.drops = old is not None and new.value is None and not new.refused
     new.key = new.where
     _put(holder, key, new)

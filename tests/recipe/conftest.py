@@ -195,3 +195,32 @@ def changed():
         return RECIPE.replace(old, new)
 
     return changed
+
+
+@pytest.fixture
+def over(write, load, text):
+    """A recipe that says `lines` over the whole one."""
+
+    def over(lines, *sets):
+        write(text, "whole.yaml")
+        return load(*sets, text=f"base: whole.yaml\n{lines}")
+
+    return over
+
+
+@pytest.fixture
+def refused(over):
+    """The problems of such a recipe, as lines."""
+
+    def refused(lines, *sets):
+        with pytest.raises(RecipeError) as caught:
+            over(lines, *sets)
+        return str(caught.value).splitlines()
+
+    return refused
+
+
+@pytest.fixture
+def dropped():
+    """The notes of a recipe but those on what was read."""
+    return lambda recipe: [note for note in recipe.notes if not note.startswith(("recipe: ", "base: "))]

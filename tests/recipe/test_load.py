@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the rows of a table are read across
 """A recipe read whole; every problem in plain words, on its line, all at once."""
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def test_a_whole_recipe_is_typed(load):
     assert recipe.losses["masked"].weight(Clock(0, 20)) == 1.0
     assert recipe.encoder.weight is None
     assert recipe.teacher_update.config.momentum(Clock(20, 20)) == 1.0
-    assert list(recipe.losses) == list(recipe.views)[:1] + ["distill"]
+    assert (list(recipe.views), list(recipe.losses)) == (["masked", "shifted"], ["masked", "distill"])
 
 
 def test_what_is_not_stated_takes_its_default(load, changed):
@@ -187,7 +188,10 @@ FAILED = [
 
 def test_plugins_that_failed_may_be_what_an_unknown_component_is_missing(problems):
     lines = problems("encoder=mamba", failed=FAILED)
-    assert lines[-1] == "broken (findna-broken 0.3) failed to load, and may be what is missing: ModuleNotFoundError: No module named 'x'"
+    assert (
+        lines[-1]
+        == "broken (findna-broken 0.3) failed to load, and may be what is missing: ModuleNotFoundError: No module named 'x'"
+    )
     assert len(lines) == 2
 
 
@@ -241,19 +245,31 @@ def test_a_link_in_a_path_is_kept(write, components, text, tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     write(text)
-    assert load_recipe("recipe.yaml", components, overrides=["data.genome=link/a.fa"]).data.genome == str(tmp_path / "link/a.fa")
+    assert load_recipe("recipe.yaml", components, overrides=["data.genome=link/a.fa"]).data.genome == str(
+        tmp_path / "link/a.fa"
+    )
 
 
 def test_reading_is_fast(load, components):
     load()
-    start = time.perf_counter()
-    load_recipe("recipe.yaml", components)
-    assert time.perf_counter() - start < 0.1
+    taken = []
+    for _ in range(5):
+        start = time.perf_counter()
+        load_recipe("recipe.yaml", components)
+        taken.append(time.perf_counter() - start)
+    assert min(taken) < 0.1
 
 
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["builtin", "deletion", "ema"]),
-    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(["name", "see", "weight", "cosine", "x"]), below),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["builtin", "deletion", "ema"]),
+    lambda below: (
+        st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(["name", "see", "weight", "cosine", "x"]), below)
+    ),
     max_leaves=5,
 )
 KEYS = ["data", "data.validation", "views", "views.masked", "views.masked.augment.0", "encoder", "encoder.name", "losses.masked", "losses.distill.weight",

@@ -1,0 +1,21 @@
+"""A plugin of FinDNA-Kit: a convolutional encoder and a BYOL-like loss, registered as anybody's are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from findna_kit import hookimpl
+from findna_kit_example.depthwise_conv import DepthwiseConv
+from findna_kit_example.pooled_agreement import PooledAgreement
+
+if TYPE_CHECKING:
+    from findna_kit.registry import Components
+
+findna_kit_api = 1
+
+
+@hookimpl
+def findna_kit_register(registry: Components) -> None:
+    """One line for each component."""
+    registry.encoders.add("depthwise_conv", DepthwiseConv)
+    registry.losses.add("pooled_agreement", PooledAgreement)

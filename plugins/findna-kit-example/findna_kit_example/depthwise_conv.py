@@ -1,0 +1,72 @@
+"""A small convolutional encoder: residual depthwise-separable blocks (Chollet 2017, Xception; Liu et al. 2022, ConvNeXt)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from findna_kit import dna
+from findna_kit.interfaces import ComponentConfig, Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class DepthwiseConv(Encoder):
+    """Residual depthwise-separable convolutions: an embedding sees `blocks * (kernel - 1) + 1` bases around its own."""
+
+    class Config(ComponentConfig):
+        """Sizes of the network."""
+
+        dim: int = Field(64, gt=0, description="channels")
+        hidden: int = Field(128, gt=0, description="width inside a block")
+        blocks: int = Field(4, gt=0, description="residual blocks")
+        kernel: int = Field(9, gt=0, description="bases that a block's convolution spans; odd")
+        dropout: float = Field(0.0, ge=0, lt=1, description="share of each update dropped")
+
+        @field_validator("kernel")
+        @classmethod
+        def _odd(cls, kernel: int) -> int:
+            if kernel % 2 == 0:
+                raise ValueError("an odd number is wanted, so that a base stands in the middle")
+            return kernel
+
+    global_mixing = False
+    """What it sees is local, so it is given no class rows: the network pools class embeddings by attention."""
+
+    def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
+        super().__init__(config, length=length, class_tokens=class_tokens)
+        self.dim, self.depth = config.dim, config.blocks
+        self.embed = nn.Linear(dna.CHANNELS, config.dim)
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(config.dim)
+
+    def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
+        """Embeddings [B, L, dim]; hidden states are those after each block."""
+        x, hidden = self.embed(bases), {}
+        for depth, block in enumerate(self.blocks):
+            x = block(x, valid)
+            if depth in layers:
+                hidden[depth] = x
+        return self.norm(x), hidden
+
+
+class _Block(nn.Module):
+    """`x + W2 gelu(W1 norm(depthwise(x)))`, [B, L, dim] to the same."""
+
+    def __init__(self, config: DepthwiseConv.Config) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(config.dim, config.dim, config.kernel, padding="same", groups=config.dim)
+        self.norm = nn.LayerNorm(config.dim)
+        self.pointwise = nn.Sequential(
+            nn.Linear(config.dim, config.hidden), nn.GELU(), nn.Linear(config.hidden, config.dim), nn.Dropout(config.dropout)
+        )
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        # Padding looks like the end of the sequence, which `same` fills with zeros: so it cannot change what is valid.
+        seen = x.masked_fill(~valid[..., None], 0)
+        mixed = self.depthwise(seen.transpose(1, 2)).transpose(1, 2)
+        updated: Tensor = x + self.pointwise(self.norm(mixed))
+        return updated

@@ -1,0 +1,130 @@
+"""Independent masking: which positions, how many, and what the student is shown there."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy import stats
+
+from findna_kit import dna
+from findna_kit.builtin.augmentations.insertion import Insertion
+from findna_kit.builtin.maskings.independent import IndependentMasking
+from findna_kit.views import Draw
+from tests.windows import draw, random_windows
+
+seeds = st.integers(0, 10_000)
+fractions = st.floats(0.01, 1)
+
+
+def masking(**values):
+    return IndependentMasking(IndependentMasking.Config(**values))
+
+
+def inserted_into(window, seed=0):
+    return Insertion(Insertion.Config(minimum=2, maximum=6))(window, draw("insertion", seed, rows=len(window.tokens)))
+
+
+@given(seeds, fractions, st.integers(1, 40))
+def test_a_share_of_each_sequences_own_bases_is_masked(seed, fraction, length):
+    view = inserted_into(random_windows(5, length, seed=seed, unknown=0.2), seed)
+    made = masking(fraction=fraction)(view, draw(seed, rows=5))
+    slots = round(fraction * length)
+    assert made.masked_index.shape == made.masked_weight.shape == made.corrupted.shape == (5, slots)
+    own = view.valid & (view.tokens < dna.N) & (view.origin >= 0)
+    for row in range(5):
+        used = made.masked_index[row][made.masked_weight[row] > 0]
+        assert len(used) == min(slots, torch.tensor(fraction * int(own[row].sum())).round())
+        assert len(set(used.tolist())) == len(used), "no position twice"
+        assert own[row, used].all(), "no inserted base, N or padding"
+    assert set(made.masked_weight.unique().tolist()) <= {0.0, 1.0}
+
+
+@given(seeds, fractions)
+def test_the_number_of_slots_depends_on_the_length_alone(seed, fraction):
+    full, poor = random_windows(4, 30, seed=seed, unknown=0, padded=False), random_windows(4, 30, seed=seed, unknown=0.9)
+    policy = masking(fraction=fraction)
+    assert policy(full, draw(1, rows=4)).masked_index.shape == policy(poor, draw(2, rows=4)).masked_index.shape
+
+
+def test_a_sequence_of_n_has_nothing_masked():
+    window = random_windows(3, 20, unknown=1.0)
+    made = masking()(window, draw(1, rows=3))
+    assert made.masked_weight.sum() == 0
+    assert made.student_tokens.equal(window.tokens)
+
+
+@given(seeds, st.floats(0, 1), st.floats(0, 1))
+def test_the_student_sees_another_token_only_where_it_is_masked(seed, mask_share, random_share):
+    view = random_windows(5, 30, seed=seed)
+    made = masking(mask_share=mask_share * 0.5, random_share=random_share * 0.5)(view, draw(seed, rows=5))
+    scored = torch.zeros_like(view.valid).scatter(1, made.masked_index, made.masked_weight > 0)
+    assert made.student_tokens[~scored].equal(view.tokens[~scored])
+    assert made.tokens is view.tokens, "targets and the teacher's tokens are clean"
+    assert made.masked_targets[made.masked_weight > 0].lt(dna.N).all()
+    assert (made.student_tokens == dna.N).equal(view.tokens == dna.N), "N is never shown in place of a base"
+
+
+def test_of_the_masked_80_are_hidden_10_random_and_10_as_they_are():
+    view = random_windows(400, 200, unknown=0, padded=False)
+    made = masking(fraction=0.3)(view, draw("shares", rows=400))
+    assert made.masked_weight.eq(1).all()
+    hidden = made.corrupted == dna.MASK
+    same = ~hidden & (made.corrupted == made.masked_targets)
+    count = hidden.numel()
+    observed = [int(hidden.sum()), int(same.sum()), count - int(hidden.sum()) - int(same.sum())]
+    expected = [0.8 * count, (0.1 + 0.1 / 4) * count, 0.1 * 3 / 4 * count]  # a random base is the old one in a quarter of the cases
+    assert stats.chisquare(observed, expected).pvalue > 1e-3
+    others = made.corrupted[~hidden & ~same]
+    assert stats.chisquare(torch.bincount(others, minlength=4).numpy()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("mask_share", "random_share"), [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0)])
+def test_shares_may_be_all_or_nothing(mask_share, random_share):
+    view = random_windows(50, 60, unknown=0, padded=False)
+    made = masking(mask_share=mask_share, random_share=random_share)(view, draw("all", rows=50))
+    if mask_share:
+        assert (made.corrupted == dna.MASK).all()
+    elif random_share:
+        assert abs(float((made.corrupted == made.masked_targets).float().mean()) - 0.25) < 0.06
+    else:
+        assert made.corrupted.equal(made.masked_targets)
+
+
+def test_every_position_is_as_likely_and_pairs_are_independent():
+    view = random_windows(5000, 20, unknown=0, padded=False)
+    made = masking(fraction=0.3)(view, draw("positions", rows=5000))
+    masked = torch.zeros(5000, 20).scatter(1, made.masked_index, made.masked_weight)
+    assert stats.chisquare(masked.sum(0).numpy()).pvalue > 1e-3
+    correlation = torch.corrcoef(masked.T)[~torch.eye(20, dtype=torch.bool)]
+    assert abs(float(correlation.mean()) + 1 / 19) < 0.01, "6 of 20 without putting back"
+
+
+def test_what_is_shown_does_not_depend_on_the_place():
+    view = random_windows(4000, 20, unknown=0, padded=False)
+    made = masking(fraction=0.5)(view, draw("shown", rows=4000))
+    hidden = torch.zeros(4000, 20).scatter(1, made.masked_index, (made.corrupted == dna.MASK).float()).sum(0)
+    assert stats.chisquare(hidden.numpy()).pvalue > 1e-3
+
+
+@given(seeds, st.integers(0, 3))
+def test_a_sequences_mask_does_not_depend_on_the_others(seed, row):
+    view = random_windows(4, 25, seed=seed)
+    whole = masking()(view, draw(seed, rows=4))
+    alone = masking()(view.rows(slice(row, row + 1)), Draw(seed, rows=torch.tensor([row])))
+    for name in ("masked_index", "masked_weight", "corrupted"):
+        assert getattr(alone, name)[0].equal(getattr(whole, name)[row])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mask_share": 0.8, "random_share": 0.3}, "mask_share and random_share add up to more than 1"),
+        ({"fraction": 0}, "greater than 0"),
+        ({"fraction": 1.1}, "less than or equal to 1"),
+        ({"mask_share": -0.1}, "greater than or equal to 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(values, message):
+    with pytest.raises(ValidationError, match=message):
+        IndependentMasking.Config(**values)

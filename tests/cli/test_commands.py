@@ -1,0 +1,158 @@
+"""The command line: results on stdout, progress on stderr, exit codes, no traceback for a user's mistake."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.building import ROOT, SHARED, SMALL, SMALL_HEAD, command, sets
+
+SHIPPED = ["distill_only", "findna", "info_nce", "masked_only", "self_distill"]
+
+
+def fine(*arguments, **kwargs):
+    done = command(*arguments, **kwargs)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def refused(*arguments, code=2, **kwargs):
+    done = command(*arguments, **kwargs)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_help_and_version_come_without_torch():
+    probe = "import sys, runpy; sys.argv = ['findna-kit', '--help']\ntry: runpy.run_module('findna_kit', run_name='__main__')\n"
+    probe += "except SystemExit: print(sorted({'torch', 'pluggy', 'sklearn', 'tensorboard'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for verb in ("run", "check", "show", "recipes", "components", "plugins", "genome", "evaluate"):
+        assert verb in done.stdout
+    assert fine("--version").stdout.startswith("findna-kit ")
+
+
+def test_importing_the_package_comes_without_torch():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, findna_kit; print('torch' in sys.modules)"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout == "False\n"
+
+
+def test_a_mistyped_command_is_answered():
+    assert "run" in refused("runn")
+    assert refused("run")
+
+
+def test_recipes_lists_what_is_shipped():
+    listed = fine("recipes").stdout
+    assert [line.split()[0] for line in listed.splitlines()[1:]] == SHIPPED
+    assert sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")) == SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_runs_a_few_steps(name, tmp_path):
+    cut = sets(*(o for o in SMALL if not o.startswith(("encoder", "class_tokens"))), "data.genome=builtin", "data.batch_size=4", "steps=2")
+    narrow = [] if name != "findna" else sets("encoder.dim=44", "encoder.hidden=48")
+    done = fine("run", ROOT / "recipes" / f"{name}.yaml", *cut, *narrow, "--out", tmp_path / "run", "--device", "cpu")
+    assert "collapse signals" in done.stdout
+    assert ("masked bases on held-out windows" in done.stdout) == (name != "distill_only")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+def test_run_prints_scores_beside_controls(tmp_path):
+    rows = ["sequence,label", *(f"{('ACGGC' if i % 2 else 'ATTAT') * 8}{'ACGT'[i % 4] * (i % 9)},{i % 2}" for i in range(40))]
+    (tmp_path / "task").mkdir()
+    for part in ("train", "dev", "test"):
+        (tmp_path / "task" / f"{part}.csv").write_text("\n".join(rows) + "\n")
+    overrides = sets(*SMALL, *SMALL_HEAD, "steps=2", f"evaluation.tasks=[{tmp_path / 'task'}]")
+    done = fine("run", "self_distill", *overrides, "--out", tmp_path / "run", "--device", "cpu")
+    for said in ("markov_5", "two_sided_", "linear probe", "k-NN", "random initialisation", "k-mer logistic regression", "majority", "["):
+        assert said in done.stdout
+    assert "step 2 of 2" in done.stderr
+    again = fine("evaluate", tmp_path / "run", tmp_path / "task", "--protocol", "knn", "--json", "--device", "cpu")
+    assert json.loads(again.stdout)[0]["protocols"].keys() == {"knn"}
+    assert "no protocol 'kn'; did you mean 'knn'?" in refused("evaluate", tmp_path / "run", tmp_path / "task", "--protocol", "kn")
+    assert "is no run's folder" in refused("evaluate", tmp_path, tmp_path / "task")
+    assert "nowhere" in refused("evaluate", tmp_path / "run", tmp_path / "nowhere")
+
+
+def test_out_and_resume_exclude_each_other(tmp_path):
+    assert "give one of them" in refused("run", "self_distill", "--out", tmp_path / "a", "--resume", tmp_path / "b")
+
+
+def test_an_out_that_exists_is_refused(tmp_path):
+    (tmp_path / "kept").write_text("x")
+    assert "--overwrite" in refused("run", "self_distill", "--out", tmp_path)
+
+
+def test_a_run_that_stops_itself_exits_with_3(tmp_path):
+    explodes = sets(*SMALL, "steps=9", "optimizer.learning_rate=1e30", "optimizer.clip_norm=null")
+    assert "nothing of this step was applied" in refused("run", "masked_only", *explodes, "--out", tmp_path / "run", code=3)
+
+
+def test_check_assembles_without_data(tmp_path):
+    assert "self_distill: good; 1,224,288 parameters in the encoder" in fine("check", "self_distill").stdout
+    assert "data.genome: /nowhere/x.fa: no such file" in refused("check", "self_distill", *sets("data.genome=/nowhere/x.fa"))
+    assert "needs class tokens" in refused("check", "self_distill", *sets("class_tokens=0"))
+    assert "12,650,328 parameters" in fine("check", "findna", *sets("data.genome=builtin")).stdout
+
+
+def test_show_prints_a_recipe_that_is_the_same_recipe(tmp_path):
+    shown = fine("show", "self_distill", *sets("seed=9")).stdout
+    (tmp_path / "again.yaml").write_text(shown)
+    assert fine("show", tmp_path / "again.yaml").stdout == shown
+    assert "seed: 9" in shown
+
+
+def test_components_lists_kinds_names_and_parameters():
+    everything = fine("components").stdout
+    for name in ("chordmixer", "transformer", "reverse_complement", "independent", "self_distillation", "info_nce", "ema", "none"):
+        assert name in everything
+    assert "masked_nucleotides" not in fine("components", "encoder").stdout
+    one = fine("components", "self_distillation").stdout
+    assert "student_temperature" in one
+    assert "divides the student's logits" in one
+    described = json.loads(fine("components", "ema", "--json").stdout)
+    assert described[0]["parameters"][0]["name"] == "momentum"
+    assert "did you mean 'chordmixer'?" in refused("components", "chordmixr")
+
+
+def test_plugins_are_listed():
+    listed = json.loads(fine("plugins", "list", "--json").stdout)
+    assert {"plugin": "builtin", "distribution": "findna-kit", "version": "0.1.0", "module": "findna_kit.builtin"} in listed
+
+
+def test_genome_reports(tmp_path):
+    (tmp_path / "g.fa").write_text(">one\nACGTNNNNRYacgt\n>two\nGGGG\n")
+    said = fine("genome", tmp_path / "g.fa", "--length", 4, "--max-unknown", 0).stdout
+    assert "one" in said and "letter R" in said and "letter Y" in said
+    report = json.loads(fine("genome", tmp_path / "g.fa", "--length", 4, "--max-unknown", 0, "--json").stdout)
+    assert report["total"]["length"] == 18
+    assert report["windows"]["inside_contigs"] == 12
+    assert report["windows"]["known_enough"] == 3
+    assert "there is no file" in refused("genome", tmp_path / "absent.fa")
+
+
+def test_traceback_is_shown_when_asked_for():
+    done = command("check", "nothing_of_that_name", "--traceback")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here")
+@pytest.mark.parametrize("genome", ["yeast", "human"])
+def test_the_same_recipe_on_real_genomes(genome, tmp_path):
+    import lzma
+
+    fasta = SHARED / "genomes" / "yeast_sacCer3" / "sacCer3.fa.gz"
+    if genome == "human":
+        fasta = tmp_path / "chr20.fa"
+        fasta.write_bytes(lzma.decompress((SHARED / "genomes" / "human_grch37_chr20" / "chr20.grch37.fa.xz").read_bytes()))
+    overrides = sets(f"data.genome={fasta}", "steps=5")
+    done = fine("run", "self_distill", *overrides, "--out", tmp_path / "run", "--device", "cpu", timeout=290)
+    assert "this run was trained on another genome" in done.stdout

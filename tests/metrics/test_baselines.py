@@ -1,0 +1,84 @@
+"""Counting models against loops over bases."""
+
+import numpy as np
+import pytest
+
+from findna_kit import dna
+from findna_kit.metrics.baselines import masked_baselines, two_sided_width
+
+RNG = np.random.default_rng(3)
+
+
+def genome(size=4000):
+    """Bases that depend on the one before, and some N."""
+    tokens = np.zeros(size, dtype=np.uint8)
+    for at in range(1, size):
+        tokens[at] = (tokens[at - 1] + (1 if RNG.random() < 0.6 else RNG.integers(0, 4))) % 4
+    tokens[100:120] = dna.N
+    return tokens
+
+
+def by_loops(chunks, windows, masked, context):
+    """p(base | context) with add-one counts on both strands; the next smaller context where one is not whole."""
+
+    def around(tokens, at, left, right):
+        if at - left < 0 or at + right >= len(tokens):
+            return None
+        found = [*tokens[at - left : at], *tokens[at + 1 : at + 1 + right]]
+        return None if dna.N in found else tuple(int(base) for base in found)
+
+    tables = []
+    for left, right in context:
+        counts = {}
+        for chunk in chunks:
+            turned = np.where(chunk < 4, 3 - chunk, chunk)[::-1]
+            for strand in (chunk, turned):
+                for at, base in enumerate(strand):
+                    key = around(strand, at, left, right)
+                    if key is not None and base < 4:
+                        counts.setdefault(key, np.ones(4))[base] += 1
+        tables.append(counts)
+    bits, correct = [], []
+    for window, row in zip(windows, masked, strict=True):
+        for at in np.flatnonzero(row):
+            for (left, right), counts in zip(reversed(context), reversed(tables), strict=True):
+                key = around(window, at, left, right)
+                if key is not None:
+                    break
+            p = counts.get(key, np.ones(4))
+            p = p / p.sum()
+            bits.append(-np.log2(p[window[at]]))
+            correct.append(p.argmax() == window[at])
+    return np.mean(correct), np.mean(bits)
+
+
+@pytest.mark.parametrize(("name", "contexts"), [
+    ("markov_0", [(0, 0)]),
+    ("markov_2", [(0, 0), (1, 0), (2, 0)]),
+    ("two_sided_1", [(0, 0), (1, 1)]),
+])  # fmt: skip
+def test_each_model_equals_the_same_written_with_loops(name, contexts):
+    tokens = genome()
+    chunks = [tokens[:1500], tokens[1500:3000]]
+    windows = np.stack([tokens[3000 + 60 * i : 3060 + 60 * i] for i in range(10)]).astype(np.int64)
+    windows[3, 10:14] = dna.N
+    masked = (RNG.random(windows.shape) < 0.3) & (windows < dna.N)
+    masked[:, 0] = windows[:, 0] < dna.N  # without left context
+    assert two_sided_width(sum(int((c < 4).sum()) for c in chunks)) == 1
+    found = masked_baselines(lambda: chunks, windows, masked)[name]
+    accuracy, bits = by_loops(chunks, windows, masked, contexts)
+    assert found["accuracy"] == pytest.approx(accuracy)
+    assert found["bits_per_base"] == pytest.approx(bits)
+
+
+def test_more_context_helps_where_there_is_something_to_learn():
+    tokens = genome()
+    windows = tokens[3000:3960].reshape(16, 60).astype(np.int64)
+    scores = masked_baselines(lambda: [tokens[:3000]], windows, windows < dna.N)
+    assert sorted(scores) == sorted(["markov_0", "markov_1", "markov_2", "markov_3", "markov_4", "markov_5", "two_sided_1"])
+    assert scores["markov_1"]["accuracy"] > scores["markov_0"]["accuracy"] + 0.1
+    assert scores["two_sided_1"]["bits_per_base"] < scores["markov_1"]["bits_per_base"] < scores["markov_0"]["bits_per_base"]
+
+
+def test_the_two_sided_context_grows_with_the_genome():
+    assert [two_sided_width(bases) for bases in (0, 10**4, 10**6, 4 * 10**6, 6 * 10**7, 3 * 10**12)] == [1, 2, 3, 4, 5, 6]

@@ -1,0 +1,72 @@
+"""From a recipe to connected parts."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from findna_kit.assemble import assemble
+from findna_kit.errors import RecipeError
+from tests.building import small
+
+
+def test_the_initial_weights_are_a_function_of_the_seed():
+    first, again, other = (assemble(small("self_distill", f"seed={seed}")[0]).model_tensors() for seed in (7, 7, 8))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["student.encoder.embed.weight"], other["student.encoder.embed.weight"])
+
+
+def test_building_leaves_torchs_own_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    assemble(small()[0])
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_teacher_begins_as_the_student():
+    tensors = assemble(small()[0]).model_tensors()
+    students = {name.removeprefix("student."): t for name, t in tensors.items() if name.startswith("student.")}
+    teachers = {name.removeprefix("teacher."): t for name, t in tensors.items() if name.startswith("teacher.")}
+    assert students.keys() == teachers.keys()
+    assert all(torch.equal(students[name], teachers[name]) for name in students)
+
+
+def test_meta_takes_no_memory():
+    experiment = assemble(small("findna", "data.genome=builtin", "encoder.dim=3080", "encoder.hidden=51200")[0], device="meta")
+    assert {tensor.device.type for tensor in experiment.model_tensors().values()} == {"meta"}
+
+
+@pytest.mark.parametrize(("overrides", "sentence"), [
+    (("views.masked.mask=null",), "losses.masked: needs a view with `mask` that the student sees"),
+    (("class_tokens=0",), "losses.distill: needs class tokens"),
+    (("views.shifted.see=[student]",), "losses.distill: needs a view that the teacher sees"),
+    (("losses.contrast={name: info_nce}",), "losses.contrast: needs two views that the student sees"),
+])  # fmt: skip
+def test_parts_that_do_not_go_together_are_refused(overrides, sentence):
+    with pytest.raises(RecipeError) as refused:
+        assemble(small("self_distill", *overrides)[0])
+    assert sentence in str(refused.value)
+
+
+def test_all_misfits_are_said_at_once():
+    with pytest.raises(RecipeError) as refused:
+        assemble(small("self_distill", "views.masked.mask=null", "class_tokens=0")[0])
+    assert len(refused.value.problems) == 2
+
+
+@pytest.mark.parametrize(("declared", "sentence"), [
+    ({"stride": 4}, "gives one embedding for 4"), ({"strand": "invariant"}, "cannot tell the strands apart"),
+])  # fmt: skip
+def test_token_losses_need_single_nucleotides_of_one_strand(declared, sentence):
+    recipe, _, _ = small("masked_only")
+    strange = type("Strange", (recipe.encoder.component,), declared)
+    recipe = recipe.model_copy(update={"encoder": replace(recipe.encoder, component=strange)})
+    with pytest.raises(RecipeError, match=sentence):
+        assemble(recipe)
+
+
+def test_no_losses_is_the_initial_network():
+    experiment = assemble(small("self_distill", "losses={}", "steps=0")[0])
+    assert experiment.losses == {}
+    assert experiment.model_tensors()

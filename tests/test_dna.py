@@ -1,0 +1,74 @@
+"""The alphabet: letters to tokens, and the other strand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from findna_kit import dna
+
+letters = st.text("ACGTN", max_size=200)
+tokens = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(torch.tensor)
+
+
+def test_the_tokens_are_those_of_the_design():
+    assert (dna.A, dna.C, dna.G, dna.T, dna.N, dna.MASK) == (0, 1, 2, 3, 4, 5)
+    assert dna.encode("ACGTN").tolist() == [0, 1, 2, 3, 4]
+    assert dna.CHANNELS == 5
+
+
+@given(letters)
+def test_encoded_and_decoded_is_the_same(sequence):
+    coded = dna.encode(sequence)
+    assert coded.dtype == np.uint8
+    assert dna.decode(coded) == sequence
+    assert dna.decode(dna.encode(sequence.lower())) == sequence
+
+
+@given(letters)
+def test_bytes_and_text_are_read_alike(sequence):
+    assert np.array_equal(dna.encode(sequence.encode()), dna.encode(sequence))
+
+
+@given(st.text(max_size=60))
+def test_any_text_gives_one_token_a_letter(sequence):
+    coded = dna.encode(sequence)
+    assert len(coded) == len(sequence)
+    expected = ["ACGTN".index(x) if x in "ACGT" else 3 if x == "U" else 4 for x in (y.upper() if y.isascii() else y for y in sequence)]
+    assert coded.tolist() == expected
+
+
+@pytest.mark.parametrize("letter", "RYSWKMBDHVX-*. 0")
+def test_letters_that_are_no_base_are_n_and_not_mask(letter):
+    assert dna.encode(letter + letter.lower()).tolist() == [dna.N, dna.N]
+    assert not dna.is_known_letter(letter).any()
+
+
+def test_uracil_is_read_as_thymine_and_counted_as_another_letter():
+    assert dna.encode("UuT").tolist() == [3, 3, 3]
+    assert dna.is_known_letter("UuTtNn").tolist() == [False, False, True, True, True, True]
+
+
+def test_lower_case_is_soft_masked():
+    assert dna.is_soft_masked("AaNnZz[`{é").tolist() == [False, True, False, True, False, True, *[False] * 4]
+
+
+def test_mask_has_no_letter():
+    with pytest.raises(IndexError):
+        dna.decode(np.array([0, dna.MASK], dtype=np.uint8))
+
+
+@given(tokens)
+def test_complement_is_its_own_inverse_and_leaves_n_and_mask(sequence):
+    other = dna.complement(sequence)
+    assert dna.complement(other).equal(sequence)
+    assert other.dtype == sequence.dtype
+    assert other.tolist() == [[3, 2, 1, 0, 4, 5][token] for token in sequence.tolist()]
+
+
+@given(letters)
+def test_reverse_complement_is_that_of_biology(sequence):
+    pairs = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
+    turned = dna.complement(torch.from_numpy(dna.encode(sequence)).long()).flip(0)
+    assert dna.decode(turned.numpy().astype(np.uint8)) == "".join(pairs[letter] for letter in reversed(sequence))

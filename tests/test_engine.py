@@ -1,0 +1,85 @@
+"""Device, precision, micro-batch: what auto chooses, and what is refused."""
+
+import pytest
+import torch
+
+from findna_kit.engine import Engine, choose_device, choose_precision, largest_that_fits, start_engine
+from findna_kit.errors import FindnaError
+from findna_kit.trainer.loop import choose_micro_batch
+from tests.building import experiment_of, small
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_without_a_gpu():
+    assert choose_device("auto") == CPU
+    with pytest.raises(FindnaError, match="torch sees no CUDA device here; use --device cpu"):
+        choose_device("cuda")
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(FindnaError, match="auto, cpu or cuda is wanted"):
+        choose_device("tpu")
+
+
+def test_precision():
+    assert choose_precision("fp32", CPU) == "fp32"
+    assert choose_precision("bf16", CPU) == "bf16"
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    assert choose_precision("auto", CPU) == ("bf16" if native else "fp32")
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_autocast_follows_the_precision(precision, dtype):
+    with Engine(CPU, precision).autocast():
+        assert torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
+
+
+def test_one_process_sums_and_gathers_itself():
+    engine = start_engine("cpu", "fp32")
+    assert (engine.rank, engine.processes, engine.rows(3).tolist()) == (0, 1, [0, 1, 2])
+    value = torch.ones(2)
+    assert engine.sum(value) is value
+    assert engine.gather(value) is value
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    class Three(Engine):
+        processes, rank = 3, 1
+
+    assert Three(CPU, "fp32").rows(6).tolist() == [2, 3]
+    with pytest.raises(FindnaError, match="batch_size 8 does not divide into 3 processes"):
+        Three(CPU, "fp32").rows(8)
+
+
+def test_a_launcher_that_disagrees_with_the_recipe_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(FindnaError, match="started 3 processes, the recipe states 2 devices on 1 nodes"):
+        start_engine("cpu", "fp32", devices=2)
+
+
+def test_the_largest_that_fits_is_found_by_halving():
+    tried = []
+
+    def attempt(rows):
+        tried.append(rows)
+        if rows > 9:
+            raise torch.OutOfMemoryError("no memory")
+
+    assert largest_that_fits(65, attempt) == 9
+    assert tried == [65, 33, 17, 9]
+    with pytest.raises(FindnaError, match="not even one row fits"):
+        largest_that_fits(3, lambda rows: (_ for _ in ()).throw(torch.OutOfMemoryError("none")))
+
+
+@pytest.mark.parametrize(("stated", "dim", "chosen"), [("auto", 22, 8), ("3", 22, 3), ("99", 22, 8)])
+def test_micro_batch(stated, dim, chosen):
+    experiment, data, engine = experiment_of(small("masked_only", f"trainer.micro_batch={stated}")[0])
+    assert choose_micro_batch(experiment, data, engine) == chosen
+
+
+def test_wide_long_rows_are_taken_few_at_a_time_on_a_cpu():
+    wide = ("encoder.dim=308", "data.length=1000", "data.batch_size=64", "trainer.micro_batch=auto", "class_tokens=10")
+    experiment, data, engine = experiment_of(small("masked_only", *wide)[0])
+    assert choose_micro_batch(experiment, data, engine) == 8

@@ -1,0 +1,123 @@
+"""A resumed run equals an uninterrupted one, bit for bit."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from findna_kit import checkpoint
+from findna_kit.errors import Interrupted
+from findna_kit.metrics.writers import read_rows
+from findna_kit.runs import Watcher, start
+from tests.building import SMALL, SMALL_HEAD, command, sets, small
+
+TIMES = ("bases_per_second",)
+VARIANTS = {
+    "self_distill": (),
+    "dropout and micro-batches": ("encoder.dropout=0.2", "trainer.micro_batch=3"),
+    "five_way": ("losses.distill.head=five_way",),
+    "info_nce": ("views.shifted.see=[student, teacher]", "losses.contrast={name: info_nce, hidden: 16, output: 8}", "trainer.micro_batch=4"),
+    "no teacher": ("teacher_update={name: none}",),
+    "EMA of buffers, bf16": ("teacher_update.buffers=average", "trainer.precision=bf16"),
+    "transformer": ("encoder={name: transformer, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",),
+}
+
+
+def without_times(rows):
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+def assert_same_run(one, other):
+    step = checkpoint.steps_saved(one)[-1]
+    assert step == checkpoint.steps_saved(other)[-1]
+    for name in (checkpoint.MODEL, checkpoint.STATE):
+        mine, theirs = (load_file(checkpoint.path_of(run, step) / name) for run in (one, other))
+        assert mine.keys() == theirs.keys()
+        assert [key for key in mine if not mine[key].equal(theirs[key])] == []
+    assert without_times(read_rows(one)) == without_times(read_rows(other))
+
+
+def interrupt_at(step):
+    def report(done, metrics):
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return Watcher(report=report)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_interrupted_and_resumed_equals_uninterrupted(variant, tmp_path):
+    recipe, components, plugins = small("self_distill", "steps=7", *VARIANTS[variant])
+    common = {"components": components, "plugins": plugins, "device": "cpu"}
+    start(recipe, tmp_path / "whole", **common)
+    with pytest.raises(Interrupted, match="SIGTERM: step 4 of 7 is saved") as stopped:
+        start(recipe, tmp_path / "cut", **common, watcher=interrupt_at(4))
+    assert stopped.value.exit_code == 143
+    assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "interrupted"
+    said = []
+    start(recipe, tmp_path / "cut", **common, resume=True, watcher=Watcher(said.append))
+    assert said == []
+    assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "finished"
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_the_signals_mean_what_they_did_before_and_after(tmp_path):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    recipe, components, plugins = small("masked_only", "steps=1")
+    start(recipe, tmp_path / "run", components=components, plugins=plugins)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def long_run(folder, *, resume):
+    overrides = sets(*SMALL, *SMALL_HEAD, "steps=60", "trainer.checkpoint_every=5", "trainer.validate_every=10")
+    where = ["--resume" if resume else "--out", str(folder)]
+    return [sys.executable, "-m", "findna_kit", "run", "self_distill", *overrides, *where, "--device", "cpu"]
+
+
+def wait_for(condition, process, seconds=120):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_killed_at_random_moments_and_resumed_equals_uninterrupted(tmp_path):
+    """kill -9, twice, at moments that nobody chose; the folder afterwards is the uninterrupted run's."""
+    assert subprocess.run(long_run(tmp_path / "whole", resume=False), capture_output=True, timeout=240).returncode == 0
+    cut, moments = tmp_path / "cut", random.Random()
+    for attempt in (0, 1):
+        process = subprocess.Popen(long_run(cut, resume=True), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        wait_for(lambda seen=attempt: len(checkpoint.steps_saved(cut)) > seen, process)
+        time.sleep(moments.uniform(0, 1.0))
+        process.kill()
+        process.communicate()
+    finished = subprocess.run(long_run(cut, resume=True), capture_output=True, timeout=240, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert_same_run(tmp_path / "whole", cut)
+    assert not list((cut / "checkpoints").glob(".*")), "what a killed process left is removed"
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    process = subprocess.Popen(long_run(tmp_path / "run", resume=False), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: bool(checkpoint.steps_saved(tmp_path / "run")), process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "SIGINT" in said
+    assert f"--resume {tmp_path / 'run'}" in said
+    assert "Traceback" not in said
+
+
+def test_resume_starts_where_there_is_nothing(tmp_path):
+    done = command("run", "masked_only", *sets(*SMALL, "steps=2"), "--resume", tmp_path / "new", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    again = command("run", "masked_only", *sets(*SMALL, "steps=2"), "--resume", tmp_path / "new", "--device", "cpu")
+    assert again.returncode == 0, again.stderr
+    assert [row["step"] for row in read_rows(tmp_path / "new")] == [0, 1, 2]
