@@ -49,7 +49,9 @@ def test_bases_are_one_hot_and_mask_is_nought(tokens):
 def test_noise_falls_on_every_row_but_mask():
     tokens = torch.tensor([[dna.A, dna.MASK, dna.N, dna.T]])
     noise = torch.randn(1, 4, 5)
-    assert (encode_bases(tokens, noise) - encode_bases(tokens)).allclose(noise * torch.tensor([1, 0, 1, 1.0])[None, :, None], atol=1e-6)
+    assert (encode_bases(tokens, noise) - encode_bases(tokens)).allclose(
+        noise * torch.tensor([1, 0, 1, 1.0])[None, :, None], atol=1e-6
+    )
     assert encode_bases(tokens, noise)[0, 1].equal(torch.zeros(5))
 
 
@@ -159,7 +161,12 @@ def test_heads_are_a_chain_twins_first():
 
 
 def test_heads_of_a_branch_go_by_label():
-    branch = Branch(ChordMixer(ChordMixer.Config(dim=4), length=8, class_tokens=0), 0, {"mine": {"out": nn.Linear(4, 2)}, "other": {}})
-    assert {name for name in branch.state_dict() if name.startswith("heads")} == {"heads.mine.out.weight", "heads.mine.out.bias"}
+    branch = Branch(
+        ChordMixer(ChordMixer.Config(dim=4), length=8, class_tokens=0), 0, {"mine": {"out": nn.Linear(4, 2)}, "other": {}}
+    )
+    assert {name for name in branch.state_dict() if name.startswith("heads")} == {
+        "heads.mine.out.weight",
+        "heads.mine.out.bias",
+    }
     output = branch(random_windows(2, 8), random_windows(2, 8).tokens, None, wants={"class"})
     assert output.class_embeddings.shape == (2, 0, 4)

@@ -60,8 +60,7 @@ def test_a_view_is_a_function_of_seed_step_and_row(step, rows):
     window, index = random_windows(8, 30, seed=step), torch.tensor(rows)
     made = pipeline(INSERTION, MUTATION, NOISE, masking=MASK)
     whole = made.view(window, **keyed(step=step))
-    some = replace(window, **{name: getattr(window, name)[index] for name in
-                              ("tokens", "origin", "strand", "valid", "soft_masked", "contig", "start", "masked_index", "masked_weight", "corrupted")})
+    some = window._each(lambda column: column[index])
     part = made.view(some, seed=7, step=step, rows=index)
     for name in ("tokens", "origin", "masked_index", "masked_weight", "corrupted"):
         assert getattr(part, name).equal(getattr(whole, name)[index])
@@ -74,9 +73,9 @@ def test_another_seed_step_view_or_place_draws_afresh():
     first = pipeline(INSERTION, masking=MASK)
     made = first.view(window, **keyed())
     others = [
-        first.view(window, **keyed(seed=8)), first.view(window, **keyed(step=4)), first.view(window, **keyed(step="validation")),
+        *[first.view(window, **keyed(**other)) for other in ({"seed": 8}, {"step": 4}, {"step": "validation"})],
         pipeline(INSERTION, masking=MASK, name="second").view(window, **keyed()),
-    ]  # fmt: skip
+    ]
     for other in others:
         assert not other.origin.equal(made.origin)
         assert not other.masked_index.equal(made.masked_index)

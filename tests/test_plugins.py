@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tomllib
-from importlib import metadata
 
 import pytest
 
-import findna_kit
 from findna_kit.builtin import findna_kit_api
-from findna_kit.cli import main
 from findna_kit.errors import ComponentClash, FindnaError
 from findna_kit.interfaces import API_VERSION
 from findna_kit.plugins import installed_plugins, load_plugins
-from tests.building import ROOT, command, sets
+from tests.building import command, sets
+from tests.installing import findna, install
 
-EXAMPLE = ROOT / "plugins" / "findna-kit-example"
-TINY = ("steps=2", "data.length=64", "data.batch_size=4", "evaluation.tasks=[]", "trainer.validation_windows=8")
 OWN = '''
 from pydantic import Field
 from findna_kit import hookimpl
@@ -36,19 +30,6 @@ def findna_kit_register(registry):
 """
 
 
-def install(site, name, code, *, version="1.0", target=None):
-    """A distribution as pip leaves it, its one plugin named as the distribution is, without `findna-`."""
-    module = name.replace("-", "_")
-    (site / f"{module}-{version}.dist-info").mkdir(parents=True)
-    (site / f"{module}-{version}.dist-info" / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    )
-    entry = f"[findna_kit]\n{name.removeprefix('findna-')} = {target or module}\n"
-    (site / f"{module}-{version}.dist-info" / "entry_points.txt").write_text(entry)
-    (site / f"{module}.py").write_text(code)
-    return site
-
-
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     """A folder of installed distributions that this process finds; what was imported from there is forgotten again."""
@@ -60,19 +41,6 @@ def site(tmp_path, monkeypatch):
     for name in set(sys.modules) - before:
         if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
-
-
-@pytest.fixture
-def findna(monkeypatch, capsys):
-    """A command in this process: its exit code, stdout and stderr."""
-
-    def findna(*arguments):
-        monkeypatch.setattr(sys, "argv", ["findna-kit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return left.value.code or 0, *capsys.readouterr()
-
-    return findna
 
 
 def plugin_of(name, plugins):
@@ -114,7 +82,7 @@ def test_without_leaves_a_plugin_out_unimported(site):
     assert "findna_own" not in sys.modules
 
 
-def test_leaving_out_who_is_not_there_names_the_nearest(site, findna):
+def test_leaving_out_who_is_not_there_names_the_nearest(site):
     install(site, "findna-own_mixers", OWN + HOOK)
     with pytest.raises(FindnaError, match=r"--without own_mixer: no plugin has that name; did you mean 'own_mixers'\?"):
         load_plugins(without=["own_mixer"])
@@ -195,7 +163,7 @@ def test_being_interrupted_is_no_failure_of_a_plugin(site):
 # One name, two owners
 
 
-def test_a_clash_names_both_owners_and_without_solves_it(site, findna):
+def test_a_clash_names_both_owners_and_without_solves_it(site):
     install(site, "findna-rival", OWN + HOOK.replace("own_mixer", "chordmixer"), version="4.0")
     code, _, stderr = findna("check", "self_distill")
     assert code == 2
@@ -221,7 +189,7 @@ def test_two_strangers_clash_in_their_own_name_only(site):
 # The command line beside a plugin that fails
 
 
-def test_commands_that_do_not_use_a_failed_plugin_work(site, findna):
+def test_commands_that_do_not_use_a_failed_plugin_work(site):
     install(site, "findna-broken", "raise RuntimeError('no licence')")
     code, stdout, stderr = findna("check", "self_distill")
     assert (code, "self_distill: good" in stdout, "broken" in stderr) == (0, True, False)
@@ -230,7 +198,7 @@ def test_commands_that_do_not_use_a_failed_plugin_work(site, findna):
     assert "broken (findna-broken 1.0) failed to load: RuntimeError: no licence" in stderr
 
 
-def test_components_shows_a_strangers_beside_ours(site, findna):
+def test_components_shows_a_strangers_beside_ours(site):
     undocumented = OWN.replace('    """An encoder of our own."""', "    __doc__ = None")
     install(site, "findna-own", OWN + HOOK)
     install(site, "findna-quiet", undocumented + HOOK.replace("own_mixer", "quiet_mixer"))
@@ -263,74 +231,3 @@ def test_listing_plugins_imports_none(tmp_path):
     assert not trace.exists()
     command("components", "masking", cwd=tmp_path, env={"PYTHONPATH": str(site)})
     assert trace.exists(), "the module does tell when it is imported"
-
-
-# A run and the plugin that it was made with: the example, beside one that fails
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A folder that holds `site`, with the example and a broken plugin installed, and `run`, made there."""
-    folder = tmp_path_factory.mktemp("world")
-    site = install(folder / "site", "findna-broken", "raise RuntimeError('no licence')")
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    module = project["entry-points"]["findna_kit"]["example"]
-    shutil.copytree(EXAMPLE / module, site / module, ignore=shutil.ignore_patterns("__pycache__"))
-    info = site / f"{module}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    (info / "entry_points.txt").write_text(f"[findna_kit]\nexample = {module}\n")
-    recipe = EXAMPLE / "recipes" / "example.yaml"
-    done = command("run", recipe, *sets(*TINY), "--out", folder / "run", cwd=folder, env={"PYTHONPATH": str(site)})
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture
-def without_example():
-    """Where the example is installed for good, as in CI, it is left out; elsewhere it is not there."""
-    try:
-        metadata.distribution("findna-kit-example")
-    except metadata.PackageNotFoundError:
-        return []
-    return ["example"]
-
-
-def test_a_run_knows_the_owners_of_its_components(world):
-    record = json.loads((world / "run" / "run.json").read_text())
-    assert record["status"] == "finished"
-    assert record["components"]["encoder"] == {"depthwise_conv": "findna-kit-example 0.1.0"}
-    assert record["components"]["loss"]["pooled_agreement"] == "findna-kit-example 0.1.0"
-    assert "example (findna-kit-example 0.1.0)" in record["plugins"]
-    assert not [plugin for plugin in record["plugins"] if plugin.startswith("broken")]
-
-
-def test_a_run_is_loaded_where_its_plugin_is_installed(world, monkeypatch):
-    monkeypatch.syspath_prepend(world / "site")
-    assert findna_kit.load(world / "run", device="cpu").embed(["ACGTN"]).shape == (1, 64)
-
-
-def test_a_recipe_whose_plugin_is_gone_says_what_is_missing(findna, without_example):
-    recipe = EXAMPLE / "recipes" / "example.yaml"
-    left_out = [word for name in without_example for word in ("--without", name)]
-    code, stdout, stderr = findna("check", recipe, *left_out)
-    assert (code, stdout) == (2, "")
-    assert "encoder.name: no encoder is called 'depthwise_conv' (known: " in stderr
-    assert "losses.agree.name: no loss is called 'pooled_agreement'" in stderr
-
-
-def test_a_run_whose_plugin_is_gone_names_the_distribution(world, findna, without_example):
-    missing = "encoder 'depthwise_conv' of findna-kit-example 0.1.0; loss 'pooled_agreement' of findna-kit-example 0.1.0"
-    with pytest.raises(FindnaError, match=missing.replace(".", r"\.")):
-        findna_kit.load(world / "run", device="cpu", without=without_example)
-    left_out = [word for name in without_example for word in ("--without", name)]
-    code, _, stderr = findna("evaluate", world / "run", "builtin", *left_out)
-    assert code == 2
-    assert f"was made with what nobody registers now: {missing}; install it" in stderr
-
-
-def test_a_run_whose_plugin_does_not_load_any_more_says_why(world, site, without_example):
-    install(site, "findna-outdated", "raise ImportError('needs torch 9')")
-    with pytest.raises(FindnaError) as caught:
-        findna_kit.load(world / "run", device="cpu", without=without_example)
-    assert str(caught.value).splitlines()[1:] == ["outdated (findna-outdated 1.0) failed to load: ImportError: needs torch 9"]

@@ -57,7 +57,15 @@ def test_a_key_is_the_same_on_every_machine():
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [((1,), ("1",)), (("ab",), ("a", "b")), ((1, 2), (2, 1)), ((1, 23), (12, 3)), ((), ("",)), ((0,), (0, 0)), (("a",), ("A",))],
+    [
+        ((1,), ("1",)),
+        (("ab",), ("a", "b")),
+        ((1, 2), (2, 1)),
+        ((1, 23), (12, 3)),
+        ((), ("",)),
+        ((0,), (0, 0)),
+        (("a",), ("A",)),
+    ],
 )
 def test_other_parts_give_another_key(one, other):
     assert seeds.key(*one) != seeds.key(*other)

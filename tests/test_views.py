@@ -74,7 +74,9 @@ def test_a_masked_view_is_not_augmented():
 def test_windows_know_their_place_and_hide_what_is_padding():
     tokens = torch.tensor([[0, 1, 2], [3, 2, 1]], dtype=torch.uint8)
     valid = torch.tensor([[True, True, True], [True, False, False]])
-    view = View.of_windows(tokens, valid=valid, soft_masked=torch.ones(2, 3).bool(), contig=torch.tensor([4, 5]), start=torch.tensor([7, 9]))
+    view = View.of_windows(
+        tokens, valid=valid, soft_masked=torch.ones(2, 3).bool(), contig=torch.tensor([4, 5]), start=torch.tensor([7, 9])
+    )
     assert view.tokens.dtype == torch.int64
     assert view.tokens.tolist() == [[0, 1, 2], [3, 4, 4]]
     assert view.origin.tolist() == [[0, 1, 2], [0, -1, -1]]
@@ -88,7 +90,9 @@ def test_windows_know_their_place_and_hide_what_is_padding():
 
 def test_the_student_sees_what_is_corrupted_where_the_weight_says_so():
     view = view_of("ACGT", "TTTT").masked_at(
-        torch.tensor([[2, 0], [3, 1]]), torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([[dna.MASK, dna.MASK], [dna.A, dna.T]])
+        torch.tensor([[2, 0], [3, 1]]),
+        torch.tensor([[1.0, 0.0], [1.0, 1.0]]),
+        torch.tensor([[dna.MASK, dna.MASK], [dna.A, dna.T]]),
     )
     assert view.student_tokens.tolist() == [[0, 1, dna.MASK, 3], [3, 3, 3, dna.A]]
     assert view.masked_targets.tolist() == [[dna.G, dna.A], [dna.T, dna.T]]

@@ -10,8 +10,6 @@ from findna_kit.builtin.encoders.chordmixer import ChordMixer, _groups
 from findna_kit.network import encode_bases
 from tests.windows import random_windows
 
-PAPER = {"dim": 308, "hidden": 512, "blocks": 4, "layers": 10}
-
 
 class Reference(nn.Module):
     """method.md 2.4: x + CircularShift(MLP(x)); 11 groups of 28 channels, group i rolled by -2^(i-1) along the sequence."""
@@ -33,7 +31,9 @@ class Reference(nn.Module):
 
 def mixer(length, class_tokens=0, seed=0, **sizes):
     torch.manual_seed(seed)
-    return ChordMixer(ChordMixer.Config(**{"dim": 22, "hidden": 16, "blocks": 2, **sizes}), length=length, class_tokens=class_tokens)
+    return ChordMixer(
+        ChordMixer.Config(**{"dim": 22, "hidden": 16, "blocks": 2, **sizes}), length=length, class_tokens=class_tokens
+    )
 
 
 def rows_of(window, classes=0):

@@ -73,7 +73,11 @@ def test_of_the_masked_80_are_hidden_10_random_and_10_as_they_are():
     same = ~hidden & (made.corrupted == made.masked_targets)
     count = hidden.numel()
     observed = [int(hidden.sum()), int(same.sum()), count - int(hidden.sum()) - int(same.sum())]
-    expected = [0.8 * count, (0.1 + 0.1 / 4) * count, 0.1 * 3 / 4 * count]  # a random base is the old one in a quarter of the cases
+    expected = [
+        0.8 * count,
+        (0.1 + 0.1 / 4) * count,
+        0.1 * 3 / 4 * count,
+    ]  # a random base is the old one in a quarter of the cases
     assert stats.chisquare(observed, expected).pvalue > 1e-3
     others = made.corrupted[~hidden & ~same]
     assert stats.chisquare(torch.bincount(others, minlength=4).numpy()).pvalue > 1e-3

@@ -108,3 +108,9 @@ def test_what_cannot_be_found_lists_what_is_shipped(package, components, monkeyp
 def test_a_path_object_may_be_given(write, components, text, tmp_path):
     write(text)
     assert load_recipe(tmp_path / "recipe.yaml", components).name == "small"
+
+
+def test_a_path_may_start_at_home(write, components, text, tmp_path, monkeypatch):
+    write(text, "home/recipe.yaml")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert load_recipe("~/recipe.yaml", components).name == "small"

@@ -92,8 +92,13 @@ class SelfDistillation(Loss):
         return Term(total, metrics, {"logits": torch.stack(list(logits.values())).mean(0).detach()})
 
     def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
-        """Moves the centre towards the mean of the teacher's logits over the global batch."""
-        self.center.lerp_(carry["logits"].mean(0), 1 - self.config.center_momentum)
+        """Moves the centre towards the mean of the teacher's logits over the global batch.
+
+        The first steps average what was seen so far: a centre that crept up from 0 would for a while leave in the targets
+        what all windows have in common, and the student would learn that constant and nothing else.
+        """
+        kept = min(self.config.center_momentum, clock.step / (clock.step + 1))
+        self.center.lerp_(carry["logits"].mean(0), 1 - kept)
 
 
 def _pairs(
