@@ -60,6 +60,13 @@ def test_nothing_is_changed_in_place(seed):
     assert all(getattr(window, name).equal(value) for name, value in before.items())
 
 
+def test_an_inserted_base_is_valid_wherever_it_stands():
+    empty = View.of_windows(torch.zeros(1, 3), valid=torch.zeros(1, 3).bool())
+    taken = empty.take(torch.tensor([[-1, 1, 2]]), inserted=torch.full((1, 3), dna.C))
+    assert taken.valid.tolist() == [[True, False, False]]
+    assert taken.tokens.tolist() == [[dna.C, dna.N, dna.N]]
+
+
 def test_an_insertion_without_bases_is_an_error():
     with pytest.raises((RuntimeError, IndexError)):
         view_of("ACGT").take(torch.tensor([[0, -1, 2, 3]]))

@@ -37,7 +37,10 @@ def test_help_and_version_come_without_torch():
 
 def test_importing_the_package_comes_without_torch():
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, findna_kit; print('torch' in sys.modules)"], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-c", "import sys, findna_kit; print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     assert done.stdout == "False\n"
 
@@ -55,7 +58,12 @@ def test_recipes_lists_what_is_shipped():
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_runs_a_few_steps(name, tmp_path):
-    cut = sets(*(o for o in SMALL if not o.startswith(("encoder", "class_tokens"))), "data.genome=builtin", "data.batch_size=4", "steps=2")
+    cut = sets(
+        *(o for o in SMALL if not o.startswith(("encoder", "class_tokens"))),
+        "data.genome=builtin",
+        "data.batch_size=4",
+        "steps=2",
+    )
     narrow = [] if name != "findna" else sets("encoder.dim=44", "encoder.hidden=48")
     done = fine("run", ROOT / "recipes" / f"{name}.yaml", *cut, *narrow, "--out", tmp_path / "run", "--device", "cpu")
     assert "collapse signals" in done.stdout
@@ -70,12 +78,23 @@ def test_run_prints_scores_beside_controls(tmp_path):
         (tmp_path / "task" / f"{part}.csv").write_text("\n".join(rows) + "\n")
     overrides = sets(*SMALL, *SMALL_HEAD, "steps=2", f"evaluation.tasks=[{tmp_path / 'task'}]")
     done = fine("run", "self_distill", *overrides, "--out", tmp_path / "run", "--device", "cpu")
-    for said in ("markov_5", "two_sided_", "linear probe", "k-NN", "random initialisation", "k-mer logistic regression", "majority", "["):
+    for said in (
+        "markov_5",
+        "two_sided_",
+        "linear probe",
+        "k-NN",
+        "random initialisation",
+        "k-mer logistic regression",
+        "majority",
+        "[",
+    ):
         assert said in done.stdout
     assert "step 2 of 2" in done.stderr
     again = fine("evaluate", tmp_path / "run", tmp_path / "task", "--protocol", "knn", "--json", "--device", "cpu")
     assert json.loads(again.stdout)[0]["protocols"].keys() == {"knn"}
-    assert "no protocol 'kn'; did you mean 'knn'?" in refused("evaluate", tmp_path / "run", tmp_path / "task", "--protocol", "kn")
+    assert "no protocol 'kn'; did you mean 'knn'?" in refused(
+        "evaluate", tmp_path / "run", tmp_path / "task", "--protocol", "kn"
+    )
     assert "is no run's folder" in refused("evaluate", tmp_path, tmp_path / "task")
     assert "nowhere" in refused("evaluate", tmp_path / "run", tmp_path / "nowhere")
 
@@ -110,7 +129,16 @@ def test_show_prints_a_recipe_that_is_the_same_recipe(tmp_path):
 
 def test_components_lists_kinds_names_and_parameters():
     everything = fine("components").stdout
-    for name in ("chordmixer", "transformer", "reverse_complement", "independent", "self_distillation", "info_nce", "ema", "none"):
+    for name in (
+        "chordmixer",
+        "transformer",
+        "reverse_complement",
+        "independent",
+        "self_distillation",
+        "info_nce",
+        "ema",
+        "none",
+    ):
         assert name in everything
     assert "masked_nucleotides" not in fine("components", "encoder").stdout
     one = fine("components", "self_distillation").stdout

@@ -18,15 +18,16 @@ def genome(size=4000):
     return tokens
 
 
-def by_loops(chunks, windows, masked, context):
-    """p(base | context) with add-one counts on both strands; the next smaller context where one is not whole."""
+def around(tokens, at, left, right):
+    """The bases beside a position; None where they are not all there."""
+    if at - left < 0 or at + right >= len(tokens):
+        return None
+    found = [*tokens[at - left : at], *tokens[at + 1 : at + 1 + right]]
+    return None if dna.N in found else tuple(int(base) for base in found)
 
-    def around(tokens, at, left, right):
-        if at - left < 0 or at + right >= len(tokens):
-            return None
-        found = [*tokens[at - left : at], *tokens[at + 1 : at + 1 + right]]
-        return None if dna.N in found else tuple(int(base) for base in found)
 
+def counted(chunks, context):
+    """Add-one counts on both strands, a table for each context."""
     tables = []
     for left, right in context:
         counts = {}
@@ -38,14 +39,17 @@ def by_loops(chunks, windows, masked, context):
                     if key is not None and base < 4:
                         counts.setdefault(key, np.ones(4))[base] += 1
         tables.append(counts)
-    bits, correct = [], []
+    return tables
+
+
+def by_loops(chunks, windows, masked, context):
+    """Accuracy and bits by p(base | context); the next smaller context answers where one is not whole."""
+    tables, bits, correct = counted(chunks, context), [], []
     for window, row in zip(windows, masked, strict=True):
         for at in np.flatnonzero(row):
-            for (left, right), counts in zip(reversed(context), reversed(tables), strict=True):
-                key = around(window, at, left, right)
-                if key is not None:
-                    break
-            p = counts.get(key, np.ones(4))
+            keys = [around(window, at, *sides) for sides in context]
+            known = max(place for place, key in enumerate(keys) if key is not None)
+            p = tables[known].get(keys[known], np.ones(4))
             p = p / p.sum()
             bits.append(-np.log2(p[window[at]]))
             correct.append(p.argmax() == window[at])

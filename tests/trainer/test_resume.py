@@ -22,7 +22,11 @@ VARIANTS = {
     "self_distill": (),
     "dropout and micro-batches": ("encoder.dropout=0.2", "trainer.micro_batch=3"),
     "five_way": ("losses.distill.head=five_way",),
-    "info_nce": ("views.shifted.see=[student, teacher]", "losses.contrast={name: info_nce, hidden: 16, output: 8}", "trainer.micro_batch=4"),
+    "info_nce": (
+        "views.shifted.see=[student, teacher]",
+        "losses.contrast={name: info_nce, hidden: 16, output: 8}",
+        "trainer.micro_batch=4",
+    ),
     "no teacher": ("teacher_update={name: none}",),
     "EMA of buffers, bf16": ("teacher_update.buffers=average", "trainer.precision=bf16"),
     "transformer": ("encoder={name: transformer, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",),
@@ -105,7 +109,9 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(tmp_path):
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
-    process = subprocess.Popen(long_run(tmp_path / "run", resume=False), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        long_run(tmp_path / "run", resume=False), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     wait_for(lambda: bool(checkpoint.steps_saved(tmp_path / "run")), process)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

@@ -26,7 +26,9 @@ def gradients_of(micro_batch, *overrides, recipe="self_distill", windows=None):
     experiment, data, engine = experiment_of(small(recipe, *overrides)[0])
     optimizer = ScheduledAdamW(experiment)
     applied = {}
-    optimizer.step = lambda clock: applied.update({n: p.grad.clone() for n, p in optimizer.named.items() if p.grad is not None}) or {}
+    optimizer.step = lambda clock: (
+        applied.update({n: p.grad.clone() for n, p in optimizer.named.items() if p.grad is not None}) or {}
+    )
     metrics = train_step(experiment, windows or data, engine, optimizer, CLOCK, {}, micro_batch)
     return applied, metrics, experiment
 
@@ -149,7 +151,9 @@ def test_state_moves_in_the_order_optimizer_teacher_after_step():
     optimizer = ScheduledAdamW(experiment)
     step, rule = optimizer.step, experiment.teacher_update
     optimizer.step = lambda clock: order.append("optimizer") or step(clock)
-    spied = type("Spied", (type(rule),), {"__call__": lambda self, *a: order.append("teacher") or type(rule).__call__(rule, *a)})
+    spied = type(
+        "Spied", (type(rule),), {"__call__": lambda self, *a: order.append("teacher") or type(rule).__call__(rule, *a)}
+    )
     object.__setattr__(experiment, "teacher_update", spied(rule.config))
     for label, weighted in experiment.losses.items():
         weighted.loss.after_step = lambda carry, clock, label=label: order.append(label)

@@ -11,9 +11,9 @@ from findna_kit.trainer.validation import Validation
 from tests.building import experiment_of, small
 
 
-def looked(*overrides, micro_batch=16, clock=Clock(0, 4)):
+def looked(*overrides, micro_batch=16):
     experiment, data, engine = experiment_of(small("self_distill", *overrides)[0])
-    return Validation(experiment, data, engine, micro_batch).look(clock), experiment
+    return Validation(experiment, data, engine, micro_batch).look(Clock(0, 4)), experiment
 
 
 def test_it_moves_no_state_and_gives_the_same_again():
@@ -36,7 +36,10 @@ def test_micro_batches_change_nothing_but_rounding():
 
 
 def test_a_batch_coupled_loss_is_taken_over_chunks_of_the_global_batch():
-    extra = ("views.shifted.see=[student, teacher]", "losses.contrast={name: info_nce, hidden: 32, output: 16, temperature: 1000}")
+    extra = (
+        "views.shifted.see=[student, teacher]",
+        "losses.contrast={name: info_nce, hidden: 32, output: 16, temperature: 1000}",
+    )
     metrics, _ = looked(*extra, "data.batch_size=8")
     assert metrics["held_out/contrast/loss"] == pytest.approx(math.log(8), rel=1e-3)
 
