@@ -61,14 +61,31 @@ def _pipelines(recipe: Recipe) -> tuple[ViewPipeline, ...]:
 
 
 def _refuse_misfits(encoder: Encoder, losses: Mapping[str, Loss], views: list[ViewPlan]) -> None:
-    problems = []
+    problems = [
+        Problem("recipe", f"views.{view.name}.mask", "hides bases from the student, which does not see this view; leave it out")
+        for view in views
+        if view.masked and not view.student
+    ]
+    if encoder.strand == "equivariant":
+        problems.append(Problem("recipe", "encoder", "is strand-equivariant, which comes with a later release"))
     for label, loss in losses.items():
-        reason = loss.problem(views)
-        if reason is None and loss.reads in ("masked", "all") and encoder.stride != 1:
-            reason = f"reads single nucleotides, and {type(encoder).__name__} gives one embedding for {encoder.stride} of them"
-        if reason is None and loss.reads == "masked" and encoder.strand == "invariant":
-            reason = f"asks for bases of one strand, and {type(encoder).__name__} cannot tell the strands apart"
+        reason = _misfit(label, loss, encoder) or loss.problem(views)
         if reason is not None:
             problems.append(Problem("recipe", f"losses.{label}", reason))
     if problems:
         raise RecipeError(problems)
+
+
+def _misfit(label: str, loss: Loss, encoder: Encoder) -> str | None:
+    """Why a loss and an encoder do not go together, whatever the views."""
+    if hasattr(nn.ModuleDict, label):
+        return "torch keeps this label for itself; take another"
+    if list(loss.parameters()):
+        return f"{type(loss).__name__} has parameters of its own, which nobody would train; what is trained belongs into a head"
+    if loss.coupling == "batch" and loss.layers(encoder.depth):
+        return "couples the batch, and hidden layers are not kept for that"
+    if loss.reads in ("masked", "all") and encoder.stride != 1:
+        return f"reads single nucleotides, and {type(encoder).__name__} gives one embedding for {encoder.stride} of them"
+    if loss.reads in ("masked", "all") and encoder.strand == "invariant":
+        return f"asks for the bases of one strand, and {type(encoder).__name__} cannot tell the strands apart"
+    return None

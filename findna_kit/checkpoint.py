@@ -77,9 +77,11 @@ def prune(run: Path, keep_last: int) -> None:
     first, *others = steps_saved(run) or [0]
     for step in others[:-keep_last]:
         if step != first:
-            shutil.rmtree(path_of(run, step))
+            path_of(run, step).rename(
+                path_of(run, step).with_name(f".step-{step:08d}.old")
+            )  # whole or absent, also while it goes
     for left in (run / FOLDER).glob(".step-*"):
-        shutil.rmtree(left, ignore_errors=True)  # of a process that was killed while it wrote
+        shutil.rmtree(left, ignore_errors=True)  # or of a process that was killed while it wrote
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -46,6 +46,11 @@ class FrozenModel:
         self.network.to(engine.device)
 
     @property
+    def precision(self) -> str:
+        """Of the matrix products: bf16 or fp32."""
+        return self._engine.precision
+
+    @property
     def dim(self) -> int:
         """Width of an embedding."""
         return self.network.encoder.dim
@@ -58,6 +63,8 @@ class FrozenModel:
         A sequence beyond the encoder's `max_length` is the average of overlapping windows, weighted by their nucleotides; that
         is logged. Raises FindnaError for an empty sequence, or class pooling without class tokens.
         """
+        if isinstance(sequences, str):
+            raise FindnaError("embed takes a list of sequences, not one string: embed([sequence])")
         if pooling == "class" and self.network.class_tokens == 0:
             raise FindnaError("pooling 'class': the recipe has no class tokens; use pooling 'mean'")
         pieces, owner = self._pieces([dna.encode(sequence) for sequence in sequences])
@@ -122,6 +129,8 @@ def load(
     chosen = saved[-1] if step is None else step
     if chosen not in saved:
         raise FindnaError(f"{run}: has no checkpoint of step {step}; saved: {', '.join(map(str, saved))}")
+    if branch not in (None, "student", "teacher"):
+        raise FindnaError(f"branch {branch!r}: student or teacher is wanted")
     components, plugins = load_plugins(without)
     failed = [plugin for plugin in plugins if plugin.failure]
     _refuse_missing(folder, components, failed)
@@ -132,8 +141,15 @@ def load(
     tensors = checkpoint.part(served, checkpoint.load_model(folder, chosen))
     checkpoint.fill(f"{checkpoint.path_of(folder, chosen)}: the {served}", network.state_dict(), tensors)
     where = choose_device(device)
-    engine = Engine(where, choose_precision(recipe.trainer.precision, where))
+    engine = Engine(where, choose_precision(_precision(folder, recipe), where))
     return FrozenModel(network, recipe, branch=served, step=chosen, engine=engine)
+
+
+def _precision(run: Path, recipe: Recipe) -> str:
+    """What the run computed in, so that its embeddings are the same on another machine; `auto` only where it says nothing."""
+    path = run / "run.json"
+    recorded: str | None = json.loads(path.read_text()).get("resolved", {}).get("precision") if path.is_file() else None
+    return recorded or recipe.trainer.precision
 
 
 def _refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -95,7 +96,8 @@ class BranchOutput:
     """What one branch made of one view (None: not asked for, or not kept for a batch-coupled loss).
 
     embeddings [B, ceil(L / stride), D] · class_embeddings [B, C, D] · pooled [B, D]: the mean over valid nucleotides ·
-    hidden: the layers asked for · heads: the outputs of the loss's heads by name, on the rows that it reads.
+    hidden: the layers asked for · rows: what the loss reads · heads: the outputs of its heads on them, by name.
+    A batch-coupled loss is given the view, `rows` and `heads` alone, of the whole global batch.
     """
 
     view: View
@@ -103,6 +105,7 @@ class BranchOutput:
     class_embeddings: Tensor | None = None
     pooled: Tensor | None = None
     hidden: Mapping[int, Tensor] = field(default_factory=dict)
+    rows: Tensor | None = None
     heads: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -157,7 +160,7 @@ class Loss(nn.Module, ABC):
         return {}
 
     def layers(self, depth: int) -> tuple[int, ...]:
-        """Hidden layers wanted from each branch."""
+        """Hidden layers wanted from each branch; a `sample` loss may ask for them."""
         return ()
 
     def problem(self, views: Sequence[ViewPlan]) -> str | None:
@@ -185,9 +188,9 @@ class TeacherUpdate(ABC):
     def __init__(self, config: Any) -> None:
         self.config = config
 
-    @abstractmethod
     def initial(self, student: nn.Module) -> nn.Module:
-        """The teacher at step 0."""
+        """The teacher at step 0: a copy of the student that gets no gradient."""
+        return deepcopy(student).requires_grad_(False)
 
     @abstractmethod
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:

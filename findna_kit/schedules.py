@@ -66,9 +66,11 @@ class _Schedule(BaseModel):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The smallest and largest value it takes (the warm-up from 0 aside)."""
+        """The smallest and largest value it takes, the 0 that a warm-up begins with included."""
         form = self.cosine or self.linear
-        values = (form.start, form.end) if form is not None else (float(self.constant or 0.0),) * 2
+        if form is None:
+            return (float(self.constant or 0.0),) * 2
+        values = (form.start, form.end, *([0.0] if form.warmup else []))
         return min(values), max(values)
 
     @model_serializer
@@ -103,7 +105,9 @@ def within(low: float = -math.inf, high: float = math.inf) -> AfterValidator:
     def check(schedule: _Schedule) -> _Schedule:
         smallest, largest = schedule.ends
         if smallest < low or largest > high:
-            raise ValueError(f"must stay between {low:g} and {high:g}")
+            bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+            warming = ", and a warm-up begins at 0" if low > smallest == 0 and schedule.constant is None else ""
+            raise ValueError(f"must be {bounds} at every step{warming}")
         return schedule
 
     return AfterValidator(check)

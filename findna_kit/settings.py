@@ -78,7 +78,6 @@ class TrainerSettings(Settings):
     log_every: int = Field(10, gt=0, description="steps between rows of metrics.jsonl")
     devices: int = Field(1, gt=0, description="processes per node")
     nodes: int = Field(1, gt=0, description="nodes")
-    requeue: bool = Field(False, description="ask Slurm to requeue the job when it is preempted")
 
     @field_validator("precision", mode="before")
     @classmethod

@@ -55,8 +55,37 @@ def test_all_misfits_are_said_at_once():
     assert len(refused.value.problems) == 2
 
 
+@pytest.mark.parametrize(("overrides", "sentence"), [
+    (("views.shifted.mask=independent",), "views.shifted.mask: hides bases from the student, which does not see"),
+    (("losses.update={name: masked_nucleotides}",), "losses.update: torch keeps this label for itself"),
+])  # fmt: skip
+def test_what_would_do_nothing_or_break_is_refused(overrides, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        assemble(small("self_distill", *overrides)[0])
+
+
 @pytest.mark.parametrize(("declared", "sentence"), [
-    ({"stride": 4}, "gives one embedding for 4"), ({"strand": "invariant"}, "cannot tell the strands apart"),
+    ({"parameter": True}, "has parameters of its own"), ({"layers": lambda self, depth: (0,), "coupling": "batch"}, "hidden layers"),
+])  # fmt: skip
+def test_losses_that_could_not_work_are_refused(declared, sentence):
+    recipe, _, _ = small("masked_only")
+    chosen = recipe.losses["masked"]
+    if declared.pop("parameter", False):
+        inside = chosen.component.__init__
+
+        def init(self, config, **sizes):
+            inside(self, config, **sizes)
+            self.temperature = torch.nn.Parameter(torch.ones(()))
+
+        declared["__init__"] = init
+    strange = type("Strange", (chosen.component,), declared)
+    recipe = recipe.model_copy(update={"losses": {"masked": replace(chosen, component=strange)}})
+    with pytest.raises(RecipeError, match=sentence):
+        assemble(recipe)
+
+
+@pytest.mark.parametrize(("declared", "sentence"), [
+    ({"strand": "equivariant"}, "strand-equivariant, which comes with a later release"), ({"stride": 4}, "gives one embedding for 4"), ({"strand": "invariant"}, "cannot tell the strands apart"),
 ])  # fmt: skip
 def test_token_losses_need_single_nucleotides_of_one_strand(declared, sentence):
     recipe, _, _ = small("masked_only")

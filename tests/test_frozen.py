@@ -10,7 +10,7 @@ import torch
 import findna_kit
 from findna_kit.checkpoint import path_of
 from findna_kit.errors import CheckpointMismatch, FindnaError
-from findna_kit.runs import start
+from findna_kit.runs import Place, start
 from tests.building import small
 
 RNG = np.random.default_rng(0)
@@ -24,7 +24,7 @@ def sequence(length):
 def run(tmp_path_factory):
     recipe, components, plugins = small("self_distill", "steps=3", "optimizer.learning_rate=0.01")
     folder = tmp_path_factory.mktemp("runs") / "run"
-    start(recipe, folder, components=components, plugins=plugins, device="cpu")
+    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 
@@ -34,7 +34,7 @@ def transformer_run(tmp_path_factory):
         "self_distill", "steps=0", "encoder={name: transformer, dim: 16, hidden: 16, blocks: 1, heads: 2}"
     )
     folder = tmp_path_factory.mktemp("runs") / "transformer"
-    start(recipe, folder, components=components, plugins=plugins, device="cpu")
+    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 
@@ -96,9 +96,26 @@ def test_no_sequence_gives_no_embedding_and_an_empty_one_is_refused(run):
         model.embed(["ACGT", ""])
 
 
+def test_one_string_and_an_unknown_branch_are_refused(run):
+    with pytest.raises(FindnaError, match=r"not one string: embed\(\[sequence\]\)"):
+        findna_kit.load(run).embed("ACGT")
+    with pytest.raises(FindnaError, match="branch 'techer': student or teacher is wanted"):
+        findna_kit.load(run, "techer")
+
+
+def test_the_precision_is_the_runs_own(run, tmp_path):
+    assert findna_kit.load(run).precision == "fp32"
+    record = json.loads((run / "run.json").read_text())
+    record["resolved"]["precision"] = "bf16"
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    (tmp_path / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace("precision: fp32", "precision: auto"))
+    (tmp_path / "checkpoints").symlink_to(run / "checkpoints")
+    assert findna_kit.load(tmp_path).precision == "bf16"
+
+
 def test_class_pooling_needs_class_tokens(tmp_path):
     recipe, components, plugins = small("masked_only", "steps=0", "class_tokens=0")
-    start(recipe, tmp_path / "run", components=components, plugins=plugins)
+    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins)
     with pytest.raises(FindnaError, match="the recipe has no class tokens"):
         findna_kit.load(tmp_path / "run").embed(["ACGT"], "class")
 

@@ -67,7 +67,7 @@ def run(
 
 @app.command()
 def check(recipe: RecipeArgument, overrides: Overrides = None, without: Without = None) -> None:
-    """Validate a recipe and assemble it on the meta device: files must exist, but no data is read."""
+    """Validate a recipe, assemble it on the meta device and read its tasks; the genome must exist, but is not read."""
     from findna_kit.cli import looking
 
     looking.check(recipe, overrides or [], without or [])
@@ -134,7 +134,8 @@ def evaluate(
     """Score a run's frozen embeddings on labelled tasks, beside the controls."""
     from findna_kit.cli import running
 
-    running.evaluate(folder, tasks, protocol.split(","), device=device, as_json=as_json, without=without or [])
+    protocols = [name.strip() for name in protocol.split(",")]
+    running.evaluate(folder, tasks, protocols, device=device, as_json=as_json, without=without or [])
 
 
 def main() -> None:

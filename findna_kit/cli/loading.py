@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from findna_kit.errors import FindnaError
+from findna_kit.errors import FindnaError, TaskError
 from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe
 
@@ -30,15 +30,33 @@ def say_failures(plugins: Sequence[Plugin]) -> None:
             say(str(plugin))
 
 
-def refuse_missing_files(recipe: Recipe) -> None:
-    """FindnaError for every path of the recipe where nothing is."""
-    stated = {"data.genome": recipe.data.genome} | {f"evaluation.tasks.{i}": t for i, t in enumerate(recipe.evaluation.tasks)}
+def refuse_bad_files(recipe: Recipe) -> None:
+    """FindnaError for every path of the recipe where nothing is, and every task that could not be scored after training."""
+    from findna_kit.evaluation import load_task
+
+    stated = {"data.genome": recipe.data.genome}
     held_out = recipe.data.validation
     if held_out != "auto" and held_out.bed is not None:
         stated["data.validation.bed"] = held_out.bed
-    lost = {key: path for key, path in stated.items() if path != "builtin" and not Path(path).exists()}
-    if lost:
-        raise FindnaError("\n".join(f"{key}: {path}: no such file or folder" for key, path in lost.items()))
+    wrong = [f"{key}: {path}: {why}" for key, path in stated.items() if path != "builtin" and (why := _unreachable(path))]
+    for number, task in enumerate(recipe.evaluation.tasks):
+        try:
+            load_task(task)
+        except TaskError as error:
+            wrong.append(f"evaluation.tasks.{number}: {error}")
+    if wrong:
+        raise FindnaError("\n".join(wrong))
+
+
+def _unreachable(path: str) -> str | None:
+    """Why there is no such file, or None where there is."""
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        return "no such file or folder"
+    except (OSError, ValueError) as error:
+        return f"cannot be a file's path: {error.strerror if isinstance(error, OSError) else error}"
+    return None
 
 
 def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple[Recipe, Components, list[Plugin]]:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.cli import loading
-from findna_kit.cli.loading import refuse_missing_files
+from findna_kit.cli.loading import refuse_bad_files
 from findna_kit.cli.progress import TrainingProgress, reading_bar, table
 from findna_kit.errors import FindnaError
 
@@ -23,23 +23,23 @@ def run(
     without: Sequence[str],
 ) -> None:  # fmt: skip
     """Trains, prints what came out, evaluates."""
-    from findna_kit.runs import Watcher, new_folder, start
+    from findna_kit.runs import Place, Watcher, start
 
     if out is not None and resume is not None:
         raise FindnaError("--out and --resume name a folder each: give one of them")
     recipe, components, plugins = loading.load(source, overrides, without)
-    refuse_missing_files(recipe)
-    folder = resume or new_folder(recipe.name, out, overwrite=overwrite)
-    loading.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
+    refuse_bad_files(recipe)
     with reading_bar() as reading, TrainingProgress(recipe.steps) as progress:
-        watcher = Watcher(loading.say, reading, progress)
         result = start(
-            recipe, folder, components=components, plugins=plugins, device=device, resume=resume is not None, watcher=watcher
-        )
+            recipe, Place(out, resume, overwrite), components=components, plugins=plugins, device=device,
+            watcher=Watcher(loading.say, reading, progress),
+        )  # fmt: skip
     summary(recipe, result)
     if recipe.evaluation.tasks:
-        evaluate(folder, recipe.evaluation.tasks, recipe.evaluation.protocols, device=device, as_json=False, without=without)
-    print(f"\n{folder}: the run's folder; `tensorboard --logdir {folder}` shows its curves")
+        evaluate(
+            result.folder, recipe.evaluation.tasks, recipe.evaluation.protocols, device=device, as_json=False, without=without
+        )
+    print(f"\n{result.folder}: the run's folder; `tensorboard --logdir {result.folder}` shows its curves")
 
 
 def summary(recipe: Recipe, result: Result) -> None:
@@ -49,10 +49,15 @@ def summary(recipe: Recipe, result: Result) -> None:
     for label in recipe.losses:
         rows = _masked_rows(label, metrics, result.baselines)
         if rows:
-            print(f"\nmasked bases on held-out windows ({label}); baselines read the clean context")
+            print(f"\nmasked bases on held-out windows ({label}); baselines read the clean context{_fitted_on(result)}")
             table([["model", "accuracy", "bits per base"], *rows])
     print("\ncollapse signals on held-out windows")
     table([["signal", "student", "teacher", "means collapse"], *_collapse_rows(recipe, metrics)])
+
+
+def _fitted_on(result: Result) -> str:
+    bases = max((scores.get("fitted_on_bases", 0) for scores in result.baselines.values()), default=0)
+    return f", fitted on {bases:,} bases of the training part" if bases else ""
 
 
 def _masked_rows(label: str, metrics: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
@@ -103,7 +108,9 @@ def evaluate(
         return
     for result in results:
         sizes = ", ".join(f"{name} {size}" for name, size in result["sizes"].items())
-        print(f"\ntask {result['task']} ({sizes}); encoder: {result['branch']} at step {result['step']}, one seed")
+        # Names of folders repeat ("0", "1"): of several tasks the path says which.
+        where = "" if len(results) == 1 or result["path"] == result["task"] else f" in {result['path']}"
+        print(f"\ntask {result['task']}{where} ({sizes}); encoder: {result['branch']} at step {result['step']}, one seed")
         for note in result["notes"]:
             print(f"  {note}")
         table(table_rows(result))

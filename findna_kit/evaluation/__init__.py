@@ -5,8 +5,8 @@ Embeddings come through a callable: nothing here knows runs.
 
 from __future__ import annotations
 
-from findna_kit.evaluation.evaluate import evaluate
+from findna_kit.evaluation.evaluate import evaluate, known_protocols
 from findna_kit.evaluation.table import table_rows
 from findna_kit.evaluation.tasks import Table, Task, load_task
 
-__all__ = ["Table", "Task", "evaluate", "load_task", "table_rows"]
+__all__ = ["Table", "Task", "evaluate", "known_protocols", "load_task", "table_rows"]

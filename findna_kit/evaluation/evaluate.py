@@ -31,7 +31,7 @@ def evaluate(task: Task, embed: Mapping[str, Embed], protocols: Sequence[str], *
     The same input gives the same digits; each part is embedded once. FindnaError for a protocol nobody knows and for
     embeddings that are not finite, ValueError for `embed` or its arrays not being what is said here.
     """
-    wanted = _known(protocols)
+    wanted = known_protocols(protocols)
     if set(embed) != set(EMBEDDED):
         raise ValueError(f"embed has {sorted(embed)}; {list(EMBEDDED)} are needed")
     scored = {who: _predictions(task, embed[who], wanted, who) for who in EMBEDDED}
@@ -39,6 +39,7 @@ def evaluate(task: Task, embed: Mapping[str, Embed], protocols: Sequence[str], *
     return {
         "task": task.name,
         "path": task.path,
+        "digest": task.digest,
         "sizes": {part: len(table.labels) for part, table in task.parts.items()},
         "classes": list(task.classes),
         "notes": list(task.notes),
@@ -50,7 +51,8 @@ def evaluate(task: Task, embed: Mapping[str, Embed], protocols: Sequence[str], *
     }
 
 
-def _known(protocols: Sequence[str]) -> list[str]:
+def known_protocols(protocols: Sequence[str]) -> list[str]:
+    """Each protocol once, in the order given; FindnaError for one that nobody knows, and for none."""
     for name in protocols:
         if name not in PROTOCOLS:
             raise FindnaError(f"there is no protocol {name!r}{nearest(name, PROTOCOLS)}; there are {', '.join(PROTOCOLS)}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
+import json
 import re
 import sys
 import zlib
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+BUILTIN = "builtin"
 FILES = ("train", "dev", "test")
 SUFFIXES = (".csv", ".csv.gz")
 COLUMNS = ("sequence", "label")
@@ -46,13 +49,22 @@ class Table:
 
 @dataclass(frozen=True)
 class Task:
-    """`parts` has train, validation and test; `notes` say what was done to the files to get them."""
+    """`parts` has train, validation and test; `notes` say what was done to the files to get them.
+
+    path: the folder, absolute and without links, so that a task has one whatever was typed; `builtin` for that one.
+    """
 
     name: str
     path: str
     parts: dict[str, Table]
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the rows, part by part: what a result was measured on, whatever the file is called."""
+        rows = {part: [table.sequences, table.labels.tolist()] for part, table in self.parts.items()}
+        return hashlib.sha256(json.dumps([self.classes, rows]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -67,17 +79,29 @@ class _Rows:
 
 def load_task(source: str) -> Task:
     """The task called `builtin`, or the one in a folder. No row is dropped. TaskError for what cannot be read."""
-    folder = (
-        Path(str(files("findna_kit"))) / "data" / "builtin" / "coding" if source == "builtin" else Path(source).expanduser()
-    )
-    name = source if source == "builtin" else folder.resolve().name
-    read = {part: _read(path) for part, path in _find(folder).items()}
+    own = Path(str(files("findna_kit"))) / "data" / "builtin" / "coding"
+    folder = own if source == BUILTIN else _expanded(source)
+    found = _find(folder)
+    whole = folder.resolve()
+    name, place = (BUILTIN, BUILTIN) if whole == own.resolve() else (whole.name, str(whole))
+    read = {part: _read(path) for part, path in found.items()}
     training = read["train"] if "train" in read else read["dev"]
     classes = _classes(training)
     tables = {part: Table(rows.sequences, _indices(rows, classes, training)) for part, rows in read.items()}
     train, validation, split = _training_parts(tables, classes, str(folder))
     parts = {"train": train, "validation": validation, "test": tables["test"]}
-    return Task(name, str(folder), parts, classes, (*split, *_ambiguous(read)))
+    return Task(name, place, parts, classes, (*split, *_ambiguous(read)))
+
+
+def _expanded(source: str) -> Path:
+    """The path with `~` replaced; TaskError for what no file system takes as a path."""
+    try:
+        folder = Path(source).expanduser()
+        folder.exists()  # False where nothing is; raises where nothing could be
+    except (OSError, ValueError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise TaskError(f"{source!r} is no path of a task ({why}): a task is `builtin` or a folder of tables") from error
+    return folder
 
 
 def _find(folder: Path) -> dict[str, Path]:

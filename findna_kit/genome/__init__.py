@@ -1,6 +1,6 @@
 """Genomes: FASTA to token store, regions of it, and the windows drawn from them."""
 
-from findna_kit.genome.builtin import builtin_genome, builtin_regions
+from findna_kit.genome.builtin import builtin_digest, builtin_genome, builtin_regions, is_builtin
 from findna_kit.genome.regions import Regions, Split, read_bed, read_named_bed, split
 from findna_kit.genome.report import genome_report
 from findna_kit.genome.store import Contig, TokenStore, cache_folder, open_store
@@ -12,10 +12,12 @@ __all__ = [
     "Split",
     "TokenStore",
     "WindowSampler",
+    "builtin_digest",
     "builtin_genome",
     "builtin_regions",
     "cache_folder",
     "genome_report",
+    "is_builtin",
     "open_store",
     "read_bed",
     "read_named_bed",

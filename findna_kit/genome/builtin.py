@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from findna_kit.genome.fasta import TOKEN_BITS
 from findna_kit.genome.regions import Regions, read_named_bed
+from findna_kit.genome.store import open_store
 
 if TYPE_CHECKING:
     from findna_kit.genome.store import TokenStore
@@ -20,6 +25,25 @@ def builtin_genome() -> Path:
 def builtin_regions(store: TokenStore) -> dict[str, Regions]:
     """Its held-out stretches: `validation`, of the pretraining; `test`, of the built-in task, never trained on."""
     return read_named_bed(_data("regions.bed"), store)
+
+
+def builtin_digest() -> str:
+    """sha256 of the built-in FASTA, by the record that lies beside it."""
+    return str(_described()["sha256"])
+
+
+def is_builtin(store: TokenStore) -> bool:
+    """Whether a store holds the bases of the built-in genome, from whatever file: a copy, unpacked, in other lines or case."""
+    if store.digest == builtin_digest():
+        return True
+    if [contig.length for contig in store.contigs] != [_described()["bases"]]:
+        return False
+    return bool(np.array_equal(store.codes & TOKEN_BITS, open_store(builtin_genome()).codes & TOKEN_BITS))
+
+
+def _described() -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(_data("SOURCES.json").read_text())["files"]["genome.fa.gz"]
+    return described
 
 
 def _data(name: str) -> Path:

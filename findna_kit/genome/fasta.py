@@ -5,6 +5,7 @@ A code is one byte a base: the low three bits hold the token (A C G T N), bit 3 
 
 from __future__ import annotations
 
+import errno
 import gzip
 import zlib
 from contextlib import contextmanager
@@ -215,6 +216,10 @@ def _reading(source: Path) -> Iterator[None]:
         raise GenomeError(f"{source} may not be read: permission denied; ask its owner, or copy it") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise GenomeError(f"{source} is a broken or truncated gzip file ({error}); fetch it again") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # a full disk, for one, is not the source's fault
+            raise
+        raise GenomeError(f"{source}: the name is too long for a file; give the path of a FASTA") from error
 
 
 def _table() -> bytes:

@@ -109,13 +109,20 @@ class TokenStore:
 
     def tokens(self, contig: int, start: int, end: int) -> NDArray[np.uint8]:
         """Tokens [end - start] of a stretch of one contig; IndexError outside it."""
-        tokens, _ = self.windows(np.array([contig]), np.array([start]), end - start)
-        return tokens.reshape(-1)
+        self._refuse_outside(np.array([contig]), np.array([start]), end - start)
+        place = self.contigs[contig].offset
+        return np.asarray(self.codes[place + start : place + end]) & np.uint8(fasta.TOKEN_BITS)
 
     def windows(
         self, contig: NDArray[np.int64], start: NDArray[np.int64], length: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Tokens [B, length] uint8 and soft-masking [B, length] bool; IndexError for a window not inside its contig [B]."""
+        self._refuse_outside(contig, start, length)
+        place = (self.offsets[contig] + start)[:, None] + np.arange(length)
+        codes: NDArray[np.uint8] = np.asarray(self.codes)[place]
+        return codes & np.uint8(fasta.TOKEN_BITS), codes >= fasta.SOFT_MASKED
+
+    def _refuse_outside(self, contig: NDArray[np.int64], start: NDArray[np.int64], length: int) -> None:
         if length < 0 or np.any((contig < 0) | (contig >= len(self.contigs))):
             raise IndexError(f"a window needs a length of at least 0 and a contig below {len(self.contigs)}")
         outside = (start < 0) | (start + length > self.lengths[contig])
@@ -123,9 +130,6 @@ class TokenStore:
             row = int(np.flatnonzero(outside)[0])
             name, size = self.contigs[int(contig[row])].name, self.lengths[contig[row]]
             raise IndexError(f"window {start[row]}-{start[row] + length} is not inside {name!r}, which has {size} bases")
-        place = (self.offsets[contig] + start)[:, None] + np.arange(length)
-        codes: NDArray[np.uint8] = np.asarray(self.codes)[place]
-        return codes & np.uint8(fasta.TOKEN_BITS), codes >= fasta.SOFT_MASKED
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,9 @@ class MetricsWriter:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """One row; `step` is its clock."""
-        self._file.write(json.dumps(row) + "\n")
+        # JSON has no word for what is not finite.
+        finite = {name: value if math.isfinite(value) else None for name, value in row.items()}
+        self._file.write(json.dumps(finite) + "\n")
         for name, value in row.items():
             if name != "step":
                 self._board.add_scalar(name, value, row["step"])

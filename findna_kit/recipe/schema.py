@@ -173,9 +173,7 @@ class Recipe(Settings):
     encoder: Annotated[Chosen, Kind("encoders")] = Field(description="bases to embeddings")
     class_tokens: int = Field(0, ge=0, description="learned rows that stand before the sequence")
     losses: dict[Label, Annotated[Chosen, Kind("losses")]] = Field(description="by label: the terms of the objective")
-    teacher_update: Annotated[Chosen, Kind("teacher_updates")] = Field(
-        cast("Any", "none"), validate_default=True, description="the rule that moves the teacher"
-    )
+    teacher_update: Annotated[Chosen, Kind("teacher_updates")] = Field(description="the rule that moves the teacher")
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings, description="how the student is moved")
     trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="how the loop runs")
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="what scores the finished run")

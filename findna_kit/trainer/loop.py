@@ -7,16 +7,14 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-
 from findna_kit import checkpoint
 from findna_kit.engine import largest_that_fits
 from findna_kit.errors import CheckpointMismatch, Interrupted
 from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.schedules import Clock
 from findna_kit.trainer.optimizer import ScheduledAdamW
-from findna_kit.trainer.step import train_step
-from findna_kit.trainer.terms import Forward, training_batch
+from findna_kit.trainer.step import accumulate_gradients, train_step
+from findna_kit.trainer.terms import training_batch
 from findna_kit.trainer.validation import Validation
 
 if TYPE_CHECKING:
@@ -83,15 +81,14 @@ def train(
     state = _State(experiment, run)
     if resume:
         state.load()
-    writer = MetricsWriter(run, state.step)
+    writer = MetricsWriter(run, state.step if resume else -1)
     look = Validation(experiment, data, engine, micro_batch)
     try:
         if not resume:
             state.latest = look.look(Clock(0, experiment.steps))
             writer.write({"step": 0, **state.latest})
             state.save(writer)
-        with stop.listening():
-            _loop(experiment, data, engine, state, writer, look, micro_batch, report, stop)
+        _loop(experiment, data, engine, state, writer, look, micro_batch, report, stop)
     finally:
         writer.close()
     return state.latest
@@ -102,6 +99,7 @@ def _loop(
     micro_batch: int, report: Reporter, stop: StopRequest,
 ) -> None:  # fmt: skip
     settings, steps = experiment.trainer, experiment.steps
+    _obey(stop, state, steps)  # it may have come while the genome was read
     started, counted = time.perf_counter(), 0
     while state.step < steps:
         metrics = train_step(experiment, data, engine, state.optimizer, Clock(state.step, steps), state.latest, micro_batch)
@@ -123,9 +121,14 @@ def _loop(
         report(state.step, row)
         if last or state.step % settings.checkpoint_every == 0 or stop.signal is not None:
             state.save(writer)
-        if stop.signal is not None and not last:
-            name = signal.Signals(stop.signal).name
-            raise Interrupted(stop.signal, f"{name}: step {state.step} of {steps} is saved; go on with --resume {state.run}")
+        _obey(stop, state, steps)
+
+
+def _obey(stop: StopRequest, state: _State, steps: int) -> None:
+    """Interrupted where a signal has asked for it; the state has been saved."""
+    if stop.signal is not None:
+        name = signal.Signals(stop.signal).name
+        raise Interrupted(stop.signal, f"{name}: step {state.step} of {steps} is saved; go on with --resume {state.run}")
 
 
 class _State:
@@ -141,7 +144,8 @@ class _State:
         writer.sync()
         rule = checkpoint.prefixed("teacher_update", self.experiment.teacher_update.state_dict())
         state = {**self.optimizer.tensors(), **self.experiment.loss_tensors(), **rule}
-        checkpoint.save(self.run, self.step, self.experiment.model_tensors(), state, {"latest": self.latest})
+        values = {"latest": self.latest, "moved": self.optimizer.moved}
+        checkpoint.save(self.run, self.step, self.experiment.model_tensors(), state, values)
         checkpoint.prune(self.run, self.experiment.trainer.keep_last)
 
     def load(self) -> None:
@@ -149,16 +153,15 @@ class _State:
         step = checkpoint.steps_saved(self.run)[-1]
         where = checkpoint.path_of(self.run, step)
         model, state, values = checkpoint.load(self.run, step)
-        known = {"optimizer", "losses", "teacher_update"}
-        strange = [name for name in state if name.split(".")[0] not in known]
-        if strange:
-            raise CheckpointMismatch(f"{where}: holds state of unknown parts: {', '.join(strange[:5])}")
-        checkpoint.fill(f"{where}: the model", self.experiment.model_tensors(), model)
-        losses = {name: tensor for name, tensor in state.items() if name.startswith("losses.")}
-        checkpoint.fill(f"{where}: the losses' state", self.experiment.loss_tensors(), losses)
-        self.optimizer.load(state)
         rule = checkpoint.part("teacher_update", state)
-        self.experiment.teacher_update.load_state_dict(rule)
+        rest = {name: tensor for name, tensor in state.items() if not name.startswith("teacher_update.")}
+        own = {**self.experiment.model_tensors(), **self.optimizer.empty(values["moved"]), **self.experiment.loss_tensors()}
+        # One call, so that either everything fits or nothing has been touched.
+        checkpoint.fill(f"{where}: the checkpoint", own, {**model, **rest})
+        try:
+            self.experiment.teacher_update.load_state_dict(rule)
+        except (KeyError, ValueError) as error:
+            raise CheckpointMismatch(f"{where}: the teacher update's state does not fit: {error}") from error
         self.step, self.latest = step, values["latest"]
 
 
@@ -177,14 +180,12 @@ def choose_micro_batch(experiment: Experiment, data: Data, engine: Engine) -> in
         row = 4 * experiment.student.encoder.dim * (experiment.length + experiment.student.class_tokens)
         return max(1, min(share, _CPU_BYTES // row))
     experiment.to(engine.device)
-    forward = Forward(experiment, engine)
 
     def attempt(rows: int) -> None:
-        index = torch.arange(rows, device=engine.device)
-        batch = training_batch(experiment, data, 0, index)
-        outputs = forward.branch("student", batch, experiment.losses)
-        read = [rows.float().sum() for label in experiment.losses for rows in forward.read(label, outputs).values()]
-        torch.stack(read).sum().backward()
+        share_rows = engine.rows(experiment.batch_size)
+        batch = training_batch(experiment, data, 0, share_rows)
+        accumulate_gradients(experiment, data, engine, Clock(0, experiment.steps), batch, rows)
         experiment.student.zero_grad(set_to_none=True)
+        experiment.predictors.zero_grad(set_to_none=True)
 
     return largest_that_fits(share, attempt)

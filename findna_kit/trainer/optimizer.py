@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from findna_kit.errors import CheckpointMismatch
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
     from torch import Tensor, nn
 
@@ -61,16 +63,21 @@ class ScheduledAdamW:
             for key, value in state.items()
         }
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Takes back what `tensors` gave; a parameter that has never had a gradient has no state, and is given none."""
-        for name, parameter in self.named.items():
-            prefix = f"optimizer.{name}."
-            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            if state:
-                self._adamw.state[parameter] = {
-                    key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
-                    for key, value in state.items()
-                }
+    @property
+    def moved(self) -> list[str]:
+        """Names of the parameters that have state; one that never had a gradient has none."""
+        return [name for name, parameter in self.named.items() if parameter in self._adamw.state]
+
+    def empty(self, moved: Collection[str]) -> dict[str, Tensor]:
+        """State for the parameters named in `moved`, to be filled. Raises CheckpointMismatch for a name of no parameter."""
+        if strange := sorted(set(moved) - set(self.named)):
+            raise CheckpointMismatch(f"the optimizer has no parameter called {', '.join(strange[:5])}")
+        for name in moved:
+            parameter = self.named[name]
+            step = torch.zeros((), device=parameter.device)  # where the fused kernel reads it
+            moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
+            self._adamw.state[parameter] = {"step": step, **moments}
+        return self.tensors()
 
 
 def _head_rates(experiment: Experiment) -> dict[str, _Schedule]:

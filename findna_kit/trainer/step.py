@@ -58,7 +58,7 @@ def train_step(
     rows = engine.rows(experiment.batch_size)
     batch = training_batch(experiment, data, clock.step, rows)
     optimizer.zero_grad()
-    sums, counts = _backward(experiment, data, engine, clock, batch, micro_batch)
+    sums, counts = accumulate_gradients(experiment, data, engine, clock, batch, micro_batch)
     parameters = optimizer.parameters
     engine.sum_gradients(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -77,7 +77,7 @@ def train_step(
     return metrics
 
 
-def _backward(
+def accumulate_gradients(
     experiment: Experiment, data: Data, engine: Engine, clock: Clock, batch: Batch, micro_batch: int
 ) -> tuple[Sums, dict[str, Tensor]]:
     """Leaves the gradient of the weighted objective in the parameters; sums and global counts of each loss."""
@@ -89,8 +89,7 @@ def _backward(
     sums = Sums()
 
     def student(place: int, labels: list[str]) -> Outputs:
-        with dropout_seed(experiment, engine, clock, place):
-            return forward.branch("student", batch.rows(parts[place]), labels)
+        return forward.branch("student", batch.rows(parts[place]), labels, dropout=(clock, place))
 
     both = [*coupled, *sample]
     once = student(0, both) if len(parts) == 1 else None  # one micro-batch needs no second pass

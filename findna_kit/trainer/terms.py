@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -31,6 +32,10 @@ class Batch:
 
     views: Mapping[str, View]
     noise: Mapping[str, Tensor | None]
+
+    def __len__(self) -> int:
+        """Rows; 0 where no loss asks for a view."""
+        return len(next(iter(self.views.values())).tokens) if self.views else 0
 
     def rows(self, part: slice) -> Batch:
         """Some of the rows."""
@@ -70,11 +75,19 @@ class Forward:
         return [label for label, term in self.experiment.losses.items() if term.loss.coupling == coupling]
 
     def branch(
-        self, which: Literal["student", "teacher"], batch: Batch, labels: Iterable[str], *, as_student: bool | None = None
+        self,
+        which: Literal["student", "teacher"],
+        batch: Batch,
+        labels: Iterable[str],
+        *,
+        as_student: bool | None = None,
+        dropout: tuple[Clock, int] | None = None,
     ) -> Outputs:
         """One branch's outputs on the views that it sees, holding what these losses read.
 
-        `as_student`: shown the views as the student is (default: for the student); so the teacher can be asked for bases.
+        as_student: shown the views as the student is (default: for the student); so the teacher can be asked for bases.
+        dropout: the clock and the micro-batch that seed it, view by view: the two passes of a cached loss need not forward the
+        same views. Needed in training mode only.
         """
         losses = [self.experiment.losses[label].loss for label in labels]
         as_student = which == "student" if as_student is None else as_student
@@ -90,7 +103,8 @@ class Forward:
             if wants == {"masked"} and not view.masked_index.shape[1]:
                 continue  # nothing on this view would be read
             tokens = view.student_tokens if as_student else view.tokens
-            with self.engine.autocast():
+            seed = dropout_seed(self.experiment, self.engine, dropout[0], f"{dropout[1]} {name}") if dropout else nullcontext()
+            with self.engine.autocast(), seed:
                 outputs[name] = module(view, tokens, batch.noise[name], wants=wants, layers=layers)
         return outputs
 
@@ -122,10 +136,12 @@ class Forward:
         )
         with self.engine.autocast():
             chain = (getattr(experiment, branch).heads[label], experiment.predictors[label])
-            students = {name: replace(student[name], heads=apply_heads(read, *chain)) for name, read in student_rows.items()}
+            students = {
+                name: replace(student[name], rows=read, heads=apply_heads(read, *chain)) for name, read in student_rows.items()
+            }
             with torch.no_grad():
                 teachers = {
-                    name: replace(teacher[name], heads=apply_heads(read, experiment.teacher.heads[label]))
+                    name: replace(teacher[name], rows=read, heads=apply_heads(read, experiment.teacher.heads[label]))
                     for name, read in teacher_rows.items()
                 }
         result: Term = loss(students, teachers, clock)

@@ -9,7 +9,7 @@ import torch
 from findna_kit.interfaces import BranchOutput
 from findna_kit.metrics.collapse import feature_deviation, rankme
 from findna_kit.trainer.step import Sums
-from findna_kit.trainer.terms import Batch, Forward, make_batch
+from findna_kit.trainer.terms import Forward, make_batch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from findna_kit.engine import Engine
     from findna_kit.schedules import Clock
     from findna_kit.trainer.experiment import Data, Experiment
+    from findna_kit.trainer.terms import Batch
+    from findna_kit.views import View
 
 BRANCHES: tuple[Literal["student", "teacher"], ...] = ("student", "teacher")
 
@@ -26,10 +28,10 @@ class Validation:
 
     def __init__(self, experiment: Experiment, data: Data, engine: Engine, micro_batch: int) -> None:
         self.experiment, self.engine, self.micro_batch = experiment, engine, micro_batch
-        windows = data.validation.fixed(experiment.trainer.validation_windows).to(engine.device)
-        rows = torch.arange(len(windows.tokens), device=engine.device)
-        self.batch = make_batch(experiment, windows, step="validation", rows=rows)
-        self.plain = make_batch(experiment, windows, step="validation", rows=rows, plain=True)
+        self.windows = data.validation.fixed(experiment.trainer.validation_windows).to(engine.device)
+        rows = torch.arange(len(self.windows.tokens), device=engine.device)
+        self.batch = make_batch(experiment, self.windows, step="validation", rows=rows)
+        self.plain = make_batch(experiment, self.windows, step="validation", rows=rows, plain=True)
         self.forward = Forward(experiment, engine)
 
     @torch.no_grad()
@@ -48,8 +50,8 @@ class Validation:
     def _losses(self, clock: Clock) -> dict[str, float]:
         """Each loss over chunks of the size of a global batch: what a batch-coupled loss is depends on it."""
         sums, counts = Sums(), dict[str, "Tensor"]()
-        for chunk in _parts(self.batch, self.experiment.batch_size):
-            for label, count in self._add_terms(chunk, sums, clock).items():
+        for place in _slices(len(self.windows.tokens), self.experiment.batch_size):
+            for label, count in self._add_terms(self.batch.rows(place), sums, clock).items():
                 counts[label] = counts.get(label, torch.zeros_like(count)) + count
         return _divided(sums, counts, "held_out")
 
@@ -57,7 +59,8 @@ class Validation:
         forward = self.forward
         sample, coupled = forward.labels("sample"), forward.labels("batch")
         rows: dict[str, dict[str, dict[str, list[Tensor]]]] = {label: {"student": {}, "teacher": {}} for label in coupled}
-        for part in _parts(chunk, self.micro_batch):
+        for place in _slices(len(chunk), self.micro_batch):
+            part = chunk.rows(place)
             outputs = {branch: forward.branch(branch, part, self.experiment.losses) for branch in BRANCHES}
             for label in sample:
                 sums.add(label, forward.term(label, outputs["student"], outputs["teacher"], clock))
@@ -82,29 +85,28 @@ class Validation:
         ]  # fmt: skip
         sums, counts = Sums(), dict[str, "Tensor"]()
         pooled, classes = [], []
-        for part in _parts(self.plain, self.micro_batch):
+        for place in _slices(len(self.windows.tokens), self.micro_batch):
+            part = self.plain.rows(place)
             outputs = forward.branch(which, part, masked, as_student=True)
             for label in masked:
                 sums.add(label, forward.term(label, outputs, {}, clock, branch=which))
             for label, count in forward.counts(part, masked).items():
                 counts[label] = counts.get(label, torch.zeros_like(count)) + count
-            output = self._embed(which, part)
+            output = self._embed(which, self.windows.rows(place))
             pooled.append(output.pooled)
             classes.append(output.class_embeddings)
         metrics = {f"{name}/{which}": value for name, value in _divided(sums, counts, "held_out_plain").items()}
         return metrics | _collapse(which, torch.cat(pooled), torch.cat(classes))  # type: ignore[arg-type]
 
-    def _embed(self, which: Literal["student", "teacher"], part: Batch) -> BranchOutput:
+    def _embed(self, which: Literal["student", "teacher"], view: View) -> BranchOutput:
         """The clean windows, as a frozen model would see them."""
-        view = next(iter(part.views.values()))
         with self.engine.autocast():
             output: BranchOutput = getattr(self.experiment, which)(view, view.tokens, None, wants={"pooled", "class"})
         return output
 
 
-def _parts(batch: Batch, size: int) -> list[Batch]:
-    count = len(next(iter(batch.views.values())).tokens)
-    return [batch.rows(slice(at, at + size)) for at in range(0, count, size)]
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(at, min(at + size, count)) for at in range(0, count, size)]
 
 
 def _divided(sums: Sums, counts: dict[str, Tensor], prefix: str) -> dict[str, float]:

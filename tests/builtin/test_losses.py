@@ -241,7 +241,7 @@ def test_self_distillation_says_what_it_needs():
     "values", [{"student_temperature": 0}, {"center_momentum": 1.1}, {"prototypes": 1}, {"teacher_temperature": 0}]
 )
 def test_values_that_make_no_loss_are_refused(values):
-    with pytest.raises(ValidationError, match=r"greater than|less than|must stay between"):
+    with pytest.raises(ValidationError, match=r"greater than|less than|must be at least"):
         SelfDistillation.Config.model_validate(values)
 
 

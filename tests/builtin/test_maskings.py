@@ -29,12 +29,13 @@ def inserted_into(window, seed=0):
 def test_a_share_of_each_sequences_own_bases_is_masked(seed, fraction, length):
     view = inserted_into(random_windows(5, length, seed=seed, unknown=0.2), seed)
     made = masking(fraction=fraction)(view, draw(seed, rows=5))
-    slots = round(fraction * length)
+    slots = max(1, round(fraction * length))
     assert made.masked_index.shape == made.masked_weight.shape == made.corrupted.shape == (5, slots)
     own = view.valid & (view.tokens < dna.N) & (view.origin >= 0)
     for row in range(5):
         used = made.masked_index[row][made.masked_weight[row] > 0]
-        assert len(used) == min(slots, torch.tensor(fraction * int(own[row].sum())).round())
+        eligible = int(own[row].sum())
+        assert len(used) == min(slots, eligible, max(1, round(fraction * eligible)))
         assert len(set(used.tolist())) == len(used), "no position twice"
         assert own[row, used].all(), "no inserted base, N or padding"
     assert set(made.masked_weight.unique().tolist()) <= {0.0, 1.0}

@@ -128,5 +128,5 @@ def test_the_rules_have_no_state_and_refuse_one(rule):
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.1, {"cosine": {"start": 0.9, "end": 1.01}}])
 def test_a_momentum_outside_nought_and_one_is_refused(momentum):
-    with pytest.raises(ValidationError, match="must stay between 0 and 1"):
+    with pytest.raises(ValidationError, match="must be between 0 and 1"):
         EMA.Config.model_validate({"momentum": momentum})

@@ -35,7 +35,7 @@ def test_every_difference_is_listed_in_the_order_of_the_saved_recipe(load):
     assert differences(load(), wanted) == ["seed: 7 -> 1", "class_tokens: 2 -> 3", "losses.distill.prototypes: 16 -> 32"]
 
 
-@pytest.mark.parametrize("given", ["keep_last=3", "log_every=3", "checkpoint_every=3", "devices=3", "nodes=3", "requeue=true"])
+@pytest.mark.parametrize("given", ["keep_last=3", "log_every=3", "checkpoint_every=3", "devices=3", "nodes=3"])
 def test_what_may_change_between_the_halves_of_a_run_is_no_difference(load, given):
     wanted = load(f"trainer.{given}")
     assert wanted != load()

@@ -34,9 +34,7 @@ def test_a_whole_recipe_is_typed(load):
 
 
 def test_what_is_not_stated_takes_its_default(load, changed):
-    text = changed("teacher_update: {name: ema, momentum: {cosine: {start: 0.9, end: 1.0}}}\n", "").replace("seed: 7\n", "")
-    recipe = load(text=text)
-    assert recipe.teacher_update.name == "none"
+    recipe = load(text=changed("seed: 7\n", ""))
     assert (recipe.seed, recipe.trainer.precision, recipe.optimizer.clip_norm) == (0, "auto", 0.5)
     assert recipe.evaluation.tasks == ()
 
@@ -73,7 +71,7 @@ WRONG = [
     ("insertion]", "null]", "null]", "views.masked.augment.1: the name of a component, or a map with name and parameters, is wanted (got null)"),
     ("teacher_update: {name: ema,", "teacher_update: {weight: 1, name: ema,", "weight: 1, nam", "teacher_update.weight: only a loss has a weight; leave it out"),
     ("dim: 12}", "rc: average}", "rc: average}", "encoder.rc: rc comes with a later release; leave it out"),
-    ("weight: 0.5,", "weight: -1,", "-1, student_te", "losses.distill.weight: must stay ..."),
+    ("weight: 0.5,", "weight: -1,", "-1, student_te", "losses.distill.weight: must be at least 0 at every step (got -1)"),
     ("weight: 0.5,", "weight: true,", "true, student_", "losses.distill.weight: a number, or {cosine | linear: {start, end, warmup}}, is wanted (got true)"),
     ("weight: 0.5,", "weight: {cosine: {start: 1, end: 0, warmpu: 1}},", "warmpu: 1}}, s", "losses.distill.weight.cosine.warmpu: unknown key; did you mean 'warmup'? (known: start, end, warmup)"),
     ("class_tokens: 2", "clas_tokens: 2", "clas_tokens: 2", "clas_tokens: unknown key; did you mean 'class_tokens'? ..."),
@@ -106,7 +104,7 @@ WRONG = [
     ("see: [student]", "see: [student, student]", "[student, stud", "views.masked.see: a branch is stated twice; once is enough"),
     ("  shifted:", "  Shifted:", "Shifted: {see:", "views.Shifted: a label is made of lower-case letters, digits and _, a letter first (got 'Shifted')"),
     ("  distill:", "  2nd:", "2nd: {name: se", "losses.2nd: a label is made of lower-case letters, digits and _, a letter first (got '2nd')"),
-    ("momentum: {cosine: {start: 0.9, end: 1.0}}", "momentum: 1.1", "1.1}", "teacher_update.momentum: must stay between 0 and 1 (got 1.1)"),
+    ("momentum: {cosine: {start: 0.9, end: 1.0}}", "momentum: 1.1", "1.1}", "teacher_update.momentum: must be between 0 and 1 at every step (got 1.1)"),
     ("momentum: {cosine:", "momentum: {cosin:", "{cosin: {start", "teacher_update.momentum: no schedule is called 'cosin'; known: cosine, linear"),
     ("momentum: {cosine: {start: 0.9, end", "momentum: {cosine: {start: true, end", "true, end: 1.0", "teacher_update.momentum.cosine.start: a number is wanted (got true)"),
     ("dim: 12", "dim: 10", "10}", "encoder.dim: must be a multiple of 4 (got 10)"),
@@ -169,7 +167,7 @@ def test_all_that_is_wrong_with_one_component_is_said(problems, changed):
 def test_a_key_that_is_missing_everywhere(problems):
     lines = problems(text="name: x\n")
     assert [line.split("  ")[1] for line in lines] == [
-        f"{key}: missing; it is required" for key in ("data", "encoder", "losses", "steps", "views")
+        f"{key}: missing; it is required" for key in ("data", "encoder", "losses", "steps", "teacher_update", "views")
     ]
 
 
@@ -208,20 +206,15 @@ def test_a_name_that_two_plugins_claim_is_a_problem_on_its_line(problems, compon
     ]
 
 
-def test_a_default_that_nobody_registered_is_said_of_its_key(problems, components, changed):
-    components.teacher_updates.drop(Owner("builtin", "findna-kit", "0"))
-    text = changed("teacher_update: {name: ema, momentum: {cosine: {start: 0.9, end: 1.0}}}\n", "")
-    assert problems(text=text) == ["recipe.yaml:1:1  teacher_update: no teacher_update is called 'none' (known: none)"]
-
-
 def test_a_name_alone_says_what_its_parameters_lack(problems, components, changed):
     registry = components.teacher_updates
     ema = registry["ema"]
     registry.drop(Owner("builtin", "findna-kit", "0"))
     with components.registering(Owner("strict", "s", "1")):
-        registry.add("none", ema)
-    text = changed("teacher_update: {name: ema, momentum: {cosine: {start: 0.9, end: 1.0}}}\n", "")
-    assert problems(text=text) == ["recipe.yaml:1:1  teacher_update: momentum: missing; it is required"]
+        registry.add("strict", ema)
+    text = changed("teacher_update: {name: ema, momentum: {cosine: {start: 0.9, end: 1.0}}}", "teacher_update: strict")
+    (problem,) = problems(text=text)
+    assert problem.endswith("teacher_update.momentum: missing; it is required")
 
 
 def test_paths_are_absolute_from_the_folder_of_the_file(load, changed, tmp_path, write, components):

@@ -99,6 +99,44 @@ def test_micro_batches_with_different_counts_are_right():
         torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6)
 
 
+def test_dropout_is_the_same_in_both_passes_that_forward_different_views():
+    """The first pass forwards the view that the batch loss reads alone; the second one both views."""
+    setting = ("encoder.dropout=0.4", "views.shifted.see=[student, teacher]", "optimizer.clip_norm=null",
+               "losses.distill.hidden=32", "losses.distill.bottleneck=16", "losses.distill.prototypes=24")  # fmt: skip
+    experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
+    experiment.losses["masked"].loss.__class__ = type(
+        "Coupled", (type(experiment.losses["masked"].loss),), {"coupling": "batch"}
+    )
+    seen = {}
+    forward = experiment.student.forward
+
+    def spy(view, *args, **kwargs):
+        output = forward(view, *args, **kwargs)
+        if view.masked_index.shape[1]:
+            seen.setdefault(tuple(view.start.tolist()), []).append(output.embeddings.detach().clone())
+        return output
+
+    experiment.student.forward = spy
+    train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+    assert [len(passes) for passes in seen.values()] == [2, 2]
+    assert all(torch.equal(*passes) for passes in seen.values())
+
+
+def test_a_batch_loss_is_given_the_rows_that_it_reads():
+    setting = (*ALL_LOSSES, "losses.masked=null", "losses.distill=null")
+    experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
+    loss = experiment.losses["contrast"].loss
+    whole, shapes = loss.forward, {}
+
+    def spy(student, teacher, clock):
+        shapes.update({name: tuple(output.rows.shape) for name, output in student.items()})
+        return whole(student, teacher, clock)
+
+    loss.forward = spy
+    train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+    assert shapes == {"masked": (8, 22), "shifted": (8, 22)}
+
+
 def test_dropout_is_the_same_in_both_passes_of_a_cached_loss():
     setting = ("encoder.dropout=0.3", *ALL_LOSSES, "losses.masked=null", "losses.distill=null", "optimizer.clip_norm=null")
     experiment, data, engine = experiment_of(small("self_distill", *setting)[0])

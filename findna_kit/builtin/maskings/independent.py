@@ -33,12 +33,13 @@ class IndependentMasking(Masking):
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The masked view; M = round(fraction * L), slots that a sequence with N or padding cannot fill weigh 0."""
+        """The masked view; M = round(fraction * L) or 1, slots that a sequence with N or padding cannot fill weigh 0."""
         length = view.tokens.shape[1]
-        slots = round(self.config.fraction * length)
+        slots = max(1, round(self.config.fraction * length))
         eligible = view.valid & (view.tokens < dna.N) & (view.origin >= 0)
         order = draw.uniform(length).masked_fill(~eligible, 2.0).topk(slots, dim=1, largest=False).indices
-        wanted = (self.config.fraction * eligible.sum(1, keepdim=True)).round()
+        own = eligible.sum(1, keepdim=True)
+        wanted = (self.config.fraction * own).round().clamp(min=1).minimum(own)  # a short sequence has one masked base at least
         weight = (torch.arange(slots, device=order.device)[None] < wanted).float()
         choice = draw.uniform(slots)
         shown = view.tokens.gather(1, order)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
@@ -32,10 +31,6 @@ class EMA(TeacherUpdate):
         buffers: Literal["copy", "average"] = Field("copy", description="what becomes of float buffers; integers are copied")
 
     config: Config
-
-    def initial(self, student: nn.Module) -> nn.Module:
-        """A copy of the student."""
-        return deepcopy(student).requires_grad_(False)
 
     @torch.no_grad()
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,10 +23,6 @@ class NoTeacher(TeacherUpdate):
         """Nothing to choose."""
 
     serves = "student"
-
-    def initial(self, student: nn.Module) -> nn.Module:
-        """A copy of the student."""
-        return deepcopy(student).requires_grad_(False)
 
     @torch.no_grad()
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:

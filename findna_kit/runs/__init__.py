@@ -1,0 +1,8 @@
+"""What `run`, `--resume`, `evaluate` and later ablations all call."""
+
+from findna_kit.runs.folder import Place
+from findna_kit.runs.genome_data import open_genome
+from findna_kit.runs.score import evaluate_run
+from findna_kit.runs.start import Result, Watcher, start
+
+__all__ = ["Place", "Result", "Watcher", "evaluate_run", "open_genome", "start"]

@@ -1,0 +1,192 @@
+"""A run, from a recipe to its folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from findna_kit.assemble import assemble
+from findna_kit.engine import choose_device, start_engine
+from findna_kit.errors import FindnaError
+from findna_kit.recipe import differences, load_recipe
+from findna_kit.runs.folder import RECIPE, Record
+from findna_kit.runs.genome_data import fit_baselines, open_genome
+from findna_kit.trainer import StopRequest, train
+from findna_kit.trainer.loop import choose_micro_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from findna_kit.engine import Engine
+    from findna_kit.genome import Split
+    from findna_kit.plugins import Plugin
+    from findna_kit.recipe import Recipe
+    from findna_kit.registry import Components
+    from findna_kit.runs.folder import Place
+    from findna_kit.runs.genome_data import GenomeData
+    from findna_kit.trainer import Experiment, Reporter
+
+_VERSIONS = ("findna-kit", "torch", "numpy", "scikit-learn", "pydantic", "pluggy")
+
+
+@dataclass
+class Watcher:
+    """Who is told how a run goes: sentences, bases read, steps. Every one may be left out."""
+
+    say: Callable[[str], None] = lambda sentence: None
+    reading: Callable[[int, int], None] | None = None
+    report: Reporter = lambda step, metrics: None
+
+
+@dataclass
+class Result:
+    """What a finished run has to say."""
+
+    folder: Path
+    metrics: dict[str, float]
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def start(
+    recipe: Recipe, place: Place, *, components: Components, plugins: list[Plugin], device: str = "auto",
+    watcher: Watcher | None = None,
+) -> Result:  # fmt: skip
+    """Runs a recipe in its place; nothing is written before the recipe, the device and the genome have proved good.
+
+    Raises FindnaError where the recipe or the genome is not that of the run to be gone on with; RunStopped; Interrupted.
+    """
+    watcher = watcher or Watcher()
+    if recipe.trainer.devices * recipe.trainer.nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise FindnaError("more than one process comes with a later release: leave trainer.devices and trainer.nodes at 1")
+    experiment = assemble(recipe)
+    choose_device(device)
+    genome = open_genome(recipe, watcher.reading)
+    stop = StopRequest()
+    with place.claimed(recipe.name) as (folder, going_on), stop.listening():
+        if going_on:
+            _refuse_another(load_recipe(folder / RECIPE, components), recipe, folder)
+        record = Record(folder, going_on=going_on)
+        with record.told():
+            watcher.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
+            resolved = record.values.get("resolved", {})
+            engine, micro_batch = _resolve(experiment, genome, device, resolved)
+            _say_changes(resolved, _resolved(engine, micro_batch), watcher)
+            sizes = _sizes(recipe, experiment, genome)
+            _refuse_another_genome(record.values.get("genome"), sizes["genome"], folder)
+            plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": _versions()}
+            now = {"resolved": _resolved(engine, micro_batch), **_origins(recipe, components, plugins), **sizes}
+            record.update(status="running", reason=None, **plan, **now)
+            if not going_on:
+                (folder / RECIPE).write_text(recipe.dump())
+            if "baselines" not in record.values:
+                record.update(baselines=fit_baselines(experiment, genome))
+            training = _Training(experiment, genome, engine, folder, micro_batch, going_on)
+            return _train(training, record, watcher, stop)
+
+
+def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any], watcher: Watcher) -> None:
+    for name in before:
+        if before[name] != now[name]:
+            watcher.say(f"resumed with {name} {now[name]}, was {before[name]}: equal to rounding, not bit for bit")
+
+
+def _refuse_another_genome(before: Mapping[str, Any] | None, now: Mapping[str, Any], folder: Path) -> None:
+    if before is None:
+        return
+    if before["digest"] != now["digest"]:
+        raise FindnaError(f"{now['path']}: is not what {folder} was started with (its digest differs); restore it")
+    if before["parts"] != now["parts"]:
+        raise FindnaError(f"{folder}: was started with other held-out stretches: the validation BED has changed; restore it")
+
+
+def _refuse_another(saved: Recipe, recipe: Recipe, folder: Path) -> None:
+    if differs := differences(saved, recipe):
+        raise FindnaError("\n  ".join([f"{folder}: was started with another recipe; --resume needs the same:", *differs]))
+
+
+def _resolve(experiment: Experiment, genome: GenomeData, device: str, resolved: Mapping[str, Any]) -> tuple[Engine, int]:
+    """The engine and the micro-batch: what the recipe states, or else what the run resolved before, or else a choice."""
+    settings = experiment.trainer
+    precision = resolved.get("precision", "auto") if settings.precision == "auto" else settings.precision
+    engine = start_engine(device, precision, devices=settings.devices, nodes=settings.nodes)
+    before = resolved.get("micro_batch") if settings.micro_batch == "auto" else None
+    share = len(engine.rows(experiment.batch_size))
+    return engine, min(before or choose_micro_batch(experiment, genome.windows, engine), share)
+
+
+@dataclass(frozen=True)
+class _Training:
+    experiment: Experiment
+    genome: GenomeData
+    engine: Engine
+    folder: Path
+    micro_batch: int
+    going_on: bool
+
+
+def _train(training: _Training, record: Record, watcher: Watcher, stop: StopRequest) -> Result:
+    started = time.perf_counter()
+    before = record.values.get("timings", {}).get("training_seconds", 0.0)
+    try:
+        metrics = train(
+            training.experiment, training.genome.windows, training.engine, training.folder,
+            micro_batch=training.micro_batch, report=watcher.report, stop=stop, resume=training.going_on,
+        )  # fmt: skip
+    finally:
+        seconds = round(before + time.perf_counter() - started, 1)
+        record.update(timings={"training_seconds": seconds})
+    return Result(training.folder, metrics, record.values["baselines"], seconds)
+
+
+def _sizes(recipe: Recipe, experiment: Experiment, genome: GenomeData) -> dict[str, Any]:
+    parts, store = genome.parts, genome.store
+    bases = {"bases": store.bases, "training_bases": parts.train.bases, "validation_bases": parts.validation.bases}
+    return {
+        "genome": {"path": recipe.data.genome, "digest": store.digest, "parts": _digest(parts), **bases},
+        "parameters": sum(parameter.numel() for parameter in experiment.trainable().values()),
+        "encoder_parameters": sum(parameter.numel() for parameter in experiment.student.encoder.parameters()),
+    }
+
+
+def _digest(parts: Split) -> str:
+    """Of the training and held-out stretches, whichever way the recipe states them."""
+    arrays = [array for regions in (parts.train, parts.validation) for array in (regions.contig, regions.start, regions.end)]
+    return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).hexdigest()
+
+
+def _resolved(engine: Engine, micro_batch: int) -> dict[str, Any]:
+    return {
+        "device": engine.device.type, "precision": engine.precision, "micro_batch": micro_batch, "processes": engine.processes,
+        "threads": torch.get_num_threads(), "torch": torch.__version__,
+    }  # fmt: skip
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}}
+
+
+def _origins(recipe: Recipe, components: Components, plugins: list[Plugin]) -> dict[str, Any]:
+    """The plugins that were there, and, kind by kind, the distribution of every component that the recipe names."""
+    views = recipe.views.values()
+    used = {
+        "encoder": [recipe.encoder.name],
+        "augmentation": [part.name for view in views for part in view.augment],
+        "masking": [view.mask.name for view in views if view.mask is not None],
+        "loss": [loss.name for loss in recipe.losses.values()],
+        "teacher_update": [recipe.teacher_update.name],
+    }
+    found: dict[str, dict[str, str]] = {}
+    for registry in components.registries():
+        for name in used[registry.kind]:
+            owner = registry.owners(name)[0]
+            found.setdefault(registry.kind, {})[name] = f"{owner.distribution} {owner.version}"
+    return {"plugins": [str(plugin.owner) for plugin in plugins if plugin.failure is None], "components": found}
