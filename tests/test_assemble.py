@@ -65,7 +65,8 @@ def test_what_would_do_nothing_or_break_is_refused(overrides, sentence):
 
 
 @pytest.mark.parametrize(("declared", "sentence"), [
-    ({"parameter": True}, "has parameters of its own"), ({"layers": lambda self, depth: (0,), "coupling": "batch"}, "hidden layers"),
+    ({"parameter": True}, "has parameters of its own"),
+    ({"layers": lambda self, depth: (0,), "coupling": "batch"}, "hidden layers"),
 ])  # fmt: skip
 def test_losses_that_could_not_work_are_refused(declared, sentence):
     recipe, _, _ = small("masked_only")
@@ -85,7 +86,9 @@ def test_losses_that_could_not_work_are_refused(declared, sentence):
 
 
 @pytest.mark.parametrize(("declared", "sentence"), [
-    ({"strand": "equivariant"}, "strand-equivariant, which comes with a later release"), ({"stride": 4}, "gives one embedding for 4"), ({"strand": "invariant"}, "cannot tell the strands apart"),
+    ({"strand": "equivariant"}, "strand-equivariant, which comes with a later release"),
+    ({"stride": 4}, "gives one embedding for 4"),
+    ({"strand": "invariant"}, "cannot tell the strands apart"),
 ])  # fmt: skip
 def test_token_losses_need_single_nucleotides_of_one_strand(declared, sentence):
     recipe, _, _ = small("masked_only")

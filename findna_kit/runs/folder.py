@@ -51,7 +51,8 @@ class Place:
     def _clear(self, folder: Path, held: list[Path]) -> None:
         """Empties a folder that may be: a run to be replaced, or one that was killed before its first checkpoint."""
         if self.resume is None and not self.overwrite:
-            raise OutputExists(f"{folder}: is there already; take another --out, go on with --resume {folder}, or --overwrite it")
+            ways = f"take another --out, go on with --resume {folder}, or --overwrite it"
+            raise OutputExists(f"{folder}: is there already; {ways}")
         if not (folder / RECORD).is_file():
             raise OutputExists(f"{folder}: holds something that is no run (no {RECORD}); nothing there is touched")
         for path in held:

@@ -111,7 +111,8 @@ def test_the_folder_of_a_finished_run(tmp_path):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["genome"]["bases"] == 5_000_000
-    assert record["genome"]["training_bases"] == 5_000_000 - 335_000 - 525_000, "validation and the task's test stretch are left out"
+    left_out = 335_000 + 525_000  # the validation stretch and that of the task's test part
+    assert record["genome"]["training_bases"] == 5_000_000 - left_out
     assert record["components"]["loss"] == {"masked_nucleotides": "findna-kit 0.1.0", "self_distillation": "findna-kit 0.1.0"}
     assert record["resolved"].keys() == {"device", "precision", "micro_batch", "processes", "threads", "torch"}
     assert record["baselines"] == result.baselines
@@ -121,7 +122,8 @@ def test_the_folder_of_a_finished_run(tmp_path):
     last = read_rows(tmp_path / "run")[-1]
     for name in ("loss", "masked/loss", "distill/loss", "learning_rate", "momentum", "gradient_norm", "bases_per_second",
                  "held_out_plain/masked/accuracy/teacher", "held_out_plain/masked/bits_per_base/student",
-                 "collapse/teacher/class_deviation", "collapse/teacher/pooled_rankme", "held_out/distill/teacher_entropy_share"):  # fmt: skip
+                 "collapse/teacher/class_deviation", "collapse/teacher/pooled_rankme",
+                 "held_out/distill/teacher_entropy_share"):  # fmt: skip
         assert name in last
 
 
