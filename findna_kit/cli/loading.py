@@ -55,7 +55,7 @@ def _unreachable(path: str) -> str | None:
     except FileNotFoundError:
         return "no such file or folder"
     except (OSError, ValueError) as error:
-        return f"cannot be a file's path: {error.strerror if isinstance(error, OSError) else error}"
+        return f"cannot be reached: {error.strerror if isinstance(error, OSError) else error}"
     return None
 
 

@@ -98,7 +98,7 @@ def _expanded(source: str) -> Path:
     try:
         folder = Path(source).expanduser()
         folder.exists()  # False where nothing is; raises where nothing could be
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # too long a name; `~` of a user who is not there
         why = error.strerror if isinstance(error, OSError) else error
         raise TaskError(f"{source!r} is no path of a task ({why}): a task is `builtin` or a folder of tables") from error
     return folder

@@ -11,8 +11,17 @@ import torch
 
 from findna_kit import dna, seeds
 from findna_kit.genome import (
-    Regions, Split, TokenStore, WindowSampler, builtin_digest, builtin_genome, builtin_regions, is_builtin, open_store, split,
-)  # fmt: skip
+    Regions,
+    Split,
+    TokenStore,
+    WindowSampler,
+    builtin_digest,
+    builtin_genome,
+    builtin_regions,
+    is_builtin,
+    open_store,
+    split,
+)
 from findna_kit.metrics.baselines import masked_baselines
 from findna_kit.trainer import Data
 from findna_kit.trainer.terms import make_batch
@@ -86,7 +95,7 @@ def fit_baselines(experiment: Experiment, genome: GenomeData) -> dict[str, dict[
 
 
 def spread(regions: Regions, most: int, *, seed: int, piece: int = _PIECE) -> Regions:
-    """All of the regions, or where they hold more than `most` bases, pieces of them: one at a random place of each equal share."""
+    """All of the regions, or, where they hold more than `most` bases, a piece at a random place of each of equal shares."""
     if regions.bases <= most:
         return regions
     share = np.arange(most // piece + 1) * regions.bases // (most // piece)

@@ -34,9 +34,8 @@ def evaluate_run(
     wanted = known_protocols(protocols)
     try:
         run.stat()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise FindnaError(f"{run}: is no run's folder ({why}); give the folder that `run` made") from error
+    except OSError as error:
+        raise FindnaError(f"{run}: is no run's folder ({error.strerror}); give the folder that `run` made") from error
     loaded = [load_task(task) for task in tasks]
     model = load(run, device=device, without=without)
     initial = load(run, model.branch, step=0, device=device, without=without)

@@ -1,6 +1,7 @@
 """The command line: results on stdout, progress on stderr, exit codes, no traceback for a user's mistake."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,8 @@ import pytest
 
 from tests.building import ROOT, SHARED, SMALL, SMALL_HEAD, command, sets
 
+LONG = "x" * 300
+"""No file system takes a name of more than 255 bytes."""
 SHIPPED = ["distill_only", "findna", "info_nce", "masked_only", "self_distill"]
 
 
@@ -71,14 +74,20 @@ def test_every_shipped_recipe_runs_a_few_steps(name, tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
-def test_run_prints_scores_beside_controls(tmp_path):
+def write_task(folder):
     rows = ["sequence,label", *(f"{('ACGGC' if i % 2 else 'ATTAT') * 8}{'ACGT'[i % 4] * (i % 9)},{i % 2}" for i in range(40))]
-    (tmp_path / "task").mkdir()
+    folder.mkdir(parents=True)
     for part in ("train", "dev", "test"):
-        (tmp_path / "task" / f"{part}.csv").write_text("\n".join(rows) + "\n")
+        (folder / f"{part}.csv").write_text("\n".join(rows) + "\n")
+
+
+def test_run_prints_scores_beside_controls(tmp_path):
+    write_task(tmp_path / "task")
+    write_task(tmp_path / "other" / "task")
     overrides = sets(*SMALL, *SMALL_HEAD, "steps=2", f"evaluation.tasks=[{tmp_path / 'task'}]")
     done = fine("run", "self_distill", *overrides, "--out", tmp_path / "run", "--device", "cpu")
     for said in (
+        "fitted on 4,140,000 bases of the training part",
         "markov_5",
         "two_sided_",
         "linear probe",
@@ -92,11 +101,18 @@ def test_run_prints_scores_beside_controls(tmp_path):
     assert "step 2 of 2" in done.stderr
     again = fine("evaluate", tmp_path / "run", tmp_path / "task", "--protocol", "knn", "--json", "--device", "cpu")
     assert json.loads(again.stdout)[0]["protocols"].keys() == {"knn"}
+    both = (tmp_path / "task", tmp_path / "other" / "task")
+    shown = fine("evaluate", tmp_path / "run", *both, "--protocol", " knn, probe ", "--device", "cpu").stdout
+    for folder in both:
+        assert f"task task in {folder} (train 40" in shown
+    assert f"task task in {both[0]}" not in done.stdout, "one task needs no path"
     assert "no protocol 'kn'; did you mean 'knn'?" in refused(
         "evaluate", tmp_path / "run", tmp_path / "task", "--protocol", "kn"
     )
     assert "is no run's folder" in refused("evaluate", tmp_path, tmp_path / "task")
     assert "nowhere" in refused("evaluate", tmp_path / "run", tmp_path / "nowhere")
+    assert "is no path of a task (File name too long)" in refused("evaluate", tmp_path / "run", LONG)
+    assert "is no run's folder (File name too long)" in refused("evaluate", LONG, tmp_path / "task")
 
 
 def test_out_and_resume_exclude_each_other(tmp_path):
@@ -114,10 +130,36 @@ def test_a_run_that_stops_itself_exits_with_3(tmp_path):
 
 
 def test_check_assembles_without_data(tmp_path):
-    assert "self_distill: good; 1,224,288 parameters in the encoder" in fine("check", "self_distill").stdout
+    encoder = sets("encoder={name: chordmixer, dim: 22, hidden: 32, blocks: 1}", "class_tokens=2", "data.length=64")
+    assert re.match(
+        r"self_distill: good; [\d,]+ parameters in the encoder, [\d,]+ trained", fine("check", "self_distill").stdout
+    )
+    assert "good; 10,366 parameters in the encoder" in fine("check", "self_distill", *encoder).stdout
     assert "data.genome: /nowhere/x.fa: no such file" in refused("check", "self_distill", *sets("data.genome=/nowhere/x.fa"))
     assert "needs class tokens" in refused("check", "self_distill", *sets("class_tokens=0"))
     assert "12,650,328 parameters" in fine("check", "findna", *sets("data.genome=builtin")).stdout
+
+
+def test_tasks_are_read_before_training(tmp_path):
+    """A task that nobody can score is found by `check`, and by `run` before it makes a folder."""
+    (tmp_path / "empty").mkdir()
+    write_task(tmp_path / "bad")
+    (tmp_path / "bad" / "test.csv").write_text("sequence,label\nACGT,9\n")
+    tasks = sets(f"evaluation.tasks=[builtin, {tmp_path / 'empty'}, {tmp_path / 'bad'}, {LONG}]", "data.genome=/nowhere/x.fa")
+    for verb in (("check",), ("run", "--out", tmp_path / "run")):
+        said = refused(verb[0], "self_distill", *verb[1:], *tasks)
+        assert "data.genome: /nowhere/x.fa: no such file" in said
+        assert f"evaluation.tasks.1: {tmp_path / 'empty'} has no test part" in said
+        assert "test.csv:2: the label '9' is not in train.csv" in said
+        assert "evaluation.tasks.3: " in said and "File name too long" in said
+        assert "evaluation.tasks.0" not in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("key", ["data.genome=%s", "data.validation={bed: %s}"])
+def test_check_answers_to_a_path_that_no_file_can_have(key):
+    assert "cannot be reached: File name too long" in refused("check", "self_distill", *sets(key % LONG))
+    assert "cannot be reached: embedded null byte" in refused("check", "self_distill", *sets(key % r'"a\0b"'))
 
 
 def test_show_prints_a_recipe_that_is_the_same_recipe(tmp_path):
@@ -163,6 +205,7 @@ def test_genome_reports(tmp_path):
     assert report["windows"]["inside_contigs"] == 12
     assert report["windows"]["known_enough"] == 3
     assert "there is no file" in refused("genome", tmp_path / "absent.fa")
+    assert "the name is too long for a file" in refused("genome", LONG)
 
 
 def test_traceback_is_shown_when_asked_for():

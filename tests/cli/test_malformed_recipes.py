@@ -15,6 +15,7 @@ views:
 encoder: {name: chordmixer, dim: 22}
 losses:
   masked: masked_nucleotides
+teacher_update: none
 """
 
 MALFORMED = {
@@ -22,7 +23,7 @@ MALFORMED = {
     "unknown key": (GOOD.replace("steps: 3", "stepz: 3"), [":2:1", "stepz", "unknown key", "did you mean 'steps'?"]),
     "wrong type": (GOOD.replace("length: 64", "length: sixty"), [":3:33", "data.length", "whole number", "sixty"]),
     "out of bounds": (GOOD.replace("batch_size: 4", "batch_size: 0"), [":3:49", "data.batch_size", "greater than 0"]),
-    "duplicate key": (GOOD + "steps: 4\n", [":9:1", "steps"]),
+    "duplicate key": (GOOD + "steps: 4\n", [":10:1", "steps"]),
     "tab": (GOOD.replace("  masked: masked", "\tmasked: masked"), [":8:", "tab"]),
     "two problems at once": (GOOD.replace("steps: 3", "steps: -3").replace("dim: 22", "dmi: 22"),
                              [":2:8", "steps", ":6:29", "encoder.dmi", "did you mean 'dim'?"]),

@@ -56,6 +56,7 @@ def test_a_result_is_ready_for_json(result):
 
 def test_a_result_says_what_was_scored(result):
     assert (result["task"], result["path"]) == ("toy", "/data/toy")
+    assert result["digest"] == make_task().digest != make_task(seed=1).digest
     assert result["sizes"] == {"train": 150, "validation": 60, "test": 120}
     assert result["classes"] == ["first", "second"]
     assert result["notes"] == ["a note"]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import findna_kit
 from findna_kit.errors import TaskError
 from findna_kit.evaluation import load_task
 from findna_kit.evaluation.tasks import _held_out
@@ -80,6 +81,37 @@ def test_builtin_lies_in_the_package():
     assert task.notes == ()
     assert min(sizes(task).values()) > 500
     assert {len(sequence) for table in task.parts.values() for sequence in table.sequences} == {200}
+
+
+def test_a_task_has_one_path_whatever_was_typed(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "link").symlink_to(folder)
+    for typed in ("toy", "./toy/", f"../{folder.parent.name}/toy", "link"):
+        assert load_task(typed).path == str(folder.resolve())
+    assert load_task("link").name == "toy"
+
+
+def test_builtin_is_known_by_its_folder_too():
+    own = Path(findna_kit.__file__).parent / "data" / "builtin" / "coding"
+    task = load_task(str(own))
+    assert (task.name, task.path) == ("builtin", "builtin")
+    assert task.digest == load_task("builtin").digest
+
+
+def test_a_digest_is_of_the_rows_and_not_of_the_file(folder):
+    before = load_task(str(folder)).digest
+    (folder / "test.csv").unlink()
+    write(folder, "test", suffix=".csv.gz", newline="\r\n")
+    assert load_task(str(folder)).digest == before
+    (folder / "test.csv.gz").unlink()
+    write(folder, "test", [*ROWS[1:], ROWS[0]])
+    assert load_task(str(folder)).digest != before
+
+
+def test_a_path_that_no_folder_can_have_is_refused():
+    assert "is no path of a task (File name too long)" in refused("x" * 300)
+    assert "is no path of a task (Could not determine home directory" in refused("~nobody_of_that_name/task")
+    assert "does not exist" in refused("a\0b")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])

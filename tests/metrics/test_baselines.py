@@ -1,9 +1,13 @@
 """Counting models against loops over bases."""
 
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from findna_kit import dna
+from findna_kit.metrics import baselines
 from findna_kit.metrics.baselines import masked_baselines, two_sided_width
 
 RNG = np.random.default_rng(3)
@@ -56,9 +60,15 @@ def by_loops(chunks, windows, masked, context):
     return np.mean(correct), np.mean(bits)
 
 
+def joined(chunks):
+    """As genome_data hands them over: an N after each."""
+    return np.concatenate([np.append(chunk, dna.N) for chunk in chunks]).astype(np.uint8)
+
+
 @pytest.mark.parametrize(("name", "contexts"), [
     ("markov_0", [(0, 0)]),
     ("markov_2", [(0, 0), (1, 0), (2, 0)]),
+    ("markov_5", [(k, 0) for k in range(6)]),
     ("two_sided_1", [(0, 0), (1, 1)]),
 ])  # fmt: skip
 def test_each_model_equals_the_same_written_with_loops(name, contexts):
@@ -69,7 +79,8 @@ def test_each_model_equals_the_same_written_with_loops(name, contexts):
     masked = (RNG.random(windows.shape) < 0.3) & (windows < dna.N)
     masked[:, 0] = windows[:, 0] < dna.N  # without left context
     assert two_sided_width(sum(int((c < 4).sum()) for c in chunks)) == 1
-    found = masked_baselines(lambda: chunks, windows, masked)[name]
+    found = masked_baselines(joined(chunks), windows, masked)[name]
+    assert found["fitted_on_bases"] == 2980
     accuracy, bits = by_loops(chunks, windows, masked, contexts)
     assert found["accuracy"] == pytest.approx(accuracy)
     assert found["bits_per_base"] == pytest.approx(bits)
@@ -78,11 +89,50 @@ def test_each_model_equals_the_same_written_with_loops(name, contexts):
 def test_more_context_helps_where_there_is_something_to_learn():
     tokens = genome()
     windows = tokens[3000:3960].reshape(16, 60).astype(np.int64)
-    scores = masked_baselines(lambda: [tokens[:3000]], windows, windows < dna.N)
+    scores = masked_baselines(tokens[:3000], windows, windows < dna.N)
     assert sorted(scores) == sorted(["markov_0", "markov_1", "markov_2", "markov_3", "markov_4", "markov_5", "two_sided_1"])
     assert scores["markov_1"]["accuracy"] > scores["markov_0"]["accuracy"] + 0.1
     assert scores["two_sided_1"]["bits_per_base"] < scores["markov_1"]["bits_per_base"] < scores["markov_0"]["bits_per_base"]
 
 
+@pytest.mark.parametrize("chunk", [5, 7, 64, 10**6])
+def test_every_word_of_both_strands_is_counted_once_whatever_the_chunk(chunk, monkeypatch):
+    monkeypatch.setattr(baselines, "_CHUNK", chunk)
+    tokens = RNG.integers(0, 4, 400).astype(np.uint8)
+    tokens[RNG.integers(0, 400, 60)] = dna.N  # runs shorter than the longest word, down to single bases
+    found = baselines._word_counts(tokens, 5)
+    assert sorted(found) == [1, 2, 3, 4, 5]
+    for length, counts in found.items():
+        expected = np.zeros((4,) * length, dtype=np.int64)
+        for strand in (tokens, np.where(tokens < 4, 3 - tokens, tokens)[::-1]):
+            for at in range(len(strand) - length + 1):
+                word = strand[at : at + length]
+                if dna.N not in word:
+                    expected[tuple(word)] += 1
+        assert (counts == expected.reshape(-1)).all()
+
+
+@pytest.mark.parametrize("tokens", [np.full(50, dna.N), np.array([0, 4, 1]), np.array([], dtype=int)])
+def test_where_there_is_nothing_to_count_every_base_is_as_likely(tokens):
+    windows = RNG.integers(0, 4, (2, 20))
+    for scores in masked_baselines(tokens.astype(np.uint8), windows, windows < dna.N).values():
+        assert scores["bits_per_base"] == pytest.approx(2.0)
+
+
+def test_a_large_genome_is_counted_in_seconds_and_within_bounds():
+    """A tenth of what is handed over at most."""
+    tokens = RNG.integers(0, 4, 6_400_000, dtype=np.uint8)
+    windows = tokens[: 64 * 512].reshape(64, 512).astype(np.int64)
+    tracemalloc.start()
+    before = time.process_time()
+    masked_baselines(tokens, windows, RNG.random(windows.shape) < 0.15)
+    took = time.process_time() - before
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert took < 1.2
+    assert peak < 2**28
+
+
 def test_the_two_sided_context_grows_with_the_genome():
-    assert [two_sided_width(bases) for bases in (0, 10**4, 10**6, 4 * 10**6, 6 * 10**7, 3 * 10**12)] == [1, 2, 3, 4, 5, 6]
+    sizes = (0, 10**4, 10**6, 4 * 10**6, 6 * 10**7, 3 * 10**12)
+    assert [two_sided_width(bases) for bases in sizes] == [1, 2, 3, 4, 5, 5]
