@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from findna_kit.runs.genome_data import GenomeData
     from findna_kit.trainer import Experiment, Reporter
 
+_SHOWN = ("accuracy", "bits_per_base")
 _VERSIONS = ("findna-kit", "torch", "numpy", "scikit-learn", "pydantic", "pluggy")
 
 
@@ -74,17 +75,17 @@ def start(
     with place.claimed(recipe.name) as (folder, going_on), stop.listening():
         if going_on:
             _refuse_another(load_recipe(folder / RECIPE, components), recipe, folder)
+        watcher.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
         record = Record(folder, going_on=going_on)
+        sizes = _sizes(recipe, experiment, genome)
+        _refuse_another_genome(record.values.get("genome"), sizes["genome"], folder)
+        before = record.values.get("resolved", {})
+        engine, micro_batch = _resolve(experiment, genome, device, before)
+        now = _resolved(engine, micro_batch)
+        _say_changes(before, now, watcher)
+        plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": _versions()}
         with record.told():
-            watcher.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
-            resolved = record.values.get("resolved", {})
-            engine, micro_batch = _resolve(experiment, genome, device, resolved)
-            _say_changes(resolved, _resolved(engine, micro_batch), watcher)
-            sizes = _sizes(recipe, experiment, genome)
-            _refuse_another_genome(record.values.get("genome"), sizes["genome"], folder)
-            plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": _versions()}
-            now = {"resolved": _resolved(engine, micro_batch), **_origins(recipe, components, plugins), **sizes}
-            record.update(status="running", reason=None, **plan, **now)
+            record.update(status="running", resolved=now, **plan, **sizes, **_origins(recipe, components, plugins))
             if not going_on:
                 (folder / RECIPE).write_text(recipe.dump())
             if "baselines" not in record.values:
@@ -136,15 +137,17 @@ class _Training:
 def _train(training: _Training, record: Record, watcher: Watcher, stop: StopRequest) -> Result:
     started = time.perf_counter()
     before = record.values.get("timings", {}).get("training_seconds", 0.0)
+    baselines = record.values["baselines"]
     try:
         metrics = train(
             training.experiment, training.genome.windows, training.engine, training.folder,
             micro_batch=training.micro_batch, report=watcher.report, stop=stop, resume=training.going_on,
+            beside={f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _SHOWN},
         )  # fmt: skip
     finally:
         seconds = round(before + time.perf_counter() - started, 1)
         record.update(timings={"training_seconds": seconds})
-    return Result(training.folder, metrics, record.values["baselines"], seconds)
+    return Result(training.folder, metrics, baselines, seconds)
 
 
 def _sizes(recipe: Recipe, experiment: Experiment, genome: GenomeData) -> dict[str, Any]:

@@ -67,9 +67,11 @@ def train(
     report: Reporter,
     stop: StopRequest,
     resume: bool = False,
+    beside: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Trains to the last step, or from the newest checkpoint on; returns the latest metrics.
 
+    beside: numbers to stand in every row of a look at the held-out windows (baselines), so that curves show both.
     Raises NotFinite (nothing applied), Interrupted (state saved), CheckpointMismatch (nothing loaded).
     """  # fmt: skip
     experiment.to(engine.device)
@@ -82,7 +84,7 @@ def train(
     if resume:
         state.load()
     writer = MetricsWriter(run, state.step if resume else -1)
-    look = Validation(experiment, data, engine, micro_batch)
+    look = Validation(experiment, data, engine, micro_batch, beside or {})
     try:
         if not resume:
             state.latest = look.look(Clock(0, experiment.steps))
@@ -111,16 +113,17 @@ def _loop(
             now = time.perf_counter()
             speed = counted * experiment.batch_size * experiment.length / (now - started)
             row, started, counted = {**metrics, "bases_per_second": speed}, now, 0
+        began = time.perf_counter()
         if last or state.step % settings.validate_every == 0:
             held_out = look.look(Clock(state.step, steps))
             state.latest |= held_out
             row |= held_out
-            started += time.perf_counter() - now if row.get("bases_per_second") else 0.0
         if row:
             writer.write({"step": state.step, **row})
         report(state.step, row)
         if last or state.step % settings.checkpoint_every == 0 or stop.signal is not None:
             state.save(writer)
+        started += time.perf_counter() - began  # what is not training does not count as slow training
         _obey(stop, state, steps)
 
 

@@ -12,6 +12,8 @@ from findna_kit.trainer.step import Sums
 from findna_kit.trainer.terms import Forward, make_batch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from findna_kit.engine import Engine
@@ -26,8 +28,10 @@ BRANCHES: tuple[Literal["student", "teacher"], ...] = ("student", "teacher")
 class Validation:
     """The same windows, views and masks at every look; moves no state, and every process sees the same."""
 
-    def __init__(self, experiment: Experiment, data: Data, engine: Engine, micro_batch: int) -> None:
-        self.experiment, self.engine, self.micro_batch = experiment, engine, micro_batch
+    def __init__(
+        self, experiment: Experiment, data: Data, engine: Engine, micro_batch: int, beside: Mapping[str, float] | None = None
+    ) -> None:
+        self.experiment, self.engine, self.micro_batch, self.beside = experiment, engine, micro_batch, dict(beside or {})
         self.windows = data.validation.fixed(experiment.trainer.validation_windows).to(engine.device)
         rows = torch.arange(len(self.windows.tokens), device=engine.device)
         self.batch = make_batch(experiment, self.windows, step="validation", rows=rows)
@@ -36,7 +40,7 @@ class Validation:
 
     @torch.no_grad()
     def look(self, clock: Clock) -> dict[str, float]:
-        """Everything under `held_out/` and `collapse/`."""
+        """Everything under `held_out/`, `held_out_plain/` and `collapse/`, and what stands beside."""
         own = (self.experiment.student, self.experiment.predictors)
         for module in own:
             module.eval()
@@ -45,7 +49,7 @@ class Validation:
             metrics |= self._plain(branch, clock)
         for module in own:
             module.train()
-        return metrics
+        return metrics | self.beside
 
     def _losses(self, clock: Clock) -> dict[str, float]:
         """Each loss over chunks of the size of a global batch: what a batch-coupled loss is depends on it."""

@@ -123,7 +123,8 @@ def test_the_folder_of_a_finished_run(tmp_path):
     for name in ("loss", "masked/loss", "distill/loss", "learning_rate", "momentum", "gradient_norm", "bases_per_second",
                  "held_out_plain/masked/accuracy/teacher", "held_out_plain/masked/bits_per_base/student",
                  "collapse/teacher/class_deviation", "collapse/teacher/pooled_rankme",
-                 "held_out/distill/teacher_entropy_share"):  # fmt: skip
+                 "held_out/distill/teacher_entropy_share", "baseline/markov_5/bits_per_base",
+                 "baseline/two_sided_4/accuracy"):  # fmt: skip
         assert name in last
 
 
