@@ -24,7 +24,7 @@ class SelfDistillation(Loss):
     """`- sum_k q_k log p_k` with `p = softmax(P / student_temperature)` and `q = softmax((Q - centre) / teacher_temperature)`.
 
     Summed over sequences, class tokens and pairs of a student's and another, teacher's view. There is one centre per class
-    token, moved once per step: `centre <- m centre + (1 - m) mean_batch(Q)`.
+    token, moved once per step: `centre <- m centre + (1 - m) mean_batch(Q)`, where m is at most step / (step + 1).
     """
 
     class Config(ComponentConfig):
