@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = (50, 20, 10, 5, 1)
 TEMPERATURE = 0.07
-INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 MAX_ITERATIONS = 2000
 _CELLS = 2**22
 """Similarities held at once: 32 MiB."""

@@ -127,3 +127,19 @@ def test_resume_starts_where_there_is_nothing(tmp_path):
     again = command("run", "masked_only", *sets(*SMALL, "steps=2"), "--resume", tmp_path / "new", "--device", "cpu")
     assert again.returncode == 0, again.stderr
     assert [row["step"] for row in read_rows(tmp_path / "new")] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_a_compiled_run_equals_an_eager_one_to_rounding(tmp_path):
+    overrides = sets(*SMALL, *SMALL_HEAD, "steps=4")
+    for name, compiled in (("eager", "false"), ("compiled", "true")):
+        done = command(
+            "run", "self_distill", *overrides, *sets(f"trainer.compile={compiled}"), "--out", tmp_path / name, "--device", "cpu"
+        )
+        assert done.returncode == 0, done.stderr
+    eager, compiled = (without_times(read_rows(tmp_path / name)) for name in ("eager", "compiled"))
+    assert [row["step"] for row in eager] == [row["step"] for row in compiled]
+    for mine, theirs in zip(eager, compiled, strict=True):
+        assert theirs["step"] == mine["step"]
+        if "loss" in mine:
+            assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-3)
