@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from findna_kit import checkpoint
 from findna_kit.errors import FindnaError, Interrupted, OutputExists, RunStopped
+from findna_kit.metrics.writers import BOARD, FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,13 +54,21 @@ class Place:
         if self.resume is None and not self.overwrite:
             ways = f"take another --out, go on with --resume {folder}, or --overwrite it"
             raise OutputExists(f"{folder}: is there already; {ways}")
-        if not (folder / RECORD).is_file():
-            raise OutputExists(f"{folder}: holds something that is no run (no {RECORD}); nothing there is touched")
+        strange = sorted(path.name for path in held if not _is_own(path.name))
+        if strange or not (folder / RECORD).is_file():
+            why = f"{', '.join(strange[:3])} is not of it" if strange else f"no {RECORD}"
+            raise OutputExists(f"{folder}: holds something that is no run ({why}); nothing there is touched")
         for path in held:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def _is_own(name: str) -> bool:
+    """Whether a run writes a file or folder of that name, or one beside it that a kill left (`.run.json.123`)."""
+    own = (RECIPE, RECORD, EVALUATION, FILE, BOARD, checkpoint.FOLDER)
+    return name in own or any(name.startswith(f".{one}.") for one in own)
 
 
 def _first_free(name: str) -> Path:

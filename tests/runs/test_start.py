@@ -50,6 +50,21 @@ def test_only_runs_are_replaced_or_taken_over(tmp_path, way):
     assert (tmp_path / "thesis" / "recipe.yaml").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("way", ["overwrite", "resume"])
+def test_what_lies_beside_a_run_is_not_thrown_away_with_it(tmp_path, way):
+    run(tmp_path / "run", "steps=0")
+    (tmp_path / "run" / "notes.txt").write_text("what I saw")
+    if way == "resume":  # as after a kill before the first checkpoint
+        shutil.rmtree(tmp_path / "run" / "checkpoints")
+    with pytest.raises(OutputExists, match=r"notes\.txt is not of it\); nothing there is touched"):
+        run(tmp_path / "run", "steps=0", **{way: True})
+    assert (tmp_path / "run" / "notes.txt").read_text() == "what I saw"
+    assert (tmp_path / "run" / "run.json").is_file()
+    (tmp_path / "run" / "notes.txt").unlink()
+    (tmp_path / "run" / ".run.json.123").touch()
+    run(tmp_path / "run", "steps=0", **{way: True})
+
+
 def test_a_mistake_leaves_no_folder_that_blocks_the_next_try(tmp_path):
     with pytest.raises(GenomeError):
         run(tmp_path / "run", "steps=1", "data.length=6000000")
