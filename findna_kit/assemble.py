@@ -36,7 +36,7 @@ def assemble(recipe: Recipe, device: str = "cpu") -> Experiment:
             label: loss.component(loss.config, dim=encoder.dim, class_tokens=recipe.class_tokens)
             for label, loss in recipe.losses.items()
         }
-        _refuse_misfits(encoder, losses, [pipeline.plan for pipeline in pipelines])
+        _refuse_misfits(recipe, encoder, losses, [pipeline.plan for pipeline in pipelines])
         student = Branch(encoder, recipe.class_tokens, {label: loss.twin_heads() for label, loss in losses.items()})
         predictors = nn.ModuleDict({label: nn.ModuleDict(loss.student_heads()) for label, loss in losses.items()})
         rule = recipe.teacher_update.component(recipe.teacher_update.config)
@@ -55,16 +55,23 @@ def _pipelines(recipe: Recipe) -> tuple[ViewPipeline, ...]:
             ViewPlan(name, student="student" in view.see, teacher="teacher" in view.see, masked=view.mask is not None),
             tuple((part.name, part.component(part.config)) for part in view.augment),
             None if view.mask is None else (view.mask.name, view.mask.component(view.mask.config)),
+            view.length,
         )
-        for name, view in recipe.views.items()
+        for label, view in recipe.views.items()
+        for name in _names(label, view.count)
     )
 
 
-def _refuse_misfits(encoder: Encoder, losses: Mapping[str, Loss], views: list[ViewPlan]) -> None:
+def _names(label: str, count: int) -> list[str]:
+    """A view's label, or, where several are made alike, `label.1`, `label.2`, ...: no label has a dot."""
+    return [label] if count == 1 else [f"{label}.{number}" for number in range(1, count + 1)]
+
+
+def _refuse_misfits(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss], views: list[ViewPlan]) -> None:
     problems = [
-        Problem("recipe", f"views.{view.name}.mask", "hides bases from the student, which does not see this view; leave it out")
-        for view in views
-        if view.masked and not view.student
+        Problem("recipe", f"views.{label}.mask", "hides bases from the student, which does not see this view; leave it out")
+        for label, view in recipe.views.items()
+        if view.mask is not None and "student" not in view.see
     ]
     if encoder.strand == "equivariant":
         problems.append(Problem("recipe", "encoder", "is strand-equivariant, which comes with a later release"))

@@ -1,4 +1,4 @@
-"""From a window to a named view: augmentations folded in the order of the recipe, then the mask."""
+"""From a window to a named view: a crop, augmentations folded in the order of the recipe, then the mask."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ViewPipeline:
-    """How one view is made. `augmentations` carry the recipe's names, which key their randomness."""
+    """How one view is made. `augmentations` carry the recipe's names, which key their randomness; `crop`: nucleotides of it."""
 
     plan: ViewPlan
     augmentations: tuple[tuple[str, Augmentation], ...] = ()
     masking: tuple[str, Masking] | None = None
+    crop: int | None = None
 
     @property
     def name(self) -> str:
-        """The recipe's label."""
+        """The recipe's label; of several views made alike, with a number."""
         return self.plan.name
 
     def view(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
         """The view of the windows at `rows` [B] of the global batch of that step."""
-        made = window
+        made = window if self.crop is None else _cropped(window, self.crop, Draw(seed, "crop", self.name, step, rows=rows))
         for place, (name, augmentation) in enumerate(self.augmentations):
             made = augmentation(made, Draw(seed, "view", self.name, place, name, step, rows=rows))
         return self._masked(made, seed, step, rows)
@@ -54,3 +55,10 @@ class ViewPipeline:
             return None
         drawn = Draw(seed, "noise", self.name, step, rows=rows).normal(view.tokens.shape[1], dna.CHANNELS)
         return drawn * view.deviation[:, None, None]
+
+
+def _cropped(window: View, length: int, draw: Draw) -> View:
+    """A random stretch of each window, every place as likely; of a window that is padded to more, of what is valid."""
+    last = (window.lengths[:, None] - length).clamp(min=0)
+    start = draw.integers(0, last + 1, 1)
+    return window.take(start + torch.arange(length, device=start.device))

@@ -72,6 +72,12 @@ class View:
             masked_index=empty, masked_weight=empty.float(), corrupted=empty,
         )  # fmt: skip
 
+    @classmethod
+    def joined(cls, views: Sequence[View]) -> View:
+        """The rows of all of them, in order; views of one length, without noise."""
+        names = [field.name for field in fields(cls) if field.name != "deviation"]
+        return cls(**{name: torch.cat([getattr(view, name) for view in views]) for name in names})
+
     @property
     def lengths(self) -> Tensor:
         """Valid positions of each row: [B] int64."""
@@ -116,8 +122,8 @@ class View:
         """The view with these positions masked for the student; all three [B, M]."""
         return replace(self, masked_index=index, masked_weight=weight, corrupted=corrupted)
 
-    def rows(self, part: slice) -> View:
-        """Some rows of the batch."""
+    def rows(self, part: slice | Tensor) -> View:
+        """Some rows of the batch: a stretch, or by their index."""
         return self._each(lambda tensor: tensor[part])
 
     def to(self, device: torch.device) -> View:

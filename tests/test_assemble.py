@@ -102,3 +102,22 @@ def test_no_losses_is_the_initial_network():
     experiment = assemble(small("self_distill", "losses={}", "steps=0")[0])
     assert experiment.losses == {}
     assert experiment.model_tensors()
+
+
+def test_views_made_alike_are_numbered():
+    """DINO's multi-crop: two crops of the whole length for both branches, four small ones for the student."""
+    recipe, _, _ = small(
+        "self_distill", "views.masked.count=2", "views.masked.see=[student, teacher]", "views.shifted.count=4",
+        "views.shifted.length=24", "views.shifted.see=[student]",
+    )  # fmt: skip
+    experiment = assemble(recipe)
+    assert [pipeline.name for pipeline in experiment.pipelines] == [
+        "masked.1", "masked.2", "shifted.1", "shifted.2", "shifted.3", "shifted.4",
+    ]  # fmt: skip
+    assert [pipeline.crop for pipeline in experiment.pipelines] == [None, None, 24, 24, 24, 24]
+
+
+def test_a_mask_that_would_do_nothing_is_said_once_of_views_made_alike():
+    with pytest.raises(RecipeError) as refused:
+        assemble(small("self_distill", "views.shifted.mask=independent", "views.shifted.count=3")[0])
+    assert [problem.path for problem in refused.value.problems] == ["views.shifted.mask"]

@@ -128,3 +128,48 @@ def test_noise_has_the_deviation_that_the_view_states():
 def test_a_view_that_states_no_noise_has_none():
     made = pipeline(INSERTION)
     assert made.noise(made.view(random_windows(8, 20), **keyed()), **keyed()) is None
+
+
+def cropping(length, *augmentations, masking=None, name="local"):
+    plan = ViewPlan(name, student=True, teacher=False, masked=masking is not None)
+    return ViewPipeline(plan, augmentations, masking, crop=length)
+
+
+@given(st.integers(1, 40), st.integers(0, 99))
+def test_a_crop_is_a_stretch_of_its_window(length, seed):
+    window = random_windows(16, 40, seed=seed, padded=False)
+    made = cropping(length).view(window, **keyed(16, seed=seed))
+    first = made.origin[:, :1]
+    assert made.origin.equal(first + torch.arange(length))
+    assert made.tokens.equal(window.tokens.gather(1, made.origin))
+    assert made.soft_masked.equal(window.soft_masked.gather(1, made.origin))
+    assert made.start.equal(window.start)
+
+
+def test_every_place_of_a_crop_is_as_likely_and_each_window_has_its_own():
+    window = random_windows(4000, 10, padded=False)
+    first = cropping(7).view(window, **keyed(4000)).origin[:, 0]
+    counts = torch.bincount(first, minlength=4)
+    assert len(counts) == 4
+    assert (counts - 1000).abs().max() < 120
+
+
+@given(st.integers(1, 12), st.integers(0, 99))
+def test_a_crop_of_a_padded_window_keeps_to_what_is_valid(length, seed):
+    window = random_windows(12, 12, seed=seed)
+    made = cropping(length).view(window, **keyed(12, seed=seed))
+    assert made.lengths.equal(window.lengths.clamp(max=length))
+    assert made.valid.equal(torch.arange(length) < made.lengths[:, None]), "padding stands last"
+
+
+def test_crops_made_alike_differ_and_are_augmented_and_masked():
+    window = random_windows(8, 64, padded=False)
+    made = [cropping(24, INSERTION, TURN, masking=MASK, name=f"local.{n}").view(window, **keyed(8)) for n in (1, 2)]
+    assert not made[0].origin.equal(made[1].origin)
+    assert {view.tokens.shape for view in made} == {(8, 24)}
+    assert all(view.masked_index.shape == (8, round(0.3 * 24)) for view in made)
+
+
+def test_what_is_measured_is_the_whole_window():
+    window = random_windows(4, 30, padded=False)
+    assert cropping(10, masking=MASK).plain(window, **keyed(4)).tokens.equal(window.tokens)
