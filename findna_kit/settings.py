@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from findna_kit.schedules import Cosine, Schedule, _Schedule, within
 
@@ -28,24 +28,88 @@ class HeldOut(Settings):
         return [name for name in ("share", "contigs", "bed") if getattr(self, name) is not None]
 
 
-class DataSettings(Settings):
-    """The genome and the windows drawn from it."""
+def _one_form(value: Any) -> Any:
+    if isinstance(value, HeldOut) and len(value.given) != 1:
+        raise ValueError("exactly one of share, contigs, bed is wanted")
+    return value
 
-    genome: str = Field(description="builtin, or the path of a FASTA (plain, gzip or bgzip)")
+
+Validation = Annotated[
+    Literal["auto"] | HeldOut,
+    AfterValidator(_one_form),
+    Field(description="auto (the builtin genome's own stretch, elsewhere {share: 0.05}), or {share}, {contigs} or {bed}"),
+]
+Include = Annotated[str | None, Field(description="a BED file; nothing outside of its stretches is used")]
+Exclude = Annotated[str | None, Field(description="a BED file; nothing inside of its stretches is used")]
+
+
+class GenomeSettings(Settings):
+    """One genome of several."""
+
+    path: str = Field(description="builtin, or the path of a FASTA (plain, gzip or bgzip)")
+    weight: float = Field(1.0, gt=0, description="its share of the windows, relative to the other genomes'")
+    validation: Validation = "auto"
+    include: Include = None
+    exclude: Exclude = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that are to be there, by their key."""
+        held_out = None if self.validation == "auto" else self.validation.bed
+        genome = None if self.path == "builtin" else self.path
+        stated = {"path": genome, "validation.bed": held_out, "include": self.include, "exclude": self.exclude}
+        return {key: path for key, path in stated.items() if path is not None}
+
+
+class DataSettings(Settings):
+    """The genome, or genomes, and the windows drawn from them."""
+
+    genome: str | Annotated[tuple[GenomeSettings, ...], Field(min_length=1)] = Field(
+        description="builtin, the path of a FASTA (plain, gzip or bgzip), or a weighted list of genomes"
+    )
     length: int = Field(gt=0, description="nucleotides in a window")
     batch_size: int = Field(gt=0, description="windows in the global batch, whatever the number of processes")
     max_unknown: float = Field(0.1, ge=0, lt=1, description="largest share of N in a window")
-    validation: Literal["auto"] | HeldOut = Field(
-        "auto",
-        description="auto (the builtin genome's own stretch, elsewhere {share: 0.05}), or {share}, {contigs} or {bed}",
-    )
+    validation: Validation = "auto"
+    include: Include = None
+    exclude: Exclude = None
 
-    @field_validator("validation")
-    @classmethod
-    def _one_form(cls, value: Any) -> Any:
-        if isinstance(value, HeldOut) and len(value.given) != 1:
-            raise ValueError("exactly one of share, contigs, bed is wanted")
-        return value
+    @model_validator(mode="after")
+    def _stated_where_it_belongs(self) -> Self:
+        stated = [key for key, absent in _STRETCHES.items() if getattr(self, key) != absent]
+        if not isinstance(self.genome, str) and stated:
+            raise ValueError(f"of several genomes each states its own {' and '.join(stated)}; move it into the list")
+        return self
+
+    @property
+    def genomes(self) -> tuple[GenomeSettings, ...]:
+        """Every genome with its own stretches; a single one has those stated beside it."""
+        if not isinstance(self.genome, str):
+            return self.genome
+        return (GenomeSettings(path=self.genome, **{key: getattr(self, key) for key in _STRETCHES}),)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that are to be there, by their key."""
+        if not isinstance(self.genome, str):
+            return {f"genome.{n}.{key}": path for n, one in enumerate(self.genome) for key, path in one.files.items()}
+        return {key if key != "path" else "genome": path for key, path in self.genomes[0].files.items()}
+
+
+_STRETCHES = {"validation": "auto", "include": None, "exclude": None}
+
+
+class InitialWeights(Settings):
+    """A run whose weights both branches begin with."""
+
+    run: str = Field(description="a run's folder")
+    parts: tuple[Literal["encoder", "heads"], ...] = Field(
+        ("encoder",),
+        min_length=1,
+        description="what is taken, each whole: the encoder (with its class pooling), the losses' heads",
+    )
+    branch: Literal["teacher", "student"] = Field("teacher", description="whose weights")
+    step: int | None = Field(None, ge=0, description="which checkpoint; null: the newest")
 
 
 class OptimizerSettings(Settings):

@@ -34,11 +34,10 @@ def refuse_bad_files(recipe: Recipe) -> None:
     """FindnaError for every path of the recipe where nothing is, and every task that could not be scored after training."""
     from findna_kit.evaluation import load_task
 
-    stated = {"data.genome": recipe.data.genome}
-    held_out = recipe.data.validation
-    if held_out != "auto" and held_out.bed is not None:
-        stated["data.validation.bed"] = held_out.bed
-    wrong = [f"{key}: {path}: {why}" for key, path in stated.items() if path != "builtin" and (why := _unreachable(path))]
+    stated = {f"data.{key}": path for key, path in recipe.data.files.items()}
+    if recipe.init_from is not None:
+        stated["init_from.run"] = recipe.init_from.run
+    wrong = [f"{key}: {path}: {why}" for key, path in stated.items() if (why := _unreachable(path))]
     for number, task in enumerate(recipe.evaluation.tasks):
         try:
             load_task(task)

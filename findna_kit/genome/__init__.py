@@ -4,10 +4,11 @@ from findna_kit.genome.builtin import builtin_digest, builtin_genome, builtin_re
 from findna_kit.genome.regions import Regions, Split, read_bed, read_named_bed, split
 from findna_kit.genome.report import genome_report
 from findna_kit.genome.store import Contig, TokenStore, cache_folder, open_store
-from findna_kit.genome.windows import WindowSampler
+from findna_kit.genome.windows import MixedWindows, WindowSampler
 
 __all__ = [
     "Contig",
+    "MixedWindows",
     "Regions",
     "Split",
     "TokenStore",

@@ -110,16 +110,16 @@ class Split:
 
 def split(
     store: TokenStore, held_out: HeldOut | Literal["auto"], *,
-    length: int, seed: int, excluded: Regions | None = None, own: Regions | None = None,
+    length: int, seed: int, included: Regions | None = None, excluded: Regions | None = None, own: Regions | None = None,
 ) -> Split:  # fmt: skip
     """Training and held-out stretches: a pure function of what is given.
 
     held_out.share: the genome is cut into blocks of equal size (a 32nd of what is to be held out, but at most 1 Mb and at
     least four windows of `length`), taken in the order of a hash of (seed, contig's name, place) until the share is met as
     nearly as whole blocks can. contigs: whole. bed: as stated. "auto": `own`, or else a share of 0.05.
-    excluded is in neither part. GenomeError if either part has no base.
+    Neither part has anything that is not `included`, or that is `excluded`. GenomeError if either has no base.
     """
-    available = Regions.whole(store)
+    available = Regions.whole(store) if included is None else included
     if excluded is not None:
         available = available.minus(excluded)
     if held_out == "auto":
@@ -136,7 +136,9 @@ def split(
     validation = validation.intersect(available)
     train = available.minus(validation)
     if not validation.bases:
-        raise GenomeError(f"no base of {store.source} is held out: what validation names is excluded; name another stretch")
+        raise GenomeError(
+            f"no base of {store.source} is held out: what validation names is excluded, or not included; name another"
+        )
     if not train.bases:
         raise GenomeError(f"no base of {store.source} is left for training: validation holds out all of it; hold out less")
     return Split(train, validation)

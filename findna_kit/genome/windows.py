@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ from findna_kit.genome import intervals
 from findna_kit.views import Draw, View
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from findna_kit.genome.intervals import Integers, Runs
@@ -73,6 +76,11 @@ class WindowSampler:
         self._upto = np.cumsum(self._counts)
 
     @property
+    def contigs(self) -> int:
+        """Of the genome."""
+        return len(self._store.contigs)
+
+    @property
     def count(self) -> int:
         """Eligible starts."""
         return int(self._upto[-1])
@@ -113,6 +121,37 @@ class WindowSampler:
             torch.from_numpy(tokens), soft_masked=torch.from_numpy(soft_masked),
             contig=torch.from_numpy(contig), start=torch.from_numpy(start),
         )  # fmt: skip
+
+
+class MixedWindows:
+    """Windows of several genomes: each row's genome is drawn by weight, then its window as from that genome alone.
+
+    Contigs are counted on from genome to genome. Weights are relative to each other.
+    """
+
+    def __init__(self, samplers: Sequence[WindowSampler], weights: Sequence[float], *, seed: int, purpose: str) -> None:
+        self._samplers, self._key = samplers, (seed, "genomes", purpose)
+        self._upto = np.cumsum(weights) / sum(weights)
+        self._upto[-1] = 1.0  # whatever the rounding
+
+    def draw(self, step: int, rows: Tensor) -> View:
+        """The windows of these rows [B] of the global batch of a step, whichever other rows are asked for."""
+        share = Draw(*self._key, step, rows=rows.cpu()).uniform().numpy()
+        owner = np.searchsorted(self._upto, share, "right")
+        order = [torch.from_numpy(np.flatnonzero(owner == number)) for number in range(len(self._samplers))]
+        drawn = [sampler.draw(step, rows.cpu()[chosen]) for sampler, chosen in zip(self._samplers, order, strict=True)]
+        return self._joined(drawn).rows(torch.cat(order).argsort())
+
+    def fixed(self, count: int) -> View:
+        """The same `count` windows every time, each genome's share of them by weight, to the nearest."""
+        upto = (self._upto * count).round().astype(np.int64)
+        counts = np.diff(upto, prepend=0).tolist()
+        return self._joined([sampler.fixed(share) for sampler, share in zip(self._samplers, counts, strict=True)])
+
+    def _joined(self, views: list[View]) -> View:
+        before = np.cumsum([0, *(sampler.contigs for sampler in self._samplers)])
+        counted = [replace(view, contig=view.contig + int(first)) for view, first in zip(views, before, strict=False)]
+        return View.joined(counted)
 
 
 def _even(count: int, places: int) -> Integers:

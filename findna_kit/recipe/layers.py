@@ -21,7 +21,11 @@ Keys = tuple[str | int, ...]
 ANY = "*"
 COMPONENTS = (("encoder",), ("teacher_update",), ("losses", ANY), ("views", ANY, "mask"), ("views", ANY, "augment", ANY))
 """Where components stand; the schema's `Chosen` fields, a test compares them."""
-PATHS = (("data", "genome"), ("data", "validation", "bed"), ("evaluation", "tasks", ANY))
+_BEDS = (("include",), ("exclude",), ("validation", "bed"))
+PATHS = (
+    ("init_from", "run"), ("evaluation", "tasks", ANY), ("data", "genome"), ("data", "genome", ANY, "path"),
+    *(("data", *bed) for bed in _BEDS), *(("data", "genome", ANY, *bed) for bed in _BEDS),
+)  # fmt: skip
 """Values that are paths, unless they are `builtin`."""
 FORMS = ({"cosine", "linear"}, {"share", "contigs", "bed"})
 """Keys of maps of which exactly one is stated: of a schedule, of `data.validation`. Another one takes its place."""

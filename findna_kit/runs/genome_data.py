@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
 from findna_kit import dna, seeds
+from findna_kit.errors import GenomeError
 from findna_kit.genome import (
+    MixedWindows,
     Regions,
     Split,
     TokenStore,
@@ -20,6 +23,7 @@ from findna_kit.genome import (
     builtin_regions,
     is_builtin,
     open_store,
+    read_bed,
     split,
 )
 from findna_kit.metrics.baselines import masked_baselines
@@ -27,12 +31,14 @@ from findna_kit.trainer import Data
 from findna_kit.trainer.terms import make_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from findna_kit.recipe import Recipe
+    from findna_kit.settings import GenomeSettings
     from findna_kit.trainer import Experiment
+    from findna_kit.trainer.experiment import Windows
 
 BASELINE_BASES = 64_000_000
 """Bases of the training part that counting is fitted on at most; seconds, and enough for every context of five bases a side."""
@@ -40,58 +46,103 @@ _PIECE = 1 << 16
 
 
 @dataclass(frozen=True)
-class GenomeData:
-    """A store, its training and held-out parts, and the windows of each."""
+class Genome:
+    """A store, and its training and held-out parts. `path`: as the recipe states it; `weight`: its share of the windows."""
 
+    path: str
+    weight: float
     store: TokenStore
     parts: Split
+
+
+@dataclass(frozen=True)
+class GenomeData:
+    """The genomes of a recipe, weights adding up to 1, and the windows of their parts."""
+
+    genomes: tuple[Genome, ...]
     windows: Data
 
 
 def open_genome(recipe: Recipe, reading: Callable[[int, int], None] | None = None) -> GenomeData:
-    """Opens the recipe's genome, reading its FASTA first where that was not done before (`reading(done, all)` bases).
+    """Opens the recipe's genomes, reading a FASTA first where that was not done before (`reading(done, all)` bases).
+
+    GenomeError for one that cannot be used, or that is stated twice: what one entry holds out the other would train on.
+    """
+    stated = recipe.data.genomes
+    total = sum(choice.weight for choice in stated)
+    genomes = tuple(_open(choice, choice.weight / total, recipe, reading) for choice in stated)
+    seen: dict[str, str] = {}
+    for genome in genomes:
+        first = seen.setdefault(genome.store.digest, genome.path)
+        if first is not genome.path:
+            raise GenomeError(f"data.genome: {first} and {genome.path} hold the same bases; state them once")
+    windows = Data(_windows(genomes, "training", recipe), _windows(genomes, "validation", recipe))
+    return GenomeData(genomes, windows)
+
+
+def _open(choice: GenomeSettings, weight: float, recipe: Recipe, reading: Callable[[int, int], None] | None) -> Genome:
+    """One genome.
 
     The bases of the built-in genome are the built-in genome, whatever file they came in: the stretch of its task's test part is
     left out, its own stretch validates, and the store has its digest, by which runs and results know it.
     """
-    settings = recipe.data
-    store = open_store(builtin_genome() if settings.genome == "builtin" else Path(settings.genome), report=reading)
+    store = open_store(builtin_genome() if choice.path == "builtin" else Path(choice.path), report=reading)
     own: dict[str, Regions] = {}
     if is_builtin(store):
         store = replace(store, digest=builtin_digest())
         own = builtin_regions(open_store(builtin_genome()))  # by its own contig's name; another file may have another
+    never = [own["test"]] if own else []
+    if choice.exclude is not None:
+        never.append(read_bed(Path(choice.exclude), store))
     parts = split(
         store,
-        settings.validation,
+        choice.validation,
         seed=recipe.seed,
-        excluded=own.get("test"),
+        included=None if choice.include is None else read_bed(Path(choice.include), store),
+        excluded=reduce(Regions.union, never) if never else None,
         own=own.get("validation"),
-        length=settings.length,
+        length=recipe.data.length,
     )
-    common: dict[str, Any] = {"length": settings.length, "max_unknown": settings.max_unknown, "seed": recipe.seed}
-    windows = Data(
-        WindowSampler(store, parts.train, purpose="training", **common),
-        WindowSampler(store, parts.validation, purpose="validation", **common),
-    )
-    return GenomeData(store, parts, windows)
+    return Genome(choice.path, weight, store, parts)
 
 
-def fit_baselines(experiment: Experiment, genome: GenomeData) -> dict[str, dict[str, float]]:
+def _windows(genomes: Sequence[Genome], purpose: Literal["training", "validation"], recipe: Recipe) -> Windows:
+    data, seed = recipe.data, recipe.seed
+    samplers = [
+        WindowSampler(
+            genome.store,
+            genome.parts.train if purpose == "training" else genome.parts.validation,
+            length=data.length, max_unknown=data.max_unknown, seed=seed, purpose=purpose,
+        )
+        for genome in genomes
+    ]  # fmt: skip
+    if len(samplers) == 1:
+        return samplers[0]
+    return MixedWindows(samplers, [genome.weight for genome in genomes], seed=seed, purpose=purpose)
+
+
+def fit_baselines(experiment: Experiment, data: GenomeData) -> dict[str, dict[str, float]]:
     """What counting predicts at the very positions where the held-out masked accuracy is taken; nothing without such a loss.
 
-    By model: accuracy, bits_per_base, and fitted_on_bases, which is all of the training part up to BASELINE_BASES.
+    By model: accuracy, bits_per_base, and fitted_on_bases: of each genome all of its training part, up to its share by weight
+    of BASELINE_BASES.
     """
     masked_views = [pipeline for pipeline in experiment.pipelines if pipeline.plan.student and pipeline.plan.masked]
     if not masked_views or not any(term.loss.reads == "masked" for term in experiment.losses.values()):
         return {}
-    windows = genome.windows.validation.fixed(experiment.trainer.validation_windows)
+    windows = data.windows.validation.fixed(experiment.trainer.validation_windows)
     rows = torch.arange(len(windows.tokens))
     views = make_batch(experiment, windows, step="validation", rows=rows, plain=True).views
     chosen = [views[pipeline.name] for pipeline in masked_views]
     tokens = np.concatenate([view.tokens.numpy() for view in chosen])
     masked = torch.cat([torch.zeros_like(v.valid).scatter(1, v.masked_index, v.masked_weight > 0) for v in chosen]).numpy()
-    taken = spread(genome.parts.train, BASELINE_BASES, seed=experiment.seed)
-    return masked_baselines(_joined(genome.store, taken), tokens, masked)
+    read = [
+        _joined(
+            genome.store, spread(genome.parts.train, max(_PIECE, int(genome.weight * BASELINE_BASES)), seed=experiment.seed)
+        )
+        for genome in data.genomes
+    ]
+    return masked_baselines(np.concatenate(read), tokens, masked)
 
 
 def spread(regions: Regions, most: int, *, seed: int, piece: int = _PIECE) -> Regions:

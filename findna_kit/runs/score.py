@@ -64,5 +64,6 @@ def _keep(path: Path, result: Mapping[str, Any]) -> None:
 def _trained_on_builtin(run: Path, recipe: Recipe) -> bool:
     """By the digest that the run recorded: the built-in FASTA may have been given by its path, or a copy's."""
     record = run / RECORD
-    told = json.loads(record.read_text()).get("genome", {}) if record.is_file() else {}
-    return bool(recipe.data.genome == "builtin" or told.get("digest") == builtin_digest())
+    told = json.loads(record.read_text()).get("genomes", []) if record.is_file() else []
+    paths = {genome.path for genome in recipe.data.genomes}
+    return "builtin" in paths or builtin_digest() in {genome["digest"] for genome in told}

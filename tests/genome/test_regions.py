@@ -159,7 +159,7 @@ def test_splits_that_are_refused(store, write, make):
     with pytest.raises(GenomeError, match="is left for training: validation holds out all of it; hold out less"):
         split(store, HeldOut(contigs=("chr1", "chr2")), length=10, seed=0)
     bed = str(write("chr1\t100\t200\n", "some.bed"))
-    with pytest.raises(GenomeError, match="is held out: what validation names is excluded; name another stretch"):
+    with pytest.raises(GenomeError, match="is held out: what validation names is excluded, or not included; name another"):
         split(store, HeldOut(bed=bed), length=10, seed=0, excluded=regions([(0, 0, 300)]))
     with pytest.raises(
         GenomeError, match=r"a share of 0.01 of 1500 bases is less than one window of 100; hold out a larger share"

@@ -75,9 +75,20 @@ WRONG = [
     ("weight: 0.5,", "weight: true,", "true, student_", "losses.distill.weight: a number, or {cosine | linear: {start, end, warmup}}, is wanted (got true)"),
     ("weight: 0.5,", "weight: {cosine: {start: 1, end: 0, warmpu: 1}},", "warmpu: 1}}, s", "losses.distill.weight.cosine.warmpu: unknown key; did you mean 'warmup'? (known: start, end, warmup)"),
     ("class_tokens: 2", "clas_tokens: 2", "clas_tokens: 2", "clas_tokens: unknown key; did you mean 'class_tokens'? ..."),
-    ("  batch_size: 4", "  batch_size: 4\n  max_unknwon: 0", "max_unknwon: 0", "data.max_unknwon: unknown key; did you mean 'max_unknown'? (known: genome, length, batch_size, max_unknown, validation)"),
+    ("  batch_size: 4", "  batch_size: 4\n  max_unknwon: 0", "max_unknwon: 0", "data.max_unknwon: unknown key; did you mean 'max_unknown'? (known: genome, length, batch_size, max_unknown, validation, include, exclude)"),
     ("name: small", "bas: x\nname: small", "bas: x", "bas: unknown key; did you mean 'base'? ..."),
-    ("  shifted: {see: [teacher],", "  shifted: {see: [teacher], crop: 1,", "crop: 1, augme", "views.shifted.crop: unknown key (known: see, augment, mask)"),
+    ("  shifted: {see: [teacher],", "  shifted: {see: [teacher], length: 65,", "65, augment", "views.shifted.length: a crop is no longer than the window; data.length is 64 (got 65)"),
+    ("  shifted: {see: [teacher],", "  shifted: {see: [teacher], count: 0,", "0, augment", "views.shifted.count: must be greater than 0 (got 0)"),
+    ("batch_size: 4", "batch_size: 4\n  include: [a.bed]", "[a.bed]", "data.include: text is wanted (got a list)"),
+    ("genome: builtin", "genome: [{path: a.fa, wieght: 1}]", "wieght: 1}]", "data.genome.0.wieght: unknown key; did you mean 'weight'? (known: path, weight, validation, include, exclude)"),
+    ("genome: builtin", "genome: [{path: a.fa, weight: 0}]", "0}]", "data.genome.0.weight: must be greater than 0 (got 0)"),
+    ("genome: builtin", "genome: [a.fa]", "a.fa]", "data.genome.0: a map is wanted (got 'a.fa')"),
+    ("genome: builtin", "genome: []", "[]", "data.genome: at least 1 item is wanted (got [])"),
+    ("genome: builtin", "genome: 3", "3", "data.genome: text or a list is wanted (got 3)"),
+    ("genome: builtin", "genome: [{path: a.fa}]\n  exclude: b.bed", "genome: [", "data: of several genomes each states its own exclude; move it into the list"),
+    ("name: small", "init_from: {run: x, parts: [nose]}\nname: small", "nose]", "init_from.parts.0: 'encoder' or 'heads' is wanted (got 'nose')"),
+    ("name: small", "init_from: x\nname: small", "x", "init_from: a map is wanted (got 'x')"),
+    ("  shifted: {see: [teacher],", "  shifted: {see: [teacher], crop: 1,", "crop: 1, augme", "views.shifted.crop: unknown key (known: see, length, count, augment, mask)"),
     ("name: small\n", "", "seed: 7", "name: missing; it is required"),
     ("  length: 64\n", "", "data:", "data.length: missing; it is required"),
     ("see: [teacher], ", "", "shifted: {augm", "views.shifted.see: missing; it is required"),
@@ -139,7 +150,7 @@ def test_a_misspelt_key_that_is_required_is_missing_too(problems, changed):
     assert problems(text=changed("length: 64", "lenght: 64")) == [
         "recipe.yaml:4:1  data.length: missing; it is required",
         "recipe.yaml:6:3  data.lenght: unknown key; did you mean 'length'? "
-        "(known: genome, length, batch_size, max_unknown, validation)",
+        "(known: genome, length, batch_size, max_unknown, validation, include, exclude)",
     ]
 
 

@@ -29,7 +29,7 @@ def test_the_dump_states_every_default_and_every_path_absolute(load, tmp_path):
 def test_the_dump_keeps_the_order_of_the_keys(load):
     keys = [line.split(":")[0] for line in load().dump().splitlines() if line[0] not in " -"]
     assert keys[:6] == ["name", "seed", "steps", "data", "views", "encoder"]
-    assert keys[6:] == ["class_tokens", "losses", "teacher_update", "optimizer", "trainer", "evaluation"]
+    assert keys[6:] == ["class_tokens", "losses", "teacher_update", "init_from", "optimizer", "trainer", "evaluation"]
 
 
 def test_what_was_dumped_reads_back_equal(load, components, write):
@@ -100,7 +100,8 @@ def test_a_key_called_notes_is_unknown(problems, text):
 
 def test_the_plain_form_is_what_json_can_say(load):
     plain = load("views.masked.augment=[]").plain()
-    assert plain["views"]["masked"] == {"see": ["student"], "augment": [], "mask": {"name": "independent", "fraction": 0.3}}
+    mask = {"name": "independent", "fraction": 0.3}
+    assert plain["views"]["masked"] == {"see": ["student"], "length": None, "count": 1, "augment": [], "mask": mask}
     assert plain["losses"]["distill"] == {
         "name": "self_distillation",
         "weight": 0.5,

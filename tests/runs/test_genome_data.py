@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from findna_kit import dna
 from findna_kit.errors import GenomeError
-from findna_kit.genome import Regions, builtin_genome, builtin_regions, open_store
+from findna_kit.genome import Regions, WindowSampler, builtin_genome, builtin_regions, open_store
 from findna_kit.runs import genome_data, open_genome
 from findna_kit.runs.genome_data import fit_baselines, spread
 from tests.building import experiment_of, small
@@ -36,7 +36,9 @@ def another_file(kind, folder):
 
 
 def opened(genome, *overrides):
-    return open_genome(small("masked_only", f"data.genome={genome}", *overrides)[0])
+    """The one genome of a recipe."""
+    (found,) = open_genome(small("masked_only", f"data.genome={genome}", *overrides)[0]).genomes
+    return found
 
 
 @pytest.mark.parametrize("kind", ["its own path", "unpacked", "packed again", "in capitals, one line, another name"])
@@ -47,7 +49,8 @@ def test_the_builtin_genome_is_known_whatever_file_it_came_in(kind, tmp_path):
     test = builtin_regions(builtin.store)["test"]
     assert not found.parts.train.intersect(test).bases
     assert not found.parts.validation.intersect(test).bases
-    start = found.windows.training.draw(0, torch.arange(5000)).start
+    windows = WindowSampler(found.store, found.parts.train, length=64, max_unknown=0.1, seed=7, purpose="training")
+    start = windows.draw(0, torch.arange(5000)).start
     assert not ((start < int(test.end[0])) & (start + 64 > int(test.start[0]))).any()
 
 
@@ -111,16 +114,17 @@ def test_a_sample_is_spread_evenly_and_moves_with_the_seed():
 
 def test_baselines_are_fitted_on_no_more_than_the_bound_and_say_so(monkeypatch):
     recipe, _, _ = small("masked_only")
-    experiment, genome = experiment_of(recipe)[0], open_genome(recipe)
+    experiment, data = experiment_of(recipe)[0], open_genome(recipe)
+    (genome,) = data.genomes
     known = sum(int((genome.store.tokens(*map(int, row)) < dna.N).sum()) for row in rows_of(genome.parts.train))
-    everything = fit_baselines(experiment, genome)
+    everything = fit_baselines(experiment, data)
     assert {scores["fitted_on_bases"] for scores in everything.values()} == {known}
     monkeypatch.setattr(genome_data, "BASELINE_BASES", 2**20)
-    sample = fit_baselines(experiment, genome)
+    sample = fit_baselines(experiment, data)
     assert {scores["fitted_on_bases"] for scores in sample.values()} == {2**20}
     assert sample["markov_2"] != everything["markov_2"]
     assert sample["markov_2"]["bits_per_base"] == pytest.approx(everything["markov_2"]["bits_per_base"], abs=0.02)
-    assert fit_baselines(experiment, genome) == sample
+    assert fit_baselines(experiment, data) == sample
 
 
 def rows_of(regions):
@@ -131,11 +135,11 @@ def test_many_small_contigs_do_not_slow_the_baselines(tmp_path):
     letters = np.frombuffer(b"ACGT", dtype=np.uint8)[np.random.default_rng(0).integers(0, 4, (2000, 200))]
     (tmp_path / "scaffolds.fa").write_text("".join(f">c{i}\n{row.tobytes().decode()}\n" for i, row in enumerate(letters)))
     recipe, _, _ = small("masked_only", f"data.genome={tmp_path / 'scaffolds.fa'}")
-    experiment, genome = experiment_of(recipe)[0], open_genome(recipe)
+    experiment, data = experiment_of(recipe)[0], open_genome(recipe)
     before = time.process_time()
-    found = fit_baselines(experiment, genome)
+    found = fit_baselines(experiment, data)
     assert time.process_time() - before < 2, "it was a table for each contig, context and strand"
-    assert found["markov_0"]["fitted_on_bases"] == genome.parts.train.bases
+    assert found["markov_0"]["fitted_on_bases"] == data.genomes[0].parts.train.bases
 
 
 def test_a_run_without_masked_bases_has_no_baselines():
@@ -148,3 +152,94 @@ def test_a_stretch_of_tokens_is_what_the_windows_hold():
     assert (store.tokens(0, 1000, 1500) == store.windows(np.array([0]), np.array([1000]), 500)[0]).all()
     with pytest.raises(IndexError, match="is not inside"):
         store.tokens(0, 4_999_990, 5_000_001)
+
+
+def fasta(folder, name, letters, *, contigs=1, size=30_000):
+    path = folder / f"{name}.fa"
+    drawn = np.random.default_rng(len(letters)).choice(list(letters), (contigs, size))
+    path.write_text("".join(f">{name}{number}\n{''.join(row)}\n" for number, row in enumerate(drawn)))
+    return path
+
+
+def several(*entries, steps=4):
+    return small("masked_only", f"data.genome=[{', '.join(entries)}]", f"steps={steps}")[0]
+
+
+def test_genomes_share_the_windows_by_weight(tmp_path):
+    """The two tell themselves apart by their letters; the third counts its contigs on from the second's."""
+    weak, strong = fasta(tmp_path, "weak", "AT", contigs=3), fasta(tmp_path, "strong", "CG", contigs=2)
+    data = open_genome(several(f"{{path: {weak}, weight: 3}}", f"{{path: {strong}, weight: 1}}"))
+    assert [genome.weight for genome in data.genomes] == [0.75, 0.25]
+    drawn = data.windows.training.draw(5, torch.arange(4000))
+    is_strong = ((drawn.tokens == dna.C) | (drawn.tokens == dna.G)).all(1)
+    assert (is_strong | ((drawn.tokens == dna.A) | (drawn.tokens == dna.T)).all(1)).all()
+    assert is_strong.float().mean() == pytest.approx(0.25, abs=0.03)
+    assert set(drawn.contig[~is_strong].tolist()) == {0, 1, 2}
+    assert set(drawn.contig[is_strong].tolist()) == {3, 4}
+    some = torch.tensor([3999, 2, 17])
+    again = data.windows.training.draw(5, some)
+    assert again.tokens.equal(drawn.tokens[some])
+    assert again.start.equal(drawn.start[some])
+    held_out = data.windows.validation.fixed(40)
+    assert int((held_out.contig >= 3).sum()) == 10
+
+
+def test_one_genome_in_a_list_is_that_genome(tmp_path):
+    path = fasta(tmp_path, "one", "ACGT")
+    alone = open_genome(small("masked_only", f"data.genome={path}")[0])
+    listed = open_genome(several(f"{{path: {path}, weight: 5}}"))
+    rows = torch.arange(64)
+    assert listed.windows.training.draw(1, rows).tokens.equal(alone.windows.training.draw(1, rows).tokens)
+
+
+def test_each_genome_states_its_own_stretches(tmp_path):
+    one, two = fasta(tmp_path, "one", "ACGT", contigs=2), fasta(tmp_path, "two", "ACG", contigs=2)
+    (tmp_path / "never.bed").write_text("two0\t0\t20000\n")
+    data = open_genome(
+        several(
+            f"{{path: {one}, validation: {{contigs: [one1]}}}}",
+            f"{{path: {two}, exclude: {tmp_path / 'never.bed'}, validation: {{share: 0.2}}}}",
+        )
+    )
+    first, second = (genome.parts for genome in data.genomes)
+    assert first.train.contig.tolist() == [0]
+    assert first.validation.contig.tolist() == [1]
+    assert second.train.union(second.validation) == Regions.of(np.array([0, 1]), np.array([20_000, 0]), np.array([30_000] * 2))
+
+
+def test_the_same_bases_twice_are_refused(tmp_path):
+    path = fasta(tmp_path, "one", "ACGT")
+    (tmp_path / "copy.fa").write_text(path.read_text())
+    with pytest.raises(GenomeError, match=r"one.fa and .*copy.fa hold the same bases; state them once"):
+        open_genome(several(f"{{path: {path}}}", f"{{path: {tmp_path / 'copy.fa'}}}"))
+
+
+def test_nothing_outside_of_include_and_inside_of_exclude_is_used(tmp_path):
+    path = fasta(tmp_path, "one", "ACGT")
+    (tmp_path / "in.bed").write_text("one0\t1000\t9000\none0\t20000\t25000\n")
+    (tmp_path / "out.bed").write_text("one0\t8000\t21000\n")
+    stated = (f"data.genome={path}", f"data.include={tmp_path / 'in.bed'}", f"data.exclude={tmp_path / 'out.bed'}")
+    data = open_genome(small("masked_only", *stated)[0])
+    (genome,) = data.genomes
+    allowed = Regions.of(np.zeros(2), np.array([1000, 21_000]), np.array([8000, 25_000]))
+    assert genome.parts.train.union(genome.parts.validation) == allowed
+    for windows in (data.windows.training.draw(0, torch.arange(500)), data.windows.validation.fixed(16)):
+        start = windows.start
+        assert (((start >= 1000) & (start + 64 <= 8000)) | ((start >= 21_000) & (start + 64 <= 25_000))).all()
+
+
+def test_the_builtin_test_stretch_is_left_out_whatever_is_included(tmp_path):
+    store = open_store(builtin_genome())
+    test = builtin_regions(store)["test"]
+    (tmp_path / "in.bed").write_text("chr2R_2000000_7000000\t0\t5000000\n")
+    parts = opened("builtin", f"data.include={tmp_path / 'in.bed'}").parts
+    assert not parts.train.union(parts.validation).intersect(test).bases
+    assert parts == opened("builtin").parts
+
+
+def test_baselines_read_each_genome_by_its_weight(tmp_path, monkeypatch):
+    monkeypatch.setattr(genome_data, "BASELINE_BASES", 400_000)
+    one, two = fasta(tmp_path, "one", "ACGT", size=500_000), fasta(tmp_path, "two", "AC", size=500_000)
+    recipe = several(f"{{path: {one}, weight: 1}}", f"{{path: {two}, weight: 3}}")
+    found = fit_baselines(experiment_of(recipe)[0], open_genome(recipe))
+    assert found["markov_0"]["fitted_on_bases"] == 65_536 + 4 * 65_536, "whole pieces of 64 Ki: one of 100k, four of 300k"
