@@ -29,8 +29,22 @@ def path_of(run: Path, step: int) -> Path:
 
 
 def steps_saved(run: Path) -> list[int]:
-    """Steps of the whole checkpoints, ascending."""
-    return sorted(int(path.name.removeprefix("step-")) for path in (run / FOLDER).glob("step-[0-9]*") if path.is_dir())
+    """Steps of the whole checkpoints, ascending; none where `run` is no folder."""
+    try:
+        found = [path for path in (run / FOLDER).iterdir() if path.match("step-[0-9]*") and path.is_dir()]
+    except OSError:
+        return []
+    return sorted(int(path.name.removeprefix("step-")) for path in found)
+
+
+def find(run: Path, step: int | None = None) -> int:
+    """The step asked for, or the newest saved. Raises CheckpointMismatch where there is none."""
+    saved = steps_saved(run)
+    if not saved:
+        raise CheckpointMismatch(f"{run}: is no run's folder ({FOLDER}/ with a checkpoint in it is looked for)")
+    if step is not None and step not in saved:
+        raise CheckpointMismatch(f"{run}: has no checkpoint of step {step}; saved: {', '.join(map(str, saved))}")
+    return saved[-1] if step is None else step
 
 
 def save(run: Path, step: int, model: Mapping[str, Tensor], state: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

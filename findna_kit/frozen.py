@@ -123,12 +123,7 @@ def load(
     distribution that gave it.
     """
     folder = Path(run)
-    saved = checkpoint.steps_saved(folder)
-    if not (folder / "recipe.yaml").is_file() or not saved:
-        raise FindnaError(f"{run}: is no run's folder (recipe.yaml and checkpoints/ are looked for)")
-    chosen = saved[-1] if step is None else step
-    if chosen not in saved:
-        raise FindnaError(f"{run}: has no checkpoint of step {step}; saved: {', '.join(map(str, saved))}")
+    chosen = checkpoint.find(folder, step)
     if branch not in (None, "student", "teacher"):
         raise FindnaError(f"branch {branch!r}: student or teacher is wanted")
     components, plugins = load_plugins(without)

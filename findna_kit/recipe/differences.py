@@ -16,13 +16,18 @@ _MAY_DIFFER = {f"trainer.{key}" for key in ("keep_last", "log_every", "checkpoin
 
 def differences(saved: Recipe, wanted: Recipe) -> list[str]:
     """`path: saved value -> wanted value` for every key that a resumed run needs equal; none: it may go on."""
-    before, after = dict(_leaves(saved.plain(), ())), dict(_leaves(wanted.plain(), ()))
-    paths = [path for path in dict.fromkeys([*before, *after]) if path not in _MAY_DIFFER]
-    return [
-        f"{path}: {before.get(path, 'not stated')} -> {after.get(path, 'not stated')}"
-        for path in paths
-        if before.get(path) != after.get(path)
-    ]
+    changed = changes(saved.plain(), wanted.plain())
+    return [sentence for path, sentence in changed.items() if path not in _MAY_DIFFER]
+
+
+def changes(saved: Any, wanted: Any, *path: str) -> dict[str, str]:
+    """`path: saved value -> wanted value` by path, for everything below `path` that differs between two plain trees."""
+    before, after = dict(_leaves(saved, path)), dict(_leaves(wanted, path))
+    return {
+        key: f"{key}: {before.get(key, 'not stated')} -> {after.get(key, 'not stated')}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key)
+    }
 
 
 def _leaves(tree: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str, str]]:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, Field, PrivateAttr, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from findna_kit.errors import ComponentClash, UnknownComponent
@@ -15,7 +25,14 @@ from findna_kit.interfaces import RESERVED
 from findna_kit.recipe.document import dump, got
 from findna_kit.recipe.sentences import SAID, Said, explain, unknown_key
 from findna_kit.schedules import Schedule, _Schedule, within
-from findna_kit.settings import DataSettings, EvaluationSettings, OptimizerSettings, Settings, TrainerSettings
+from findna_kit.settings import (
+    DataSettings,
+    EvaluationSettings,
+    InitialWeights,
+    OptimizerSettings,
+    Settings,
+    TrainerSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +42,10 @@ if TYPE_CHECKING:
     from findna_kit.interfaces import ComponentConfig
     from findna_kit.registry import Components, Registry
 
-_WEIGHT: TypeAdapter[Any] = TypeAdapter(Annotated[Schedule, within(0)])
+_EQUAL = 1.0
+WEIGHT: TypeAdapter[Any] = TypeAdapter(
+    Annotated[Schedule, within(0), Field(_EQUAL, description="multiplies the term in the objective")]
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,7 @@ class Chosen:
 
     def plain(self) -> dict[str, Any]:
         """As a recipe states it, every default filled in."""
-        weight = {} if self.weight is None else {"weight": _WEIGHT.dump_python(self.weight)}
+        weight = {} if self.weight is None else {"weight": WEIGHT.dump_python(self.weight)}
         return {"name": self.name, **weight, **self.config.model_dump(mode="json")}
 
 
@@ -86,7 +106,7 @@ class Kind:
                 said.append(Said(("weight",), "only a loss has a weight; leave it out", at_key=True))
             return None
         try:
-            return _WEIGHT.validate_json(json.dumps(stated.get("weight", 1.0)), strict=True)
+            return WEIGHT.validate_json(json.dumps(stated.get("weight", _EQUAL)), strict=True)
         except ValidationError as error:
             inside = explain(error, _Schedule, stated["weight"])
             said += [Said(("weight", *one.path), one.message, one.at_key) for one in inside]
@@ -132,25 +152,36 @@ def _refusal(title: str, said: Sequence[Said], value: Any) -> ValidationError:
     return ValidationError.from_exception_data(title, lines)
 
 
+_LABEL = "[a-z][a-z0-9_]*"
+_FOLDER_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
 def _label(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", text):
+    if not re.fullmatch(_LABEL, text):
         raise ValueError("a label is made of lower-case letters, digits and _, a letter first")
     return text
 
 
 def _folder_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+    if not re.fullmatch(_FOLDER_NAME, text):
         raise ValueError("the name becomes a folder's: letters, digits, '.', '_' and '-' only, a letter or digit first")
     return text
 
 
-Label = Annotated[str, AfterValidator(_label)]
+def _matching(pattern: str) -> WithJsonSchema:
+    """Tells editors what a validator of ours holds text to."""
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+
+
+Label = Annotated[str, AfterValidator(_label), _matching(_LABEL)]
 
 
 class ViewChoice(Settings):
     """One view: who sees it, and what is done to it."""
 
     see: tuple[Literal["student", "teacher"], ...] = Field(min_length=1, description="the branches that are shown it")
+    length: int | None = Field(None, gt=0, description="nucleotides of a random crop of the window; null: all of it")
+    count: int = Field(1, gt=0, description="views made so, each with its own crop, augmentations and mask")
     augment: tuple[Annotated[Chosen, Kind("augmentations")], ...] = Field((), description="augmentations, in this order")
     mask: Annotated[Chosen, Kind("maskings")] | None = Field(None, description="what is hidden in the student's copy")
 
@@ -165,7 +196,7 @@ class ViewChoice(Settings):
 class Recipe(Settings):
     """A run, complete: every default filled in, every path absolute. Equal recipes are equal runs; `notes` do not count."""
 
-    name: Annotated[str, AfterValidator(_folder_name)] = Field(description="what runs of it are called")
+    name: Annotated[str, AfterValidator(_folder_name), _matching(_FOLDER_NAME)] = Field(description="what runs of it are called")
     seed: int = Field(0, ge=0, lt=2**63, description="of everything random")
     steps: int = Field(ge=0, description="optimizer steps; 0: the initial network")
     data: DataSettings = Field(description="the genome and its windows")
@@ -174,11 +205,24 @@ class Recipe(Settings):
     class_tokens: int = Field(0, ge=0, description="learned rows that stand before the sequence")
     losses: dict[Label, Annotated[Chosen, Kind("losses")]] = Field(description="by label: the terms of the objective")
     teacher_update: Annotated[Chosen, Kind("teacher_updates")] = Field(description="the rule that moves the teacher")
+    init_from: InitialWeights | None = Field(None, description="a run to begin with; null: initial weights from the seed")
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings, description="how the student is moved")
     trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="how the loop runs")
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="what scores the finished run")
 
     _notes: tuple[str, ...] = PrivateAttr(())
+
+    @field_validator("views")
+    @classmethod
+    def _crops_fit(cls, views: dict[str, ViewChoice], info: ValidationInfo) -> dict[str, ViewChoice]:
+        # `data` is absent where it was wrong itself.
+        window = info.data["data"].length if "data" in info.data else math.inf
+        longer = [label for label, view in views.items() if view.length is not None and view.length > window]
+        if longer:
+            wrong = f"a crop is no longer than the window; data.length is {window}"
+            said = [Said((label, "length"), f"{wrong} (got {views[label].length})") for label in longer]
+            raise _refusal("views", said, dict(views))
+        return views
 
     @field_validator("losses")
     @classmethod

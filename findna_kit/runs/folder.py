@@ -30,6 +30,11 @@ class Place:
     resume: Path | None = None
     overwrite: bool = False
 
+    @property
+    def going_on(self) -> bool:
+        """Whether there is a run to be gone on with."""
+        return self.resume is not None and bool(checkpoint.steps_saved(self.resume))
+
     @contextmanager
     def claimed(self, name: str) -> Iterator[tuple[Path, bool]]:
         """The folder, made and held by this process alone; True where a run there is to be gone on with.
@@ -44,7 +49,7 @@ class Place:
             raise OutputExists(f"{folder}: cannot be a run's folder: {error.strerror}; name another") from error
         with alone(folder):
             held = [path for path in folder.iterdir() if path.name != LOCK]
-            going_on = self.resume is not None and bool(checkpoint.steps_saved(folder))
+            going_on = self.going_on
             if held and not going_on:
                 self._clear(folder, held)
             yield folder, going_on

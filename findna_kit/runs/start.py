@@ -18,11 +18,12 @@ from findna_kit.errors import FindnaError
 from findna_kit.recipe import differences, load_recipe
 from findna_kit.runs.folder import RECIPE, Record
 from findna_kit.runs.genome_data import fit_baselines, open_genome
+from findna_kit.runs.initial import take_initial_weights
 from findna_kit.trainer import StopRequest, train
 from findna_kit.trainer.loop import choose_micro_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from findna_kit.engine import Engine
@@ -70,6 +71,9 @@ def start(
         raise FindnaError("more than one process comes with a later release: leave trainer.devices and trainer.nodes at 1")
     experiment = assemble(recipe)
     choose_device(device)
+    if not place.going_on:  # a checkpoint has its own weights, and outlives the run that gave the first ones
+        for remark in take_initial_weights(experiment, recipe):
+            watcher.say(remark)
     genome = open_genome(recipe, watcher.reading)
     stop = StopRequest()
     with place.claimed(recipe.name) as (folder, going_on), stop.listening():
@@ -77,8 +81,8 @@ def start(
             _refuse_another(load_recipe(folder / RECIPE, components), recipe, folder)
         watcher.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
         record = Record(folder, going_on=going_on)
-        sizes = _sizes(recipe, experiment, genome)
-        _refuse_another_genome(record.values.get("genome"), sizes["genome"], folder)
+        sizes = _sizes(experiment, genome)
+        _refuse_another_genome(record.values.get("genomes", []), sizes["genomes"], folder)
         before = record.values.get("resolved", {})
         engine, micro_batch = _resolve(experiment, genome, device, before)
         now = _resolved(engine, micro_batch)
@@ -100,13 +104,14 @@ def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any], watcher: Wat
             watcher.say(f"resumed with {name} {now[name]}, was {before[name]}: equal to rounding, not bit for bit")
 
 
-def _refuse_another_genome(before: Mapping[str, Any] | None, now: Mapping[str, Any], folder: Path) -> None:
-    if before is None:
-        return
-    if before["digest"] != now["digest"]:
-        raise FindnaError(f"{now['path']}: is not what {folder} was started with (its digest differs); restore it")
-    if before["parts"] != now["parts"]:
-        raise FindnaError(f"{folder}: was started with other held-out stretches: the validation BED has changed; restore it")
+def _refuse_another_genome(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    for old, new in zip(before, now, strict=False):  # of a new run nothing is recorded; that there are as many the recipe says
+        if old["digest"] != new["digest"]:
+            raise FindnaError(f"{new['path']}: is not what {folder} was started with (its digest differs); restore it")
+        if old["parts"] != new["parts"]:
+            raise FindnaError(
+                f"{folder}: was started with other stretches of {new['path']}: a BED file has changed; restore it"
+            )
 
 
 def _refuse_another(saved: Recipe, recipe: Recipe, folder: Path) -> None:
@@ -150,11 +155,17 @@ def _train(training: _Training, record: Record, watcher: Watcher, stop: StopRequ
     return Result(training.folder, metrics, baselines, seconds)
 
 
-def _sizes(recipe: Recipe, experiment: Experiment, genome: GenomeData) -> dict[str, Any]:
-    parts, store = genome.parts, genome.store
-    bases = {"bases": store.bases, "training_bases": parts.train.bases, "validation_bases": parts.validation.bases}
+def _sizes(experiment: Experiment, data: GenomeData) -> dict[str, Any]:
+    genomes = [
+        {
+            "path": genome.path, "weight": genome.weight, "digest": genome.store.digest, "parts": _digest(genome.parts),
+            "bases": genome.store.bases, "training_bases": genome.parts.train.bases,
+            "validation_bases": genome.parts.validation.bases,
+        }
+        for genome in data.genomes
+    ]  # fmt: skip
     return {
-        "genome": {"path": recipe.data.genome, "digest": store.digest, "parts": _digest(parts), **bases},
+        "genomes": genomes,
         "parameters": sum(parameter.numel() for parameter in experiment.trainable().values()),
         "encoder_parameters": sum(parameter.numel() for parameter in experiment.student.encoder.parameters()),
     }

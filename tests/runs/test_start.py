@@ -96,7 +96,7 @@ def test_resume_needs_the_same_held_out_stretches(tmp_path):
     stated = ("steps=1", f"data.validation={{bed: {bed}}}")
     run(tmp_path / "run", *stated)
     bed.write_text("chr2R_2000000_7000000\t0\t9001\n")
-    with pytest.raises(FindnaError, match="the validation BED has changed"):
+    with pytest.raises(FindnaError, match="a BED file has changed"):
         run(tmp_path / "run", *stated, resume=True)
 
 
@@ -125,9 +125,10 @@ def test_the_folder_of_a_finished_run(tmp_path):
     result = run(tmp_path / "run", "steps=4", name="self_distill")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "finished"
-    assert record["genome"]["bases"] == 5_000_000
+    (genome,) = record["genomes"]
+    assert (genome["path"], genome["weight"], genome["bases"]) == ("builtin", 1.0, 5_000_000)
     left_out = 335_000 + 525_000  # the validation stretch and that of the task's test part
-    assert record["genome"]["training_bases"] == 5_000_000 - left_out
+    assert genome["training_bases"] == 5_000_000 - left_out
     assert record["components"]["loss"] == {"masked_nucleotides": "findna-kit 0.1.0", "self_distillation": "findna-kit 0.1.0"}
     assert record["resolved"].keys() == {"device", "precision", "micro_batch", "processes", "threads", "torch"}
     assert record["baselines"] == result.baselines
