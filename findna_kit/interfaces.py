@@ -74,9 +74,7 @@ class Encoder(nn.Module, ABC):
         """
 
 
-class Augmentation(ABC):
-    """Changes a view, vectorised over the batch and randomly per sequence; L is kept and N never invented."""
-
+class _OnViews(ABC):
     Config: ClassVar[type[ComponentConfig]]
 
     def __init__(self, config: Any) -> None:
@@ -87,7 +85,11 @@ class Augmentation(ABC):
         """The changed view; randomness comes from `draw` only."""
 
 
-class Masking(Augmentation):
+class Augmentation(_OnViews):
+    """Changes a view, vectorised over the batch and randomly per sequence; L is kept and N never invented."""
+
+
+class Masking(_OnViews):
     """Chooses what the student does not see. M depends on the policy and L alone; inserted bases and N are not masked."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import Field
 
+from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.errors import ComponentClash, FindnaError, PluginError, UnknownComponent
 from findna_kit.interfaces import Augmentation, ComponentConfig, Encoder, Loss, TeacherUpdate
 from findna_kit.registry import Components, Owner
@@ -239,3 +240,9 @@ def test_well_made_classes_of_every_checked_kind_pass():
 
 def test_an_owner_reads_as_plugin_and_distribution():
     assert str(OURS) == "ours (findna-ours 1.0)"
+
+
+def test_a_masking_is_no_augmentation():
+    """It draws last: as an augmentation it would meet the next one with a masked view."""
+    assert "is not a subclass of Augmentation" in refused("augmentations", IndependentMasking)
+    assert "is not a subclass of Masking" in refused("maskings", Flip)

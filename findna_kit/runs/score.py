@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from findna_kit.errors import FindnaError
 from findna_kit.genome import builtin_digest
 from findna_kit.runs.folder import EVALUATION, RECORD, write_json
@@ -54,11 +56,12 @@ def evaluate_run(
 
 
 def _keep(path: Path, result: Mapping[str, Any]) -> None:
-    kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    before = kept.get(result["path"], {})
-    same = all(name in before and before[name] == result[name] for name in _SAME)
-    protocols = {**before["protocols"], **result["protocols"]} if same else result["protocols"]
-    write_json(path, {**kept, result["path"]: {**result, "protocols": protocols}})
+    with FileLock(path.with_name(f".{path.name}.lock")):  # two may be scoring one run
+        kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        before = kept.get(result["path"], {})
+        same = all(name in before and before[name] == result[name] for name in _SAME)
+        protocols = {**before["protocols"], **result["protocols"]} if same else result["protocols"]
+        write_json(path, {**kept, result["path"]: {**result, "protocols": protocols}})
 
 
 def _trained_on_builtin(run: Path, recipe: Recipe) -> bool:

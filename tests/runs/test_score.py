@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation import load_task
 from findna_kit.genome import builtin_genome
 from findna_kit.runs import Place, evaluate_run, start
+from findna_kit.runs.score import _keep as keep
 from tests.building import small
 
 
@@ -141,3 +143,12 @@ def test_a_run_on_the_builtin_genome_by_any_path_is_not(given, tmp_path, monkeyp
     os.utime(copy, (time.time() - 60,) * 2)
     run = trained(tmp_path / "run", f"data.genome={'builtin' if given == 'builtin' else copy}")
     assert notes_of_the_builtin_task(run, monkeypatch, tmp_path) == []
+
+
+def test_two_that_score_one_run_lose_no_result(tmp_path):
+    """Each reads what is there and writes it whole: without a lock the later one would forget the earlier."""
+    same = dict.fromkeys(("step", "branch", "pooling", "strand", "precision", "seed", "sizes", "digest"), 0)
+    results = [{**same, "path": f"/tasks/{number}", "protocols": {}} for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda result: keep(tmp_path / "evaluation.json", result), results))
+    assert sorted(json.loads((tmp_path / "evaluation.json").read_text())) == sorted(result["path"] for result in results)
