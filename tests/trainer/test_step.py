@@ -11,7 +11,7 @@ from findna_kit.network import apply_heads, read_rows
 from findna_kit.schedules import Clock
 from findna_kit.trainer.optimizer import ScheduledAdamW
 from findna_kit.trainer.step import train_step
-from findna_kit.trainer.terms import training_batch
+from findna_kit.trainer.terms import Forward, training_batch
 from tests.building import experiment_of, small
 
 CLOCK = Clock(6, 10)
@@ -224,3 +224,22 @@ def test_the_step_is_a_pure_function_of_seed_and_step():
     other, _, _ = gradients_of(4, "seed=8")
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["student.encoder.embed.weight"], other["student.encoder.embed.weight"])
+
+
+def test_multi_crop_pairs_every_teachers_view_with_every_other_of_the_students():
+    """DINO's multi-crop: 2 whole views for both branches and 3 crops give 2 * (2 + 3) - 2 pairs, whatever the micro-batch."""
+    crops = (
+        "views.masked.see=[student, teacher]", "views.masked.count=2", "views.shifted.see=[student]",
+        "views.shifted.length=24", "views.shifted.count=3",
+    )  # fmt: skip
+    experiment, data, engine = experiment_of(small("self_distill", *crops)[0])
+    batch = training_batch(experiment, data, 0, engine.rows(8))
+    counts = Forward(experiment, engine).counts(batch, experiment.losses)
+    assert int(counts["distill"]) == 8 * 8 * 2, "pairs, sequences, class tokens"
+    assert int(counts["masked"]) == 2 * 8 * round(0.3 * 64)
+    whole, metrics, _ = gradients_of(8, *crops)
+    for micro_batch in (1, 3):
+        parts, same, _ = gradients_of(micro_batch, *crops)
+        assert same == pytest.approx(metrics, rel=1e-5, abs=1e-6)
+        for name, gradient in whole.items():
+            torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")

@@ -1,0 +1,73 @@
+"""Draws what imports what, from the code, into docs/architecture.md: `python tools/draw_imports.py`.
+
+Boxes are the package's modules and packages, rows are the layers of pyproject.toml's import contract. An arrow that follows
+from others (a imports b, b imports c) is left out, or nothing could be seen.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import grimp
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+PACKAGE = "findna_kit"
+BEGIN, END = "<!-- imports: tools/draw_imports.py writes what follows -->\n", "<!-- end of imports -->"
+
+
+def layers() -> list[list[str]]:
+    """Rows of names below the package, the highest first, as the contract has them; the built-ins beside them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (tower,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [[part.strip().removeprefix(f"{PACKAGE}.") for part in re.split("[|:]", row)] for row in tower]
+
+
+def imports() -> dict[str, set[str]]:
+    """Which parts each part imports, those left out that another of its imports imports, directly or not."""
+    graph = grimp.build_graph(PACKAGE)
+    parts = sorted(name.removeprefix(f"{PACKAGE}.") for name in graph.find_children(PACKAGE))
+    for part in parts:
+        graph.squash_module(f"{PACKAGE}.{part}")
+    direct = {
+        part: {name.removeprefix(f"{PACKAGE}.") for name in graph.find_modules_directly_imported_by(f"{PACKAGE}.{part}")}
+        - {PACKAGE, part}
+        for part in parts
+    }
+    reached = {part: _reached(part, direct) for part in parts}
+    return {part: {one for one in into if not any(one in reached[other] for other in into)} for part, into in direct.items()}
+
+
+def _reached(part: str, direct: dict[str, set[str]]) -> set[str]:
+    found, left = set[str](), list(direct[part])
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left += direct[one]
+    return found
+
+
+def drawing() -> str:
+    """A mermaid flowchart."""
+    arrows = imports()
+    rows = layers()
+    lines = ["```mermaid", "flowchart TB"]
+    for number, row in enumerate(rows):
+        boxes = "; ".join(f'{name}["{name.strip("_")}"]' for name in row)
+        lines.append(f'  subgraph layer{len(rows) - number}[" "]\n    direction LR\n    {boxes}\n  end')
+    lines.append('  builtin(["builtin: beside the tower, on a plugin\'s ground"])')
+    lines += [f"  {part} --> {into}" for part in sorted(arrows) for into in sorted(arrows[part])]
+    return "\n".join([*lines, "```", ""])
+
+
+def page(text: str) -> str:
+    """The page with a fresh drawing."""
+    before, _, rest = text.partition(BEGIN)
+    return before + BEGIN + drawing() + END + rest.partition(END)[2]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))
