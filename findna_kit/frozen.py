@@ -14,12 +14,13 @@ from findna_kit import checkpoint, dna
 from findna_kit.assemble import assemble
 from findna_kit.engine import Engine, choose_device, choose_precision
 from findna_kit.errors import FindnaError
+from findna_kit.network import apply_heads, pool, read_rows
 from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.views import View
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from findna_kit.registry import Components
 
 Pooling = Literal["mean", "class"]
+Strand = Literal["forward", "both"]
 Which = Literal["student", "teacher"]
 
+_OTHER_STRAND = np.array([dna.T, dna.G, dna.C, dna.A, dna.N], dtype=np.uint8)
 _ROWS_AT_ONCE = 16 * 1024
 """Nucleotides in a pass: bounds memory, and keeps a CPU's activations near its cache."""
 
@@ -56,28 +59,84 @@ class FrozenModel:
         return self.network.encoder.dim
 
     @torch.inference_mode()
-    def embed(self, sequences: Sequence[str], pooling: Pooling = "mean") -> NDArray[np.float32]:
+    def embed(
+        self, sequences: Sequence[str], pooling: Pooling = "mean", *, layer: int | None = None, strand: Strand = "forward"
+    ) -> NDArray[np.float32]:
         """Embeddings [n, D] of sequences of any length, in their order.
 
-        `mean`: over the valid nucleotides, the class tokens present but not pooled; `class`: over the class tokens.
-        A sequence beyond the encoder's `max_length` is the average of overlapping windows, weighted by their nucleotides; that
-        is logged. Raises FindnaError for an empty sequence, or class pooling without class tokens.
+        pooling: `mean` over the valid nucleotides, the class tokens present but not pooled; `class`: over the class tokens.
+        layer: a hidden layer, counted from 0; None: what the encoder gives. strand: `both` averages a sequence's embedding and
+        that of its reverse complement. A sequence beyond the encoder's `max_length` is the average of overlapping windows,
+        weighted by their nucleotides; that is logged. Raises FindnaError for an empty sequence, class pooling without class
+        tokens or of a hidden layer, and a layer that is not there.
         """
         if isinstance(sequences, str):
             raise FindnaError("embed takes a list of sequences, not one string: embed([sequence])")
+        self._refuse_pooling(pooling, layer)
+        tokens = [dna.encode(sequence) for sequence in sequences]
+        found = self._embedded(tokens, pooling, layer)
+        if strand == "both":
+            turned = [_OTHER_STRAND[sequence[::-1]] for sequence in tokens]
+            found = (found + self._embedded(turned, pooling, layer)) * np.float32(0.5)
+        return found
+
+    def _refuse_pooling(self, pooling: Pooling, layer: int | None) -> None:
         if pooling == "class" and self.network.class_tokens == 0:
             raise FindnaError("pooling 'class': the recipe has no class tokens; use pooling 'mean'")
-        pieces, owner = self._pieces([dna.encode(sequence) for sequence in sequences])
-        lengths = np.array([len(piece) for piece in pieces])
+        if pooling == "class" and layer is not None:
+            raise FindnaError("pooling 'class' is of what the encoder gives, not of a hidden layer; use pooling 'mean'")
+        depth = self.network.encoder.depth
+        if layer is not None and not 0 <= layer < depth:
+            raise FindnaError(f"layer {layer}: the encoder has the hidden layers 0 to {depth - 1}")
+
+    def _embedded(self, tokens: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
+        pieces, owner = self._pieces(tokens)
+        lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
         found = np.zeros((len(pieces), self.dim), dtype=np.float32)
-        order = np.argsort(-lengths, kind="stable")  # neighbours of one length need no padding
+        for chosen in self._batches(lengths):
+            found[chosen] = self._forward([pieces[index] for index in chosen], pooling, layer)
+        return _average(found, owner, lengths, len(tokens))
+
+    @torch.inference_mode()
+    def base_log_probabilities(self, sequences: Sequence[str], positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Natural log of the probabilities [n, 4] of A C G T at one position of each sequence, where MASK is shown.
+
+        positions [n]: counted from 0. Raises FindnaError where the run learned no nucleotides, a position is outside of its
+        sequence, or a sequence is longer than the encoder takes.
+        """
+        label, head = self._nucleotide_head()
+        pieces = [dna.encode(sequence) for sequence in sequences]
+        lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        if len(positions) != len(pieces) or np.any((positions < 0) | (positions >= lengths)):
+            raise FindnaError("one position inside of each sequence is wanted")
+        bound = self.network.encoder.max_length
+        if bound is not None and lengths.max(initial=0) > bound:
+            raise FindnaError(f"the encoder takes at most {bound} nucleotides; give it shorter stretches")
+        found = np.zeros((len(pieces), 4), dtype=np.float32)
+        for chosen in self._batches(lengths):
+            view = self._view([pieces[index] for index in chosen])
+            index = torch.from_numpy(positions[chosen]).to(view.tokens.device)[:, None]
+            view = view.masked_at(index, torch.ones_like(index, dtype=torch.float32), torch.full_like(index, dna.MASK))
+            with self._engine.autocast():
+                output = self.network(view, view.student_tokens, None, wants={"masked"})
+                logits = apply_heads(read_rows(output, "masked"), self.network.heads[label])[head]
+            found[chosen] = logits[:, 0].float().log_softmax(-1).cpu().numpy()
+        return found
+
+    def _nucleotide_head(self) -> tuple[str, str]:
+        for label, loss in self.recipe.losses.items():
+            if loss.component.nucleotide_head is not None:
+                return label, loss.component.nucleotide_head
+        raise FindnaError("the run has no loss that predicts nucleotides, so it cannot be asked for them")
+
+    def _batches(self, lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Rows that go through the network together: of nearly one length, so that little is padded, and bounded in memory."""
+        order = np.argsort(-lengths, kind="stable")
         at = 0
         while at < len(order):
             rows = max(1, _ROWS_AT_ONCE // (lengths[order[at]] + self.network.class_tokens))
-            chosen = order[at : at + rows]
-            found[chosen] = self._forward([pieces[index] for index in chosen], pooling)
+            yield order[at : at + rows]
             at += rows
-        return _average(found, owner, lengths, len(sequences))
 
     def _pieces(self, sequences: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
         """Windows that the encoder takes, and the sequence that each belongs to."""
@@ -97,15 +156,23 @@ class FrozenModel:
             owner += [number] * count
         return pieces, np.array(owner)
 
-    def _forward(self, pieces: list[NDArray[np.uint8]], pooling: Pooling) -> NDArray[np.float32]:
+    def _view(self, pieces: list[NDArray[np.uint8]]) -> View:
         longest = max(map(len, pieces))
         valid = np.arange(longest) < np.array([len(piece) for piece in pieces])[:, None]
         tokens = np.full(valid.shape, dna.N, dtype=np.int64)
         tokens[valid] = np.concatenate(pieces)
-        view = View.of_windows(torch.from_numpy(tokens), valid=torch.from_numpy(valid)).to(self._engine.device)
+        return View.of_windows(torch.from_numpy(tokens), valid=torch.from_numpy(valid)).to(self._engine.device)
+
+    def _forward(self, pieces: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
+        view = self._view(pieces)
+        layers = () if layer is None else (layer,)
         with self._engine.autocast():
-            output = self.network(view, view.tokens, None, wants={"pooled" if pooling == "mean" else "class"})
-        made = output.pooled if pooling == "mean" else output.class_embeddings.float().mean(1)
+            output = self.network(view, view.tokens, None, wants={"pooled" if pooling == "mean" else "class"}, layers=layers)
+        if layer is not None:
+            rows = output.hidden[layer].shape[1] - -(-view.tokens.shape[1] // self.network.encoder.stride)
+            made = pool(output.hidden[layer][:, rows:], view.valid[:, :: self.network.encoder.stride])
+        else:
+            made = output.pooled if pooling == "mean" else output.class_embeddings.float().mean(1)
         return np.asarray(made.float().cpu().numpy())
 
 

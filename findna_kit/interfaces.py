@@ -144,6 +144,8 @@ class Loss(nn.Module, ABC):
     needs_teacher: ClassVar[bool] = False
     reads: ClassVar[Reads]
     coupling: ClassVar[Literal["sample", "batch"]] = "sample"
+    nucleotide_head: ClassVar[str | None] = None
+    """The twin head that gives logits over A C G T for each row read, so that a frozen model can be asked for bases."""
 
     def __init__(self, config: Any, *, dim: int, class_tokens: int) -> None:
         super().__init__()

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import findna_kit
+from findna_kit import dna
 from findna_kit.checkpoint import path_of
 from findna_kit.errors import CheckpointMismatch, FindnaError
 from findna_kit.runs import Place, start
+from findna_kit.views import View
 from tests.building import small
 
 RNG = np.random.default_rng(0)
@@ -154,3 +156,70 @@ def test_public_names_are_few_and_sorted():
     assert all(getattr(findna_kit, name) is not None for name in findna_kit.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         findna_kit.nothing  # noqa: B018
+
+
+def turned(text):
+    return text[::-1].translate(str.maketrans("ACGTN", "TGCAN"))
+
+
+def test_both_strands_are_averaged(run):
+    model = findna_kit.load(run)
+    sequences = [sequence(length) for length in (5, 64, 130)]
+    both = model.embed(sequences, strand="both")
+    mean = (model.embed(sequences) + model.embed([turned(text) for text in sequences])) / 2
+    np.testing.assert_allclose(both, mean, rtol=1e-6)
+    np.testing.assert_allclose(model.embed([turned(text) for text in sequences], strand="both"), both, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("which", ["run", "transformer_run"])
+def test_the_last_hidden_layer_is_pooled_like_what_comes_after_it(which, request):
+    """ChordMixer ends with its last block; the transformer with a norm after it."""
+    model = findna_kit.load(request.getfixturevalue(which))
+    sequences = [sequence(length) for length in (3, 64, 90)]
+    hidden = model.embed(sequences[:2], layer=model.network.encoder.depth - 1)
+    assert hidden.shape == (2, model.dim)
+    if which == "run":
+        np.testing.assert_allclose(hidden, model.embed(sequences[:2]), rtol=1e-5, atol=1e-7)
+    else:
+        assert not np.allclose(hidden, model.embed(sequences[:2]), rtol=1e-2)
+    alone = model.embed(sequences[:1], layer=0)
+    np.testing.assert_allclose(model.embed(sequences, layer=0)[:1], alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("given", "sentence"), [
+    ({"layer": 1}, "layer 1: the encoder has the hidden layers 0 to 0"),
+    ({"layer": -1}, "layer -1: the encoder has"),
+    ({"layer": 0, "pooling": "class"}, "'class' is of what the encoder gives, not of a hidden layer"),
+])  # fmt: skip
+def test_layers_that_are_refused(run, given, sentence):
+    with pytest.raises(FindnaError, match=sentence):
+        findna_kit.load(run).embed(["ACGT"], **given)
+
+
+def test_a_model_is_asked_for_a_base_as_in_training(run):
+    model = findna_kit.load(run)
+    sequences, positions = [sequence(length) for length in (30, 64, 7)], np.array([0, 40, 6])
+    found = model.base_log_probabilities(sequences, positions)
+    assert found.shape == (3, 4)
+    np.testing.assert_allclose(np.exp(found).sum(1), 1, rtol=1e-5)
+    for number, (text, position) in enumerate(zip(sequences, positions, strict=True)):
+        view = View.of_windows(torch.from_numpy(dna.encode(text)[None].astype(np.int64)))
+        shown = view.masked_at(torch.tensor([[position]]), torch.ones(1, 1), torch.tensor([[dna.MASK]]))
+        output = model.network(shown, shown.student_tokens, None, wants={"masked"})
+        logits = model.network.heads["masked"]["classifier"](output.embeddings[0, position])
+        np.testing.assert_allclose(found[number], logits.log_softmax(-1).detach().numpy(), rtol=1e-4, atol=1e-5)
+        other = text[:position] + ("A" if text[position] != "A" else "C") + text[position + 1 :]
+        np.testing.assert_allclose(model.base_log_probabilities([other], positions[[number]])[0], found[number], rtol=1e-5)
+
+
+def test_what_cannot_be_asked_for_bases_is_a_sentence(run, transformer_run, tmp_path):
+    model = findna_kit.load(run)
+    for position in (-1, 4):
+        with pytest.raises(FindnaError, match="one position inside of each sequence is wanted"):
+            model.base_log_probabilities(["ACGT"], np.array([position]))
+    with pytest.raises(FindnaError, match="the encoder takes at most"):
+        findna_kit.load(transformer_run).base_log_probabilities(["A" * 5000], np.array([3]))
+    recipe, components, plugins = small("distill_only", "steps=0")
+    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    with pytest.raises(FindnaError, match="has no loss that predicts nucleotides"):
+        findna_kit.load(tmp_path / "run").base_log_probabilities(["ACGT"], np.array([0]))

@@ -25,6 +25,7 @@ class MaskedNucleotides(Loss):
         """Nothing to choose."""
 
     reads = "masked"
+    nucleotide_head = "classifier"
 
     def twin_heads(self) -> dict[str, nn.Module]:
         """One linear layer; the teacher has a copy, so that it can be asked for nucleotides too."""
