@@ -5,11 +5,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Programs whose threads spin on the same two cores slow each other many times over.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help run check lint test slow clean
+.PHONY: help run check lint test slow schema clean
 help:
 	@echo "make run     set up, then pretrain and evaluate recipes/self_distill.yaml"
 	@echo "make check   set up, then lint, types, import contracts and every test but the slow ones"
 	@echo "make slow    the slow tests: real genomes, whole wheel"
+	@echo "make schema  write recipes/recipe.schema.json anew"
 	@echo "make lint    ruff, mypy, import-linter          make test    pytest alone"
 
 .venv/core: pyproject.toml constraints.txt
@@ -37,6 +38,10 @@ test: .venv/dev
 
 slow: .venv/dev
 	$(TESTS) -m slow tests plugins
+
+# What an editor checks the shipped recipes by; tests/recipe/test_json_schema.py says when it is stale.
+schema: .venv/dev
+	$(BIN)/findna-kit schema --without example > recipes/.new && mv recipes/.new recipes/recipe.schema.json
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
+from pydantic_core import core_schema
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ class Linear(_Ramp):
         return self.start * share if warming else self.start + (self.end - self.start) * share
 
 
+_FORMS: dict[str, type[_Ramp]] = {"cosine": Cosine, "linear": Linear}
+
+
 class _Schedule(BaseModel):
     """A number, or one of the forms below."""
 
@@ -75,11 +83,24 @@ class _Schedule(BaseModel):
 
     @model_serializer
     def _plain(self) -> Any:
-        for name in ("cosine", "linear"):
+        for name in _FORMS:
             form = getattr(self, name)
             if form is not None:
                 return {name: form.model_dump()}
         return self.constant
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """What a recipe may state: never `constant`, which is how a number is kept."""
+        reference = handler(schema)
+        stated: list[JsonSchemaValue] = [{"type": "number"}]
+        for name, form in _FORMS.items():
+            properties = {name: handler(form.__pydantic_core_schema__)}
+            stated.append({"type": "object", "properties": properties, "required": [name], "additionalProperties": False})
+        definition = handler.resolve_ref_schema(reference)
+        definition.clear()
+        definition |= {"description": cls.__doc__, "anyOf": stated}
+        return reference
 
 
 def _read(value: Any) -> Any:
@@ -91,18 +112,39 @@ def _read(value: Any) -> Any:
         return _Schedule(constant=float(value))
     if isinstance(value, dict) and len(value) != 1:
         raise ValueError("exactly one of cosine, linear is wanted")
-    if isinstance(value, dict) and next(iter(value)) not in ("cosine", "linear"):
+    if isinstance(value, dict) and next(iter(value)) not in _FORMS:
         raise ValueError(f"no schedule is called {next(iter(value))!r}; known: cosine, linear")
+    if isinstance(value, dict) and None in value.values():
+        raise ValueError(f"{next(iter(value))} wants {{start, end, warmup}} (got null)")
     return value
 
 
 Schedule = Annotated[_Schedule, BeforeValidator(_read)]
 
 
-def within(low: float = -math.inf, high: float = math.inf) -> AfterValidator:
-    """Keeps a schedule between two bounds, which it may reach."""
+@dataclass(frozen=True)
+class _Bounds:
+    """Keeps a schedule between two values, which it may reach."""
 
-    def check(schedule: _Schedule) -> _Schedule:
+    low: float
+    high: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """The schedule's own, and then the bounds."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schedule's own, and beside it the bounds of a number and of the ends of a form."""
+        named = {"minimum": self.low, "maximum": self.high}
+        bounds = {key: value for key, value in named.items() if math.isfinite(value)}
+        ramp: JsonSchemaValue = {"start": bounds, "end": bounds}
+        if not self.low <= 0 <= self.high:
+            ramp["warmup"] = {"maximum": 0}  # it begins at 0
+        forms = {name: {"properties": ramp} for name in _FORMS}
+        return {"allOf": [handler(schema), {**bounds, "properties": forms}]}
+
+    def _check(self, schedule: _Schedule) -> _Schedule:
+        low, high = self.low, self.high
         smallest, largest = schedule.ends
         if smallest < low or largest > high:
             bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
@@ -110,4 +152,7 @@ def within(low: float = -math.inf, high: float = math.inf) -> AfterValidator:
             raise ValueError(f"must be {bounds} at every step{warming}")
         return schedule
 
-    return AfterValidator(check)
+
+def within(low: float = -math.inf, high: float = math.inf) -> _Bounds:
+    """What `Annotated[Schedule, ...]` takes, to keep the schedule between two bounds."""
+    return _Bounds(low, high)

@@ -1,10 +1,12 @@
 """Schedules: the paper's forms, their ends, and what is refused."""
 
+import json
 import math
 from typing import Annotated
 
+import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -100,6 +102,7 @@ def test_a_run_without_steps_has_the_first_value():
         ({"cosine": {"start": 1, "end": 0}, "linear": {"start": 1, "end": 0}}, "exactly one of cosine, linear is wanted"),
         ({"sine": {"start": 1, "end": 0}}, "no schedule is called 'sine'; known: cosine, linear"),
         ({"constant": 1.0}, "no schedule is called 'constant'"),
+        ({"cosine": None}, "cosine wants {start, end, warmup} (got null)"),
         ({"cosine": {"start": 1}}, "end"),
         ({"cosine": {"start": 1, "end": 0, "warmup": 1.0}}, "less than 1"),
         ({"cosine": {"start": 1, "end": 0, "warmup": -0.1}}, "greater than or equal to 0"),
@@ -123,3 +126,28 @@ def test_bounds_hold_for_either_end(value):
 def test_bounds_may_be_reached():
     made = BOUNDED.validate_python({"cosine": {"start": 0, "end": 1, "warmup": 0.5}})
     assert made.ends == (0, 1)
+
+
+LIMITS = [(-math.inf, math.inf), (0, math.inf), (0, 1), (0.5, 2), (-math.inf, 3)]
+ADAPTERS = [TypeAdapter(Annotated[Schedule, within(*limits)]) for limits in LIMITS]
+NUMBERS = st.sampled_from([-1, 0, 0.25, 0.5, 1, 2.0, 5])
+RAMPS = st.fixed_dictionaries(
+    {"start": NUMBERS, "end": NUMBERS}, optional={"warmup": st.sampled_from([0, 0.5, 1]), "more": st.just(1)}
+)
+STATED = (
+    NUMBERS
+    | st.sampled_from([True, None, "1", [], {}, {"constant": 1}, {"cosine": None}, {"cosine": {"start": 1}}])
+    | st.dictionaries(st.sampled_from(["cosine", "linear", "constant"]), RAMPS, max_size=2)
+)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(ADAPTERS), STATED)
+def test_the_json_schema_accepts_what_is_read(adapter, stated):
+    try:
+        adapter.validate_json(json.dumps(stated), strict=True)
+    except ValidationError:
+        read = False
+    else:
+        read = True
+    assert jsonschema.Draft7Validator(adapter.json_schema()).is_valid(stated) is read

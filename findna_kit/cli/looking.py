@@ -1,4 +1,4 @@
-"""Commands that look: check, show, recipes, components, plugins, genome."""
+"""Commands that look: check, show, components, plugins, genome."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 def check(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
     """Validates, assembles without memory, looks whether the files are there, and reads the tasks."""
     from findna_kit.assemble import assemble
+    from findna_kit.runs import take_initial_weights
 
     recipe, _, _ = loading.load(source, overrides, without)
     experiment = assemble(recipe, device="meta")
     loading.refuse_bad_files(recipe)
+    for remark in take_initial_weights(experiment, recipe):
+        loading.say(remark)
     encoder = sum(parameter.numel() for parameter in experiment.student.encoder.parameters())
     trained = sum(parameter.numel() for parameter in experiment.trainable().values())
     print(f"{recipe.name}: good; {encoder:,} parameters in the encoder, {trained:,} trained in all")
@@ -31,17 +34,6 @@ def check(source: str, overrides: Sequence[str], without: Sequence[str]) -> None
 def show(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
     """The resolved recipe."""
     print(loading.load(source, overrides, without)[0].dump(), end="")
-
-
-def recipes() -> None:
-    """Names of the shipped recipes, and what the first comment of each says."""
-    from findna_kit.recipe import shipped_recipes
-
-    rows = [["recipe", "what it is"]]
-    for name, path in shipped_recipes().items():
-        first = path.read_text().splitlines()[0]
-        rows.append([name, first.lstrip("# ") if first.startswith("#") else ""])
-    table(rows)
 
 
 def components(what: str | None, without: Sequence[str], *, as_json: bool) -> None:

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from findna_kit.interfaces import ComponentConfig
     from findna_kit.registry import Components, Registry
 
-_EQUAL = 1.0
+_DEFAULT_WEIGHT = 1.0
 WEIGHT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[Schedule, within(0), Field(_EQUAL, description="multiplies the term in the objective")]
+    Annotated[Schedule, within(0), Field(_DEFAULT_WEIGHT, description="multiplies the term in the objective")]
 )
 
 
@@ -106,7 +106,7 @@ class Kind:
                 said.append(Said(("weight",), "only a loss has a weight; leave it out", at_key=True))
             return None
         try:
-            return WEIGHT.validate_json(json.dumps(stated.get("weight", _EQUAL)), strict=True)
+            return WEIGHT.validate_json(json.dumps(stated.get("weight", _DEFAULT_WEIGHT)), strict=True)
         except ValidationError as error:
             inside = explain(error, _Schedule, stated["weight"])
             said += [Said(("weight", *one.path), one.message, one.at_key) for one in inside]
@@ -196,7 +196,9 @@ class ViewChoice(Settings):
 class Recipe(Settings):
     """A run, complete: every default filled in, every path absolute. Equal recipes are equal runs; `notes` do not count."""
 
-    name: Annotated[str, AfterValidator(_folder_name), _matching(_FOLDER_NAME)] = Field(description="what runs of it are called")
+    name: Annotated[str, AfterValidator(_folder_name), _matching(_FOLDER_NAME)] = Field(
+        description="what runs of it are called"
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="of everything random")
     steps: int = Field(ge=0, description="optimizer steps; 0: the initial network")
     data: DataSettings = Field(description="the genome and its windows")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from findna_kit.errors import nearest
 
+SCHEMA = "recipe.schema.json"
+"""Beside the recipes, which name it to editors in their second line."""
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 

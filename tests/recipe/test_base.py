@@ -57,6 +57,26 @@ def test_problems_stand_in_the_file_that_stated_them(write, problems, changed, t
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("batch_size: 4", "batch_size: x", "8:15  data.batch_size: a whole number is wanted (got 'x')"),
+        ("batch_size: 4", "batch_siz: 4", "8:3  data.batch_siz: unknown key; did you mean 'batch_size'?"),
+        ("fraction: 0.3", "share: 0.3", "13:31  views.masked.mask.share: unknown key (known: name, fraction)"),
+        ("name: chordmixer", "name: chordmixr", "15:17  encoder.name: no encoder is called 'chordmixr'; did you mean"),
+        ("insertion]", "inversio]", "12:45  views.masked.augment.1.name: no augmentation is called 'inversio'"),
+        ("start: 0.9", "start: 5", "20:39  teacher_update.momentum"),
+    ],
+    ids=["value", "key", "parameter", "component", "name alone", "schedule"],
+)
+def test_a_problem_of_the_base_alone_stands_in_its_own_line_and_column(write, problems, changed, old, new, said):
+    """One line lower in the file over it, so that no place could be right by chance."""
+    write("# the base\n" + changed(old, new), "sub/whole.yaml")
+    wrong = [line for line in problems(text="base: sub/whole.yaml\n") if "missing" not in line]
+    assert len(wrong) == 1
+    assert wrong[0].startswith(f"sub/whole.yaml:{said}")
+
+
 def test_paths_of_a_base_start_from_its_own_folder(write, components, changed, tmp_path):
     write(changed("genome: builtin", "genome: a.fa"), "sub/whole.yaml")
     write("base: ../sub/whole.yaml\nevaluation: {tasks: [t]}\n", "own/r.yaml")
