@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from findna_kit.errors import CheckpointMismatch
+from findna_kit.files import sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,9 +60,9 @@ def save(run: Path, step: int, model: Mapping[str, Tensor], state: Mapping[str, 
         save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, beside / name)
     (beside / JSON).write_text(json.dumps({"step": step, **values}, indent=1))
     for part in (*beside.iterdir(), beside):
-        _sync(part)
+        sync(part)
     beside.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def load(run: Path, step: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
@@ -128,11 +129,3 @@ def fill(what: str, target: Mapping[str, Tensor], source: Mapping[str, Tensor]) 
 
 def _kind(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,8 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
+from findna_kit.files import whole
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -22,9 +24,8 @@ class MetricsWriter:
 
         self._path = run / FILE
         kept = [row for row in read_rows(run) if row["step"] <= step]
-        beside = self._path.with_name(f".{FILE}.{os.getpid()}")
-        beside.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        beside.replace(self._path)
+        with whole(self._path) as beside:
+            beside.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self._file = self._path.open("a", buffering=1)
         self._board = SummaryWriter(str(run / BOARD), purge_step=step + 1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from findna_kit import checkpoint
 from findna_kit.errors import FindnaError, Interrupted, OutputExists, RunStopped
+from findna_kit.files import whole
 from findna_kit.metrics.writers import BOARD, FILE
 
 if TYPE_CHECKING:
@@ -132,7 +132,6 @@ class Record:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Beside, then renamed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=1) + "\n")
-    beside.replace(path)
+    """Whole or not at all."""
+    with whole(path) as beside:
+        beside.write_text(json.dumps(content, indent=1) + "\n")
