@@ -6,18 +6,23 @@ from typing import TYPE_CHECKING
 
 from findna_kit.builtin.augmentations.deletion import Deletion
 from findna_kit.builtin.augmentations.insertion import Insertion
+from findna_kit.builtin.augmentations.inversion import Inversion
 from findna_kit.builtin.augmentations.mutation import Mutation
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
 from findna_kit.builtin.augmentations.translocation import Translocation
 from findna_kit.builtin.encoders.chordmixer import ChordMixer
+from findna_kit.builtin.encoders.dilated_conv import DilatedConv
 from findna_kit.builtin.encoders.transformer import Transformer
 from findna_kit.builtin.losses.info_nce import InfoNCE
 from findna_kit.builtin.losses.masked_nucleotides import MaskedNucleotides
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.maskings.independent import IndependentMasking
+from findna_kit.builtin.maskings.span import SpanMasking
 from findna_kit.builtin.teacher_updates.ema import EMA
+from findna_kit.builtin.teacher_updates.frozen import Frozen
 from findna_kit.builtin.teacher_updates.none import NoTeacher
+from findna_kit.builtin.teacher_updates.periodic import PeriodicCopy
 from findna_kit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -31,15 +36,20 @@ def findna_kit_register(registry: Components) -> None:
     """Every built-in."""
     registry.augmentations.add("deletion", Deletion)
     registry.augmentations.add("insertion", Insertion)
+    registry.augmentations.add("inversion", Inversion)
     registry.augmentations.add("mutation", Mutation)
     registry.augmentations.add("noise", Noise)
     registry.augmentations.add("reverse_complement", ReverseComplement)
     registry.augmentations.add("translocation", Translocation)
     registry.maskings.add("independent", IndependentMasking)
+    registry.maskings.add("span", SpanMasking)
     registry.encoders.add("chordmixer", ChordMixer)
+    registry.encoders.add("dilated_conv", DilatedConv)
     registry.encoders.add("transformer", Transformer)
     registry.losses.add("info_nce", InfoNCE)
     registry.losses.add("masked_nucleotides", MaskedNucleotides)
     registry.losses.add("self_distillation", SelfDistillation)
     registry.teacher_updates.add("ema", EMA)
+    registry.teacher_updates.add("frozen", Frozen)
     registry.teacher_updates.add("none", NoTeacher)
+    registry.teacher_updates.add("periodic", PeriodicCopy)

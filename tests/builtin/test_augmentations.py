@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from findna_kit import dna
 from findna_kit.builtin.augmentations.deletion import Deletion
 from findna_kit.builtin.augmentations.insertion import Insertion
+from findna_kit.builtin.augmentations.inversion import Inversion
 from findna_kit.builtin.augmentations.mutation import Mutation
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
@@ -20,7 +21,7 @@ from tests.windows import assert_true_to, draw, random_windows, text_of, view_of
 
 seeds = st.integers(0, 10_000)
 spans = st.integers(1, 25).flatmap(lambda most: st.tuples(st.integers(0, most), st.just(most)))
-SPANS = (Deletion, Insertion, Translocation)
+SPANS = (Deletion, Insertion, Inversion, Translocation)
 
 
 def made(kind, minimum=0, maximum=20):
@@ -95,7 +96,33 @@ def test_reverse_complement_by_hand():
     assert back.strand.equal(window.strand)
 
 
-@pytest.mark.parametrize("kinds", list(itertools.permutations(SPANS)))
+def test_inversion_by_hand():
+    """Of a whole sequence, whatever its length; twice is not at all."""
+    window = view_of("AACCGGTT", "ACGTNA", "GATTACA")
+    for row, (sequence, inverted) in enumerate([("AACCGGTT", "AACCGGTT"), ("ACGTNA", "TNACGT"), ("GATTACA", "TGTAATC")]):
+        turn = made(Inversion, len(sequence), len(sequence))
+        view = turn(window.rows(slice(row, row + 1)), draw("turn", rows=1))
+        assert text_of(view) == [inverted]
+        assert view.strand[0].tolist() == [-1] * len(sequence) + [0] * (8 - len(sequence))
+        back = turn(view, draw("turn", rows=1))
+        assert text_of(back) == [sequence]
+        assert back.origin.equal(window.origin[row : row + 1])
+
+
+@given(seeds, spans, st.integers(1, 40))
+def test_inversion_touches_one_stretch_and_nothing_beside_it(seed, bounds, length):
+    window = random_windows(6, length, seed=seed)
+    view = made(Inversion, *bounds)(window, draw(seed, rows=6))
+    for row, count in enumerate(window.lengths.tolist()):
+        turned = (view.strand[row] < 0).nonzero()[:, 0].tolist()
+        assert min(bounds[0], count) <= len(turned) <= min(bounds[1], count)
+        assert turned == list(range(turned[0], turned[-1] + 1)) if turned else True
+        assert view.origin[row, turned].tolist() == turned[::-1]
+        beside = view.strand[row] >= 0
+        assert view.origin[row, beside].equal(window.origin[row, beside])
+
+
+@pytest.mark.parametrize("kinds", list(itertools.permutations((Deletion, Insertion, Translocation))))
 def test_effects_add_up_in_any_order(kinds):
     window = random_windows(300, 60, unknown=0, padded=False)
     view = window

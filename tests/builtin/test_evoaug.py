@@ -8,14 +8,15 @@ from scipy import stats
 
 from findna_kit.builtin.augmentations.deletion import Deletion
 from findna_kit.builtin.augmentations.insertion import Insertion
+from findna_kit.builtin.augmentations.inversion import Inversion
 from findna_kit.builtin.augmentations.mutation import Mutation
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
 from findna_kit.builtin.augmentations.translocation import Translocation
-from tests.windows import Scripted, draw, random_windows
+from tests.windows import Scripted, draw, random_windows, text_of
 
 seeds = st.integers(0, 10_000)
-SPANS = (Deletion, Insertion, Translocation)
+SPANS = (Deletion, Insertion, Inversion, Translocation)
 
 
 def made(kind, minimum=0, maximum=20):
@@ -37,6 +38,12 @@ def evoaug_insertion(count, length, begin, largest):
     before = (largest - length) // 2
     grown = [*range(begin), *[None] * length, *range(begin, count)]
     return [None] * before + grown + [None] * (largest - length - before)
+
+
+def evoaug_inversion(sequence, length, begin):
+    """The letters with those of the stretch reversed and complemented."""
+    turned = sequence[begin : begin + length][::-1].translate(str.maketrans("ACGT", "TGCA"))
+    return sequence[:begin] + turned + sequence[begin + length :]
 
 
 def evoaug_translocation(count, shift):
@@ -103,6 +110,24 @@ def test_insertion_is_the_central_part_of_evoaugs_with_the_same_draws(data, mini
 
 
 @given(st.data(), st.integers(0, 12), st.integers(12, 40), st.integers(1, 12))
+def test_inversion_is_evoaugs_with_the_same_draws(data, minimum, length, maximum):
+    minimum = min(minimum, maximum)
+    window = random_windows(4, length, unknown=0.05, shortest=maximum)
+    counts = window.lengths.tolist()
+    sizes = [data.draw(st.integers(minimum, maximum)) for _ in counts]
+    begins = [data.draw(st.integers(0, count - maximum)) for count in counts]
+    numbers = Scripted(column(*sizes), column(*begins))
+    view = made(Inversion, minimum, maximum)(window, numbers)
+    expected = [evoaug_inversion(text_of(window)[row], sizes[row], begins[row]) for row in range(4)]
+    assert text_of(view) == expected
+    (low, high), (first, last) = numbers.bounds
+    assert (low == minimum).all()
+    assert (high == maximum + 1).all()
+    assert first == 0
+    assert last.squeeze(1).tolist() == [count - maximum + 1 for count in counts]
+
+
+@given(st.data(), st.integers(0, 12), st.integers(12, 40), st.integers(1, 12))
 def test_translocation_is_evoaugs_with_the_same_draws(data, minimum, length, maximum):
     minimum = min(minimum, maximum)
     window = random_windows(4, length, shortest=maximum)
@@ -153,6 +178,8 @@ def test_lengths_are_uniform_with_both_ends(kind):
         assert stats.binomtest(int((shift <= 9).sum()), 4000).pvalue > 1e-3, "to the left as often as to the right"
     elif kind is Deletion:
         numbers = (view.origin == -1).sum(1)
+    elif kind is Inversion:
+        numbers = (view.strand < 0).sum(1)
     else:
         numbers = draw(kind.__name__, rows=4000).integers(3, 10, 1)[:, 0]
         assert ((view.origin == -1).sum(1) <= numbers + 4).all()
@@ -165,6 +192,13 @@ def test_starts_of_deletions_are_uniform():
     view = made(Deletion, 6, 6)(window, draw("starts", rows=6000))
     # 3 random bases, then what was before the stretch, then what was after: the stretch begins where origin jumps.
     begin = (view.origin[:, 3:27] == torch.arange(24)).sum(1)
+    assert stats.chisquare(torch.bincount(begin, minlength=25).numpy()).pvalue > 1e-3
+
+
+def test_starts_of_inversions_are_uniform():
+    window = random_windows(6000, 30, unknown=0, padded=False)
+    view = made(Inversion, 6, 6)(window, draw("starts", rows=6000))
+    begin = (view.strand < 0).int().argmax(1)
     assert stats.chisquare(torch.bincount(begin, minlength=25).numpy()).pvalue > 1e-3
 
 

@@ -1,4 +1,4 @@
-"""Independent masking: which positions, how many, and what the student is shown there."""
+"""What every masking policy keeps; and independent masking: which positions, and what the student is shown there."""
 
 import pytest
 import torch
@@ -10,25 +10,28 @@ from scipy import stats
 from findna_kit import dna
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.maskings.independent import IndependentMasking
+from findna_kit.builtin.maskings.span import SpanMasking
 from findna_kit.views import Draw
 from tests.windows import draw, random_windows
 
 seeds = st.integers(0, 10_000)
 fractions = st.floats(0.01, 1)
+POLICIES = (IndependentMasking, SpanMasking)
+policies = st.sampled_from(POLICIES)
 
 
-def masking(**values):
-    return IndependentMasking(IndependentMasking.Config(**values))
+def masking(policy=IndependentMasking, **values):
+    return policy(policy.Config(**values))
 
 
 def inserted_into(window, seed=0):
     return Insertion(Insertion.Config(minimum=2, maximum=6))(window, draw("insertion", seed, rows=len(window.tokens)))
 
 
-@given(seeds, fractions, st.integers(1, 40))
-def test_a_share_of_each_sequences_own_bases_is_masked(seed, fraction, length):
+@given(policies, seeds, fractions, st.integers(1, 40))
+def test_a_share_of_each_sequences_own_bases_is_masked(policy, seed, fraction, length):
     view = inserted_into(random_windows(5, length, seed=seed, unknown=0.2), seed)
-    made = masking(fraction=fraction)(view, draw(seed, rows=5))
+    made = masking(policy, fraction=fraction)(view, draw(seed, rows=5))
     slots = max(1, round(fraction * length))
     assert made.masked_index.shape == made.masked_weight.shape == made.corrupted.shape == (5, slots)
     own = view.valid & (view.tokens < dna.N) & (view.origin >= 0)
@@ -38,27 +41,29 @@ def test_a_share_of_each_sequences_own_bases_is_masked(seed, fraction, length):
         assert len(used) == min(slots, eligible, max(1, round(fraction * eligible)))
         assert len(set(used.tolist())) == len(used), "no position twice"
         assert own[row, used].all(), "no inserted base, N or padding"
+        assert len(set(made.masked_index[row].tolist())) == slots, "a slot not used hides none that is"
     assert set(made.masked_weight.unique().tolist()) <= {0.0, 1.0}
 
 
-@given(seeds, fractions)
-def test_the_number_of_slots_depends_on_the_length_alone(seed, fraction):
+@given(policies, seeds, fractions)
+def test_the_number_of_slots_depends_on_the_length_alone(kind, seed, fraction):
     full, poor = random_windows(4, 30, seed=seed, unknown=0, padded=False), random_windows(4, 30, seed=seed, unknown=0.9)
-    policy = masking(fraction=fraction)
+    policy = masking(kind, fraction=fraction)
     assert policy(full, draw(1, rows=4)).masked_index.shape == policy(poor, draw(2, rows=4)).masked_index.shape
 
 
-def test_a_sequence_of_n_has_nothing_masked():
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_sequence_of_n_has_nothing_masked(policy):
     window = random_windows(3, 20, unknown=1.0)
-    made = masking()(window, draw(1, rows=3))
+    made = masking(policy)(window, draw(1, rows=3))
     assert made.masked_weight.sum() == 0
     assert made.student_tokens.equal(window.tokens)
 
 
-@given(seeds, st.floats(0, 1), st.floats(0, 1))
-def test_the_student_sees_another_token_only_where_it_is_masked(seed, mask_share, random_share):
+@given(policies, seeds, st.floats(0, 1), st.floats(0, 1))
+def test_the_student_sees_another_token_only_where_it_is_masked(policy, seed, mask_share, random_share):
     view = random_windows(5, 30, seed=seed)
-    made = masking(mask_share=mask_share * 0.5, random_share=random_share * 0.5)(view, draw(seed, rows=5))
+    made = masking(policy, mask_share=mask_share * 0.5, random_share=random_share * 0.5)(view, draw(seed, rows=5))
     scored = torch.zeros_like(view.valid).scatter(1, made.masked_index, made.masked_weight > 0)
     assert made.student_tokens[~scored].equal(view.tokens[~scored])
     assert made.tokens is view.tokens, "targets and the teacher's tokens are clean"
@@ -84,10 +89,11 @@ def test_of_the_masked_80_are_hidden_10_random_and_10_as_they_are():
     assert stats.chisquare(torch.bincount(others, minlength=4).numpy()).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(("mask_share", "random_share"), [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0)])
-def test_shares_may_be_all_or_nothing(mask_share, random_share):
+def test_shares_may_be_all_or_nothing(policy, mask_share, random_share):
     view = random_windows(50, 60, unknown=0, padded=False)
-    made = masking(mask_share=mask_share, random_share=random_share)(view, draw("all", rows=50))
+    made = masking(policy, mask_share=mask_share, random_share=random_share)(view, draw("all", rows=50))
     if mask_share:
         assert (made.corrupted == dna.MASK).all()
     elif random_share:
@@ -112,15 +118,26 @@ def test_what_is_shown_does_not_depend_on_the_place():
     assert stats.chisquare(hidden.numpy()).pvalue > 1e-3
 
 
-@given(seeds, st.integers(0, 3))
-def test_a_sequences_mask_does_not_depend_on_the_others(seed, row):
+@given(policies, seeds, st.integers(0, 3))
+def test_a_sequences_mask_does_not_depend_on_the_others(policy, seed, row):
     view = random_windows(4, 25, seed=seed)
-    whole = masking()(view, draw(seed, rows=4))
-    alone = masking()(view.rows(slice(row, row + 1)), Draw(seed, rows=torch.tensor([row])))
+    whole = masking(policy)(view, draw(seed, rows=4))
+    alone = masking(policy)(view.rows(slice(row, row + 1)), Draw(seed, rows=torch.tensor([row])))
     for name in ("masked_index", "masked_weight", "corrupted"):
         assert getattr(alone, name)[0].equal(getattr(whole, name)[row])
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_sequences_are_masked_independently_of_one_another(policy):
+    """Two neighbours share as many masked positions as two draws do: 0.3 of 0.3 of them."""
+    view = random_windows(4000, 50, unknown=0, padded=False)
+    made = masking(policy)(view, draw("rows", rows=4000))
+    masked = torch.zeros(4000, 50).scatter(1, made.masked_index, made.masked_weight)
+    shared, by_chance = (masked[0::2] * masked[1::2]).sum(1), masked.mean(0).square().sum()
+    assert abs(float(shared.mean() - by_chance)) < 4 * float(shared.std()) / 2000**0.5
+
+
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -130,6 +147,6 @@ def test_a_sequences_mask_does_not_depend_on_the_others(seed, row):
         ({"mask_share": -0.1}, "greater than or equal to 0"),
     ],
 )
-def test_what_cannot_be_is_refused(values, message):
+def test_what_cannot_be_is_refused(policy, values, message):
     with pytest.raises(ValidationError, match=message):
-        IndependentMasking.Config(**values)
+        policy.Config(**values)

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from findna_kit.builtin.teacher_updates.ema import EMA
+from findna_kit.builtin.teacher_updates.frozen import Frozen
 from findna_kit.builtin.teacher_updates.none import NoTeacher
+from findna_kit.builtin.teacher_updates.periodic import PeriodicCopy
 from findna_kit.schedules import Clock
 
 
@@ -29,20 +31,27 @@ def ema(momentum=0.9, **values):
     return EMA(EMA.Config.model_validate({"momentum": momentum, **values}))
 
 
+def periodic(every):
+    return PeriodicCopy(PeriodicCopy.Config(every=every))
+
+
+RULES = (ema(), Frozen(Frozen.Config()), NoTeacher(NoTeacher.Config()), periodic(4))
+
+
 def state_of(module):
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
-def moved(rule):
+def moved(rule, step=3):
     """A teacher that differs from its student, before and after one update."""
     student = Student(1)
     teacher = rule.initial(Student(2))
     before = state_of(teacher)
-    logged = rule(teacher, student, Clock(3, 10), {})
+    logged = rule(teacher, student, Clock(step, 10), {})
     return before, state_of(student), state_of(teacher), logged
 
 
-@pytest.mark.parametrize("rule", [ema(), NoTeacher(NoTeacher.Config())])
+@pytest.mark.parametrize("rule", RULES)
 def test_the_first_teacher_is_a_copy_without_gradient(rule):
     student = Student()
     teacher = rule.initial(student)
@@ -113,17 +122,53 @@ def test_no_teacher_of_its_own_is_the_student_after_every_step():
     assert logged == {}
 
 
+@given(st.integers(0, 20))
+def test_a_frozen_teacher_moves_at_no_step(step):
+    before, _, after, logged = moved(Frozen(Frozen.Config()), step)
+    assert all(value.equal(before[name]) for name, value in after.items()), "buffers and integers neither"
+    assert logged == {}
+
+
+@given(st.integers(1, 12), st.integers(0, 40))
+def test_a_periodic_copy_is_made_where_the_steps_done_are_a_multiple(every, step):
+    before, student, after, logged = moved(periodic(every), step)
+    expected = student if step + 1 in range(every, 100, every) else before
+    assert all(value.equal(expected[name]) for name, value in after.items())
+    assert logged == {}
+
+
+def test_between_copies_the_teacher_is_the_student_of_the_last_one():
+    rule, student = periodic(3), Student()
+    teacher = rule.initial(student)
+    seen = []
+    for step in range(8):
+        with torch.no_grad():
+            student.linear.weight.fill_(step + 1)  # as after the optimizer's step
+            student.running.fill_(step + 1)
+            student.seen.fill_(step + 1)
+        rule(teacher, student, Clock(step, 8), {})
+        seen.append((float(teacher.linear.weight.mean()), float(teacher.running.mean()), int(teacher.seen)))
+    assert seen[2:] == [(3, 3, 3)] * 3 + [(6, 6, 6)] * 3
+    assert seen[0] == seen[1] != (1, 1, 1), "until then it is the initial student"
+
+
 def test_a_finished_run_gives_the_teacher_or_the_student():
     assert EMA.serves == "teacher"
-    assert NoTeacher.serves == "student"
+    assert {rule.serves for rule in (Frozen, NoTeacher, PeriodicCopy)} == {"student"}
 
 
-@pytest.mark.parametrize("rule", [ema(), NoTeacher(NoTeacher.Config())])
+@pytest.mark.parametrize("rule", RULES)
 def test_the_rules_have_no_state_and_refuse_one(rule):
     assert rule.state_dict() == {}
     rule.load_state_dict({})
     with pytest.raises(ValueError, match=r"keeps no state, but was given \['step'\]"):
         rule.load_state_dict({"step": torch.ones(())})
+
+
+@pytest.mark.parametrize("every", [0, -1])
+def test_a_period_below_one_step_is_refused(every):
+    with pytest.raises(ValidationError, match="greater than 0"):
+        PeriodicCopy.Config(every=every)
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.1, {"cosine": {"start": 0.9, "end": 1.01}}])

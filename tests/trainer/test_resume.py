@@ -28,8 +28,15 @@ VARIANTS = {
         "trainer.micro_batch=4",
     ),
     "no teacher": ("teacher_update={name: none}",),
+    "frozen teacher": ("teacher_update={name: frozen}",),
+    "a copy every 3 steps, where the cut lies between": ("teacher_update={name: periodic, every: 3}",),
     "EMA of buffers, bf16": ("teacher_update.buffers=average", "trainer.precision=bf16"),
     "transformer": ("encoder={name: transformer, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",),
+    "dilated convolutions, inversion, masked spans": (
+        "encoder={name: dilated_conv, dim: 16, hidden: 32, blocks: 2, kernel: 3, dropout: 0.1}",
+        "views.masked.mask={name: span, fraction: 0.3}",
+        "views.shifted.augment=[inversion, translocation]",
+    ),
 }
 
 

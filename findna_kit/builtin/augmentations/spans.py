@@ -1,4 +1,4 @@
-"""What deletion, insertion and translocation share: a number of bases, drawn anew for each sequence."""
+"""What deletion, insertion, inversion and translocation share: a number of bases, drawn anew for each sequence."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
+from findna_kit.builtin.teacher_updates.copying import copy_into
 from findna_kit.interfaces import ComponentConfig, TeacherUpdate
 
 if TYPE_CHECKING:
@@ -24,9 +23,7 @@ class NoTeacher(TeacherUpdate):
 
     serves = "student"
 
-    @torch.no_grad()
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Copies every parameter and buffer."""
-        for mine, theirs in zip(teacher.state_dict().values(), student.state_dict().values(), strict=True):
-            mine.copy_(theirs)
+        """Copies the student."""
+        copy_into(teacher, student)
         return {}

@@ -1,0 +1,28 @@
+"""Inversion of a stretch (EvoAug; Lee et al. 2023, Genome Biology 24:105)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from findna_kit.builtin.augmentations.spans import SpanConfig, positions
+from findna_kit.interfaces import Augmentation
+
+if TYPE_CHECKING:
+    from findna_kit.views import Draw, View
+
+
+class Inversion(Augmentation):
+    """Puts the reverse complement of a stretch in its place."""
+
+    class Config(SpanConfig):
+        """How long the stretch is."""
+
+    config: Config
+
+    def __call__(self, view: View, draw: Draw) -> View:
+        """The view with a stretch of each sequence read from the other strand."""
+        at, count = positions(view)
+        length, largest = self.config.draw(view, draw)
+        begin = draw.integers(0, count - largest + 1, 1)
+        inside = (at >= begin) & (at < begin + length)
+        return view.take((2 * begin + length - 1 - at).where(inside, at), flipped=inside)

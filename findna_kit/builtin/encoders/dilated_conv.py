@@ -1,0 +1,90 @@
+"""Residual dilated convolutions, after GPN (Benegas, Batra and Song 2023, PNAS 120(44) e2311219120).
+
+A block is `x + gelu(conv(norm(x)))`, then `x + mlp(norm(x))`. GPN norms the updates instead: at our sizes the masked loss then
+begins at twice the bits per base of a guess, and pooled embeddings stay nearly constant.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from findna_kit import dna
+from findna_kit.interfaces import ComponentConfig, Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class DilatedConv(Encoder):
+    """Mixes neighbourhoods: an embedding sees `(kernel - 1) / 2` times the sum of the dilations to either side of its base."""
+
+    class Config(ComponentConfig):
+        """Sizes of the network."""
+
+        dim: int = Field(128, gt=0, description="channels")
+        hidden: int = Field(256, gt=0, description="width inside each block's MLP")
+        blocks: int = Field(6, gt=0, description="residual blocks; dilations are 1, 2, 4, ... and from the largest 1 again")
+        kernel: int = Field(9, gt=0, description="bases that a convolution looks at; odd")
+        largest_dilation: int = Field(32, gt=0, description="widest spacing of those bases; a power of 2")
+        dropout: float = Field(0.0, ge=0, lt=1, description="share of each update dropped")
+
+        @field_validator("kernel")
+        @classmethod
+        def _odd(cls, kernel: int) -> int:
+            if kernel % 2 == 0:
+                raise ValueError("an odd number is wanted, so that a base stands in the middle")
+            return kernel
+
+        @field_validator("largest_dilation")
+        @classmethod
+        def _power(cls, largest: int) -> int:
+            if largest & (largest - 1):
+                raise ValueError("a power of 2 is wanted: dilations double from 1")
+            return largest
+
+        @property
+        def dilations(self) -> list[int]:
+            """Of each block."""
+            cycle = self.largest_dilation.bit_length()
+            return [2 ** (block % cycle) for block in range(self.blocks)]
+
+    global_mixing = False
+
+    def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
+        super().__init__(config, length=length, class_tokens=class_tokens)
+        self.dim, self.depth = config.dim, config.blocks
+        self.embed = nn.Linear(dna.CHANNELS, config.dim)
+        self.blocks = nn.ModuleList(_Block(config, dilation) for dilation in config.dilations)
+        self.norm = nn.LayerNorm(config.dim)
+
+    def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
+        """Embeddings [B, L, dim]; hidden states are those after each block."""
+        x, hidden = self.embed(bases), {}
+        padding = ~valid[..., None]
+        for depth, block in enumerate(self.blocks):
+            x = block(x, padding)
+            if depth in layers:
+                hidden[depth] = x
+        return self.norm(x), hidden
+
+
+class _Block(nn.Module):
+    def __init__(self, config: DilatedConv.Config, dilation: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.dim)
+        self.conv = nn.Conv1d(config.dim, config.dim, config.kernel, dilation=dilation, padding="same")
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(config.dim), nn.Linear(config.dim, config.hidden), nn.GELU(), nn.Linear(config.hidden, config.dim)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        # `same` sets zeros beyond both ends, and padding looks like what is beyond.
+        seen = self.norm(x).masked_fill(padding, 0)
+        x = x + self.dropout(F.gelu(self.conv(seen.transpose(1, 2)).transpose(1, 2)))
+        updated: Tensor = x + self.dropout(self.mlp(x))
+        return updated
