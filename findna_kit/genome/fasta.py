@@ -39,7 +39,13 @@ _OTHER_FORMATS = {
     b"PK\x03\x04": "is a zip archive; unpack it first (unzip FILE) and give the FASTA",
     b"\x43\x27\x41\x1a": "is a 2bit file; convert it first (twoBitToFa FILE out.fa)",
     b"\x1a\x41\x27\x43": "is a 2bit file; convert it first (twoBitToFa FILE out.fa)",
+    b"\x1f\x8b": "is gzip within gzip; unpack it once (gunzip -c FILE > NEW)",
+    b"\xef\xbb\xbf": "begins with a byte-order mark; save it as UTF-8 without one (tail -c +4 FILE > NEW)",
+    b"\xff\xfe": "is UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)",
+    b"\xfe\xff": "is UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)",
 }
+_BGZIP_START, _BGZIP_END = b"\x1f\x8b\x08\x04", bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""Of the first block, which bytes 12 and 13 call BC; and the empty last block, whole (SAM specification, 4.1)."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +80,24 @@ def inspect(source: Path) -> bool:
         if source.exists() and not source.is_file():
             raise GenomeError(f"{source} is not a regular file; write the sequence into a file first")
         with source.open("rb") as file:
-            start = file.read(8)
+            start = file.read(len(_BGZIP_END))
+            file.seek(max(0, source.stat().st_size - len(_BGZIP_END)))
+            end = file.read()
         gzipped = start.startswith(b"\x1f\x8b")
         with gzip.open(source) if gzipped else source.open("rb") as file:
             text = file.read(_LOOK)
     for magic, message in _OTHER_FORMATS.items():
-        if start.startswith(magic):
+        if text.startswith(magic):
             raise GenomeError(f"{source} {message}")
+    if start.startswith(_BGZIP_START) and start[12:14] == b"BC" and end != _BGZIP_END:
+        way = "fetch it again, or, if it is whole, pack it anew (gunzip -c FILE | bgzip > NEW)"
+        raise GenomeError(f"{source} is bgzip without its last block, so probably truncated; {way}")
     if not text.strip():
         raise GenomeError(f"{source} is empty; a FASTA with at least one sequence is wanted")
     if b"\0" in text:
         raise GenomeError(f"{source} is a binary file; a FASTA is text: a line '>name', then lines of bases")
+    if b"\r" in text[:-1] and b"\n" not in text:
+        raise GenomeError(f"{source} has lines that end in CR alone; convert it first (tr '\\r' '\\n' < FILE > NEW)")
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith(b";")), b">")
     if not first.startswith(b">"):
         shown = first[:40].decode("ascii", "replace")
@@ -152,6 +165,8 @@ def _index(source: Path, text: Path) -> Iterator[Any]:
     except FastaIndexingError as error:
         if "Line length" in str(error):
             raise _Uneven(str(error).replace(str(text), str(source))) from error
+        if "Bad sequence name" in str(error):
+            raise GenomeError(f"{source} has a '>' line without a name; give each sequence one") from error
         raise GenomeError(f"{source} is no FASTA: {str(error).replace(str(text), str(source))}") from error
     except RuntimeError as error:  # pyfaidx 0.9.2 does not expect a record that ends in two blank lines
         raise _Uneven("the FASTA has blank lines in it; wrap it anew (seqkit seq FILE)") from error

@@ -209,11 +209,12 @@ def _build(path: Path, folder: Path, digest: str, *, gzipped: bool, report: Call
 
 def _identity(path: Path) -> str:
     state = path.stat()
-    return f"{state.st_dev}:{state.st_ino}:{state.st_size}:{state.st_mtime_ns}"
+    # The time of the inode's change cannot be set: new bytes under the old size and time of change (cp -p, rsync -t) are seen.
+    return f"{state.st_dev}:{state.st_ino}:{state.st_size}:{state.st_mtime_ns}:{state.st_ctime_ns}"
 
 
 def _digest(path: Path, folder: Path, identity: str) -> str:
-    """sha256 of the file; not hashed again while its inode, size and time of change stay."""
+    """sha256 of the file; not hashed again while its inode, size and times of change stay."""
     memory = folder / "digests.json"
     remembered = _remembered(memory).get(identity)
     if remembered is not None:
@@ -221,9 +222,12 @@ def _digest(path: Path, folder: Path, identity: str) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if _identity(path) == identity and time.time() - path.stat().st_mtime > _SETTLED:
-        with FileLock(folder / "digests.lock"):
-            known = {**_remembered(memory), identity: digest}
-            _write(memory, dict(list(known.items())[-_REMEMBERED:]))
+        try:
+            with FileLock(folder / "digests.lock"):
+                known = {**_remembered(memory), identity: digest}
+                _write(memory, dict(list(known.items())[-_REMEMBERED:]))
+        except OSError as error:  # a cache shared read-only serves what it holds; what must be built there fails by itself
+            log.info("the digest of %s is not remembered: %s", path, error)
     return digest
 
 

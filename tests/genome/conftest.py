@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +65,13 @@ def mapped(folder, sequences):
 
 def random_dna(count, seed=0, letters="ACGT"):
     return "".join(np.random.default_rng(seed).choice(list(letters), count))
+
+
+def bgzip(text):
+    """Blocks as bgzip writes them: each says its size in a field called BC, and an empty one is the last."""
+    blocks = []
+    for at in range(0, len(text), 65_280):
+        packed = zlib.compress(text[at : at + 65_280], wbits=-15)
+        header = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff\x06\0BC\x02\0" + struct.pack("<H", len(packed) + 25)
+        blocks.append(header + packed + struct.pack("<II", zlib.crc32(text[at : at + 65_280]), len(text[at : at + 65_280])))
+    return [*blocks, bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")]

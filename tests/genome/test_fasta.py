@@ -16,7 +16,7 @@ from findna_kit import dna
 from findna_kit.errors import GenomeError
 from findna_kit.genome import fasta, open_store
 
-from .conftest import random_dna
+from .conftest import bgzip, random_dna
 
 
 def letters(store, name):
@@ -143,11 +143,28 @@ def test_plain_text_with_a_name_like_gzip(write):
     assert letters(open_store(write(">one\nACGT\n", "genome.fa.gz")), "one") == "ACGT"
 
 
-def test_bgzip_and_other_gzip_of_many_members(write):
+def test_gzip_of_many_members(write):
     first, second = random_dna(70_000), random_dna(300, seed=1)
     packed = gzip.compress(f">one\n{first[:40_000]}".encode()) + gzip.compress(f"{first[40_000:]}\n>two\n{second}\n".encode())
     store = open_store(write(packed, "genome.fa.gz"))
     assert (letters(store, "one"), letters(store, "two")) == (first, second)
+
+
+def test_bgzip(write):
+    sequence = random_dna(200_000)
+    blocks = bgzip(f">one\n{sequence}\n>two\nACGT\n".encode())
+    assert len(blocks) == 5
+    store = open_store(write(b"".join(blocks), "genome.fa.gz"))
+    assert (letters(store, "one"), letters(store, "two")) == (sequence, "ACGT")
+
+
+@pytest.mark.parametrize("kept", [1, 2, 4])
+def test_bgzip_cut_off_where_a_block_ends(write, cache, kept):
+    """What is left is good gzip, and a good FASTA: only the missing last block tells."""
+    blocks = bgzip(f">one\n{random_dna(200_000)}\n".encode())
+    with pytest.raises(GenomeError, match="is bgzip without its last block, so probably truncated; fetch it again"):
+        open_store(write(b"".join(blocks[:kept]), "genome.fa.gz"))
+    assert not list(cache.rglob("*.tokens"))
 
 
 def test_contigs_without_bases_are_kept(write):
@@ -177,7 +194,14 @@ REFUSED = {
     "empty gzip": (gzip.compress(b""), r"is empty"),
     "header alone": (b">one\n", r"holds no bases: there is no line of sequence"),
     "headers alone": (b">one\n>two\n", r"holds no bases"),
-    "no name": (b"> \nACGT\n", r"genome.fa is no FASTA: Bad sequence name"),
+    "gzip within gzip": (gzip.compress(gzip.compress(b">one\nACGT\n")), r"is gzip within gzip; unpack it once"),
+    "byte-order mark": (b"\xef\xbb\xbf>one\nACGT\n", r"begins with a byte-order mark; save it as UTF-8 without one"),
+    "packed byte-order mark": (gzip.compress(b"\xef\xbb\xbf>one\nACGT\n"), r"begins with a byte-order mark"),
+    "UTF-16": (">one\nACGT\n".encode("utf-16"), r"is UTF-16 text; save it as UTF-8"),
+    "UTF-16, other end first": (b"\xfe\xff" + ">one\nACGT\n".encode("utf-16-be"), r"is UTF-16 text; save it as UTF-8"),
+    "CR alone": (b">one\rACGT\r>two\rAC\r", r"has lines that end in CR alone; convert it first \(tr"),
+    "no name": (b"> \nACGT\n", r"genome.fa has a '>' line without a name; give each sequence one"),
+    "no name among ragged lines": (b">one\nAC\nACGT\nA\n>\nACGT\n", r"has a '>' line without a name"),
     "names twice": (b">one\nACGT\n>two\nA\n>one\nAC\n", r"gives two sequences one name \(.*one.*\); rename one of them"),
     "digits": (b">one\n1 ACGT\n5 ACGT\n", r"'one' holds '1', which is no letter of a sequence; take it out"),
     "no text": (b">one\nAC\xc3\xa9GT\n", r"which is no letter of a sequence"),

@@ -67,17 +67,33 @@ def test_a_changed_file_is_a_new_store(write):
     assert dna.decode(old.tokens(0, 0, 4)) == "ACGT"
 
 
-def test_an_unchanged_file_is_not_hashed_again(write):
+def test_an_unchanged_file_is_not_hashed_again(write, cache):
+    other = open_store(write(">one\nTTTT\n", "other.fa"))
     path = write(">one\nACGT\n")
     age(path)
-    before = open_store(path)
-    state = path.stat()
-    with path.open("r+b") as file:  # the one change that cannot be seen: same inode, size and time
-        file.write(b">one\nTTTT\n")
+    own = open_store(path)
+    memory = next(cache.rglob("digests.json"))
+    memory.write_text(memory.read_text().replace(own.digest, other.digest))  # what only a memory that is asked can tell
+    assert open_store(path).digest == other.digest
+    path.touch()
+    assert open_store(path).digest == own.digest
+
+
+@pytest.mark.parametrize("way", ["in place", "renamed over it"])
+def test_new_bytes_of_the_old_size_and_time_are_seen(write, way):
+    path = write(">one\nACGT\n")
+    age(path)
+    old, state = open_store(path), path.stat()
+    if way == "in place":
+        with path.open("r+b") as file:
+            file.write(b">one\nTTTT\n")
+    else:
+        write(">one\nTTTT\n", "new.fa").replace(path)
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert open_store(path).digest == before.digest
-    age(path, 50)
-    assert open_store(path).digest != before.digest
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    new = open_store(path)
+    assert new.digest != old.digest
+    assert dna.decode(new.tokens(0, 0, 4)) == "TTTT"
 
 
 def test_a_file_written_a_moment_ago_is_hashed_again(write, cache):
@@ -115,13 +131,13 @@ def test_a_damaged_store_is_built_again_and_it_is_said(write, caplog, damage):
     assert dna.decode(again.tokens(0, 0, 4)) == "ACGT"
 
 
-def test_what_a_killed_build_left_is_removed(write, cache):
+def test_a_store_that_was_killed_before_its_description_is_absent(write, cache, caplog):
     path = write(">one\nACGT\n")
-    left = cache / "genomes-1" / f"{hashlib.sha256(path.read_bytes()).hexdigest()}.building"
-    left.mkdir(parents=True)
-    (left / "genome.fa").write_text("half of it")
+    store = open_store(path)
+    store.path.with_suffix(".json").rename(store.path.with_suffix(".json.part"))
+    store.path.write_bytes(b"\0\0\0\0")
     assert dna.decode(open_store(path).tokens(0, 0, 4)) == "ACGT"
-    assert not left.exists()
+    assert not [*cache.rglob("*.part"), *caplog.records]
 
 
 def test_a_build_that_fails_leaves_nothing(write, cache):
@@ -149,38 +165,86 @@ def test_a_cache_that_cannot_be_written(write, monkeypatch, tmp_path):
         open_store(path)
 
 
+def test_a_store_is_served_where_nothing_can_be_written(write, cache, caplog):
+    """As from a cache that is shared read-only; a folder in a lock's place stops root too, whom permissions do not."""
+    path = write(">one\nACGT\n")
+    built = open_store(path)
+    age(path)  # so that its digest would be remembered
+    (built.path.parent / "digests.lock").mkdir()
+    with caplog.at_level(logging.INFO):
+        assert dna.decode(open_store(path).tokens(0, 0, 4)) == "ACGT"
+    assert [record.message.partition(":")[0] for record in caplog.records] == [f"the digest of {path} is not remembered"]
+
+
 BUILD = """
 import sys, time
 from pathlib import Path
 from findna_kit.genome import open_store
+source, mark, go, chunk_seconds = sys.argv[1:]
 reports = []
 def report(done, total):
     reports.append(done)
-    time.sleep(0.02)
-Path(sys.argv[2]).touch()
-while not Path(sys.argv[3]).exists():
+    Path(mark).write_text("building")
+    time.sleep(float(chunk_seconds))
+Path(mark).write_text("ready")
+while not Path(go).exists():
     time.sleep(0.005)
-store = open_store(Path(sys.argv[1]), report=report)
+store = open_store(Path(source), report=report)
 print(len(reports), store.digest, int(store.codes.sum()))
 """
 
 
+class Builders:
+    """Two processes that wait for `go` and then open one store; `marks` are what each has said."""
+
+    def __init__(self, source, folder, *, chunk_seconds):
+        self.go, self.marks = folder / "go", [folder / "mark-0", folder / "mark-1"]
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", BUILD, source, mark, self.go, str(chunk_seconds)], stdout=subprocess.PIPE, text=True
+            )
+            for mark in self.marks
+        ]
+        self.wait_for(lambda said: said == ["ready", "ready"])
+        self.go.touch()
+
+    def wait_for(self, condition):
+        until = time.monotonic() + 60
+        while not condition(said := [mark.read_text() if mark.exists() else "" for mark in self.marks]):
+            assert all(process.poll() is None for process in self.processes)
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        return said
+
+
+def two_chunks():
+    return ">one\n" + "\n".join(random_dna(1000, seed) for seed in range(2 * fasta._CHUNK // 1000)) + "\n"
+
+
 def test_two_processes_build_one_store_once(write, tmp_path):
-    path = write(">one\n" + "\n".join(random_dna(1000, seed) for seed in range(2 * fasta._CHUNK // 1000)) + "\n")
-    ready = [tmp_path / "ready-0", tmp_path / "ready-1"]
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", BUILD, str(path), str(mark), str(tmp_path / "go")], stdout=subprocess.PIPE, text=True
-        )
-        for mark in ready
-    ]
-    while not all(mark.exists() for mark in ready):
-        assert all(process.poll() is None for process in both)
-        time.sleep(0.01)
-    (tmp_path / "go").touch()
-    answers = [process.communicate(timeout=60)[0].split() for process in both]
+    builders = Builders(write(two_chunks()), tmp_path, chunk_seconds=0.02)
+    answers = [process.communicate(timeout=60)[0].split() for process in builders.processes]
+    assert [process.returncode for process in builders.processes] == [0, 0]
     assert sorted(int(count) > 0 for count, *_ in answers) == [False, True]
     assert answers[0][1:] == answers[1][1:]
+
+
+def test_a_build_that_is_killed_is_taken_over_by_who_waits(write, cache, tmp_path, caplog):
+    """kill -9 between two chunks: the other process, which waited for the lock, builds all of it; nothing is left over."""
+    builders = Builders(write(two_chunks()), tmp_path, chunk_seconds=0.5)
+    said = builders.wait_for(lambda said: "building" in said)
+    killed, waits = (builders.processes[said.index(word)] for word in ("building", "ready"))
+    (left,) = cache.rglob("*.building")
+    assert (left / "tokens").exists()
+    killed.kill()
+    killed.communicate()
+    count, digest, total = waits.communicate(timeout=60)[0].split()
+    assert (waits.returncode, int(count) > 0) == (0, True)
+    again = open_store(tmp_path / "genome.fa", report=lambda done, total: pytest.fail("it is built"))
+    assert (again.digest, int(again.codes.sum())) == (digest, int(total))
+    kept = {path.name for path in again.path.parent.iterdir() if path.suffix != ".lock"}
+    assert kept - {"digests.json"} == {f"{digest}.tokens", f"{digest}.json"}
+    assert not caplog.records
 
 
 def test_index_by_name(make):
