@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from findna_kit.schedules import Cosine, Schedule, _Schedule, within
 
@@ -134,7 +134,9 @@ class TrainerSettings(Settings):
         "auto", description="auto: bf16 where the device computes it natively, else fp32; weights are always fp32"
     )
     micro_batch: Literal["auto"] | Annotated[int, Field(gt=0)] = Field("auto", description="rows per process and pass")
-    compile: bool = Field(False, description="torch.compile of the encoder")
+    compile: StrictBool | Literal["aot_eager"] = Field(
+        False, description="torch.compile of the encoder; aot_eager traces it, and runs the trace without a compiler"
+    )
     checkpoint_every: int = Field(500, gt=0, description="steps between checkpoints")
     keep_last: int = Field(2, gt=0, description="newest checkpoints kept, beside the first and the last")
     validate_every: int = Field(100, gt=0, description="steps between looks at the held-out windows")

@@ -12,6 +12,7 @@ from findna_kit.engine import largest_that_fits
 from findna_kit.errors import CheckpointMismatch, Interrupted
 from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.schedules import Clock
+from findna_kit.trainer.compiling import compiled_encoders
 from findna_kit.trainer.optimizer import ScheduledAdamW
 from findna_kit.trainer.step import accumulate_gradients, train_step
 from findna_kit.trainer.terms import training_batch
@@ -72,25 +73,23 @@ def train(
     """Trains to the last step, or from the newest checkpoint on; returns the latest metrics.
 
     beside: numbers to stand in every row of a look at the held-out windows (baselines), so that curves show both.
-    Raises NotFinite (nothing applied), Interrupted (state saved), CheckpointMismatch (nothing loaded).
+    Raises NotFinite (nothing applied), Interrupted (saved), CheckpointMismatch (nothing loaded), FindnaError (no compiler).
     """  # fmt: skip
     experiment.to(engine.device)
     experiment.student.train()
     experiment.teacher.eval()
-    if experiment.trainer.compile:
-        experiment.student.encoder.compile()
-        experiment.teacher.encoder.compile()
     state = _State(experiment, run)
     if resume:
         state.load()
     writer = MetricsWriter(run, state.step if resume else -1)
     look = Validation(experiment, data, engine, micro_batch, beside or {})
     try:
-        if not resume:
-            state.latest = look.look(Clock(0, experiment.steps))
-            writer.write({"step": 0, **state.latest})
-            state.save(writer)
-        _loop(experiment, data, engine, state, writer, look, micro_batch, report, stop)
+        with compiled_encoders(experiment):
+            if not resume:
+                state.latest = look.look(Clock(0, experiment.steps))
+                writer.write({"step": 0, **state.latest})
+                state.save(writer)
+            _loop(experiment, data, engine, state, writer, look, micro_batch, report, stop)
     finally:
         writer.close()
     return state.latest
