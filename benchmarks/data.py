@@ -1,0 +1,109 @@
+"""Windows and views: from a genome to what the two branches are shown."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import tempfile
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from benchmarks.recipes import SIZES, experiment_of, recipe_of
+from benchmarks.reference.views import student_view, teacher_view
+from benchmarks.reference.windows import Reader, masked
+from benchmarks.report import AS_WRITTEN, MENDED, Row
+from benchmarks.turns import ratios
+from findna_kit.genome import builtin_genome
+from findna_kit.network import encode_bases
+from findna_kit.runs import open_genome
+from findna_kit.trainer.terms import make_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from benchmarks.reference.windows import Place
+    from findna_kit.views import View
+
+WINDOWS_BAR, VIEWS_BAR = 100.0, 10.0
+FRACTION, DEVIATION, MOST = 0.3, 0.2, 20
+"""Of the recipe's views."""
+
+
+@contextmanager
+def plain_fasta() -> Iterator[Path]:
+    """The built-in genome unpacked, as pyfaidx wants it."""
+    with tempfile.TemporaryDirectory() as folder:
+        fasta = Path(folder) / "genome.fa"
+        with gzip.open(builtin_genome()) as packed, fasta.open("wb") as out:
+            shutil.copyfileobj(packed, out)
+        yield fasta
+
+
+def places_of(windows: View, names: list[str]) -> list[Place]:
+    """Where windows lie, as the reference is told."""
+    return [(names[contig], start) for contig, start in zip(windows.contig.tolist(), windows.start.tolist(), strict=True)]
+
+
+def window_rows(batch: int, rounds: int) -> list[Row]:
+    """Windows of 1000 bases: as each side holds them (tokens against one-hot), one-hot, and masked.
+
+    The kit draws where they lie, too; the reference is told.
+    """
+    data = open_genome(recipe_of(SIZES["paper"], batch))
+    training, rows = data.windows.training, torch.arange(batch)
+    pipeline = next(p for p in experiment_of(SIZES["paper"], batch, "views.masked.augment=[]").pipelines if p.plan.masked)
+    places = places_of(training.draw(0, rows), [contig.name for contig in data.genomes[0].store.contigs])
+    numbers = np.random.default_rng(0)
+
+    def student() -> View:
+        return pipeline.view(training.draw(0, rows), seed=0, step=0, rows=rows)
+
+    with plain_fasta() as fasta, closing(Reader(fasta, SIZES["paper"].length)) as reader:
+        both = (lambda: reader.windows(places), lambda: reader.looked_up(places))
+        hidden = [lambda read=read: [masked(window, FRACTION, numbers) for window in read()] for read in both]
+        measured = {
+            "as each side holds them": (WINDOWS_BAR, ratios(lambda: training.draw(0, rows), *both, rounds=rounds)),
+            "one-hot": (None, ratios(lambda: encode_bases(training.draw(0, rows).tokens), *both, rounds=rounds)),
+            "one-hot and masked": (None, ratios(lambda: encode_bases(student().student_tokens), *hidden, rounds=rounds)),
+        }
+    return [
+        Row(f"windows, {what}, batch {batch}", dict(zip((AS_WRITTEN, MENDED), found, strict=True)), bar)
+        for what, (bar, found) in measured.items()
+    ]
+
+
+def view_rows(batch: int, rounds: int) -> list[Row]:
+    """The recipe's two views of 1000 bases, one-hot: from loaded windows, and all the way from the genome."""
+    experiment, data = experiment_of(SIZES["paper"], batch), open_genome(recipe_of(SIZES["paper"], batch))
+    training, rows = data.windows.training, torch.arange(batch)
+    loaded = training.draw(0, rows)
+    sequences = encode_bases(loaded.tokens)
+    places = places_of(loaded, [contig.name for contig in data.genomes[0].store.contigs])
+
+    def ours(windows: View) -> None:
+        made = make_batch(experiment, windows, step=0, rows=rows)
+        for pipeline in experiment.pipelines:
+            view = made.views[pipeline.name]
+            encode_bases(view.student_tokens if pipeline.plan.student else view.tokens, made.noise[pipeline.name])
+
+    def reference(windows: Tensor) -> None:
+        student_view(windows, FRACTION, DEVIATION)
+        teacher_view(windows, MOST)
+
+    [views] = ratios(lambda: ours(loaded), lambda: reference(sequences), rounds=rounds)
+    with plain_fasta() as fasta, closing(Reader(fasta, SIZES["paper"].length)) as reader:
+        whole = ratios(
+            lambda: ours(training.draw(0, rows)),
+            lambda: reference(torch.from_numpy(reader.windows(places))),
+            lambda: reference(torch.from_numpy(reader.looked_up(places))), rounds=rounds,
+        )  # fmt: skip
+    return [
+        Row(f"two views of loaded windows, batch {batch}", {AS_WRITTEN: views}, VIEWS_BAR),
+        Row(f"genome to two views, batch {batch}", dict(zip((AS_WRITTEN, MENDED), whole, strict=True))),
+    ]

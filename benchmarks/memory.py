@@ -1,0 +1,71 @@
+"""Peak memory of a training step, each side in a process of its own: a process never gives its high-water mark back.
+
+`python -m benchmarks.memory SIDE SIZE BATCH PRECISION` is such a process. Linux only: it reads /proc.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.recipes import SIZES
+from benchmarks.report import AS_WRITTEN, MENDED, Row
+from benchmarks.step import MENDED_ROWS, Ours, Theirs
+from benchmarks.turns import Spread
+
+if TYPE_CHECKING:
+    from benchmarks.recipes import Size
+    from findna_kit.engine import Precision
+
+STATUS = Path("/proc/self/status")
+OURS = "kit"
+
+
+def memory_row(size: Size, batch: int, precision: Precision, rounds: int, bar: float) -> Row:
+    """How many times the kit's memory the reference needs for two steps, above what the process held before it was built."""
+    columns = (AS_WRITTEN, MENDED) if batch > MENDED_ROWS else (AS_WRITTEN,)
+    found: dict[str, list[float]] = {column: [] for column in columns}
+    for _ in range(rounds):
+        own = peak_in_a_process(OURS, size, batch, precision)
+        for column in columns:
+            found[column].append(peak_in_a_process(column, size, batch, precision) / own)
+    figures = {column: Spread(tuple(values)) for column, values in found.items()}
+    return Row(f"memory of a step, {size.name}, batch {batch}, {precision}", figures, bar)
+
+
+def peak(side: str, size: Size, batch: int, precision: Precision) -> int:
+    """Bytes that two steps add to this process at most; a tiny step first loads what is loaded late."""
+    _take_steps(side, SIZES["tiny"], 2, precision)
+    before = _status("VmRSS")
+    _take_steps(side, size, batch, precision)
+    return _status("VmHWM") - before
+
+
+def _take_steps(side: str, size: Size, batch: int, precision: Precision) -> None:
+    ours = Ours(size, batch, precision)
+    step = ours.step
+    if side != OURS:
+        given, tokens = ours.batch, ours.experiment.student.class_tokens
+        del ours, step  # its weights are not the reference's memory
+        step = Theirs(size, given, tokens, precision, MENDED_ROWS if side == MENDED else None).step
+    step()
+    step()
+
+
+def _status(name: str) -> int:
+    """Bytes. Not `resource.getrusage`: a process takes that peak over from the one that started it."""
+    [line] = [line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:")]
+    return int(line.split()[1]) * 1024
+
+
+def peak_in_a_process(side: str, size: Size, batch: int, precision: Precision) -> int:
+    arguments = [side, size.name, str(batch), precision]
+    done = subprocess.run([sys.executable, "-m", "benchmarks.memory", *arguments], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+if __name__ == "__main__":
+    _side, _size, _batch, _precision = sys.argv[1:]
+    print(peak(_side, SIZES[_size], int(_batch), _precision))  # type: ignore[arg-type]

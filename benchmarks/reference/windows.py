@@ -1,0 +1,67 @@
+"""Windows as the reference reads them: one by one from a FASTA, encoded by scikit-learn, masked in numpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyfaidx import Fasta
+from sklearn.preprocessing import LabelBinarizer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+Place = tuple[str, int]
+LETTERS = "acgnt"
+"""In the order that a LabelBinarizer sorts them into, which is the order of its columns."""
+
+
+class Reader:
+    """One-hot windows [L, 5] over LETTERS.
+
+    The FASTA is opened once, which is kinder than the reference: that opens it for every window.
+    """
+
+    def __init__(self, fasta: Path, length: int) -> None:
+        self._fasta, self._length = Fasta(str(fasta), as_raw=True), length
+        self._binarizer = LabelBinarizer().fit(list(LETTERS))
+
+    def letters(self, place: Place) -> str:
+        """The lower-case letters of one window."""
+        contig, start = place
+        return str(self._fasta[contig][start : start + self._length]).lower()
+
+    def windows(self, places: Sequence[Place]) -> NDArray[np.float32]:
+        """[B, L, 5]."""
+        return np.stack([self._binarizer.transform(list(self.letters(place))) for place in places]).astype(np.float32)
+
+    def looked_up(self, places: Sequence[Place]) -> NDArray[np.float32]:
+        """[B, L, 5], by a table of letters: what anybody would mend first."""
+        table = np.zeros((256, len(LETTERS)), dtype=np.float32)
+        table[np.frombuffer(LETTERS.encode(), dtype=np.uint8)] = np.eye(len(LETTERS))
+        return np.stack([table[np.frombuffer(self.letters(place).encode(), dtype=np.uint8)] for place in places])
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._fasta.close()
+
+
+def masked(
+    window: NDArray[np.float32], fraction: float, numbers: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """A window [L, 5] with that share of its rows masked, and which.
+
+    Of these 80 % are zero, 10 % a random letter, 10 % as they were.
+    """
+    shown = window.copy()
+    index = numbers.choice(len(window), round(fraction * len(window)), replace=False)
+    kind = numbers.random(len(index))
+    shown[index[kind < 0.8]] = 0
+    drawn = index[(kind >= 0.8) & (kind < 0.9)]
+    shown[drawn] = np.eye(len(LETTERS), dtype=np.float32)[
+        [LETTERS.index(base) for base in numbers.choice(list("acgt"), len(drawn))]
+    ]
+    return shown, index

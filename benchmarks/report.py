@@ -1,0 +1,82 @@
+"""What was measured: rows, the table of them, the machine, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchmarks.turns import Spread
+
+AS_WRITTEN = "as written"
+MENDED = "mended"
+"""The reference with what anybody could change in an hour: micro-batches, a look-up table."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures by column. The bar is for the first column: at least that ratio or, where `most`, at most so many seconds."""
+
+    what: str
+    figures: Mapping[str, Spread]
+    bar: float | None = None
+    most: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether the bar is reached; True where there is none."""
+        if self.bar is None:
+            return True
+        figure = next(iter(self.figures.values())).median
+        return figure <= self.bar if self.most else figure >= self.bar
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        figures = {column: spread.plain() for column, spread in self.figures.items()}
+        return {"what": self.what, "figures": figures, "bar": self.bar, "unit": "s" if self.most else "times", "met": self.met}
+
+
+def machine() -> dict[str, Any]:
+    """Where it was measured."""
+    return {
+        "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "numpy": np.__version__, "python": platform.python_version(), "system": platform.platform(terse=True),
+    }  # fmt: skip
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A Markdown table."""
+    lines = ["| what | as written | mended | bar | |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        unit = " s" if row.most else "x"
+        first, *rest = [_shown(spread, unit) for spread in row.figures.values()]
+        bar = "" if row.bar is None else f"{'at most' if row.most else 'at least'} {row.bar:g}{unit}"
+        verdict = "" if row.bar is None else "met" if row.met else "MISSED"
+        lines.append(f"| {row.what} | {first} | {rest[0] if rest else ''} | {bar} | {verdict} |")
+    return "\n".join(lines)
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """JSON, written beside and renamed."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps({"machine": machine(), "rows": [row.plain() for row in rows]}, indent=1) + "\n")
+    beside.replace(path)
+
+
+def _shown(spread: Spread, unit: str) -> str:
+    return f"{spread.median:.3g}{unit} ({min(spread.rounds):.3g}-{max(spread.rounds):.3g})"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    named = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
+    return named[0].partition(":")[2].strip() if named else platform.processor()

@@ -1,0 +1,167 @@
+"""The training step: the kit's and the reference's, of one network, on the same views, at one precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from benchmarks.recipes import experiment_of
+from benchmarks.reference.training import BASES, Inputs, Network, Training
+from benchmarks.report import AS_WRITTEN, MENDED, Row
+from benchmarks.turns import ratios
+from findna_kit.engine import Engine
+from findna_kit.network import encode_bases
+from findna_kit.schedules import Clock
+from findna_kit.trainer import Data
+from findna_kit.trainer.compiling import compiled_encoders
+from findna_kit.trainer.loop import choose_micro_batch
+from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.step import train_step
+from findna_kit.trainer.terms import make_batch
+from findna_kit.views import View
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from benchmarks.recipes import Size
+    from findna_kit.engine import Precision
+    from findna_kit.interfaces import ViewPlan
+    from findna_kit.network import Branch
+    from findna_kit.pipeline import ViewPipeline
+    from findna_kit.trainer import Experiment
+    from findna_kit.trainer.experiment import Windows
+    from findna_kit.trainer.terms import Batch
+
+MENDED_ROWS = 8
+"""Of the reference's micro-batches: small enough for activations that the allocator keeps."""
+STEPS = 1_000_000
+"""A clock that does not run out."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A pipeline whose view was made before: what is timed is the step alone, as the reference is handed its views too."""
+
+    plan: ViewPlan
+    made: View
+    drawn: Tensor | None
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    def view(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
+        return self.made
+
+    def noise(self, view: View, *, seed: int, step: int | str, rows: Tensor) -> Tensor | None:
+        return self.drawn
+
+
+@dataclass(frozen=True)
+class _Same:
+    """The same windows at every step."""
+
+    windows: View
+
+    def draw(self, step: int, rows: Tensor) -> View:
+        return self.windows
+
+
+class Ours:
+    """The kit's training step on views that are given, with the micro-batch that a run would choose."""
+
+    def __init__(self, size: Size, batch: int, precision: Precision, *overrides: str) -> None:
+        experiment = experiment_of(size, batch, *overrides)
+        numbers = torch.Generator().manual_seed(0)
+        windows = View.of_windows(torch.randint(0, 4, (batch, size.length), generator=numbers))
+        self.batch = make_batch(experiment, windows, step=0, rows=torch.arange(batch))
+        given = tuple(_Given(p.plan, self.batch.views[p.name], self.batch.noise[p.name]) for p in experiment.pipelines)
+        self.experiment: Experiment = replace(experiment, pipelines=cast("tuple[ViewPipeline, ...]", given))
+        source = cast("Windows", _Same(windows))
+        self.data, self.engine = Data(source, source), Engine(torch.device("cpu"), precision)
+        self.optimizer = ScheduledAdamW(self.experiment)
+        self.micro_batch = choose_micro_batch(self.experiment, self.data, self.engine)
+        self._taken = 0
+
+    def step(self) -> float:
+        """Takes a step; the loss."""
+        clock = Clock(self._taken, STEPS)
+        self._taken += 1
+        return train_step(self.experiment, self.data, self.engine, self.optimizer, clock, {}, self.micro_batch)["loss"]
+
+
+class Theirs:
+    """The reference's training step, on the same views."""
+
+    def __init__(self, size: Size, batch: Batch, class_tokens: int, precision: Precision, rows: int | None = None) -> None:
+        network = Network(dim=size.dim, hidden=size.hidden, blocks=size.blocks, length=size.length, class_tokens=class_tokens)
+        self.training = Training(network, bf16=precision == "bf16", rows=rows)
+        self.inputs = _inputs(batch)
+
+    def step(self) -> float:
+        """Takes a step; the loss."""
+        return self.training.step(self.inputs)
+
+
+def pairs(branch: Branch, network: Network) -> list[tuple[nn.Parameter, nn.Parameter, slice]]:
+    """Each parameter of the kit's branch, the reference's that plays it, and the rows of that."""
+    encoder = cast("nn.Module", branch.encoder)
+    blocks = cast("list[list[nn.Module]]", encoder.blocks)
+    mlps = [layer.mlp for block in blocks for layer in block]
+    owners: list[tuple[object, object, slice]] = [(encoder.embed, network.stem, slice(None))]
+    for mlp, layer in zip(mlps, network.layers, strict=True):
+        wide, _, narrow, _ = cast("nn.Sequential", mlp)
+        owners += [(wide, layer.wide, slice(None)), (narrow, layer.narrow, slice(None))]
+    heads = cast("dict[str, dict[str, nn.Module]]", branch.heads)
+    owners += [(heads["masked"]["classifier"], network.readout, slice(BASES))]
+    owners += [(heads["distill"]["logits"], network.readout, slice(BASES, None))]
+    return [(getattr(ours, name), getattr(theirs, name), rows) for ours, theirs, rows in owners for name in ("weight", "bias")]
+
+
+@torch.no_grad()
+def equal_weights(ours: Ours, theirs: Theirs) -> None:
+    """Gives the reference's branches the kit's weights."""
+    for branch in ("student", "teacher"):
+        for mine, other, rows in pairs(getattr(ours.experiment, branch), getattr(theirs.training, branch)):
+            other[rows] = mine
+
+
+def step_row(size: Size, batch: int, precision: Precision, rounds: int, bar: float) -> Row:
+    """How many times the kit's step the reference's takes; also with micro-batches, where the batch is larger than one."""
+    ours = Ours(size, batch, precision)
+    tokens = ours.experiment.student.class_tokens
+    theirs = {AS_WRITTEN: Theirs(size, ours.batch, tokens, precision)}
+    if batch > MENDED_ROWS:
+        theirs[MENDED] = Theirs(size, ours.batch, tokens, precision, MENDED_ROWS)
+    for other in theirs.values():
+        equal_weights(ours, other)
+    measured = ratios(ours.step, *(other.step for other in theirs.values()), rounds=rounds)
+    what = f"step, {size.name}, batch {batch}, {precision}"
+    return Row(what, dict(zip(theirs, measured, strict=True)), bar)
+
+
+def compiled_row(size: Size, batch: int, precision: Precision, rounds: int) -> Row:
+    """How many times the compiled step the eager one takes, both the kit's. FindnaError where there is no compiler."""
+    eager, compiled = Ours(size, batch, precision), Ours(size, batch, precision, "trainer.compile=true")
+    with compiled_encoders(compiled.experiment):
+        [ratio] = ratios(compiled.step, eager.step, rounds=rounds)
+    return Row(f"eager step against trainer.compile, {size.name}, batch {batch}, {precision}", {AS_WRITTEN: ratio})
+
+
+def noise_row(size: Size, batch: int, precision: Precision, rounds: int) -> Row:
+    """The kit's step against itself: what a ratio of 1 looks like on this machine today."""
+    ours, same = Ours(size, batch, precision), Ours(size, batch, precision)
+    [ratio] = ratios(ours.step, same.step, rounds=rounds)
+    return Row(f"the kit's step against itself, {size.name}, batch {batch}, {precision}", {AS_WRITTEN: ratio})
+
+
+def _inputs(batch: Batch) -> Inputs:
+    masked, shifted = batch.views["masked"], batch.views["shifted"]
+    return Inputs(
+        student=encode_bases(masked.student_tokens, batch.noise["masked"]),
+        teacher=encode_bases(shifted.tokens, batch.noise["shifted"]),
+        index=masked.masked_index,
+        targets=masked.masked_targets,
+    )
