@@ -56,7 +56,7 @@ def test_a_recipe_whose_plugin_is_gone_says_what_is_missing(without_example):
     left_out = [word for name in without_example for word in ("--without", name)]
     code, stdout, stderr = findna("check", RECIPE, *left_out)
     assert (code, stdout) == (2, "")
-    assert "encoder.name: no encoder is called 'depthwise_conv' (known: " in stderr
+    assert "encoder.name: no encoder is called 'depthwise_conv'" in stderr
     assert "losses.agree.name: no loss is called 'pooled_agreement'" in stderr
 
 

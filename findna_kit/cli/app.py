@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from findna_kit.cli.downstream import downstream
+from findna_kit.cli.options import Device, Json, Overrides, RecipeArgument, Without
 from findna_kit.errors import FindnaError, Interrupted, RunStopped
 
 app = typer.Typer(
@@ -19,12 +21,9 @@ app = typer.Typer(
 )  # fmt: skip
 plugins_app = typer.Typer(no_args_is_help=True, help="Installed plugins.")
 app.add_typer(plugins_app, name="plugins")
-
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="path of a recipe, or the name of a shipped one")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="override one key: --set encoder.dim=64")]
-Without = Annotated[list[str] | None, typer.Option("--without", metavar="PLUGIN", help="leave a plugin out")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
-Json = Annotated[bool, typer.Option("--json", help="machine-readable result on stdout")]
+recipes_app = typer.Typer(help="Shipped recipes: list them, copy one.")
+app.add_typer(recipes_app, name="recipes")
+app.add_typer(downstream)
 
 
 @app.callback(invoke_without_command=True)
@@ -75,6 +74,21 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, without: Without 
 
 
 @app.command()
+def plan(
+    recipe: RecipeArgument,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="steps to measure, after the warm-up")] = 5,
+    device: Device = "auto",
+    as_json: Json = False,
+    overrides: Overrides = None,
+    without: Without = None,
+) -> None:
+    """Parameters and memory of a recipe, and the time to finish, from a few real steps; no run is made."""
+    from findna_kit.cli import planning
+
+    planning.plan(recipe, device=device, steps=steps, as_json=as_json, overrides=overrides or [], without=without or [])
+
+
+@app.command()
 def show(recipe: RecipeArgument, overrides: Overrides = None, without: Without = None) -> None:
     """Print the resolved recipe, every default filled in."""
     from findna_kit.cli import looking
@@ -83,11 +97,38 @@ def show(recipe: RecipeArgument, overrides: Overrides = None, without: Without =
 
 
 @app.command()
-def recipes() -> None:
-    """List the shipped recipes."""
-    from findna_kit.cli import looking
+def schema(without: Without = None) -> None:
+    """Print a JSON Schema of recipes for editors, installed plugins included."""
+    from findna_kit.cli import recipes
 
-    looking.recipes()
+    recipes.schema(without or [])
+
+
+@recipes_app.callback(invoke_without_command=True)
+def _recipes(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_recipes()
+
+
+@recipes_app.command("list")
+def list_recipes() -> None:
+    """List the shipped recipes."""
+    from findna_kit.cli import recipes
+
+    recipes.listing()
+
+
+@recipes_app.command("copy")
+def copy_recipe(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="name of a shipped recipe")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="where to [default: NAME.yaml]")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a file that is there")] = False,
+    without: Without = None,
+) -> None:
+    """Copy a shipped recipe, to be edited; beside it the JSON Schema that editors check it by."""
+    from findna_kit.cli import recipes
+
+    recipes.copy(name, out, without or [], overwrite=overwrite)
 
 
 @app.command()
@@ -121,22 +162,6 @@ def genome(
     from findna_kit.cli import looking
 
     looking.genome(fasta, length=length, max_unknown=max_unknown, as_json=as_json)
-
-
-@app.command()
-def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder")],
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="builtin, or folders of train/dev/test.csv[.gz]")],
-    protocol: Annotated[str, typer.Option("--protocol", help="comma-separated: knn, probe")] = "knn,probe",
-    device: Device = "auto",
-    as_json: Json = False,
-    without: Without = None,
-) -> None:
-    """Score a run's frozen embeddings on labelled tasks, beside the controls."""
-    from findna_kit.cli import running
-
-    protocols = [name.strip() for name in protocol.split(",")]
-    running.evaluate(folder, tasks, protocols, device=device, as_json=as_json, without=without or [])
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import findna_kit
 from findna_kit.errors import TaskError
 from findna_kit.evaluation import load_task
-from findna_kit.evaluation.tasks import _held_out
+from findna_kit.evaluation.tasks.splits import VALIDATION_SHARE, held_out
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 ROWS = [("ACGT", "0"), ("GGCC", "1"), ("TTTT", "0"), ("CCCC", "1"), ("AAAA", "0"), ("GCGC", "1")]
@@ -188,7 +188,7 @@ def test_without_dev_train_is_split_the_same_way_every_time(folder):
     (folder / "dev.csv").unlink()
     task, again = load_task(str(folder)), load_task(str(folder))
     assert sizes(task) == {"train": 4, "validation": 2, "test": 6}
-    assert task.notes[0].startswith("there is no dev part: 20% of train, by class")
+    assert task.notes[0].startswith("there is no dev part: 33% of train, by class")
     assert task.parts["validation"].sequences == again.parts["validation"].sequences
 
 
@@ -205,18 +205,18 @@ def test_a_dev_part_of_one_class_joins_train(folder):
 @settings(deadline=None, max_examples=60)
 def test_a_split_holds_out_a_fifth_of_each_class_but_never_all(labels):
     labels = np.array(labels)
-    held_out = _held_out(labels, 5)
+    chosen = held_out(labels, VALIDATION_SHARE, 1)
     for label in range(5):
         rows = labels == label
-        count, out = int(rows.sum()), int(held_out[rows].sum())
+        count, out = int(rows.sum()), int(chosen[rows].sum())
         assert out == (0 if count < 2 else max(1, round(count / 5)))
 
 
 def test_a_missing_folder_says_what_a_task_is(tmp_path):
     message = refused(tmp_path / "absent")
-    assert "absent does not exist" in message
+    assert "absent does not exist, and no shipped task has that name" in message
     assert "`builtin`" in message
-    assert "train.csv, train.csv.gz, dev.csv, dev.csv.gz, test.csv, test.csv.gz" in message
+    assert "findna-kit tasks" in message
 
 
 def test_a_file_is_no_task(folder):
@@ -225,13 +225,13 @@ def test_a_file_is_no_task(folder):
 
 def test_a_missing_test_part_says_what_was_looked_for(folder):
     (folder / "test.csv").unlink()
-    assert refused(folder) == f"{folder} has no test part: looked for test.csv, test.csv.gz"
+    assert refused(folder) == f"{folder} has no test part: looked for test.csv (.csv.gz, .tsv, .tsv.gz, .parquet) and test/"
 
 
 def test_test_alone_is_no_task(folder):
     (folder / "train.csv").unlink()
     (folder / "dev.csv").unlink()
-    assert "has nothing to train on: looked for train.csv, train.csv.gz, dev.csv, dev.csv.gz" in refused(folder)
+    assert "has nothing to train on: looked for train.csv (.csv.gz, .tsv, .tsv.gz, .parquet) and train/" in refused(folder)
 
 
 def test_two_files_for_one_part_are_ambiguous(folder):

@@ -1,0 +1,94 @@
+"""The command embed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from findna_kit.cli import loading
+from findna_kit.cli.progress import _bar, reading_bar
+from findna_kit.errors import FindnaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from findna_kit.runs.embedding import Output, Picture, Sequences, Way
+
+_LINES_APART = 10.0
+
+
+def embed(
+    run: Path, sequences: Sequences, output: Output, way: Way, *, picture: Picture | None, projector: Path | None
+) -> None:
+    """Embeds a file, and shows what came out."""
+    from findna_kit.runs import Watcher
+    from findna_kit.runs.embedding import draw, prepare, sample, write_projector
+    from findna_kit.runs.embedding.picture import PROJECTOR, refuse_what_is_there
+
+    if output.resume:
+        picture = None if picture and _left(picture.path) else picture
+        projector = None if projector and _left(*(projector / name for name in PROJECTOR)) else projector
+    shown = [*([picture.path] if picture else []), *(projector / name for name in PROJECTOR if projector)]
+    refuse_what_is_there(*shown, overwrite=output.overwrite or output.resume)
+    with reading_bar() as reading:
+        embedding = prepare(run, sequences, output, way, Watcher(loading.say, reading))
+    if picture is not None:
+        picture.refuse_column(embedding.source.columns)
+    with _embedding_bar(embedding.source.count) as report:
+        embedding.write(Watcher(loading.say, report=report))
+    told = embedding.description
+    print(
+        f"{output.path}: {told['rows']:,} embeddings of {told['dim']} numbers, from the {told['branch']} at step {told['step']}"
+    )
+    if picture is None and projector is None:
+        return
+    rows = sample(output.path)
+    if len(rows.ids) < told["rows"]:
+        loading.say(f"{len(rows.ids):,} of {told['rows']:,} rows are shown, evenly spaced")
+    if projector is not None:
+        write_projector(rows, projector)
+        print(f"{projector}: `tensorboard --logdir {projector}` shows them in its projector")
+    if picture is not None:
+        draw(rows, picture)
+        print(f"{picture.path}: the picture")
+
+
+def picture_of(path: Path | None, method: str | None, colour: str | None) -> Picture | None:
+    """The picture that is asked for; FindnaError where only its colour or method is."""
+    from findna_kit.runs.embedding import Picture
+
+    if path is None:
+        if method is not None or colour is not None:
+            raise FindnaError("--method and --colour say how a picture is drawn: give --picture FILE.png as well")
+        return None
+    return Picture(path, method or "pca", colour)  # type: ignore[arg-type]  # typer has compared it with the methods there are
+
+
+def _left(*paths: Path) -> bool:
+    """Whether an earlier call made these all; says that they stay."""
+    there = all(path.is_file() for path in paths)
+    if there:
+        loading.say(f"{paths[0]}: is there already and stays")
+    return there
+
+
+@contextmanager
+def _embedding_bar(count: int) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """Inside, rows show as a bar on a terminal, and as a line now and then in a log."""
+    if sys.stderr.isatty():
+        with _bar("rows") as bar:
+            task = bar.add_task("embedding", total=count)
+            yield lambda done, _: bar.update(task, completed=done)
+        return
+    spoke = time.monotonic()
+
+    def tell(done: int, _: Mapping[str, float]) -> None:
+        nonlocal spoke
+        if time.monotonic() - spoke > _LINES_APART or done == count:
+            spoke = time.monotonic()
+            loading.say(f"embedding: {done:,} of {count:,} rows")
+
+    yield tell

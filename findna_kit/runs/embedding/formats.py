@@ -1,0 +1,205 @@
+"""The output by its suffix: .npy with ids beside, .parquet, .zarr; made of a whole part, and read back for pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from findna_kit.errors import FindnaError, OutputExists
+from findna_kit.files import sync, whole
+from findna_kit.runs.extras import need
+from findna_kit.runs.folder import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from findna_kit.runs.embedding.part import Part
+
+    Rows = NDArray[np.int64]
+    Ids = list[tuple[str, ...]]
+
+COLUMN = "embedding"
+"""Of a parquet table; in a zarr the array is `embeddings`."""
+_ROWS = 4096
+_ARRAY = "embeddings"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to keep embeddings.
+
+    module: what it needs beyond the core, with its extra. make(part, integers): a path beside, ready to be renamed to the
+    output. read(out, columns, rows): embeddings and ids of some rows, ascending.
+    """
+
+    module: tuple[str, str] | None
+    make: Callable[[Part, frozenset[str]], Path]
+    read: Callable[[Path, list[str], Rows], tuple[NDArray[np.float32], Ids]]
+
+
+def format_of(out: Path) -> Format:
+    """By the suffix. Raises FindnaError for another, and where the package that it needs is missing."""
+    found = FORMATS.get(out.suffix)
+    if found is None:
+        raise FindnaError(f"--out {out}: embeddings are kept as {', '.join(FORMATS)}: give it one of these suffixes")
+    if found.module is not None:
+        need(*found.module, f"--out {out.name}")
+    return found
+
+
+def refuse_columns(out: Path, columns: tuple[str, ...]) -> None:
+    """FindnaError for a column of the ids whose name the format keeps for the embeddings."""
+    own = {".parquet": COLUMN, ".zarr": _ARRAY}.get(out.suffix)
+    strange = next(
+        (name for name in columns if name == own or (out.suffix == ".zarr" and ("/" in name or name[0] in "._"))), None
+    )
+    if strange is not None:
+        raise FindnaError(f"the column {strange!r} cannot be one of a {out.suffix}: rename it, or take --out FILE.npy")
+
+
+def finish(part: Part, out: Path, integers: frozenset[str]) -> None:
+    """Puts a whole part in its place: what lies beside the output first, the output last."""
+    if out.suffix == ".npy":
+        with whole(ids_of(out)) as beside:
+            shutil.copyfile(part.ids, beside)
+    write_json(description_of(out), dict(part.description))
+    made = format_of(out).make(part, integers)
+    if out.is_dir():
+        shutil.rmtree(part.folder / "old", ignore_errors=True)
+        out.rename(part.folder / "old")
+    made.rename(out)
+    sync(out.parent)
+
+
+def refuse_what_is_there(out: Path, *, overwrite: bool, resume: bool) -> None:
+    """OutputExists where an output would be replaced that nobody said may be, or that no such call made."""
+    if out.is_dir() and not (out.suffix == ".zarr" and (out / "zarr.json").is_file()):
+        raise OutputExists(f"{out}: is a folder that no embedding made; name another --out")
+    if out.exists() and not (overwrite or resume):
+        raise OutputExists(f"{out}: is there already; take another --out, or --overwrite it")
+
+
+def description_of(out: Path) -> Path:
+    """What tells of an output, beside it."""
+    return out.with_name(f"{out.name}.json")
+
+
+def ids_of(out: Path) -> Path:
+    """The ids of a .npy, beside it."""
+    return out.with_name(f"{out.name}.ids.tsv")
+
+
+def read_description(out: Path) -> dict[str, Any] | None:
+    """What is told of an output that is whole; None where there is none."""
+    path = description_of(out)
+    if not (out.exists() and path.is_file()):
+        return None
+    told: dict[str, Any] = json.loads(path.read_text())
+    return told
+
+
+def _blocks(part: Part) -> Iterator[tuple[slice, NDArray[np.float32], list[list[str]]]]:
+    """Where a block of rows stands, its embeddings, and the cells of each column of its ids."""
+    count, dim = part.description["rows"], part.description["dim"]
+    with part.embeddings.open("rb") as numbers, part.ids.open(encoding="utf-8", newline="") as text:
+        np.lib.format.read_magic(numbers)
+        np.lib.format.read_array_header_1_0(numbers)
+        cells = csv.reader(text, delimiter="\t")
+        next(cells)
+        for low in range(0, count, _ROWS):
+            rows = min(_ROWS, count - low)
+            block = np.frombuffer(numbers.read(rows * dim * 4), dtype="<f4").reshape(rows, dim)
+            yield slice(low, low + rows), block, [list(column) for column in zip(*islice(cells, rows), strict=True)]
+
+
+def _make_npy(part: Part, integers: frozenset[str]) -> Path:
+    return part.embeddings
+
+
+def _read_npy(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.float32], Ids]:
+    wanted, ids = set(rows.tolist()), []
+    with ids_of(out).open(encoding="utf-8", newline="") as text:
+        cells = csv.reader(text, delimiter="\t")
+        next(cells)
+        ids = [tuple(row) for number, row in enumerate(cells) if number in wanted]
+    return np.asarray(np.load(out, mmap_mode="r")[rows]), ids
+
+
+def _make_parquet(part: Part, integers: frozenset[str]) -> Path:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns, dim = part.description["columns"], part.description["dim"]
+    types = {name: pa.int64() if name in integers else pa.string() for name in columns}
+    vector = pa.list_(pa.float32(), dim)
+    told = {"findna_kit": json.dumps(part.description)}
+    schema = pa.schema([*((name, types[name]) for name in columns), (COLUMN, vector)], metadata=told)
+    made = part.folder / "made.parquet"
+    with parquet.ParquetWriter(made, schema) as writer:
+        for _, block, ids in _blocks(part):
+            cells = [
+                pa.array([*map(int, column)] if name in integers else column, types[name])
+                for name, column in zip(columns, ids, strict=True)
+            ]
+            vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), type=vector)
+            writer.write_table(pa.Table.from_arrays([*cells, vectors], schema=schema))
+    sync(made)
+    return made
+
+
+def _read_parquet(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.float32], Ids]:
+    from pyarrow import parquet
+
+    found, ids, low = [], [], 0
+    with parquet.ParquetFile(out) as file:
+        for batch in file.iter_batches(_ROWS):
+            table = batch.take(rows[(rows >= low) & (rows < low + batch.num_rows)] - low)
+            vectors = table[COLUMN]
+            found.append(vectors.flatten().to_numpy().reshape(-1, vectors.type.list_size))
+            ids += zip(*(map(str, table[name].to_pylist()) for name in columns), strict=True)
+            low += batch.num_rows
+    return np.concatenate(found), ids
+
+
+def _make_zarr(part: Part, integers: frozenset[str]) -> Path:
+    import zarr
+
+    count, dim = part.description["rows"], part.description["dim"]
+    made = part.folder / "made.zarr"
+    shutil.rmtree(made, ignore_errors=True)
+    group = zarr.open_group(made, mode="w", zarr_format=3, attributes={"findna_kit": dict(part.description)})
+    numbers = group.create_array(_ARRAY, shape=(count, dim), chunks=(min(_ROWS, count), dim), dtype="float32")
+    names = part.description["columns"]
+    types = {name: "int64" if name in integers else str for name in names}
+    cells = {name: group.create_array(name, shape=(count,), chunks=(min(_ROWS, count),), dtype=types[name]) for name in names}
+    for rows, block, ids in _blocks(part):
+        numbers[rows] = block
+        for name, column in zip(names, ids, strict=True):
+            cells[name][rows] = np.array(column, dtype=np.int64 if name in integers else object)
+    for path in made.rglob("*"):
+        sync(path)
+    return made
+
+
+def _read_zarr(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.float32], Ids]:
+    import zarr
+
+    group = zarr.open_group(out, mode="r")
+    ids = zip(*(map(str, group[name].oindex[rows]) for name in columns), strict=True)
+    return group[_ARRAY].oindex[rows], list(ids)
+
+
+FORMATS = {
+    ".npy": Format(None, _make_npy, _read_npy),
+    ".parquet": Format(("pyarrow", "parquet"), _make_parquet, _read_parquet),
+    ".zarr": Format(("zarr", "zarr"), _make_zarr, _read_zarr),
+}
