@@ -53,16 +53,16 @@ def machine() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def table(rows: Sequence[Row]) -> str:
-    """A Markdown table."""
-    lines = ["| what | as written | mended | bar | |", "| --- | --- | --- | --- | --- |"]
-    for row in rows:
-        unit = " s" if row.most else "x"
-        first, *rest = [_shown(spread, unit) for spread in row.figures.values()]
-        bar = "" if row.bar is None else f"{'at most' if row.most else 'at least'} {row.bar:g}{unit}"
-        verdict = "" if row.bar is None else "met" if row.met else "MISSED"
-        lines.append(f"| {row.what} | {first} | {rest[0] if rest else ''} | {bar} | {verdict} |")
-    return "\n".join(lines)
+HEADER = "| what | as written | mended | bar | |\n| --- | --- | --- | --- | --- |"
+
+
+def line(row: Row) -> str:
+    """A row of a Markdown table under HEADER."""
+    unit = " s" if row.most else "x"
+    first, *rest = [_shown(spread, unit) for spread in row.figures.values()]
+    bar = "" if row.bar is None else f"{'at most' if row.most else 'at least'} {row.bar:g}{unit}"
+    verdict = "" if row.bar is None else "met" if row.met else "MISSED"
+    return f"| {row.what} | {first} | {rest[0] if rest else ''} | {bar} | {verdict} |"
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:

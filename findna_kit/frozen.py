@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from findna_kit import checkpoint, dna
+from findna_kit import checkpoint, dna, seeds
 from findna_kit.assemble import assemble
 from findna_kit.engine import Engine, choose_device, choose_precision
 from findna_kit.errors import FindnaError
@@ -20,9 +20,10 @@ from findna_kit.recipe import load_recipe
 from findna_kit.views import View
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from findna_kit.network import Branch
     from findna_kit.plugins import Plugin
@@ -49,6 +50,11 @@ class FrozenModel:
         self.network.to(engine.device)
 
     @property
+    def engine(self) -> Engine:
+        """Where it lies, and how it multiplies."""
+        return self._engine
+
+    @property
     def precision(self) -> str:
         """Of the matrix products: bf16 or fp32."""
         return self._engine.precision
@@ -72,7 +78,7 @@ class FrozenModel:
         """
         if isinstance(sequences, str):
             raise FindnaError("embed takes a list of sequences, not one string: embed([sequence])")
-        self._refuse_pooling(pooling, layer)
+        self.refuse(pooling, layer)
         tokens = [dna.encode(sequence) for sequence in sequences]
         found = self._embedded(tokens, pooling, layer)
         if strand == "both":
@@ -80,7 +86,8 @@ class FrozenModel:
             found = (found + self._embedded(turned, pooling, layer)) * np.float32(0.5)
         return found
 
-    def _refuse_pooling(self, pooling: Pooling, layer: int | None) -> None:
+    def refuse(self, pooling: Pooling, layer: int | None) -> None:
+        """Raises FindnaError for class pooling without class tokens or of a hidden layer, and a layer that is not there."""
         if pooling == "class" and self.network.class_tokens == 0:
             raise FindnaError("pooling 'class': the recipe has no class tokens; use pooling 'mean'")
         if pooling == "class" and layer is not None:
@@ -184,7 +191,8 @@ def load(
     device: str = "auto",
     without: Collection[str] = (),
 ) -> FrozenModel:
-    """The frozen model of a run's folder: unless told otherwise, the branch that its rule serves, at the last step saved.
+    """The frozen model of a run's folder: unless told otherwise, the branch that its rule serves, at the last step saved;
+    of an exported folder, the branch that it holds.
 
     Raises FindnaError where `run` is no run's folder or has no such checkpoint, and where a component is missing, naming the
     distribution that gave it.
@@ -198,13 +206,35 @@ def load(
     _refuse_missing(folder, components, failed)
     recipe = load_recipe(folder / "recipe.yaml", components, failed=failed)
     experiment = assemble(recipe)
-    served: Which = branch or experiment.teacher_update.serves
+    saved = checkpoint.load_model(folder, chosen)
+    served = _served(folder, branch, experiment.teacher_update.serves, saved)
     network = experiment.teacher if served == "teacher" else experiment.student
-    tensors = checkpoint.part(served, checkpoint.load_model(folder, chosen))
-    checkpoint.fill(f"{checkpoint.path_of(folder, chosen)}: the {served}", network.state_dict(), tensors)
+    checkpoint.fill(f"{checkpoint.path_of(folder, chosen)}: the {served}", network.state_dict(), checkpoint.part(served, saved))
     where = choose_device(device)
     engine = Engine(where, choose_precision(_precision(folder, recipe), where))
     return FrozenModel(network, recipe, branch=served, step=chosen, engine=engine)
+
+
+def _served(folder: Path, asked: Which | None, rule: Which, saved: Mapping[str, Tensor]) -> Which:
+    """The branch asked for, or else the one that the rule serves; of an exported folder, the one that it holds."""
+    branches: tuple[Which, ...] = ("student", "teacher")
+    held = [branch for branch in branches if any(name.startswith(f"{branch}.") for name in saved)]
+    if len(held) != 1:
+        return asked or rule
+    if asked not in (None, held[0]):
+        raise FindnaError(f"{folder}: holds the {held[0]} alone, and the {asked} is asked for; export that one from the run")
+    return held[0]
+
+
+def untrained(model: FrozenModel, number: int) -> FrozenModel:
+    """A network of the same kind that has learned nothing: number 0 as the recipe's own seed draws it, others by other seeds.
+
+    Also where the run began with another run's weights (`init_from`).
+    """
+    recipe = model.recipe
+    if number:
+        recipe = recipe.model_copy(update={"seed": seeds.key(recipe.seed, "untrained", number) % 2**63})
+    return FrozenModel(assemble(recipe).student, recipe, branch=model.branch, step=0, engine=model.engine)
 
 
 def _precision(run: Path, recipe: Recipe) -> str:

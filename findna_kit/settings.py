@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
-from findna_kit.schedules import Cosine, Schedule, _Schedule, within
+from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
 
 
 class Settings(BaseModel):
@@ -34,7 +34,7 @@ def _one_form(value: Any) -> Any:
     return value
 
 
-Validation = Annotated[
+HeldOutChoice = Annotated[
     Literal["auto"] | HeldOut,
     AfterValidator(_one_form),
     Field(description="auto (the builtin genome's own stretch, elsewhere {share: 0.05}), or {share}, {contigs} or {bed}"),
@@ -48,7 +48,7 @@ class GenomeSettings(Settings):
 
     path: str = Field(description="builtin, or the path of a FASTA (plain, gzip or bgzip)")
     weight: float = Field(1.0, gt=0, description="its share of the windows, relative to the other genomes'")
-    validation: Validation = "auto"
+    validation: HeldOutChoice = "auto"
     include: Include = None
     exclude: Exclude = None
 
@@ -70,7 +70,7 @@ class DataSettings(Settings):
     length: int = Field(gt=0, description="nucleotides in a window")
     batch_size: int = Field(gt=0, description="windows in the global batch, whatever the number of processes")
     max_unknown: float = Field(0.1, ge=0, lt=1, description="largest share of N in a window")
-    validation: Validation = "auto"
+    validation: HeldOutChoice = "auto"
     include: Include = None
     exclude: Exclude = None
 
@@ -117,10 +117,10 @@ class OptimizerSettings(Settings):
 
     name: Literal["adamw"] = Field("adamw", description="the optimizer")
     learning_rate: Annotated[Schedule, within(0)] = Field(
-        default_factory=lambda: _Schedule(cosine=Cosine(start=3e-4, end=0.0, warmup=0.3)), description="per step"
+        default_factory=lambda: ScheduleValue(cosine=Cosine(start=3e-4, end=0.0, warmup=0.3)), description="per step"
     )
     weight_decay: Annotated[Schedule, within(0)] = Field(
-        default_factory=lambda: _Schedule(constant=3e-4), description="decoupled decay of matrices"
+        default_factory=lambda: ScheduleValue(constant=3e-4), description="decoupled decay of matrices"
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
@@ -154,9 +154,19 @@ class TrainerSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """Which labelled tasks score the run when training ends."""
+    """Which labelled tasks score the run when training ends, and now and then before."""
 
-    tasks: tuple[str, ...] = Field((), description="builtin, or folders of train/dev/test tables")
-    protocols: tuple[Literal["knn", "probe"], ...] = Field(
-        ("knn", "probe"), min_length=1, description="how frozen embeddings are scored"
+    tasks: tuple[str, ...] = Field((), description="builtin, folders of tables, task files, or shipped names")
+    protocols: tuple[Literal["knn", "probe", "few_shot", "finetune"], ...] = Field(
+        ("knn", "probe"), min_length=1, description="how the encoder is scored"
     )
+    seeds: int = Field(1, ge=1, description="how often what is random in a protocol is repeated")
+    every: int | None = Field(
+        None, gt=0, description="steps between cheap looks (knn and probe, on a fixed subset of the training rows); null: none"
+    )
+
+    @model_validator(mode="after")
+    def _looks_at_something(self) -> Self:
+        if self.every is not None and not (self.tasks and {"knn", "probe"} & set(self.protocols)):
+            raise ValueError("every looks by knn and probe at tasks: name a task and one of the two, or leave every out")
+        return self

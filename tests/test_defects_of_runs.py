@@ -11,7 +11,7 @@ from findna_kit import checkpoint, dna
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.maskings.independent import IndependentMasking
-from findna_kit.evaluation import evaluate, load_task
+from findna_kit.evaluation import Asked, Cells, Contender, Evaluation, load_task, summarise
 from findna_kit.evaluation.controls import kmer_features
 from findna_kit.genome import WindowSampler, open_store, split
 from findna_kit.interfaces import BranchOutput, ViewPlan
@@ -49,15 +49,21 @@ def test_defect_7_nothing_is_chosen_on_the_test_and_no_row_is_dropped(tmp_path):
     assert {part: len(table.sequences) for part, table in task.parts.items()} == {"train": 120, "validation": 60, "test": 90}
     assert len({len(sequence) for sequence in task.parts["test"].sequences}) > 10, "of any length"
 
-    embed = {"encoder": lambda s: kmer_features(s, 2), "random_init": lambda s: kmer_features(s, 1)}
+    def contender(who, number):
+        return Contender(lambda rows: kmer_features(rows, 2 if who == "encoder" else 1), {"network": who}, None, {})
+
+    def result(given, folder):
+        evaluation = Evaluation(given, contender, Asked(("knn", "probe")), seed=1)
+        return summarise(given, evaluation.predictions(Cells(folder), print), seed=1)
+
     order = numbers.permutation(90)
     turned = deepcopy(task)
     turned.parts["test"].labels[:] = task.parts["test"].labels[order]
-    one, other = (evaluate(given, embed, ["knn", "probe"], seed=1) for given in (task, turned))
+    one, other = result(task, tmp_path / "one"), result(turned, tmp_path / "other")
 
     def chosen(result):
-        rows = [block[who] for block in result["protocols"].values() for who in ("encoder", "random_init")]
-        return [row["chosen"] for row in (*rows, *result["controls"].values())]
+        rows = ("encoder", "random_init", "kmer", "majority")
+        return [block[who]["chosen"] for block in result["protocols"].values() for who in rows]
 
     assert chosen(one) == chosen(other)
     assert one["protocols"]["probe"]["encoder"]["mcc"] != other["protocols"]["probe"]["encoder"]["mcc"]

@@ -80,6 +80,7 @@ def audit_tasks(
     genome: Annotated[
         Path | None, typer.Option("--genome", metavar="FASTA", help="where the run's genome lies now, or any other to look in")
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with 3 where something was found")] = False,
     data: TaskData = None,
     as_json: Json = False,
     without: Without = None,
@@ -87,7 +88,7 @@ def audit_tasks(
     """What of a task's test part its other parts have already: copies, other strands, near copies, disagreeing labels."""
     from findna_kit.cli import tasks as auditing
 
-    auditing.audit(tasks, run=run, genome=genome, data=data, as_json=as_json, without=without or [])
+    auditing.audit(tasks, run=run, genome=genome, data=data, strict=strict, as_json=as_json, without=without or [])
 
 
 @import_app.command("findna")

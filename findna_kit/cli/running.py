@@ -1,11 +1,10 @@
-"""Commands that work: run, evaluate."""
+"""The command run."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from findna_kit.cli import loading
+from findna_kit.cli import loading, scoring
 from findna_kit.cli.loading import refuse_bad_files
 from findna_kit.cli.progress import TrainingProgress, reading_bar, table
 from findna_kit.errors import FindnaError
@@ -36,9 +35,9 @@ def run(
         )  # fmt: skip
     summary(recipe, result)
     if recipe.evaluation.tasks:
-        evaluate(
-            result.folder, recipe.evaluation.tasks, recipe.evaluation.protocols, device=device, as_json=False, without=without
-        )
+        chosen = recipe.evaluation
+        asked = scoring.asked(",".join(chosen.protocols), seeds=chosen.seeds, device=device, without=without)
+        scoring.evaluate(result.folder, chosen.tasks, asked, as_json=False)
     print(f"\n{result.folder}: the run's folder; `tensorboard --logdir {result.folder}` shows its curves")
 
 
@@ -86,31 +85,3 @@ def _collapse_rows(recipe: Recipe, metrics: Mapping[str, float]) -> list[list[st
         if share is not None:
             rows.append([f"{label} entropy / ln K", "", f"{share:.3f}", "near 1 (uniform)"])
     return rows
-
-
-def evaluate(
-    folder: Path, tasks: Sequence[str], protocols: Sequence[str], *, device: str, as_json: bool, without: Sequence[str]
-) -> None:
-    """Scores a run on tasks and prints a table each."""
-    from findna_kit.evaluation import table_rows
-    from findna_kit.runs import evaluate_run
-
-    results: list[dict[str, Any]] = evaluate_run(
-        folder,
-        tasks,
-        protocols,
-        device=device,
-        without=tuple(without),
-        say=loading.say,
-    )
-    if as_json:
-        print(json.dumps(results, indent=1))
-        return
-    for result in results:
-        sizes = ", ".join(f"{name} {size}" for name, size in result["sizes"].items())
-        # Names of folders repeat ("0", "1"): of several tasks the path says which.
-        where = "" if len(results) == 1 or result["path"] == result["task"] else f" in {result['path']}"
-        print(f"\ntask {result['task']}{where} ({sizes}); encoder: {result['branch']} at step {result['step']}, one seed")
-        for note in result["notes"]:
-            print(f"  {note}")
-        table(table_rows(result))

@@ -1,12 +1,25 @@
-"""Labelled tasks, scored on frozen embeddings beside their controls.
+"""Labelled tasks, scored on an encoder beside its controls.
 
-Embeddings come through a callable: nothing here knows runs.
+Networks come through callables: nothing here knows runs.
 """
 
 from __future__ import annotations
 
-from findna_kit.evaluation.evaluate import evaluate, known_protocols
+from findna_kit.evaluation.cells import Cells, Prediction
+from findna_kit.evaluation.evaluate import Asked, Contender, Evaluation
+from findna_kit.evaluation.summary import summarise
 from findna_kit.evaluation.table import table_rows
 from findna_kit.evaluation.tasks import Table, Task, load_task
 
-__all__ = ["Table", "Task", "evaluate", "known_protocols", "load_task", "table_rows"]
+__all__ = [
+    "Asked",
+    "Cells",
+    "Contender",
+    "Evaluation",
+    "Prediction",
+    "Table",
+    "Task",
+    "load_task",
+    "summarise",
+    "table_rows",
+]

@@ -1,4 +1,4 @@
-"""What every score stands beside: a logistic regression on k-mer counts, and the most frequent class."""
+"""What every score stands beside: a probe on k-mer counts, and the most frequent class."""
 
 from __future__ import annotations
 
@@ -8,45 +8,55 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from findna_kit import dna
-from findna_kit.evaluation.protocols import Features, Fitted, probe
+from findna_kit.evaluation.protocols import Features, Fitted, few_shot, probe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from findna_kit.evaluation.scores import Labels
+    from findna_kit.evaluation.scores import Labels, Scores
     from findna_kit.evaluation.tasks import Task
 
 WORD_LENGTHS = (3, 4, 5)
+SHOT_WORDS = 4
+"""Bases of the words that a few-shot probe counts: nothing is chosen there."""
 _CELLS = 2**22
 """Bases and counts held at once, while features are made."""
 
 
-def kmer_control(task: Task) -> tuple[Labels, dict[str, object]]:
-    """Test predictions [n] of the probe on k-mer frequencies, and what was chosen: k and C, the smaller k of equals."""
-    train, validation = task.parts["train"], task.parts["validation"]
+def kmer_control(task: Task) -> tuple[Scores, dict[str, object]]:
+    """Test probabilities [n, K] of the probe on k-mer frequencies, and what was chosen: k and C, the smaller k of equals."""
     best: tuple[int, Fitted] | None = None
     for k in WORD_LENGTHS:
-        features = Features(
-            kmer_features(train.sequences, k),
-            train.labels,
-            kmer_features(validation.sequences, k),
-            validation.labels,
-            len(task.classes),
-        )
-        fitted = probe(features)
+        fitted = probe(_features(task, k))
         if best is None or fitted.score > best[1].score:
             best = k, fitted
     assert best is not None  # there are word lengths
     k, fitted = best
-    return fitted.predict(kmer_features(task.parts["test"].sequences, k)), {"k": k, **fitted.chosen}
+    return fitted.scores(kmer_features(task.parts["test"].sequences, k)), {"k": k, **fitted.chosen}
 
 
-def majority_control(task: Task) -> tuple[Labels, dict[str, object]]:
-    """The most frequent class of the train part for every test row [n], the first of equals."""
+def kmer_few_shot(task: Task, shots: int, *, seed: int) -> tuple[Scores, dict[str, object]]:
+    """The same of the few-shot probe, on the rows that the encoder's has."""
+    fitted = few_shot(_features(task, SHOT_WORDS), shots, seed=seed)
+    return fitted.scores(kmer_features(task.parts["test"].sequences, SHOT_WORDS)), {"k": SHOT_WORDS, **fitted.chosen}
+
+
+def majority_control(task: Task) -> tuple[Scores, dict[str, object]]:
+    """The most frequent class of the train part for every test row [n, K], the first of equals."""
     label = int(np.bincount(task.parts["train"].labels).argmax())
-    return np.full(len(task.parts["test"].labels), label, dtype=np.int64), {"class": task.classes[label]}
+    scores = np.zeros((len(task.parts["test"].labels), len(task.classes)), dtype=np.float32)
+    scores[:, label] = 1
+    return scores, {"class": task.classes[label]}
+
+
+def _features(task: Task, k: int) -> Features:
+    train, validation = task.parts["train"], task.parts["validation"]
+    return Features(
+        kmer_features(train.sequences, k), train.labels, kmer_features(validation.sequences, k), validation.labels,
+        len(task.classes),
+    )  # fmt: skip
 
 
 def kmer_features(sequences: Sequence[str], k: int) -> NDArray[np.float32]:

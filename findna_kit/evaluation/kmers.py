@@ -138,7 +138,7 @@ def found_in(sequences: Sequence[str], stretches: Iterable[NDArray[np.uint8]]) -
         code, kept = _sampled(tokens, GENOME_K, scale)
         code = code[kept]
         code = code[asked[_hash(code) & np.uint64((1 << _BITS) - 1)]]
-        there |= _is_among(codes, np.unique(code))
+        there[np.searchsorted(codes, code[_is_among(code, codes)])] = True
     with np.errstate(invalid="ignore"):
         return np.bincount(wanted.row[there[back]], minlength=len(sequences)) / wanted.count
 

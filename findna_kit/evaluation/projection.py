@@ -19,14 +19,24 @@ _PERPLEXITY, _NEIGHBOURS = 30, 15
 _FEWEST = 4
 
 
+def refuse_few(rows: int) -> None:
+    """FindnaError for fewer rows than a picture needs."""
+    if rows < _FEWEST:
+        raise FindnaError(f"a picture needs {_FEWEST} rows or more, and there are {rows}: leave --picture out")
+
+
 def project(embeddings: NDArray[np.float32], method: Method) -> tuple[NDArray[np.float32], tuple[str, str]]:
     """Places [n, 2] of embeddings [n, D], the same each time, and what the axes are called.
 
     pca: the two directions of largest variance, with its share. tsne: van der Maaten & Hinton 2008, from PCA. umap: McInnes et
-    al. 2018, of the package umap-learn. Raises FindnaError for fewer than 4 rows.
+    al. 2018, of the package umap-learn. Raises FindnaError for fewer than 4 rows, and for rows that are all the same, of one
+    number, or not finite.
     """
-    if len(embeddings) < _FEWEST:
-        raise FindnaError(f"a picture needs {_FEWEST} rows or more, and there are {len(embeddings)}: leave --picture out")
+    refuse_few(len(embeddings))
+    if not np.isfinite(embeddings).all():
+        raise FindnaError("some embeddings are not finite, so there is no picture of them: has the run diverged?")
+    if embeddings.shape[1] < 2 or (embeddings == embeddings[0]).all():
+        raise FindnaError("a picture needs embeddings of at least 2 numbers that are not all the same: leave --picture out")
     if method == "pca":
         pca = PCA(2, random_state=_SEED)
         places = pca.fit_transform(embeddings)

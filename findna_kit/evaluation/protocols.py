@@ -1,7 +1,7 @@
-"""How frozen features are scored: k nearest neighbours and a linear probe.
+"""How frozen features are scored: k nearest neighbours, a linear probe, and a probe of a few rows a class.
 
 A protocol fits on the train part and chooses its one setting on the validation part, which never trains anything; it
-returns what predicts, so test features are made after the choice and used once.
+returns what scores classes, so test features are made after the choice and used once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from findna_kit import seeds
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
 
 if TYPE_CHECKING:
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from findna_kit.evaluation.scores import Floats, Labels
+    from findna_kit.evaluation.scores import Floats, Labels, Scores
 
 NEIGHBOURS = (50, 20, 10, 5, 1)
 TEMPERATURE = 0.07
 INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 MAX_ITERATIONS = 2000
+SHOTS = (1, 5, 10)
+SHOT_PENALTY = 1.0
+"""Inverse, of the few-shot probe: a validation part of thousands would be no few shots, so nothing is chosen."""
 _CELLS = 2**22
 """Similarities held at once: 32 MiB."""
 
@@ -43,9 +47,12 @@ class Features:
 
 @dataclass(frozen=True)
 class Fitted:
-    """`predict`: features [n, D] -> labels [n]. `chosen` on validation, ready for JSON; `score`: what that choice got there."""
+    """`scores`: features [n, D] -> the classes' probabilities [n, K]; the largest is the label.
 
-    predict: Callable[[NDArray[Any]], Labels]
+    `chosen` on validation, ready for JSON; `score`: what that choice got there.
+    """
+
+    scores: Callable[[NDArray[Any]], Scores]
     chosen: dict[str, Any]
     score: float
 
@@ -59,23 +66,22 @@ def choice_score(truth: Labels, predicted: Labels, classes: int) -> tuple[str, f
 def knn(features: Features) -> Fitted:
     """Cosine neighbours weighted by exp(similarity / 0.07) (Wu et al. 2018; DINO, Caron et al. 2021); chooses their number.
 
-    Of equal scores the larger number is taken.
+    Of equal scores the larger number is taken. A class's probability is its share of the weights.
     """
     bank, labels, classes = _unit(features.train), features.train_labels, features.classes
     numbers = [number for number in NEIGHBOURS if number <= len(bank)]
 
-    def vote(similarities: Floats, indices: Labels, number: int) -> Labels:
+    def vote(similarities: Floats, indices: Labels, number: int) -> Floats:
         cells = np.arange(len(indices))[:, None] * classes + labels[indices[:, :number]]
-        weights = np.exp(similarities[:, :number] / TEMPERATURE)
-        votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(indices) * classes)
-        winners: Labels = votes.reshape(-1, classes).argmax(1)
-        return winners
+        weights = np.exp((similarities[:, :number] - 1) / TEMPERATURE)
+        votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(indices) * classes).reshape(-1, classes)
+        return np.asarray(votes / votes.sum(1, keepdims=True))
 
     nearest = _neighbours(_unit(features.validation), bank, numbers[0])
-    scores = {n: choice_score(features.validation_labels, vote(*nearest, n), classes) for n in numbers}
+    scores = {n: choice_score(features.validation_labels, vote(*nearest, n).argmax(1), classes) for n in numbers}
     number = max(numbers, key=lambda n: scores[n][1])
     return Fitted(
-        predict=lambda test: vote(*_neighbours(_unit(test), bank, number), number),
+        scores=lambda test: vote(*_neighbours(_unit(test), bank, number), number).astype(np.float32),
         chosen={"neighbours": number, **_reached(*scores[number])},
         score=scores[number][1],
     )
@@ -92,9 +98,8 @@ def probe(features: Features) -> Fitted:
     for penalty, model, converged in _path(train, features.train_labels):
         metric, score = choice_score(features.validation_labels, _labels(model, validation), features.classes)
         if best is None or score > best.score:
-            kept = copy.deepcopy(model)
             best = Fitted(
-                predict=lambda test, kept=kept: _labels(kept, scaler.transform(test.astype(np.float64))),  # type: ignore[misc]
+                scores=_Scoring(copy.deepcopy(model), scaler, features.classes),
                 chosen={"C": penalty, **_reached(metric, score), "converged": converged},
                 score=score,
             )
@@ -102,7 +107,45 @@ def probe(features: Features) -> Fitted:
     return best
 
 
+def few_shot(features: Features, shots: int, *, seed: int) -> Fitted:
+    """Logistic regression on `shots` rows of each class of the train part, drawn by the seed; nothing is chosen.
+
+    Features are standardised by all of the train part, which needs no labels. A class with fewer rows gives those it has.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler(copy=False)
+    train = scaler.fit_transform(features.train.astype(np.float64))
+    rows = draw_shots(features.train_labels, shots, seed)
+    model = LogisticRegression(C=SHOT_PENALTY, max_iter=MAX_ITERATIONS).fit(train[rows], features.train_labels[rows])
+    scoring = _Scoring(model, scaler, features.classes)
+    predicted = scoring(features.validation).argmax(1)
+    metric, score = choice_score(features.validation_labels, predicted, features.classes)
+    return Fitted(scoring, {"rows": len(rows), "C": SHOT_PENALTY, **_reached(metric, score)}, score)
+
+
+def draw_shots(labels: Labels, shots: int, seed: int) -> Labels:
+    """Ascending rows: `shots` of each class, or all that it has."""
+    generator = np.random.default_rng(seeds.key(seed, "shots", shots) % 2**64)
+    order = np.lexsort((generator.random(len(labels)), labels))
+    rank = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order], "left")
+    return np.sort(order[rank < shots])
+
+
 PROTOCOLS: Mapping[str, Callable[[Features], Fitted]] = {"knn": knn, "probe": probe}
+
+
+class _Scoring:
+    """A fitted model's probabilities [n, K]; of a class that it has not seen, 0."""
+
+    def __init__(self, model: Any, scaler: Any, classes: int) -> None:
+        self.model, self.scaler, self.classes = model, scaler, classes
+
+    def __call__(self, features: NDArray[Any]) -> Scores:
+        found = np.zeros((len(features), self.classes), dtype=np.float32)
+        found[:, self.model.classes_] = self.model.predict_proba(self.scaler.transform(features.astype(np.float64)))
+        return found
 
 
 def _path(train: Floats, labels: Labels) -> Iterable[tuple[float, Any, bool]]:

@@ -1,33 +1,86 @@
-"""Accuracy, Matthews correlation and macro-F1 with bootstrap intervals over the test rows.
+"""Accuracy, Matthews correlation, macro-F1 and the areas under the ROC and precision-recall curves, resampled for intervals.
 
-All three depend on the confusion matrix alone, and a resample of n rows with replacement has a confusion matrix that is a
-multinomial draw from the observed cells: thousands of resamples are one draw, and the scores are functions of a stack.
+A resample of n test rows is a weight for each row, how often it was drawn; every score is a function of weighted rows, so that
+hundreds of resamples are scored at once. The same weights serve every prediction: differences are paired, and what all find
+hard cancels. Where something random was repeated (seeds), a resample draws among the repeats too.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     Labels = NDArray[np.int64]
     Floats = NDArray[np.float64]
+    Scores = NDArray[np.float32]
 
 RESAMPLES = 2000
 LEVEL = 0.95
+_CELLS = 2**20
+"""Weights held at once."""
 
 
 class Interval(TypedDict):
-    """A value with the ends of its percentile interval (Efron and Tibshirani 1993, ch. 13)."""
+    """A value with the ends of its percentile interval (Efron and Tibshirani 1993, ch. 13), and the deviation over seeds."""
 
     value: float
     low: float
     high: float
+    deviation: NotRequired[float]
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """By score: its value in each of S repeats [S], and its mean over repeats in each resample [R]."""
+
+    values: Mapping[str, Floats]
+    draws: Mapping[str, Floats]
+
+    def interval(self, name: str) -> Interval:
+        """The mean over repeats; `deviation` (n - 1) where there are several."""
+        values = self.values[name]
+        found = _interval(values.mean(), self.draws[name])
+        return found if len(values) == 1 else {**found, "deviation": float(values.std(ddof=1))}
+
+    def minus(self, other: Resampled, name: str) -> Interval:
+        """The difference, resampled together."""
+        return _interval(self.values[name].mean() - other.values[name].mean(), self.draws[name] - other.draws[name])
+
+
+def resampled(
+    truth: Labels, predictions: Mapping[str, Sequence[Scores]], classes: int, *, seed: int
+) -> dict[str, Resampled]:  # fmt: skip
+    """Each prediction's scores. predictions: by name, for each repeat the classes' scores [n, K]; the largest is the label."""
+    whole = np.ones((1, len(truth)))
+    repeats = {
+        name: [_Weighed(truth, scores, classes) for scores in each] for name, each in predictions.items()
+    }  # fmt: skip
+    values = {name: [one(whole) for one in each] for name, each in repeats.items()}
+    drawn: dict[str, list[list[dict[str, Floats]]]] = {name: [] for name in repeats}
+    for weights in _weights(len(truth), seed):
+        for name, each in repeats.items():
+            drawn[name].append([one(weights) for one in each])
+    return {
+        name: Resampled(
+            {score: np.array([float(one[score][0]) for one in values[name]]) for score in SCORES},
+            {score: _over_repeats([[one[score] for one in each] for each in drawn[name]], seed) for score in SCORES},
+        )
+        for name in repeats
+    }
+
+
+def verdict(difference: Interval) -> str:
+    """`above` or `below` where the interval lies on one side of zero, else `not distinguishable`."""
+    if difference["low"] > 0:
+        return "above"
+    return "below" if difference["high"] < 0 else "not distinguishable"
 
 
 def confusion(truth: Labels, predicted: Labels, classes: int) -> Floats:
@@ -59,48 +112,86 @@ def macro_f1(stack: Floats) -> Floats:
     return mean
 
 
-SCORES: dict[str, Callable[[Floats], Floats]] = {"accuracy": accuracy, "mcc": mcc, "macro_f1": macro_f1}
+OF_LABELS: dict[str, Callable[[Floats], Floats]] = {"accuracy": accuracy, "mcc": mcc, "macro_f1": macro_f1}
+SCORES = (*OF_LABELS, "auroc", "auprc")
 
 
-def intervals(truth: Labels, predicted: Labels, classes: int, *, seed: int) -> dict[str, Interval]:
-    """Each score of a prediction, with its interval."""
-    table = confusion(truth, predicted, classes)
-    (stack,) = _resample(truth, [predicted], classes, seed)
-    return {name: _interval(score(table), score(stack)) for name, score in SCORES.items()}
+class _Weighed:
+    """One prediction, ready to be scored under any weights [R, n] of its rows."""
+
+    def __init__(self, truth: Labels, scores: Scores, classes: int) -> None:
+        self.classes = classes
+        predicted = scores.argmax(1)
+        # Only cells that occur: with many classes most of the table is empty.
+        self.cells, row_cell = np.unique(truth * classes + predicted, return_inverse=True)
+        self.into = np.zeros((len(truth), len(self.cells)))
+        self.into[np.arange(len(truth)), row_cell] = 1
+        # Of two classes the second is the positive one, as every suite has it; of more, each against the rest.
+        asked = [1] if classes == 2 else range(classes)
+        self.ranked = [_Ranked(truth == one, scores[:, one]) for one in asked]
+
+    def __call__(self, weights: Floats) -> dict[str, Floats]:
+        """Every score [R]."""
+        table = np.zeros((len(weights), self.classes**2))
+        table[:, self.cells] = weights @ self.into
+        stack = table.reshape(-1, self.classes, self.classes)
+        areas = np.stack([ranked(weights) for ranked in self.ranked])
+        there = np.isfinite(areas)
+        # A class without a row, or without a row of the others, has no curve; where none has, nothing is known: one half.
+        mean = np.where(there, areas, 0).sum(0) / np.maximum(there.sum(0), 1)
+        auroc, auprc = np.where(there.any(0), mean, 0.5).T
+        return {**{name: score(stack) for name, score in OF_LABELS.items()}, "auroc": auroc, "auprc": auprc}
 
 
-def differences(truth: Labels, first: Labels, second: Labels, classes: int, *, seed: int) -> dict[str, Interval]:
-    """Each score of `first` minus that of `second`, resampled together: what both find hard cancels."""
-    tables = [confusion(truth, predicted, classes) for predicted in (first, second)]
-    stacks = _resample(truth, [first, second], classes, seed)
-    return {
-        name: _interval(score(tables[0]) - score(tables[1]), score(stacks[0]) - score(stacks[1]))
-        for name, score in SCORES.items()
-    }
+class _Ranked:
+    """One class against the rest: rows from the highest score down, equals taken together."""
+
+    def __init__(self, positive: NDArray[np.bool_], score: Scores) -> None:
+        self.order = np.argsort(-score, kind="stable")
+        ordered = score[self.order]
+        self.first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        self.positive = positive[self.order].astype(np.float64)
+
+    def __call__(self, weights: Floats) -> Floats:
+        """Areas under the ROC and the precision-recall curve [R, 2]; NaN where a side has no row.
+
+        The first is the chance that a positive stands before a negative, ties halved (Hanley and McNeil 1982); the second
+        average precision, the sum of precision times the gain in recall.
+        """
+        ordered = weights[:, self.order]
+        everything = np.add.reduceat(ordered, self.first, axis=1)
+        right = np.add.reduceat(ordered * self.positive, self.first, axis=1)
+        wrong = everything - right
+        so_far = right.cumsum(1)
+        positives, negatives = so_far[:, -1], wrong.sum(1)
+        precision = np.divide(so_far, everything.cumsum(1), out=np.zeros_like(so_far), where=so_far > 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            auroc = (wrong * (so_far - right / 2)).sum(1) / (positives * negatives)
+            auprc = (right * precision).sum(1) / positives
+        areas: Floats = np.where(((positives > 0) & (negatives > 0))[:, None], np.stack([auroc, auprc], axis=1), np.nan)
+        return areas
 
 
-def verdict(difference: Interval) -> str:
-    """`above` or `below` where the interval lies on one side of zero, else `not distinguishable`."""
-    if difference["low"] > 0:
-        return "above"
-    return "below" if difference["high"] < 0 else "not distinguishable"
+def _weights(rows: int, seed: int) -> Iterator[Floats]:
+    """How often each row is drawn in each of RESAMPLES resamples, some resamples at a time: [R, n]."""
+    generator = np.random.default_rng(seed % 2**64)
+    at_once = max(1, _CELLS // rows)
+    for start in range(0, RESAMPLES, at_once):
+        count = min(at_once, RESAMPLES - start)
+        drawn = generator.integers(rows, size=(count, rows)) + np.arange(count)[:, None] * rows
+        yield np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows).astype(np.float64)
 
 
-def _resample(truth: Labels, predictions: Sequence[Labels], classes: int, seed: int) -> list[Floats]:
-    """A stack [RESAMPLES, K, K] for each prediction; the same rows are drawn for all of them."""
-    combined = np.ravel_multi_index((truth, *predictions), (classes,) * (1 + len(predictions)))
-    # Only cells that occur: with many classes most of the joint table is empty.
-    cells, counts = np.unique(combined, return_counts=True)
-    draws = np.random.default_rng(seed % 2**64).multinomial(len(truth), counts / len(truth), size=RESAMPLES).astype(np.float64)
-    true, *predicted = np.unravel_index(cells, (classes,) * (1 + len(predictions)))
-    stacks = []
-    for labels in predicted:
-        into = np.zeros((len(cells), classes**2))
-        into[np.arange(len(cells)), true * classes + labels] = 1
-        stacks.append((draws @ into).reshape(RESAMPLES, classes, classes))
-    return stacks
+def _over_repeats(pieces: Sequence[Sequence[Floats]], seed: int) -> Floats:
+    """The mean [R] over S repeats drawn with replacement; who has as many repeats is drawn the same, so that they pair."""
+    table = np.concatenate([np.stack(piece, axis=1) for piece in pieces])
+    repeats = table.shape[1]
+    if repeats == 1:
+        return np.asarray(table[:, 0])
+    chosen = np.random.default_rng([seed % 2**64, repeats]).integers(repeats, size=table.shape)
+    return np.asarray(np.take_along_axis(table, chosen, axis=1).mean(1))
 
 
-def _interval(value: Floats, resampled: Floats) -> Interval:
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def _interval(value: float, draws: Floats) -> Interval:
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value=float(value), low=float(low), high=float(high))

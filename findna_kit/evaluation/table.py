@@ -4,43 +4,67 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from findna_kit.evaluation.scores import SCORES
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from findna_kit.evaluation.scores import Interval
 
-HEADER = ["protocol", "features", "chosen", "accuracy", "MCC", "macro-F1", "encoder's MCC is"]
-PROTOCOL_NAMES = {"knn": "k-NN", "probe": "linear probe"}
+SCORE_NAMES = {"accuracy": "accuracy", "mcc": "MCC", "macro_f1": "macro-F1", "auroc": "AUROC", "auprc": "AUPRC"}
+PROTOCOL_NAMES = {"knn": "k-NN", "probe": "linear probe", "finetune": "fine-tuning"}
 FEATURE_NAMES = {
     "encoder": "encoder",
     "random_init": "random initialisation",
+    "shuffled_labels": "encoder, shuffled labels",
     "kmer": "k-mer logistic regression",
     "majority": "majority class",
 }
+_SHOWN_CHOICES = ("neighbours", "k", "C", "class", "rows", "epoch")
 
 
 def table_rows(result: Mapping[str, Any]) -> list[list[str]]:
-    """The header, then for each protocol the encoder and every control, with the encoder's paired difference to it."""
-    rows = [list(HEADER)]
+    """The header, then for each protocol the encoder and every control, with the encoder's paired difference to it.
+
+    Every score with its interval; the one that the task is published with, first, with its deviation over the seeds too.
+    """
+    metric = result["metric"]
+    scores = [metric, *(name for name in SCORES if name != metric)]
+    rows = [header(metric)]
     for protocol, block in result["protocols"].items():
-        scored = {"encoder": block["encoder"], "random_init": block["random_init"], **result["controls"]}
-        for who, row in scored.items():
-            difference = block["encoder_minus"].get(who)
+        for who, row in block.items():
+            if who == "encoder_minus":
+                continue
+            difference = block["encoder_minus"].get(who, {}).get(metric)
             rows.append(
                 [
-                    PROTOCOL_NAMES[protocol],
+                    protocol_name(protocol),
                     FEATURE_NAMES[who],
+                    str(row["seeds"]),
                     _chosen(row["chosen"]),
-                    *(score_text(row[score]) for score in ("accuracy", "mcc", "macro_f1")),
-                    f"{difference['mcc']['verdict']} ({score_text(difference['mcc'], sign='+')})" if difference else "",
+                    score_text(row[metric]) + (f" sd {row[metric]['deviation']:.3f}" if "deviation" in row[metric] else ""),
+                    *(score_text(row[score]) for score in scores[1:]),
+                    f"{difference['verdict']} ({score_text(difference, sign='+')})" if difference else "",
                 ]
             )
     return rows
 
 
+def header(metric: str) -> list[str]:
+    """The columns' names, the task's own score first."""
+    others = (SCORE_NAMES[name] for name in SCORES if name != metric)
+    name = SCORE_NAMES[metric]
+    return ["protocol", "features", "seeds", "chosen", name, *others, f"encoder's {name} is"]
+
+
+def protocol_name(protocol: str) -> str:
+    """As a table has it: `probe` is `linear probe`, `few_shot_5` is `5-shot`."""
+    return PROTOCOL_NAMES.get(protocol) or f"{protocol.removeprefix('few_shot_')}-shot"
+
+
 def score_text(score: Interval, sign: str = "") -> str:
     """`0.612 [0.571, 0.650]`; with sign `+`, `+0.041 [+0.012, +0.070]`."""
-    value, low, high = (_number(score[name], sign) for name in ("value", "low", "high"))
+    value, low, high = (_number(one, sign) for one in (score["value"], score["low"], score["high"]))
     return f"{value} [{low}, {high}]"
 
 
@@ -49,6 +73,11 @@ def _number(value: float, sign: str) -> str:
     return f"{round(value, 3) + 0.0:{sign}.3f}"
 
 
-def _chosen(chosen: Mapping[str, Any]) -> str:
-    words = [f"{name}={value}" for name, value in chosen.items() if not name.startswith("validation_") and name != "converged"]
-    return ", ".join(words) + ("" if chosen.get("converged", True) else " (not converged)")
+def _chosen(repeats: Sequence[Mapping[str, Any]]) -> str:
+    """What was chosen, of several repeats every value that occurs."""
+    words = []
+    for name in _SHOWN_CHOICES:
+        values = list(dict.fromkeys(str(chosen[name]) for chosen in repeats if name in chosen))
+        if values:
+            words.append(f"{name}={'/'.join(values)}")
+    return ", ".join(words) + ("" if all(chosen.get("converged", True) for chosen in repeats) else " (not converged)")

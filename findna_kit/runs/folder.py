@@ -19,7 +19,8 @@ from findna_kit.metrics.writers import BOARD, FILE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RECIPE, RECORD, EVALUATION, LOCK = "recipe.yaml", "run.json", "evaluation.json", ".lock"
+RECIPE, RECORD, LOCK = "recipe.yaml", "run.json", ".lock"
+EVALUATION, CELLS, AUDIT = "evaluation.json", "evaluation", "audit.json"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Place:
 
 def _is_own(name: str) -> bool:
     """Whether a run writes a file or folder of that name, or one beside it that a kill left (`.run.json.123`)."""
-    own = (RECIPE, RECORD, EVALUATION, FILE, BOARD, checkpoint.FOLDER)
+    own = (RECIPE, RECORD, EVALUATION, CELLS, AUDIT, FILE, BOARD, checkpoint.FOLDER)
     return name in own or any(name.startswith(f".{one}.") for one in own)
 
 

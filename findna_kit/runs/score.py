@@ -1,58 +1,175 @@
-"""A finished run on labelled tasks, beside its own first step."""
+"""A finished run on labelled tasks, beside networks that have learned nothing."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 
+from findna_kit import checkpoint
 from findna_kit.errors import FindnaError
+from findna_kit.evaluation import Asked, Cells, Contender, Evaluation, Prediction, load_task, summarise
+from findna_kit.evaluation.cells import key_of
+from findna_kit.evaluation.finetuning import finetune, settings_for
+from findna_kit.frozen import load, untrained
 from findna_kit.genome import builtin_digest
-from findna_kit.runs.folder import EVALUATION, RECORD, write_json
+from findna_kit.runs.auditing import report_for
+from findna_kit.runs.folder import CELLS, EVALUATION, RECORD, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from findna_kit.evaluation.tasks import Task
+    from findna_kit.frozen import FrozenModel, Pooling, Strand, Which
     from findna_kit.recipe import Recipe
 
-_SAME = ("step", "branch", "pooling", "strand", "precision", "seed", "sizes", "digest")
+    Say = Callable[[str], None]
+
+_SAME = ("step", "branch", "weights", "pooling", "layer", "strand", "precision", "seed", "sizes", "scored", "digest")
 """What two results of a task must have in common to stand in one entry of evaluation.json."""
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """How a run is scored. finetune: `K=V`, settings of fine-tuning; data: where the data of shipped tasks lie."""
+
+    asked: Asked = field(default_factory=Asked)
+    pooling: Pooling = "mean"
+    layer: int | None = None
+    strand: Strand = "forward"
+    branch: Which | None = None
+    step: int | None = None
+    finetune: tuple[str, ...] = ()
+    drop_leaked: bool = False
+    data: Path | None = None
+    device: str = "auto"
+    without: Collection[str] = ()
+
+
 def evaluate_run(
-    run: Path, tasks: Sequence[str], protocols: Sequence[str], *, device: str = "auto",
-    without: tuple[str, ...] = (),
-    say: Callable[[str], None] = lambda sentence: None,
+    run: Path, tasks: Sequence[str], scoring: Scoring, *, say: Say = lambda sentence: None
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Scores the run's frozen model and its own first step on each task; the results go into evaluation.json too.
+    """Scores the run's frozen model, and networks that have learned nothing, on each task.
 
-    There a task has one entry, by its path; protocols join those scored before on the same rows by the same model.
+    Predictions are kept in the run's folder, each as soon as it is there, and not made again; the results go into
+    evaluation.json, where a task has one entry, by its path; protocols join those scored before on the same rows by the same
+    model. Raises FindnaError for what cannot be scored.
     """
-    from findna_kit.evaluation import evaluate, known_protocols, load_task  # scikit-learn comes with it
-    from findna_kit.frozen import load
-
-    wanted = known_protocols(protocols)
     try:
         run.stat()
     except OSError as error:
         raise FindnaError(f"{run}: is no run's folder ({error.strerror}); give the folder that `run` made") from error
-    loaded = [load_task(task) for task in tasks]
-    model = load(run, device=device, without=without)
-    initial = load(run, model.branch, step=0, device=device, without=without)
+    loaded = [load_task(task, scoring.data) for task in tasks]
+    model = load(run, scoring.branch, step=scoring.step, device=scoring.device, without=scoring.without)
+    model.refuse(scoring.pooling, scoring.layer)
     results = []
     for task in loaded:
-        rows = sum(len(table.labels) for table in task.parts.values())
-        say(f"{task.name if len(loaded) == 1 else task.path}: embedding and scoring {rows} sequences")
-        result = evaluate(task, {"encoder": model.embed, "random_init": initial.embed}, wanted, seed=model.recipe.seed)
-        result |= {"run": str(run), "step": model.step, "branch": model.branch, "pooling": "mean", "strand": "forward"}
-        result["precision"] = model.precision
-        if task.name == "builtin" and not _trained_on_builtin(run, model.recipe):
-            result["notes"].append("the task is made of D. melanogaster; this run was trained on another genome")
-        results.append(result)
-        _keep(run / EVALUATION, result)  # each when it is there: what comes after may fail
+        networks = _Networks(run, model, scoring, task, say)
+        results.append(_score(run, task, networks, say))
     return results
+
+
+def _score(run: Path, task: Task, networks: _Networks, say: Say) -> dict[str, Any]:
+    scoring, model = networks.scoring, networks.model
+    evaluation = Evaluation(task, networks.contender, scoring.asked, seed=model.recipe.seed)
+    report = report_for(run, task)
+    without = report["leaked"]["rows"] if scoring.drop_leaked else []
+    wanted: dict[str, list[str]] = {}
+    for cell in scoring.asked.cells():
+        wanted.setdefault(cell.protocol, []).append(key_of(evaluation.identity(cell)))
+    cells = Cells(run / CELLS)
+    kept = _entry(run, task)
+    told = networks.told() | {"scored": len(task.parts["test"].labels) - len(without)}
+    told["leakage"] = _leakage(report, dropped=len(without))
+    same = all(kept.get(name) == value for name, value in told.items())
+    finished = same and all(kept["cells"].get(protocol) == keys for protocol, keys in wanted.items())
+    if finished and all(cells.has(key) for keys in wanted.values() for key in keys):
+        say(f"{task.name}: finished before; nothing is computed")
+        return {**kept, "protocols": {protocol: kept["protocols"][protocol] for protocol in wanted}}
+    predictions = evaluation.predictions(cells, say)
+    result = summarise(task, predictions, seed=model.recipe.seed, without=without) | told
+    result["cells"] = wanted
+    if task.name == "builtin" and not _trained_on_builtin(run, model.recipe):
+        result["notes"].append("the task is made of D. melanogaster; this run was trained on another genome")
+    _keep(run / EVALUATION, result)  # each when it is there: what comes after may fail
+    return result
+
+
+class _Networks:
+    """The run's model and those that have learned nothing, as an evaluation of one task sees them."""
+
+    def __init__(self, run: Path, model: FrozenModel, scoring: Scoring, task: Task, say: Say) -> None:
+        self.run, self.model, self.scoring, self.say = run, model, scoring, say
+        self.settings, self.marks = settings_for(task, scoring.finetune)
+        # A network is drawn when it is asked for, and kept while its cells are made: they come one after the other.
+        self._model = lru_cache(2)(self._drawn)
+        self.contender = cache(self._contender)
+
+    def told(self) -> dict[str, Any]:
+        """What of the model a result says."""
+        scoring, model = self.scoring, self.model
+        said: dict[str, Any] = {
+            "run": str(self.run.resolve()), "step": model.step, "branch": model.branch, "weights": self._weights(),
+            "pooling": scoring.pooling, "layer": scoring.layer, "strand": scoring.strand, "precision": model.precision,
+        }  # fmt: skip
+        if "finetune" in scoring.asked.protocols:
+            said["finetuning"] = {"settings": self.settings.model_dump(mode="json"), "whose": self.marks}
+        return said
+
+    def _contender(self, who: Literal["encoder", "random_init"], number: int) -> Contender:
+        scoring = self.scoring
+        how = {"pooling": scoring.pooling, "strand": scoring.strand, "precision": self.model.precision}
+        if who == "encoder":
+            network: dict[str, Any] = {"weights": self._weights(), "branch": self.model.branch}
+        else:
+            recipe = hashlib.sha256(self.model.recipe.dump().encode()).hexdigest()
+            network = {"untrained": number, "recipe": recipe}
+
+        def embed(sequences: Sequence[str]) -> Any:
+            return self._model(who, number).embed(sequences, scoring.pooling, layer=scoring.layer, strand=scoring.strand)
+
+        def tune(task: Task, seed: int, folder: Path) -> Prediction:
+            model = self._model(who, number)
+            tuned = finetune(
+                model.network, model.engine, task, self.settings, pooling=scoring.pooling, strand=scoring.strand, seed=seed,
+                folder=folder, say=self.say, marks=self.marks,
+            )  # fmt: skip
+            return Prediction(tuned.scores, tuned.chosen)
+
+        settings = self.settings.model_dump(mode="json")
+        return Contender(embed, {**network, **how, "layer": scoring.layer}, tune, {**network, **how, "settings": settings})
+
+    def _drawn(self, who: Literal["encoder", "random_init"], number: int) -> FrozenModel:
+        return self.model if who == "encoder" else untrained(self.model, number)
+
+    @cache  # noqa: B019 - the object lives as long as one task is scored
+    def _weights(self) -> str:
+        path = checkpoint.path_of(self.run, self.model.step) / checkpoint.MODEL
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _leakage(report: Mapping[str, Any], *, dropped: int) -> dict[str, Any]:
+    """What stands beside the scores; the whole report is in audit.json."""
+    return {
+        "test_rows": len(report["leaked"]["rows"]),
+        "share": report["leaked"]["share"],
+        "dropped": dropped,
+        "conflicting_sequences": report["conflicting"]["sequences"],
+        "trained_on": [{name: value for name, value in seen.items() if name != "rows"} for seen in report["trained_on"]],
+    }
+
+
+def _entry(run: Path, task: Task) -> dict[str, Any]:
+    path = run / EVALUATION
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    found: dict[str, Any] = kept.get(task.path, {})
+    return found
 
 
 def _keep(path: Path, result: Mapping[str, Any]) -> None:
@@ -60,8 +177,10 @@ def _keep(path: Path, result: Mapping[str, Any]) -> None:
         kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         before = kept.get(result["path"], {})
         same = all(name in before and before[name] == result[name] for name in _SAME)
-        protocols = {**before["protocols"], **result["protocols"]} if same else result["protocols"]
-        write_json(path, {**kept, result["path"]: {**result, "protocols": protocols}})
+        joined = {part: {**(before[part] if same else {}), **result[part]} for part in ("protocols", "cells")}
+        if same and "finetuning" in before:
+            joined["finetuning"] = result.get("finetuning", before["finetuning"])
+        write_json(path, {**kept, result["path"]: {**result, **joined}})
 
 
 def _trained_on_builtin(run: Path, recipe: Recipe) -> bool:

@@ -19,6 +19,7 @@ from findna_kit.recipe import differences, load_recipe
 from findna_kit.runs.folder import RECIPE, Record
 from findna_kit.runs.genome_data import fit_baselines, open_genome
 from findna_kit.runs.initial import take_initial_weights
+from findna_kit.runs.looks import task_looks
 from findna_kit.trainer import StopRequest, train
 from findna_kit.trainer.loop import choose_micro_batch
 
@@ -84,8 +85,8 @@ def start(
         sizes = _sizes(experiment, genome)
         _refuse_another_genome(record.values.get("genomes", []), sizes["genomes"], folder)
         before = record.values.get("resolved", {})
-        engine, micro_batch = _resolve(experiment, genome, device, before)
-        now = _resolved(engine, micro_batch)
+        engine, micro_batch = resolve_engine(experiment, genome, device, before)
+        now = resolved_settings(engine, micro_batch)
         _say_changes(before, now, watcher)
         plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": _versions()}
         with record.told():
@@ -94,7 +95,8 @@ def start(
                 (folder / RECIPE).write_text(recipe.dump())
             if "baselines" not in record.values:
                 record.update(baselines=fit_baselines(experiment, genome))
-            training = _Training(experiment, genome, engine, folder, micro_batch, going_on)
+            looks = task_looks(recipe, experiment, engine)
+            training = _Training(experiment, genome, engine, folder, micro_batch, going_on, looks)
             return _train(training, record, watcher, stop)
 
 
@@ -119,7 +121,7 @@ def _refuse_another(saved: Recipe, recipe: Recipe, folder: Path) -> None:
         raise FindnaError("\n  ".join([f"{folder}: was started with another recipe; --resume needs the same:", *differs]))
 
 
-def _resolve(experiment: Experiment, genome: GenomeData, device: str, resolved: Mapping[str, Any]) -> tuple[Engine, int]:
+def resolve_engine(experiment: Experiment, genome: GenomeData, device: str, resolved: Mapping[str, Any]) -> tuple[Engine, int]:
     """The engine and the micro-batch: what the recipe states, or else what the run resolved before, or else a choice."""
     settings = experiment.trainer
     precision = resolved.get("precision", "auto") if settings.precision == "auto" else settings.precision
@@ -137,6 +139,7 @@ class _Training:
     folder: Path
     micro_batch: int
     going_on: bool
+    looks: Callable[[int], Mapping[str, float]]
 
 
 def _train(training: _Training, record: Record, watcher: Watcher, stop: StopRequest) -> Result:
@@ -148,6 +151,7 @@ def _train(training: _Training, record: Record, watcher: Watcher, stop: StopRequ
             training.experiment, training.genome.windows, training.engine, training.folder,
             micro_batch=training.micro_batch, report=watcher.report, stop=stop, resume=training.going_on,
             beside={f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _SHOWN},
+            evaluate=training.looks,
         )  # fmt: skip
     finally:
         seconds = round(before + time.perf_counter() - started, 1)
@@ -177,7 +181,8 @@ def _digest(parts: Split) -> str:
     return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).hexdigest()
 
 
-def _resolved(engine: Engine, micro_batch: int) -> dict[str, Any]:
+def resolved_settings(engine: Engine, micro_batch: int) -> dict[str, Any]:
+    """What `auto` became, and the rest of what must stay for a resumed run to be the same bit for bit."""
     return {
         "device": engine.device.type, "precision": engine.precision, "micro_batch": micro_batch, "processes": engine.processes,
         "threads": torch.get_num_threads(), "torch": torch.__version__,

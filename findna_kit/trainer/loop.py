@@ -19,7 +19,7 @@ from findna_kit.trainer.terms import training_batch
 from findna_kit.trainer.validation import Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from findna_kit.engine import Engine
@@ -69,10 +69,12 @@ def train(
     stop: StopRequest,
     resume: bool = False,
     beside: Mapping[str, float] | None = None,
+    evaluate: Callable[[int], Mapping[str, float]] = lambda step: {},
 ) -> dict[str, float]:
     """Trains to the last step, or from the newest checkpoint on; returns the latest metrics.
 
     beside: numbers to stand in every row of a look at the held-out windows (baselines), so that curves show both.
+    evaluate: is asked after every step, and before the first, for scores to stand in its row; no rule ever sees them.
     Raises NotFinite (nothing applied), Interrupted (saved), CheckpointMismatch (nothing loaded), FindnaError (no compiler).
     """  # fmt: skip
     experiment.to(engine.device)
@@ -87,9 +89,9 @@ def train(
         with compiled_encoders(experiment):
             if not resume:
                 state.latest = look.look(Clock(0, experiment.steps))
-                writer.write({"step": 0, **state.latest})
+                writer.write({"step": 0, **state.latest, **evaluate(0)})
                 state.save(writer)
-            _loop(experiment, data, engine, state, writer, look, micro_batch, report, stop)
+            _loop(experiment, data, engine, state, writer, look, micro_batch, report, stop, evaluate)
     finally:
         writer.close()
     return state.latest
@@ -97,7 +99,7 @@ def train(
 
 def _loop(
     experiment: Experiment, data: Data, engine: Engine, state: _State, writer: MetricsWriter, look: Validation,
-    micro_batch: int, report: Reporter, stop: StopRequest,
+    micro_batch: int, report: Reporter, stop: StopRequest, evaluate: Callable[[int], Mapping[str, float]],
 ) -> None:  # fmt: skip
     settings, steps = experiment.trainer, experiment.steps
     _obey(stop, state, steps)  # it may have come while the genome was read
@@ -117,6 +119,7 @@ def _loop(
             held_out = look.look(Clock(state.step, steps))
             state.latest |= held_out
             row |= held_out
+        row |= evaluate(state.step)
         if row:
             writer.write({"step": state.step, **row})
         report(state.step, row)

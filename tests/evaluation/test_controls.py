@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from findna_kit.evaluation import Table, Task, controls, load_task
-from findna_kit.evaluation.controls import WORD_LENGTHS, kmer_control, kmer_features, majority_control
+from findna_kit.evaluation.controls import (
+    SHOT_WORDS,
+    WORD_LENGTHS,
+    kmer_control,
+    kmer_features,
+    kmer_few_shot,
+    majority_control,
+)
 from findna_kit.evaluation.protocols import Features, probe
 from findna_kit.evaluation.scores import confusion, mcc
 
@@ -71,8 +78,8 @@ def test_no_sequences_have_no_features():
 
 
 def test_majority_is_the_first_of_the_most_frequent():
-    predicted, chosen = majority_control(toy(["A", "C", "G"], [1, 0, 1]))
-    assert predicted.tolist() == [1, 1, 1]
+    scores, chosen = majority_control(toy(["A", "C", "G"], [1, 0, 1]))
+    assert scores.tolist() == [[0, 1]] * 3
     assert chosen == {"class": "b"}
     assert majority_control(toy(["A", "C"], [1, 0]))[1] == {"class": "a"}
 
@@ -80,8 +87,9 @@ def test_majority_is_the_first_of_the_most_frequent():
 def test_the_control_chooses_the_shortest_word_of_equals():
     rng = np.random.default_rng(0)
     sequences = ["".join(rng.choice(list(letters), size=60)) for letters in ("AAC", "GGT") * 20]
-    predicted, chosen = kmer_control(toy(sequences, [0, 1] * 20))
-    assert predicted.tolist() == [0, 1] * 20
+    scores, chosen = kmer_control(toy(sequences, [0, 1] * 20))
+    np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+    assert scores.argmax(1).tolist() == [0, 1] * 20
     assert chosen["k"] == min(WORD_LENGTHS)
     assert chosen["validation_mcc"] == 1
 
@@ -95,13 +103,21 @@ def test_the_control_chooses_longer_words_where_only_they_tell():
         Table([s for s, _ in rows[a:b]], np.array([label for _, label in rows[a:b]])) for a, b in ((0, 60), (60, 90), (90, 120))
     ]
     task = Task("toy", "toy", dict(zip(("train", "validation", "test"), parts, strict=True)), ("a", "b"), ())
-    predicted, chosen = kmer_control(task)
-    assert (predicted == parts[2].labels).mean() > 0.9
-    scores = {}
+    scores, chosen = kmer_control(task)
+    assert (scores.argmax(1) == parts[2].labels).mean() > 0.9
+    reached = {}
     for k in WORD_LENGTHS:
         train, validation = (kmer_features(table.sequences, k) for table in parts[:2])
-        scores[k] = probe(Features(train, parts[0].labels, validation, parts[1].labels, 2)).score
-    assert chosen["k"] == max(scores, key=scores.get)
+        reached[k] = probe(Features(train, parts[0].labels, validation, parts[1].labels, 2)).score
+    assert chosen["k"] == max(reached, key=reached.get)
+
+
+def test_a_few_shots_of_words_are_the_encoders_rows():
+    rng = np.random.default_rng(0)
+    sequences = ["".join(rng.choice(list(letters), size=60)) for letters in ("AAC", "GGT") * 20]
+    scores, chosen = kmer_few_shot(toy(sequences, [0, 1] * 20), 5, seed=3)
+    assert (chosen["k"], chosen["rows"]) == (SHOT_WORDS, 10)
+    assert scores.argmax(1).tolist() == [0, 1] * 20
 
 
 @pytest.mark.parametrize(
@@ -111,6 +127,8 @@ def test_the_control_reaches_the_measured_floor(name, floor):
     if not (REAL / name).is_dir():
         pytest.skip(f"the real task {name} is not beside this checkout")
     task = load_task(str(REAL / name))
-    predicted, chosen = kmer_control(task)
-    assert float(mcc(confusion(task.parts["test"].labels, predicted, len(task.classes)))) == pytest.approx(floor, abs=0.06)
+    scores, chosen = kmer_control(task)
+    assert float(mcc(confusion(task.parts["test"].labels, scores.argmax(1), len(task.classes)))) == pytest.approx(
+        floor, abs=0.06
+    )
     assert chosen["converged"] is True

@@ -1,18 +1,32 @@
-"""The whole evaluation: what is in a result, when the test is read, what is refused, and the table."""
+"""The whole evaluation: which cells there are, what is in a result, when the test is read, what is refused, and the table."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from findna_kit.errors import FindnaError
-from findna_kit.evaluation import Table, Task, evaluate, load_task, table_rows
+from findna_kit.evaluation import (
+    Asked,
+    Cells,
+    Contender,
+    Evaluation,
+    Prediction,
+    Table,
+    Task,
+    load_task,
+    summarise,
+    table_rows,
+)
 from findna_kit.evaluation.controls import kmer_features
+from findna_kit.evaluation.evaluate import Cell
 from findna_kit.evaluation.scores import SCORES, accuracy, confusion
-from findna_kit.evaluation.table import HEADER, score_text
+from findna_kit.evaluation.table import header, protocol_name, score_text
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
+WHO = ["encoder", "random_init", "kmer", "majority"]
 
 
 def good(sequences):
@@ -25,7 +39,26 @@ def poor(sequences):
     return np.stack([np.cos(lengths * turn) for turn in (0.3, 1.1, 2.3)], axis=1)
 
 
-EMBED = {"encoder": good, "random_init": poor}
+def contenders(encoder=good, untrained=poor, tune=None):
+    """The encoder, and networks that differ by their number."""
+
+    def one(who, number):
+        embed = encoder if who == "encoder" else lambda sequences: untrained(sequences) * np.float32(1 + number)
+        return Contender(embed, {"network": who, "number": number}, tune or tuned(who), {"network": who, "tuned": number})
+
+    return one
+
+
+def tuned(who):
+    """In place of a network's fine-tuning: the right class for the encoder with a chance that the seed decides."""
+
+    def tune(task, seed, folder):
+        right = np.eye(len(task.classes), dtype=np.float32)[task.parts["test"].labels]
+        wrong = np.random.default_rng(seed).random(len(right)) < (0.1 if who == "encoder" else 0.4)
+        right[wrong] = right[wrong][:, ::-1]
+        return Prediction(right, {"epoch": 3})
+
+    return tune
 
 
 def make_task(seed=0, rows=(150, 60, 120)):
@@ -40,14 +73,19 @@ def make_task(seed=0, rows=(150, 60, 120)):
     return Task("toy", "/data/toy", parts, ("first", "second"), ("a note",))
 
 
+def run(task, folder, asked=None, networks=None, *, seed=7, say=lambda sentence: None, without=()):
+    evaluation = Evaluation(task, networks or contenders(), asked or Asked(), seed=seed)
+    return summarise(task, evaluation.predictions(Cells(folder), say), seed=seed, without=without)
+
+
 @pytest.fixture(scope="module")
 def task():
     return make_task()
 
 
 @pytest.fixture(scope="module")
-def result(task):
-    return evaluate(task, EMBED, ["knn", "probe"], seed=7)
+def result(task, tmp_path_factory):
+    return run(task, tmp_path_factory.mktemp("cells"))
 
 
 def test_a_result_is_ready_for_json(result):
@@ -55,168 +93,256 @@ def test_a_result_is_ready_for_json(result):
 
 
 def test_a_result_says_what_was_scored(result):
-    assert (result["task"], result["path"]) == ("toy", "/data/toy")
+    assert (result["task"], result["path"], result["metric"]) == ("toy", "/data/toy", "mcc")
     assert result["digest"] == make_task().digest != make_task(seed=1).digest
     assert result["sizes"] == {"train": 150, "validation": 60, "test": 120}
+    assert result["scored"] == 120
     assert result["classes"] == ["first", "second"]
     assert result["notes"] == ["a note"]
     assert result["fitted_on"] == "train"
     assert result["seed"] == 7
     assert result["interval"]["level"] == 0.95
+    assert result["areas"] == "auroc and auprc are of the class second"
 
 
 def test_every_row_has_its_choice_and_its_intervals(result):
     assert list(result["protocols"]) == ["knn", "probe"]
-    assert list(result["controls"]) == ["kmer", "majority"]
-    rows = [block[who] for block in result["protocols"].values() for who in ("encoder", "random_init")]
-    for row in [*rows, *result["controls"].values()]:
-        assert list(row) == ["chosen", *SCORES, "seeds"]
-        assert row["seeds"] == 1
-        for name in SCORES:
-            assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
-    assert set(result["protocols"]["knn"]["encoder"]["chosen"]) == {"neighbours", "validation_mcc"}
-    assert set(result["protocols"]["probe"]["encoder"]["chosen"]) == {"C", "validation_mcc", "converged"}
-    assert set(result["controls"]["kmer"]["chosen"]) == {"k", "C", "validation_mcc", "converged"}
+    for block in result["protocols"].values():
+        assert list(block) == [*WHO, "encoder_minus"]
+        for row in (block[who] for who in WHO):
+            assert list(row) == ["chosen", "seeds", *SCORES]
+            assert row["seeds"] == len(row["chosen"]) == 1
+            for name in SCORES:
+                assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
+    assert set(result["protocols"]["knn"]["encoder"]["chosen"][0]) == {"neighbours", "validation_mcc"}
+    assert set(result["protocols"]["probe"]["encoder"]["chosen"][0]) == {"C", "validation_mcc", "converged"}
+    assert set(result["protocols"]["knn"]["kmer"]["chosen"][0]) == {"k", "C", "validation_mcc", "converged"}
 
 
 def test_differences_are_of_the_encoder_to_each_control(result):
     for block in result["protocols"].values():
-        assert list(block["encoder_minus"]) == ["random_init", "kmer", "majority"]
-        others = {"random_init": block["random_init"], **result["controls"]}
+        assert list(block["encoder_minus"]) == WHO[1:]
         for who, difference in block["encoder_minus"].items():
             for name in SCORES:
-                value = block["encoder"][name]["value"] - others[who][name]["value"]
-                assert difference[name]["value"] == pytest.approx(value)
+                assert difference[name]["value"] == pytest.approx(block["encoder"][name]["value"] - block[who][name]["value"])
                 assert difference[name]["verdict"] in ("above", "below", "not distinguishable")
 
 
-def test_a_good_encoder_is_above_and_a_poor_one_below(task, result):
-    assert result["protocols"]["probe"]["encoder_minus"]["random_init"]["mcc"]["verdict"] == "above"
-    assert result["protocols"]["probe"]["encoder_minus"]["majority"]["mcc"]["verdict"] == "above"
-    turned = evaluate(task, {"encoder": poor, "random_init": good}, ["probe"], seed=7)
-    assert turned["protocols"]["probe"]["encoder_minus"]["random_init"]["mcc"]["verdict"] == "below"
-    assert turned["protocols"]["probe"]["encoder_minus"]["kmer"]["mcc"]["verdict"] == "below"
-    same = evaluate(task, {"encoder": good, "random_init": good}, ["probe"], seed=7)
-    assert same["protocols"]["probe"]["encoder_minus"]["random_init"]["mcc"]["verdict"] == "not distinguishable"
+def test_a_good_encoder_is_above_and_a_poor_one_below(task, result, tmp_path):
+    above = result["protocols"]["probe"]["encoder_minus"]
+    assert above["random_init"]["mcc"]["verdict"] == above["majority"]["mcc"]["verdict"] == "above"
+    assert above["random_init"]["auroc"]["verdict"] == "above"
+    probe = Asked(("probe",))
+    turned = run(task, tmp_path / "turned", probe, contenders(poor, good))["protocols"]["probe"]["encoder_minus"]
+    assert turned["random_init"]["mcc"]["verdict"] == turned["kmer"]["mcc"]["verdict"] == "below"
+    same = run(task, tmp_path / "same", probe, contenders(good, good))["protocols"]["probe"]["encoder_minus"]
+    assert same["random_init"]["mcc"]["verdict"] == "not distinguishable"
 
 
-def test_majority_has_no_correlation(task, result):
-    majority = result["controls"]["majority"]
+def test_majority_knows_nothing(task, result):
+    majority = result["protocols"]["probe"]["majority"]
     assert majority["mcc"] == {"value": 0, "low": 0, "high": 0}
+    assert majority["auroc"]["value"] == 0.5
     truth = task.parts["test"].labels
-    label = task.classes.index(majority["chosen"]["class"])
+    assert majority["auprc"]["value"] == pytest.approx(truth.mean())
+    label = task.classes.index(majority["chosen"][0]["class"])
     assert majority["accuracy"]["value"] == float(accuracy(confusion(truth, np.full_like(truth, label), 2)))
 
 
-def test_the_same_input_gives_the_same_digits(task, result):
-    assert evaluate(task, EMBED, ["knn", "probe"], seed=7) == result
+def test_the_same_input_gives_the_same_digits(task, result, tmp_path):
+    assert run(task, tmp_path) == result
 
 
-def test_a_seed_moves_the_intervals_and_nothing_else(task, result):
-    other = evaluate(task, EMBED, ["knn", "probe"], seed=8)
-    assert other["protocols"]["probe"]["random_init"] != result["protocols"]["probe"]["random_init"]
+def test_a_seed_moves_the_intervals_and_nothing_else(task, result, tmp_path):
+    other = run(task, tmp_path, seed=8)
     for name in ("knn", "probe"):
-        assert other["protocols"][name]["encoder"]["chosen"] == result["protocols"][name]["encoder"]["chosen"]
-        assert other["protocols"][name]["encoder"]["mcc"]["value"] == result["protocols"][name]["encoder"]["mcc"]["value"]
+        one, two = other["protocols"][name]["random_init"], result["protocols"][name]["random_init"]
+        assert one["chosen"] == two["chosen"]
+        assert one["accuracy"]["value"] == two["accuracy"]["value"]
+        assert one["accuracy"] != two["accuracy"]
 
 
-def test_each_part_is_embedded_once_and_test_last(task):
+def test_what_is_random_is_repeated_and_what_is_not_is_not():
+    asked = Asked(("knn", "few_shot", "finetune"), seeds=3, shuffled_labels=True)
+    repeats = {}
+    for cell in asked.cells():
+        repeats.setdefault((cell.protocol, cell.who), []).append(cell.number)
+    counts = {key: len(numbers) for key, numbers in repeats.items()}
+    fixed = {"random_init": 3, "shuffled_labels": 3, "majority": 1}
+    few = {**fixed, "encoder": 3, "kmer": 3}
+    expected = {"knn": {**fixed, "encoder": 1, "kmer": 1}, "finetune": {**fixed, "encoder": 3, "kmer": 1}}
+    expected |= dict.fromkeys(("few_shot_1", "few_shot_5", "few_shot_10"), few)
+    assert counts == {(protocol, who): n for protocol, row in expected.items() for who, n in row.items()}
+
+
+def test_every_protocol_with_seeds_and_shuffled_labels(task, tmp_path):
+    result = run(task, tmp_path, Asked(("probe", "few_shot", "finetune"), seeds=3, shuffled_labels=True))
+    assert list(result["protocols"]) == ["probe", "few_shot_1", "few_shot_5", "few_shot_10", "finetune"]
+    tuning = result["protocols"]["finetune"]
+    assert (tuning["encoder"]["seeds"], tuning["random_init"]["seeds"], tuning["kmer"]["seeds"]) == (3, 3, 1)
+    assert tuning["encoder"]["mcc"]["deviation"] > 0
+    assert tuning["encoder_minus"]["random_init"]["mcc"]["verdict"] == "above"
+    assert tuning["kmer"] == result["protocols"]["probe"]["kmer"]
+    shuffled = result["protocols"]["probe"]["shuffled_labels"]["mcc"]
+    assert abs(shuffled["value"]) < 0.3 < result["protocols"]["probe"]["encoder"]["mcc"]["value"]
+    assert result["protocols"]["few_shot_10"]["encoder"]["chosen"][0]["rows"] == 20
+    assert len({json.dumps(block["kmer"]) for name, block in result["protocols"].items() if "shot" in name}) == 3
+
+
+def test_each_part_is_embedded_once_and_test_last(task, tmp_path):
     calls = []
 
-    def recording(who, function):
+    def recording(function):
         def embed(sequences):
-            calls.append((who, next(part for part, table in task.parts.items() if table.sequences == list(sequences))))
+            calls.append(next(part for part, table in task.parts.items() if table.sequences == list(sequences)))
             return function(sequences)
 
         return embed
 
-    evaluate(task, {who: recording(who, function) for who, function in EMBED.items()}, ["knn", "probe"], seed=0)
-    assert calls == [(who, part) for who in EMBED for part in ("train", "validation", "test")]
+    run(task, tmp_path, networks=contenders(recording(good), poor))
+    assert calls == ["train", "validation", "test"]
 
 
-def test_labels_of_the_test_choose_nothing(task, result):
+def test_a_second_call_computes_nothing_and_a_deleted_cell_comes_back_to_the_digit(task, result, tmp_path):
+    first = run(task, tmp_path)
+
+    def fails(sequences):
+        raise AssertionError("nothing is to be embedded")
+
+    assert run(task, tmp_path, networks=contenders(fails, fails)) == first == result
+    files = sorted(tmp_path.glob("*.json"))
+    assert len(files) == 6  # knn and probe of two networks, kmer, majority
+    for path in files:
+        path.unlink()
+        said = []
+        assert run(task, tmp_path, say=said.append) == result
+        assert len(said) >= 1
+        assert path.is_file()
+
+
+def test_more_seeds_make_what_is_missing_alone(task, tmp_path):
+    run(task, tmp_path, Asked(("probe",), seeds=2))
+    said = []
+    run(task, tmp_path, Asked(("probe",), seeds=4), say=said.append)
+    assert said == ["toy: probe, random_init, repeat 3", "toy: probe, random_init, repeat 4"]
+
+
+def test_labels_of_the_test_choose_nothing(task, result, tmp_path):
     parts = {**task.parts, "test": Table(task.parts["test"].sequences, 1 - task.parts["test"].labels)}
-    turned = evaluate(Task(task.name, task.path, parts, task.classes, task.notes), EMBED, ["knn", "probe"], seed=7)
+    turned = run(replace(task, parts=parts), tmp_path)
     for name, block in result["protocols"].items():
-        for who in EMBED:
+        for who in WHO:
             assert turned["protocols"][name][who]["chosen"] == block[who]["chosen"]
-    assert turned["controls"]["kmer"]["chosen"] == result["controls"]["kmer"]["chosen"]
-    assert turned["controls"]["kmer"]["mcc"]["value"] == pytest.approx(-result["controls"]["kmer"]["mcc"]["value"])
+    mcc = [one["protocols"]["probe"]["kmer"]["mcc"]["value"] for one in (turned, result)]
+    assert mcc[0] == pytest.approx(-mcc[1])
 
 
-def test_a_protocol_named_twice_is_run_once(task):
-    assert list(evaluate(task, EMBED, ["knn", "knn"], seed=0)["protocols"]) == ["knn"]
+def test_rows_that_leaked_are_left_out_without_anything_being_fitted_anew(task, result, tmp_path):
+    run(task, tmp_path)
+    without = list(range(0, 120, 3))
+
+    def fails(sequences):
+        raise AssertionError("nothing is to be embedded")
+
+    cut = run(task, tmp_path, networks=contenders(fails, fails), without=without)
+    assert cut["scored"] == 80
+    kept = np.setdiff1d(np.arange(120), without)
+    majority = task.classes.index(cut["protocols"]["knn"]["majority"]["chosen"][0]["class"])
+    expected = (task.parts["test"].labels[kept] == majority).mean()
+    assert cut["protocols"]["knn"]["majority"]["accuracy"]["value"] == pytest.approx(expected)
+    with pytest.raises(FindnaError, match="without the 120 test rows that were found elsewhere, rows of 0 classes are left"):
+        run(task, tmp_path, without=range(120))
 
 
-def test_an_unknown_protocol_is_refused(task):
-    with pytest.raises(FindnaError, match=r"^there is no protocol 'prob'; did you mean 'probe'\?; there are knn, probe$"):
-        evaluate(task, EMBED, ["knn", "prob"], seed=0)
+def test_a_protocol_named_twice_is_run_once():
+    assert Asked(("knn", "knn", "few_shot", "few_shot")).blocks == ("knn", "few_shot_1", "few_shot_5", "few_shot_10")
 
 
-def test_no_protocol_is_refused(task):
+def test_an_unknown_protocol_is_refused():
+    with pytest.raises(
+        FindnaError, match=r"^there is no protocol 'prob'; did you mean 'probe'\?; there are knn, probe, few_shot,"
+    ):
+        Asked(("knn", "prob"))
+
+
+def test_no_protocol_is_refused():
     with pytest.raises(FindnaError, match="no protocol was named; there are knn, probe"):
-        evaluate(task, EMBED, [], seed=0)
-
-
-@pytest.mark.parametrize("embed", [{"encoder": good}, {**EMBED, "other": good}])
-def test_the_encoder_never_stands_without_its_initial_self(task, embed):
-    with pytest.raises(ValueError, match=r"\['encoder', 'random_init'\] are needed"):
-        evaluate(task, embed, ["knn"], seed=0)
+        Asked(())
 
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
-def test_embeddings_that_are_not_finite_are_refused(task, part):
+def test_embeddings_that_are_not_finite_are_refused(task, part, tmp_path):
     def broken(sequences):
-        rows = good(sequences)
+        rows = poor(sequences)
         if list(sequences) == task.parts[part].sequences:
             rows[-1, 0] = np.nan
         return rows
 
     with pytest.raises(FindnaError, match="random_init: embeddings of the task toy are not finite"):
-        evaluate(task, {"encoder": good, "random_init": broken}, ["knn"], seed=0)
+        run(task, tmp_path, networks=contenders(good, broken))
 
 
 @pytest.mark.parametrize("broken", [lambda s: good(s)[1:], lambda s: good(s)[:, 0]])
-def test_embeddings_of_a_wrong_shape_are_refused(task, broken):
+def test_embeddings_of_a_wrong_shape_are_refused(task, broken, tmp_path):
     with pytest.raises(ValueError, match=r"encoder gave an array \(.*\) for 150 sequences"):
-        evaluate(task, {"encoder": broken, "random_init": poor}, ["knn"], seed=0)
+        run(task, tmp_path, networks=contenders(broken, poor))
 
 
 @pytest.mark.parametrize("name", ["UCI_splice", "UCI_promoters"])
-def test_a_real_task_runs_whole(name):
+def test_a_real_task_runs_whole(name, tmp_path):
     if not (REAL / name).is_dir():
         pytest.skip(f"the real task {name} is not beside this checkout")
-    result = evaluate(load_task(str(REAL / name)), {"encoder": good, "random_init": poor}, ["knn", "probe"], seed=0)
+    result = run(load_task(str(REAL / name)), tmp_path, seed=0)
     json.dumps(result, allow_nan=False)
     assert len(table_rows(result)) == 9
 
 
 def test_the_table_has_every_control_under_every_protocol(result):
-    header, *rows = table_rows(result)
-    assert header == HEADER
+    head, *rows = table_rows(result)
+    assert head == header("mcc")
+    assert head[4:] == ["MCC", "accuracy", "macro-F1", "AUROC", "AUPRC", "encoder's MCC is"]
     assert [row[0] for row in rows] == ["k-NN"] * 4 + ["linear probe"] * 4
     names = ["encoder", "random initialisation", "k-mer logistic regression", "majority class"]
     assert [row[1] for row in rows] == names * 2
-    assert {len(row) for row in rows} == {len(HEADER)}
+    assert {len(row) for row in rows} == {len(head)}
     assert rows[0][-1] == ""
     encoder, control = result["protocols"]["probe"]["encoder"], result["protocols"]["probe"]["encoder_minus"]["majority"]
     assert rows[4][4] == "{value:.3f} [{low:.3f}, {high:.3f}]".format(**encoder["mcc"])
     assert rows[7][-1] == "above ({value:+.3f} [{low:+.3f}, {high:+.3f}])".format(**control["mcc"])
-    assert rows[0][2] == f"neighbours={result['protocols']['knn']['encoder']['chosen']['neighbours']}"
-    assert rows[3][2] == f"class={result['controls']['majority']['chosen']['class']}"
+    assert rows[0][3] == f"neighbours={result['protocols']['knn']['encoder']['chosen'][0]['neighbours']}"
+    assert rows[3][3] == f"class={result['protocols']['knn']['majority']['chosen'][0]['class']}"
 
 
-def test_the_table_says_what_did_not_converge(result):
+def test_the_table_begins_with_the_tasks_own_score(task, tmp_path):
+    rows = table_rows(run(replace(task, metric="auroc"), tmp_path))
+    assert rows[0][4:] == ["AUROC", "accuracy", "MCC", "macro-F1", "AUPRC", "encoder's AUROC is"]
+
+
+def test_the_table_says_what_did_not_converge_and_all_that_was_chosen(result):
     changed = json.loads(json.dumps(result))
-    changed["protocols"]["probe"]["encoder"]["chosen"] = {"C": 0.01, "validation_mcc": 0.5, "converged": False}
-    assert table_rows(changed)[5][2] == "C=0.01 (not converged)"
+    row = changed["protocols"]["probe"]["encoder"]
+    row["chosen"] = [{"C": 0.01, "converged": False}, {"C": 0.1, "converged": True}]
+    row["mcc"]["deviation"] = 0.0123
+    told = table_rows(changed)[5]
+    assert told[3] == "C=0.01/0.1 (not converged)"
+    assert told[4].endswith("sd 0.012")
 
 
 def test_the_table_comes_from_what_was_saved(result):
     assert table_rows(json.loads(json.dumps(result))) == table_rows(result)
 
 
+def test_names_of_protocols():
+    assert [protocol_name(name) for name in ("knn", "few_shot_5", "finetune")] == ["k-NN", "5-shot", "fine-tuning"]
+
+
 def test_three_digits_and_no_negative_zero():
     interval = {"value": 0.61249, "low": -0.0001, "high": 1.0}
     assert score_text(interval) == "0.612 [0.000, 1.000]"
     assert score_text(interval, sign="+") == "+0.612 [+0.000, +1.000]"
+
+
+def test_a_cell_knows_its_network():
+    assert Cell("probe", "kmer", 0).network is None
+    assert Cell("probe", "shuffled_labels", 2).network == ("encoder", 0)
+    assert Cell("finetune", "random_init", 2).network == ("random_init", 2)

@@ -10,7 +10,16 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from findna_kit.evaluation import protocols
-from findna_kit.evaluation.protocols import INVERSE_PENALTIES, PROTOCOLS, Features, choice_score, knn, probe
+from findna_kit.evaluation.protocols import (
+    INVERSE_PENALTIES,
+    PROTOCOLS,
+    Features,
+    choice_score,
+    draw_shots,
+    few_shot,
+    knn,
+    probe,
+)
 from findna_kit.settings import EvaluationSettings
 
 
@@ -21,6 +30,13 @@ def blobs(seed=0, rows=(200, 80, 90), classes=3, dim=6, noise=1.2):
     labels = [np.concatenate([np.arange(classes), rng.integers(classes, size=n - classes)]) for n in rows]
     parts = [(centres[label] + noise * rng.normal(size=(len(label), dim))).astype(np.float32) for label in labels]
     return Features(parts[0], labels[0], parts[1], labels[1], classes), parts[2], labels[2]
+
+
+def predicted_by(fitted, rows):
+    scores = fitted.scores(rows)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+    return scores.argmax(1)
 
 
 def weights(distances):
@@ -47,7 +63,7 @@ def test_knn_equals_scikit_learn(seed):
     best = max(scores, key=scores.get)
     assert fitted.chosen == {"neighbours": best, "validation_mcc": scores[best]}
     assert fitted.score == scores[best]
-    assert (fitted.predict(test) == reference_knn(features, best).predict(test.astype(float))).all()
+    assert (predicted_by(fitted, test) == reference_knn(features, best).predict(test.astype(float))).all()
 
 
 def test_knn_of_chunks_equals_knn_of_all(monkeypatch):
@@ -56,20 +72,20 @@ def test_knn_of_chunks_equals_knn_of_all(monkeypatch):
     monkeypatch.setattr(protocols, "_CELLS", 7 * len(features.train))
     chunked = knn(features)
     assert chunked.chosen == whole.chosen
-    assert (chunked.predict(test) == whole.predict(test)).all()
+    assert (predicted_by(chunked, test) == predicted_by(whole, test)).all()
 
 
 def test_knn_ignores_the_length_of_a_vector():
     features, test, _ = blobs()
     scale = np.linspace(0.01, 100, len(test))[:, None]
-    assert (knn(features).predict(test * scale) == knn(features).predict(test)).all()
+    assert (predicted_by(knn(features), test * scale) == predicted_by(knn(features), test)).all()
 
 
 def test_knn_asks_for_no_more_neighbours_than_there_are():
     features, test, _ = blobs(rows=(7, 30, 5))
     fitted = knn(features)
     assert fitted.chosen["neighbours"] in (5, 1)
-    assert fitted.predict(test).shape == (5,)
+    assert predicted_by(fitted, test).shape == (5,)
 
 
 def test_knn_takes_the_larger_number_of_equals():
@@ -91,7 +107,7 @@ def test_a_near_copy_outweighs_many_others():
 def test_a_zero_vector_is_near_nothing_and_no_division_by_zero():
     features, test, _ = blobs()
     test[0] = 0
-    assert knn(features).predict(test)[0] in (0, 1, 2)
+    assert predicted_by(knn(features), test)[0] in (0, 1, 2)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -107,17 +123,17 @@ def test_the_probe_equals_a_cold_fit_of_scikit_learn(classes):
     fitted = probe(features)
     assert fitted.score == pytest.approx(max(scores.values()), abs=0.03)
     assert fitted.chosen["converged"] is True
-    agree = fitted.predict(test) == fits[fitted.chosen["C"]].predict(scaler.transform(test.astype(float)))
+    agree = predicted_by(fitted, test) == fits[fitted.chosen["C"]].predict(scaler.transform(test.astype(float)))
     assert agree.mean() >= 0.98
-    assert (fitted.predict(test) == truth).mean() > 1.3 / classes
+    assert (predicted_by(fitted, test) == truth).mean() > 1.3 / classes
 
 
 def test_the_probe_keeps_the_model_it_chose_and_not_the_last_of_the_path():
     features, test, _ = blobs(rows=(40, 60, 60), dim=30, noise=3.0)
     fitted = probe(features)
     assert fitted.chosen["C"] < INVERSE_PENALTIES[-1]
-    assert choice_score(features.validation_labels, fitted.predict(features.validation), 3)[1] == fitted.score
-    assert len(fitted.predict(test)) == 60
+    assert choice_score(features.validation_labels, predicted_by(fitted, features.validation), 3)[1] == fitted.score
+    assert len(predicted_by(fitted, test)) == 60
 
 
 def test_the_probe_takes_the_strongest_penalty_of_equals():
@@ -141,7 +157,7 @@ def test_the_probe_does_not_mind_scale_shift_or_a_constant_feature():
     changed = Features(
         change(features.train), features.train_labels, change(features.validation), features.validation_labels, 3
     )
-    assert (probe(changed).predict(change(test)) == probe(features).predict(test)).mean() > 0.97
+    assert (predicted_by(probe(changed), change(test)) == predicted_by(probe(features), test)).mean() > 0.97
 
 
 def test_the_features_are_left_as_they_were():
@@ -150,7 +166,7 @@ def test_the_features_are_left_as_they_were():
     test = test.astype(float)
     before = features.train.copy(), features.validation.copy(), test.copy()
     for protocol in PROTOCOLS.values():
-        protocol(features).predict(test)
+        predicted_by(protocol(features), test)
     for array, copy in zip((features.train, features.validation, test), before, strict=True):
         assert (array == copy).all()
 
@@ -181,10 +197,48 @@ def test_where_validation_has_one_class_accuracy_chooses(protocol):
     fitted = PROTOCOLS[protocol](alone)
     assert "validation_mcc" not in fitted.chosen
     assert fitted.chosen["validation_accuracy"] == fitted.score
-    assert len(fitted.predict(test)) == len(test)
+    assert len(predicted_by(fitted, test)) == len(test)
 
 
 def test_the_choice_is_by_mcc_where_it_is_defined():
     truth = np.array([0] * 9 + [1])
     assert choice_score(truth, np.zeros(10, np.int64), 2) == ("mcc", 0.0)
     assert choice_score(np.zeros(10, np.int64), truth, 2) == ("accuracy", 0.9)
+
+
+def test_probabilities_are_those_of_scikit_learn():
+    features, test, _ = blobs()
+    bank = reference_knn(features, knn(features).chosen["neighbours"])
+    np.testing.assert_allclose(knn(features).scores(test), bank.predict_proba(test.astype(float)), atol=1e-5)
+
+
+@pytest.mark.parametrize("shots", [1, 5, 10])
+def test_shots_are_so_many_of_each_class_and_no_others(shots):
+    labels = np.array([0] * 50 + [1] * 4 + [2] * 30)
+    rows = draw_shots(labels, shots, seed=3)
+    assert np.bincount(labels[rows]).tolist() == [shots, min(shots, 4), shots]
+    assert np.unique(rows).size == len(rows)
+    assert (draw_shots(labels, shots, seed=3) == rows).all()
+    assert (draw_shots(labels, shots, seed=4) != rows).any()
+
+
+def test_few_shots_know_their_rows_alone():
+    """Labels of the other rows, and of validation, change nothing; more shots do better."""
+    features, test, truth = blobs(rows=(300, 60, 400), noise=0.8)
+    rows = draw_shots(features.train_labels, 5, seed=1)
+    others = np.ones(300, dtype=bool)
+    others[rows] = False
+    fitted = few_shot(features, 5, seed=1)
+    assert fitted.chosen["rows"] == 15
+    moved = features.train_labels.copy()
+    model = LogisticRegression(max_iter=2000)
+    scaled = StandardScaler().fit(features.train.astype(float))
+    model.fit(scaled.transform(features.train[rows].astype(float)), moved[rows])
+    expected = model.predict_proba(scaled.transform(test.astype(float)))
+    np.testing.assert_allclose(fitted.scores(test), expected, atol=1e-5)
+    turned = Features(features.train, features.train_labels, features.validation, 2 - features.validation_labels, 3)
+    assert (few_shot(turned, 5, seed=1).scores(test) == fitted.scores(test)).all()
+    one, ten = (
+        np.mean([(predicted_by(few_shot(features, n, seed=s), test) == truth).mean() for s in range(5)]) for n in (1, 10)
+    )
+    assert ten > one

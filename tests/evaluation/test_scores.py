@@ -1,12 +1,23 @@
-"""Scores equal scikit-learn's, and the multinomial bootstrap equals a bootstrap of rows."""
+"""Scores equal scikit-learn's, weighted or not, and the intervals equal a bootstrap of rows done plainly."""
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, matthews_corrcoef, roc_auc_score
 
-from findna_kit.evaluation.scores import SCORES, accuracy, confusion, differences, intervals, macro_f1, mcc, verdict
+from findna_kit.evaluation.scores import (
+    LEVEL,
+    OF_LABELS,
+    SCORES,
+    _Weighed,
+    accuracy,
+    confusion,
+    macro_f1,
+    mcc,
+    resampled,
+    verdict,
+)
 
 REFERENCE = {
     "accuracy": accuracy_score,
@@ -19,6 +30,21 @@ def noisy(truth, classes, error, seed):
     """The truth with a share of random labels."""
     rng = np.random.default_rng(seed)
     return np.where(rng.random(len(truth)) < error, rng.integers(classes, size=len(truth)), truth)
+
+
+def one_hot(predicted, classes):
+    return np.eye(classes, dtype=np.float32)[predicted]
+
+
+def intervals(truth, predicted, classes, *, seed):
+    found = resampled(truth, {"it": [one_hot(predicted, classes)]}, classes, seed=seed)["it"]
+    return {name: found.interval(name) for name in OF_LABELS}
+
+
+def differences(truth, first, second, classes, *, seed):
+    both = {"first": [one_hot(first, classes)], "second": [one_hot(second, classes)]}
+    found = resampled(truth, both, classes, seed=seed)
+    return {name: found["first"].minus(found["second"], name) for name in OF_LABELS}
 
 
 @pytest.fixture
@@ -34,13 +60,13 @@ def test_scores_equal_scikit_learn(classes, pairs):
     assume(np.unique(np.concatenate([truth, predicted])).size > 1)  # scikit-learn warns of a table with one label
     table = confusion(truth, predicted, classes)
     assert table.sum() == len(pairs)
-    for name, score in SCORES.items():
+    for name, score in OF_LABELS.items():
         assert float(score(table)) == pytest.approx(REFERENCE[name](truth, predicted), abs=1e-12)
 
 
 def test_a_stack_is_scored_as_its_tables():
     stack = np.random.default_rng(0).integers(0, 9, (4, 5, 3, 3)).astype(float)
-    for score in SCORES.values():
+    for score in OF_LABELS.values():
         values = score(stack)
         assert values.shape == (4, 5)
         assert values[2, 3] == pytest.approx(float(score(stack[2, 3])), abs=0)
@@ -80,7 +106,7 @@ def test_intervals_equal_a_bootstrap_of_rows(labels):
     tables = np.stack([confusion(truth[row], predicted[row], 3) for row in rows])
     for name, interval in intervals(truth, predicted, 3, seed=0).items():
         assert interval["value"] == pytest.approx(REFERENCE[name](truth, predicted))
-        low, high = np.quantile(SCORES[name](tables), [0.025, 0.975])
+        low, high = np.quantile(OF_LABELS[name](tables), [0.025, 0.975])
         assert interval["low"] == pytest.approx(low, abs=0.015)
         assert interval["high"] == pytest.approx(high, abs=0.015)
 
@@ -91,7 +117,7 @@ def test_differences_equal_a_paired_bootstrap_of_rows(labels):
     tables = [np.stack([confusion(truth[row], predicted[row], 3) for row in rows]) for predicted in (first, second)]
     for name, interval in differences(truth, first, second, 3, seed=0).items():
         assert interval["value"] == pytest.approx(REFERENCE[name](truth, first) - REFERENCE[name](truth, second))
-        low, high = np.quantile(SCORES[name](tables[0]) - SCORES[name](tables[1]), [0.025, 0.975])
+        low, high = np.quantile(OF_LABELS[name](tables[0]) - OF_LABELS[name](tables[1]), [0.025, 0.975])
         assert interval["low"] == pytest.approx(low, abs=0.02)
         assert interval["high"] == pytest.approx(high, abs=0.02)
 
@@ -153,3 +179,87 @@ def test_many_classes_stay_small():
     truth = np.random.default_rng(0).integers(60, size=500)  # a dense joint table would have 216,000 cells
     found = differences(truth, noisy(truth, 60, 0.2, 1), noisy(truth, 60, 0.8, 2), 60, seed=0)
     assert verdict(found["mcc"]) == "above"
+
+
+@st.composite
+def scored_rows(draw):
+    """Truth with every class, scores with ties, and a weight for each row, with zeros."""
+    classes, extra = draw(st.integers(2, 4)), draw(st.integers(1, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    truth = np.concatenate([np.arange(classes), rng.integers(classes, size=extra)])
+    scores = (rng.integers(0, draw(st.integers(2, 30)), size=(len(truth), classes)) / 8).astype(np.float32)
+    weights = rng.integers(0, 4, size=(3, len(truth))).astype(float)
+    weights[:, :classes] += 1  # every class keeps a row
+    return truth, scores, weights, classes
+
+
+@given(scored_rows())
+@settings(deadline=None, max_examples=80)
+def test_areas_equal_scikit_learn_under_any_weights(rows):
+    truth, scores, weights, classes = rows
+    found = _Weighed(truth, scores, classes)(weights)
+    asked = [1] if classes == 2 else range(classes)
+    for number, weight in enumerate(weights):
+        for name, reference in (("auroc", roc_auc_score), ("auprc", average_precision_score)):
+            values = [reference(truth == one, scores[:, one], sample_weight=weight) for one in asked]
+            assert found[name][number] == pytest.approx(np.mean(values), abs=1e-9)
+
+
+def test_weights_are_rows_repeated():
+    rng = np.random.default_rng(0)
+    truth, scores = rng.integers(3, size=40), rng.random((40, 3)).astype(np.float32)
+    weights = rng.integers(0, 3, size=(1, 40))
+    weighed = _Weighed(truth, scores, 3)(weights.astype(float))
+    repeated = np.repeat(np.arange(40), weights[0])
+    plain = _Weighed(truth[repeated], scores[repeated], 3)(np.ones((1, len(repeated))))
+    for name in SCORES:
+        assert weighed[name] == pytest.approx(plain[name])
+
+
+def test_an_area_without_a_class_is_of_the_others_or_one_half():
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
+    found = _Weighed(np.array([0, 1]), scores, 2)(np.array([[2.0, 0.0], [1.0, 1.0]]))
+    assert found["auroc"].tolist() == [0.5, 1.0]
+    three = np.eye(3, dtype=np.float32)
+    found = _Weighed(np.array([0, 1, 2]), three, 3)(np.array([[1.0, 2.0, 0.0]]))
+    assert found["auroc"].tolist() == [1.0]
+
+
+def test_seeds_give_a_mean_a_deviation_and_a_wider_interval(labels):
+    truth, good, poor = labels
+    alone = resampled(truth, {"it": [one_hot(good, 3)]}, 3, seed=0)["it"]
+    several = resampled(truth, {"it": [one_hot(good, 3), one_hot(poor, 3)]}, 3, seed=0)["it"]
+    one, other = (float(accuracy(confusion(truth, predicted, 3))) for predicted in (good, poor))
+    found = several.interval("accuracy")
+    assert found["value"] == pytest.approx((one + other) / 2)
+    assert found["deviation"] == pytest.approx(np.std([one, other], ddof=1))
+    assert "deviation" not in alone.interval("accuracy")
+    width = found["high"] - found["low"]
+    assert width > 2 * (alone.interval("accuracy")["high"] - alone.interval("accuracy")["low"])
+
+
+def test_repeats_pair_where_there_are_as_many(labels):
+    """Each repeat is better than its partner by the same rows: the difference does not vary with which repeats are drawn."""
+    truth, good, poor = labels
+    worse = [one_hot(predicted.copy(), 3) for predicted in (good, poor)]
+    for scores, predicted in zip(worse, (good, poor), strict=True):
+        right = np.flatnonzero(predicted == truth)[:30]
+        scores[right] = one_hot((truth[right] + 1) % 3, 3)
+    found = resampled(truth, {"a": [one_hot(good, 3), one_hot(poor, 3)], "b": worse}, 3, seed=0)
+    difference = found["a"].minus(found["b"], "accuracy")
+    assert difference["value"] == pytest.approx(0.1)
+    assert 0.06 < difference["low"] < difference["high"] < 0.14
+    assert verdict(difference) == "above"
+
+
+def test_memory_is_bounded_whatever_the_rows(monkeypatch, labels):
+    from findna_kit.evaluation import scores
+
+    truth, good, _ = labels
+    monkeypatch.setattr(scores, "_CELLS", 1)  # a resample at a time
+    monkeypatch.setattr(scores, "RESAMPLES", 40)
+    sizes = [len(weights) for weights in scores._weights(len(truth), 0)]
+    assert sizes == [1] * 40
+    assert all(weights.sum() == len(truth) for weights in scores._weights(len(truth), 0))
+    assert resampled(truth, {"it": [one_hot(good, 3)]}, 3, seed=0)["it"].draws["mcc"].shape == (40,)
+    assert LEVEL == 0.95

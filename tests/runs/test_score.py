@@ -7,12 +7,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import findna_kit
 from findna_kit.errors import FindnaError, TaskError
-from findna_kit.evaluation import load_task
+from findna_kit.evaluation import Asked, load_task
+from findna_kit.frozen import untrained
 from findna_kit.genome import builtin_genome
-from findna_kit.runs import Place, evaluate_run, start
+from findna_kit.runs import Place, Scoring, evaluate_run, start
 from findna_kit.runs.score import _keep as keep
 from tests.building import small
 
@@ -45,8 +48,9 @@ def task(tmp_path):
     return write_task(tmp_path / "tasks" / "0")
 
 
-def score(run, tasks, protocols=("knn",), **kwargs):
-    return evaluate_run(run, [str(task) for task in tasks], list(protocols), device="cpu", **kwargs)
+def score(run, tasks, protocols=("knn",), say=lambda sentence: None, **how):
+    asked = Asked(tuple(protocols), how.pop("seeds", 1), how.pop("shuffled_labels", False))
+    return evaluate_run(run, [str(task) for task in tasks], Scoring(asked, device="cpu", **how), say=say)
 
 
 def kept(run):
@@ -59,7 +63,89 @@ def test_protocols_scored_one_after_the_other_stand_together(run, task):
     (entry,) = kept(run).values()
     assert entry["protocols"] == {"knn": knn["protocols"]["knn"], "probe": probe["protocols"]["probe"]}
     (both,) = score(run, [task], ["knn", "probe"])
-    assert kept(run)[str(task)] == json.loads(json.dumps(both))
+    assert both["protocols"] == entry["protocols"]
+    assert kept(run)[str(task)] == entry
+
+
+def test_every_protocol_beside_every_control_by_one_call(run, task):
+    protocols = ["knn", "probe", "few_shot", "finetune"]
+    quick = ("epochs=2", "batch_size=16", "patience=null")
+    (result,) = score(run, [task], protocols, seeds=2, shuffled_labels=True, finetune=quick)
+    assert list(result["protocols"]) == ["knn", "probe", "few_shot_1", "few_shot_5", "few_shot_10", "finetune"]
+    for block in result["protocols"].values():
+        assert block.keys() == {"encoder", "random_init", "shuffled_labels", "kmer", "majority", "encoder_minus"}
+        assert block["random_init"]["seeds"] == 2
+    assert result["finetuning"]["settings"]["epochs"] == 2
+    assert result["finetuning"]["whose"]["epochs"] == "given"
+    assert not [path for path in (run / "evaluation").iterdir() if path.is_dir()], "what a kill was not to cost is gone"
+
+
+def test_a_second_call_does_nothing_and_what_is_deleted_comes_back_to_the_digit(run, task):
+    said = []
+    (first,) = score(run, [task], ["knn", "finetune"], seeds=2, finetune=("epochs=1",))
+    before = (run / "evaluation.json").stat().st_mtime_ns
+    (again,) = score(run, [task], ["knn", "finetune"], seeds=2, finetune=("epochs=1",), say=said.append)
+    assert again == first
+    assert said == ["0: finished before; nothing is computed"]
+    assert (run / "evaluation.json").stat().st_mtime_ns == before
+    tuned = [path for path in (run / "evaluation").glob("*.json") if '"protocol": "finetune"' in path.read_text()]
+    assert len(tuned) == 4
+    numbers = tuned[0].with_suffix(".npy").read_bytes()
+    tuned[0].unlink()
+    tuned[0].with_suffix(".npy").unlink()
+    said.clear()
+    (third,) = score(run, [task], ["knn", "finetune"], seeds=2, finetune=("epochs=1",), say=said.append)
+    assert third == first
+    assert tuned[0].with_suffix(".npy").read_bytes() == numbers
+    assert len([sentence for sentence in said if "finetune" in sentence]) == 1
+    (run / "evaluation.json").unlink()
+    assert score(run, [task], ["knn", "finetune"], seeds=2, finetune=("epochs=1",)) == [first]
+
+
+def test_the_networks_that_learned_nothing_differ_and_the_first_is_the_runs_own(run):
+    model = findna_kit.load(run, device="cpu")
+    fresh = [untrained(model, number).embed(["ACGTACGTTT"]) for number in range(3)]
+    assert (fresh[0] == findna_kit.load(run, step=0, device="cpu").embed(["ACGTACGTTT"])).all()
+    assert not np.allclose(fresh[0], fresh[1], rtol=0.1)
+    assert not np.allclose(fresh[1], fresh[2], rtol=0.1)
+    assert (untrained(model, 1).embed(["ACGTACGTTT"]) == fresh[1]).all()
+
+
+def test_rows_that_leaked_are_said_and_can_be_left_out(run, tmp_path):
+    letters = np.random.default_rng(0).choice(list("ACGT"), size=(60, 80))
+    rows = [f"{''.join(row)},{number % 2}" for number, row in enumerate(letters)]
+    folder = tmp_path / "leaking"
+    folder.mkdir()
+    turned = rows[4].partition(",")[0][::-1].translate(str.maketrans("ACGT", "TGCA")) + ",0"
+    parts = {"train": rows[:30], "dev": rows[30:40], "test": [*rows[40:], *rows[1:4], turned]}
+    for part, lines in parts.items():
+        (folder / f"{part}.csv").write_text("\n".join(["sequence,label", *lines, ""]))
+    (result,) = score(run, [folder])
+    (cut,) = score(run, [folder], drop_leaked=True)
+    assert (result["leakage"]["test_rows"], result["leakage"]["share"], result["leakage"]["dropped"]) == (4, 4 / 24, 0)
+    assert (result["scored"], cut["scored"], cut["leakage"]["dropped"]) == (24, 20, 4)
+    assert json.loads((run / "audit.json").read_text())[str(folder)]["leaked"]["rows"] == [20, 21, 22, 23]
+    said = []
+    score(run, [folder], drop_leaked=True, say=said.append)
+    assert said == ["leaking: finished before; nothing is computed"]
+
+
+@pytest.mark.parametrize("how", [{"pooling": "class"}, {"layer": 0}, {"strand": "both"}, {"step": 0}, {"branch": "student"}])
+def test_how_it_was_embedded_is_in_the_result_and_changes_it(run, task, how):
+    (plain,) = score(run, [task], ["probe"])
+    (other,) = score(run, [task], ["probe"], **how)
+    ((name, value),) = how.items()
+    assert (plain[name], other[name]) != (value, value)
+    assert other[name] == value
+    assert list(kept(run)[str(task)]["protocols"]) == ["probe"]
+    assert kept(run)[str(task)][name] == value
+
+
+def test_what_the_model_does_not_have_is_refused_before_anything_is_scored(run, task):
+    with pytest.raises(FindnaError, match="layer 7: the encoder has the hidden layers 0 to 0"):
+        score(run, [task], layer=7)
+    with pytest.raises(FindnaError, match="epoch"):
+        score(run, [task], ["finetune"], finetune=("epoch=3",))
 
 
 def test_a_task_has_one_entry_however_its_path_was_typed(run, task, monkeypatch):
@@ -73,11 +159,9 @@ def test_a_task_has_one_entry_however_its_path_was_typed(run, task, monkeypatch)
 
 
 def test_tasks_of_one_name_keep_an_entry_each(run, task, tmp_path):
-    said = []
     other = write_task(tmp_path / "others" / "0", shift=1)
-    score(run, [task, other], say=said.append)
+    score(run, [task, other])
     assert list(kept(run)) == [str(task), str(other)]
-    assert said[0] == f"{task}: embedding and scoring 90 sequences"
 
 
 @pytest.mark.parametrize("change", ["step", "branch", "pooling", "strand", "precision", "seed", "sizes"])
@@ -102,11 +186,6 @@ def test_a_result_says_the_precision(run, task):
     assert score(run, [task])[0]["precision"] == "fp32"
 
 
-def test_protocols_are_looked_at_before_anything_is_read(run, tmp_path):
-    with pytest.raises(FindnaError, match="no protocol 'kn'; did you mean 'knn'"):
-        score(tmp_path / "nowhere", ["nothing"], ["kn"])
-
-
 def test_a_path_that_no_file_can_have_is_a_sentence(run, task):
     with pytest.raises(FindnaError, match=r"is no run's folder \(File name too long\)"):
         score(Path("x" * 300), [task])
@@ -122,10 +201,10 @@ def notes_of_the_builtin_task(run, monkeypatch, tmp_path):
     """The built-in task cut to a few rows, by its name."""
     from dataclasses import replace
 
-    from findna_kit import evaluation
+    from findna_kit.runs import score as scoring
 
     cut = replace(load_task(str(write_task(tmp_path / "cut"))), name="builtin", path="builtin")
-    monkeypatch.setattr(evaluation, "load_task", lambda source: cut)
+    monkeypatch.setattr(scoring, "load_task", lambda source, data: cut)
     (result,) = score(run, ["builtin"])
     assert list(kept(run)) == ["builtin"]
     return result["notes"]
@@ -147,8 +226,7 @@ def test_a_run_on_the_builtin_genome_by_any_path_is_not(given, tmp_path, monkeyp
 
 def test_two_that_score_one_run_lose_no_result(tmp_path):
     """Each reads what is there and writes it whole: without a lock the later one would forget the earlier."""
-    same = dict.fromkeys(("step", "branch", "pooling", "strand", "precision", "seed", "sizes", "digest"), 0)
-    results = [{**same, "path": f"/tasks/{number}", "protocols": {}} for number in range(40)]
+    results = [{"path": f"/tasks/{number}", "protocols": {}, "cells": {}} for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda result: keep(tmp_path / "evaluation.json", result), results))
     assert sorted(json.loads((tmp_path / "evaluation.json").read_text())) == sorted(result["path"] for result in results)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from findna_kit.checkpoint import path_of, steps_saved
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
-from findna_kit.runs import Place, Watcher, evaluate_run, open_genome, start
+from findna_kit.runs import Place, Scoring, Watcher, evaluate_run, open_genome, start
 from findna_kit.runs.folder import alone
 from tests.building import ROOT, small
 
@@ -229,25 +229,10 @@ def tiny_task(tmp_path_factory):
 
 def test_evaluation_stands_beside_its_controls(tmp_path, tiny_task):
     run(tmp_path / "run", "steps=2")
-    (result,) = evaluate_run(tmp_path / "run", [str(tiny_task)], ["knn", "probe"], device="cpu")
+    (result,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
     for protocol in ("knn", "probe"):
-        assert result["protocols"][protocol].keys() >= {"encoder", "random_init", "encoder_minus"}
-    assert result["controls"].keys() == {"kmer", "majority"}
+        assert result["protocols"][protocol].keys() == {"encoder", "random_init", "kmer", "majority", "encoder_minus"}
     assert result["branch"] == "teacher"
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())[str(tiny_task)] == json.loads(json.dumps(result))
-    (again,) = evaluate_run(tmp_path / "run", [str(tiny_task)], ["knn", "probe"], device="cpu")
+    (again,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
     assert again == result
-
-
-def test_the_builtin_task_on_another_genome_is_labelled(tmp_path, monkeypatch, tiny_task):
-    fasta = tmp_path / "g.fa"
-    fasta.write_text(">a\n" + "ACGTTGCAAGCT" * 2000 + "\n")
-    run(tmp_path / "run", "steps=0", f"data.genome={fasta}")
-    from findna_kit import evaluation
-
-    small_task = evaluation.load_task(str(tiny_task))
-    import dataclasses
-
-    monkeypatch.setattr(evaluation, "load_task", lambda source: dataclasses.replace(small_task, name="builtin"))
-    (result,) = evaluate_run(tmp_path / "run", ["builtin"], ["knn"], device="cpu")
-    assert any("this run was trained on another genome" in note for note in result["notes"])

@@ -28,6 +28,12 @@ class PartFiles(Settings):
     dev: str | None = Field(None, description="rows to choose on; without it a share of train is split off")
     test: str = Field(description="rows to score on")
 
+    @model_validator(mode="after")
+    def _has_something_to_train_on(self) -> Self:
+        if self.train is None and self.dev is None:
+            raise ValueError("train or dev is wanted: there is nothing to train on")
+        return self
+
     @property
     def stated(self) -> dict[str, str]:
         """The files that were given, by part."""
@@ -40,6 +46,12 @@ class Shares(Settings):
     dev: float = Field(0.2, gt=0, lt=1, description="share of all rows to choose on")
     test: float = Field(0.2, gt=0, lt=1, description="share of all rows to score on")
     seed: int = Field(1, ge=0, description="of the cut")
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> Self:
+        if self.dev + self.test >= 1:
+            raise ValueError(f"dev and test add up to {self.dev + self.test:g}, which leaves nothing to train on; 1 is all")
+        return self
 
 
 class Published(Settings):
@@ -92,7 +104,8 @@ class TaskFile(Settings):
     bed: PartFiles | None = Field(None, description="BED files with a label column, for each part; needs a genome")
     fasta: dict[str, tuple[str, ...]] | None = Field(None, min_length=2, description="FASTA files of each class, without parts")
     genome: str | dict[str, str] | None = Field(
-        None, description="FASTA that the intervals of `bed` or `folder` are cut from; one for each class where they differ"
+        None,
+        description="builtin, or the FASTA that intervals of `bed` or `folder` are cut from; one for each class if they differ",
     )
     label_column: int = Field(4, ge=4, description="of `bed`, counted from 1")
     longer_than: int = Field(0, ge=0, description="of `fasta`: shorter records and those of just this length are left out")

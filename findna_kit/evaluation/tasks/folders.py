@@ -47,16 +47,30 @@ _SOUGHT = _sought("train") + ", and the same of dev and test"
 def _read_part(folder: Path, part: str, genomes: Genomes) -> Rows | None:
     files = _tables(folder, part)
     inside = folder / part
-    by_class = sorted(inside.iterdir()) if inside.is_dir() else []
+    by_class = sorted(path for path in inside.iterdir() if not path.name.startswith(".")) if inside.is_dir() else []
     if files and by_class:
         raise TaskError(f"{folder} has both {files[0].name} and {part}/: remove the one that is not meant")
     if files:
         return read_table(files[0]) if len(files) == 1 else Rows.joined(folder, [read_table(file) for file in files])
-    lists = {path.name.removesuffix(suffix): path for suffix in _LISTS for path in by_class if path.name.endswith(suffix)}
+    lists = _lists(by_class)
     classes = [path for path in by_class if path.is_dir()]
+    if lists and classes:
+        raise TaskError(f"{inside} has both interval lists and folders of sequences: remove what is not meant")
     if lists:
         return Rows.joined(inside, [read_interval_list(lists[name], name, genomes) for name in sorted(lists)]).checked()
     return Rows.joined(inside, [_texts(path) for path in classes]).checked() if classes else None
+
+
+def _lists(inside: Sequence[Path]) -> dict[str, Path]:
+    """The interval list of each class."""
+    lists: dict[str, Path] = {}
+    for path in inside:
+        name = next((path.name.removesuffix(suffix) for suffix in _LISTS if path.name.endswith(suffix)), None)
+        if name in lists:
+            raise TaskError(f"{path.parent} has both {lists[name].name} and {path.name}: remove the one that is not meant")
+        if name is not None:
+            lists[name] = path
+    return lists
 
 
 def _tables(folder: Path, part: str) -> list[Path]:
@@ -69,6 +83,8 @@ def _tables(folder: Path, part: str) -> list[Path]:
 def _texts(folder: Path) -> Rows:
     """The sequences in a class's folder, in the order of the names; the class is the folder's."""
     files = sorted(folder.glob("*.txt"))
+    if not files:
+        raise TaskError(f"{folder} holds no sequences (files .txt, one each): fill it or remove it")
     try:
         sequences = [path.read_text(encoding="utf-8").strip() for path in files]
     except (OSError, UnicodeDecodeError) as error:

@@ -82,7 +82,7 @@ def read_bed_rows(path: Path, label_column: int, genomes: Genomes, length: int |
             raise TaskError(f"{where}: {len(row)} columns, but label_column is {label_column}; columns are separated by tabs")
         strand = row[5] if len(row) > 5 and label_column != 6 else "."
         found.append(_interval(where, row[0], row[1], row[2], strand, row[label_column - 1]))
-    return _cut(path, found, genomes.of("", path), length)
+    return _cut(path, found, genomes.of("", path), length).checked()
 
 
 def _read(path: Path, delimiter: str) -> Iterator[tuple[str, list[str]]]:

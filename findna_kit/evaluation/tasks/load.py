@@ -17,12 +17,15 @@ from findna_kit.evaluation.tasks.shipped import DATA_VARIABLE, data_folder, ship
 from findna_kit.evaluation.tasks.splits import training_parts
 from findna_kit.evaluation.tasks.tables import read_table
 from findna_kit.evaluation.tasks.task import Table, Task
+from findna_kit.genome import builtin_genome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BUILTIN = "builtin"
 _TASK_FILES = (".yaml", ".yml")
+NO_FOLDER = Path(f"DIR of --data or {DATA_VARIABLE}")
+"""Shown for the data folder where none was named."""
 
 
 def load_task(source: str, data: Path | None = None) -> Task:
@@ -86,7 +89,7 @@ class Place:
 
     def path(self, stated: str) -> Path:
         """Where a path of the file leads."""
-        return (self.base or Path(f"DIR of --data or {DATA_VARIABLE}")) / Path(stated).expanduser()
+        return (self.base or NO_FOLDER) / Path(stated).expanduser()
 
     def missing(self) -> list[Path]:
         """What was looked for and is not there: of `folder` all its places, where none is."""
@@ -96,8 +99,8 @@ class Place:
             return [] if any(place.is_dir() for place in places) else places
         parts = file.tables or file.bed
         stated = list(parts.stated.values()) if parts else [path for paths in (file.fasta or {}).values() for path in paths]
-        genome = [file.genome] if file.bed is not None and isinstance(file.genome, str) else []
-        return [place for path in (*stated, *genome) if not (place := self.path(path)).is_file()]
+        genome = [self._genome(file.genome)] if file.bed is not None and isinstance(file.genome, str) else []
+        return [place for place in (*map(self.path, stated), *genome) if not place.is_file()]
 
     def _refuse_absent(self) -> None:
         missing = self.missing()
@@ -114,8 +117,11 @@ class Place:
     def _genomes(self) -> Genomes:
         genome = self.file.genome
         if isinstance(genome, dict):
-            return Genomes({name: self.path(path) for name, path in genome.items()})
-        return Genomes(None if genome is None else self.path(genome))
+            return Genomes({name: self._genome(path) for name, path in genome.items()})
+        return Genomes(None if genome is None else self._genome(genome))
+
+    def _genome(self, stated: str) -> Path:
+        return builtin_genome() if stated == BUILTIN else self.path(stated)
 
     def _fitted(self, parts: dict[str, Rows]) -> dict[str, Rows]:
         length = self.file.length

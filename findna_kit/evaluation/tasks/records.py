@@ -47,7 +47,7 @@ def _records(path: Path, label: str, longer_than: int) -> Rows:
         raise TaskError(f"{path} has no record longer than {longer_than} bases")
     sequences = [dna.decode(store.tokens(number, 0, store.contigs[number].length)) for number in kept]
     places = [f"{path}: {store.contigs[number].name}" for number in kept]
-    others = sum(store.other_letters.values())
+    others = sum(count for letter, count in store.other_letters.items() if letter != "U")  # which is read as T
     notes = (f"{others} letters of {path.name} other than A C G T N were read as N",) if others else ()
     return Rows(path, sequences, [label] * len(kept), places, notes=notes)
 

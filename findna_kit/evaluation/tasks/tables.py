@@ -25,11 +25,6 @@ COLUMNS = {"sequence": ("sequence", "seq"), "label": ("label",)}
 CONTIGS = ("contig", "chromosome", "chrom")
 
 
-def is_table(path: Path) -> bool:
-    """Whether the name says that a file is one."""
-    return path.name.endswith(SUFFIXES)
-
-
 def read_table(path: Path) -> Rows:
     """The rows of a table, in their order. TaskError with file and line for what cannot be used."""
     if path.suffix == ".parquet":
