@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from findna_kit.cli import loading
 from findna_kit.cli.progress import _bar, reading_bar
-from findna_kit.errors import FindnaError
+from findna_kit.errors import FindnaError, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from findna_kit.runs.embedding import Output, Picture, Sequences, Way
+    from findna_kit.trainer import Reporter
 
 _LINES_APART = 10.0
 
@@ -25,7 +27,7 @@ def embed(
 ) -> None:
     """Embeds a file, and shows what came out."""
     from findna_kit.runs import Watcher
-    from findna_kit.runs.embedding import draw, prepare, sample, write_projector
+    from findna_kit.runs.embedding import prepare
     from findna_kit.runs.embedding.picture import PROJECTOR, refuse_what_is_there
 
     if output.resume:
@@ -33,21 +35,27 @@ def embed(
         projector = None if projector and _left(*(projector / name for name in PROJECTOR)) else projector
     shown = [*([picture.path] if picture else []), *(projector / name for name in PROJECTOR if projector)]
     refuse_what_is_there(*shown, overwrite=output.overwrite or output.resume)
-    with reading_bar() as reading:
+    with _stopping("nothing has been embedded"), reading_bar() as reading:
         embedding = prepare(run, sequences, output, way, Watcher(loading.say, reading))
     if picture is not None:
-        picture.refuse_column(embedding.source.columns)
+        picture.refuse(embedding.source.columns, embedding.source.count)
     with _embedding_bar(embedding.source.count) as report:
         embedding.write(Watcher(loading.say, report=report))
     told = embedding.description
     print(
         f"{output.path}: {told['rows']:,} embeddings of {told['dim']} numbers, from the {told['branch']} at step {told['step']}"
     )
-    if picture is None and projector is None:
-        return
-    rows = sample(output.path)
-    if len(rows.ids) < told["rows"]:
-        loading.say(f"{len(rows.ids):,} of {told['rows']:,} rows are shown, evenly spaced")
+    if picture is not None or projector is not None:
+        with _stopping(f"{output.path}: is whole; --resume shows it"):
+            _show(output.path, picture, projector)
+
+
+def _show(out: Path, picture: Picture | None, projector: Path | None) -> None:
+    from findna_kit.runs.embedding import draw, sample, write_projector
+
+    rows = sample(out)
+    if len(rows.ids) < rows.description["rows"]:
+        loading.say(f"{len(rows.ids):,} of {rows.description['rows']:,} rows are shown, evenly spaced")
     if projector is not None:
         write_projector(rows, projector)
         print(f"{projector}: `tensorboard --logdir {projector}` shows them in its projector")
@@ -67,6 +75,15 @@ def picture_of(path: Path | None, method: str | None, colour: str | None) -> Pic
     return Picture(path, method or "pca", colour)  # type: ignore[arg-type]  # typer has compared it with the methods there are
 
 
+@contextmanager
+def _stopping(kept: str) -> Iterator[None]:
+    """Inside, Ctrl-C is a sentence that says what there is."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(signal.SIGINT, f"stopped by Ctrl-C; {kept}") from error
+
+
 def _left(*paths: Path) -> bool:
     """Whether an earlier call made these all; says that they stay."""
     there = all(path.is_file() for path in paths)
@@ -76,19 +93,19 @@ def _left(*paths: Path) -> bool:
 
 
 @contextmanager
-def _embedding_bar(count: int) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+def _embedding_bar(count: int) -> Iterator[Reporter]:
     """Inside, rows show as a bar on a terminal, and as a line now and then in a log."""
     if sys.stderr.isatty():
         with _bar("rows") as bar:
             task = bar.add_task("embedding", total=count)
-            yield lambda done, _: bar.update(task, completed=done)
+            yield lambda step, metrics: bar.update(task, completed=step)
         return
     spoke = time.monotonic()
 
-    def tell(done: int, _: Mapping[str, float]) -> None:
+    def tell(step: int, metrics: Mapping[str, float]) -> None:
         nonlocal spoke
-        if time.monotonic() - spoke > _LINES_APART or done == count:
+        if time.monotonic() - spoke > _LINES_APART or step == count:
             spoke = time.monotonic()
-            loading.say(f"embedding: {done:,} of {count:,} rows")
+            loading.say(f"embedding: {step:,} of {count:,} rows")
 
     yield tell

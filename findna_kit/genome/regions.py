@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,10 +11,10 @@ import numpy as np
 from findna_kit import seeds
 from findna_kit.errors import GenomeError
 from findna_kit.genome import intervals
+from findna_kit.genome.bed import bed_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from findna_kit.genome.bed import Interval
     from findna_kit.genome.intervals import Integers, Runs
     from findna_kit.genome.store import TokenStore
     from findna_kit.settings import HeldOut
@@ -89,14 +87,14 @@ class Regions:
 
 def read_bed(path: Path, store: TokenStore) -> Regions:
     """The intervals of a BED file (BED3 or wider, plain or gzip) as one set; GenomeError names the line that is wrong."""
-    return Regions.of(*_columns([(contig, start, end) for contig, start, end, _ in _rows(path, store)]))
+    return Regions.of(*_columns(_rows(path, store)))
 
 
 def read_named_bed(path: Path, store: TokenStore) -> dict[str, Regions]:
     """The intervals of a BED file by their name (4th column; '' where there is none)."""
-    named: dict[str, list[tuple[int, int, int]]] = {}
-    for contig, start, end, name in _rows(path, store):
-        named.setdefault(name, []).append((contig, start, end))
+    named: dict[str, list[Interval]] = {}
+    for row in _rows(path, store):
+        named.setdefault(row.name, []).append(row)
     return {name: Regions.of(*_columns(rows)) for name, rows in named.items()}
 
 
@@ -179,50 +177,13 @@ def _blocks(regions: Regions, size: int) -> tuple[Integers, Integers, Integers]:
     return regions.contig[owner], start, end
 
 
-def _columns(rows: list[tuple[int, int, int]]) -> tuple[Integers, Integers, Integers]:
-    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+def _columns(rows: list[Interval]) -> tuple[Integers, Integers, Integers]:
+    table = np.array([row[:3] for row in rows], dtype=np.int64)
     return table[:, 0], table[:, 1], table[:, 2]
 
 
-def _rows(path: Path, store: TokenStore) -> list[tuple[int, int, int, str]]:
-    rows = []
-    for number, line in enumerate(_lines(path), start=1):
-        if line.strip() and not line.startswith(("#", "track", "browser")):
-            rows.append(_row(line, f"{path}:{number}", store))
+def _rows(path: Path, store: TokenStore) -> list[Interval]:
+    rows = [interval for _, interval in bed_lines(path, store)]
     if not rows:
         raise GenomeError(f"{path} holds no interval; give at least one line 'contig start end', or leave the file away")
     return rows
-
-
-def _row(line: str, where: str, store: TokenStore) -> tuple[int, int, int, str]:
-    fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
-    if len(fields) < 3:
-        raise GenomeError(f"{where}: {len(fields)} columns; a BED line has contig, start, end, separated by tabs")
-    try:
-        start, end = int(fields[1]), int(fields[2])
-    except ValueError as error:
-        raise GenomeError(f"{where}: start and end must be integers, but are {fields[1]!r} and {fields[2]!r}") from error
-    try:
-        contig = store.index(fields[0])
-    except GenomeError as error:
-        raise GenomeError(f"{where}: {error}") from error
-    size = store.contigs[contig].length
-    if start < 0 or start >= end:
-        raise GenomeError(f"{where}: {start}-{end} is no stretch; start is counted from 0 and must be below end")
-    if end > size:
-        raise GenomeError(f"{where}: {start}-{end} ends beyond {fields[0]!r}, which has {size} bases; is it of this assembly?")
-    return contig, start, end, fields[3].strip() if len(fields) > 3 else ""
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        with path.open("rb") as file:
-            gzipped = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rt", encoding="utf-8") if gzipped else path.open(encoding="utf-8") as text:
-            yield from text
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise GenomeError(f"{path} is a broken or truncated gzip file ({error}); fetch it again") from error
-    except UnicodeDecodeError as error:
-        raise GenomeError(f"{path} is no text; a BED file has lines 'contig start end'") from error
-    except OSError as error:
-        raise GenomeError(f"the BED file {path} cannot be read: {error.strerror}") from error

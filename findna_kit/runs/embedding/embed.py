@@ -56,7 +56,8 @@ class Output:
         if self.overwrite and self.resume:
             raise FindnaError("--overwrite begins anew and --resume goes on: give one of them")
         formats.format_of(self.path)
-        formats.refuse_what_is_there(self.path, overwrite=self.overwrite, resume=self.resume)
+        going_on = part.state_of(self.path) is not None or formats.read_description(self.path) is not None
+        formats.refuse_what_is_there(self.path, replace=self.overwrite or (self.resume and going_on))
 
 
 @dataclass(frozen=True)
@@ -93,20 +94,20 @@ class Embedding:
             return
         with part.claimed(out, self.description, resume=resume, overwrite=self.output.overwrite) as rows:
             self._say_changes(watcher)
-            with _said_once(self, watcher):
-                self._embed(rows, watcher)
-            with part.writing(rows.folder):
-                formats.finish(rows, out, self.source.integers)
+            try:
+                with _said_once(self, watcher):
+                    self._embed(rows, watcher)
+                with part.writing(rows.folder):
+                    formats.finish(rows, out, self.source.integers)
+            except KeyboardInterrupt as error:
+                kept = f"{rows.folder}: {rows.rows} of {self.source.count} rows are kept; go on with --resume"
+                raise Interrupted(signal.SIGINT, kept) from error
         part.remove(out)
 
     def _embed(self, rows: part.Part, watcher: Watcher) -> None:
-        try:
-            for block in _blocks(self.source.rows(rows.rows)):
-                rows.append([ids for ids, _ in block], _embed(self.model, self.way, [sequence for _, sequence in block]))
-                watcher.report(rows.rows, {})
-        except KeyboardInterrupt as error:
-            kept = f"{rows.folder}: {rows.rows} of {self.source.count} rows are kept; go on with --resume"
-            raise Interrupted(signal.SIGINT, kept) from error
+        for block in _blocks(self.source.rows(rows.rows)):
+            rows.append([ids for ids, _ in block], _embed(self.model, self.way, [sequence for _, sequence in block]))
+            watcher.report(rows.rows, {})
         if rows.rows != self.source.count:
             raise FindnaError(f"{self.description['input']['path']} changed while it was read; begin anew with --overwrite")
 
@@ -123,7 +124,7 @@ class Embedding:
 def prepare(run: Path, sequences: Sequences, output: Output, way: Way, watcher: Watcher) -> Embedding:
     """Opens the run and the sequences. Raises FindnaError for what either is not, or cannot give; nothing is written."""
     model = frozen.load(run, way.branch, step=way.step, device=way.device, without=way.without)
-    _embed(model, way, [])  # refuses a pooling and a layer that this model does not have
+    model.refuse(way.pooling, way.layer)
     source = open_source(sequences.path, genome=sequences.genome, cut=sequences.cut, reading=watcher.reading)
     formats.refuse_columns(output.path, source.columns)
     weights = checkpoint.path_of(run, model.step) / checkpoint.MODEL

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from findna_kit.errors import FindnaError, OutputExists
-from findna_kit.files import sync, whole
+from findna_kit.files import sync
+from findna_kit.runs.embedding.cells import read_tsv
 from findna_kit.runs.extras import need
 from findna_kit.runs.folder import write_json
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 COLUMN = "embedding"
 """Of a parquet table; in a zarr the array is `embeddings`."""
 _ROWS = 4096
-_ARRAY = "embeddings"
+_ARRAY, _ZARR = "embeddings", "zarr.json"
+_TOLD = {"weights", "rows", "dim", "columns", "input"}
 
 
 @dataclass(frozen=True)
@@ -59,20 +61,24 @@ def format_of(out: Path) -> Format:
 def refuse_columns(out: Path, columns: tuple[str, ...]) -> None:
     """FindnaError for a column of the ids whose name the format keeps for the embeddings."""
     own = {".parquet": COLUMN, ".zarr": _ARRAY}.get(out.suffix)
+    zarr = out.suffix == ".zarr"
     strange = next(
-        (name for name in columns if name == own or (out.suffix == ".zarr" and ("/" in name or name[0] in "._"))), None
+        (name for name in columns if name == own or (zarr and ("/" in name or name[0] in "._" or name == _ZARR))), None
     )
     if strange is not None:
         raise FindnaError(f"the column {strange!r} cannot be one of a {out.suffix}: rename it, or take --out FILE.npy")
 
 
 def finish(part: Part, out: Path, integers: frozenset[str]) -> None:
-    """Puts a whole part in its place: what lies beside the output first, the output last."""
-    if out.suffix == ".npy":
-        with whole(ids_of(out)) as beside:
-            shutil.copyfile(part.ids, beside)
-    write_json(description_of(out), dict(part.description))
+    """Puts a whole part in its place: all made in the part's folder and then renamed, the output last."""
     made = format_of(out).make(part, integers)
+    told, ids = part.folder / "beside.json", part.folder / "beside.tsv"
+    write_json(told, dict(part.description))
+    if out.suffix == ".npy":
+        shutil.copyfile(part.ids, ids)  # the part keeps its own: a kill may come before the output is renamed
+        sync(ids)
+        ids.replace(ids_of(out))
+    told.replace(description_of(out))
     if out.is_dir():
         shutil.rmtree(part.folder / "old", ignore_errors=True)
         out.rename(part.folder / "old")
@@ -80,12 +86,16 @@ def finish(part: Part, out: Path, integers: frozenset[str]) -> None:
     sync(out.parent)
 
 
-def refuse_what_is_there(out: Path, *, overwrite: bool, resume: bool) -> None:
-    """OutputExists where an output would be replaced that nobody said may be, or that no such call made."""
-    if out.is_dir() and not (out.suffix == ".zarr" and (out / "zarr.json").is_file()):
+def refuse_what_is_there(out: Path, *, replace: bool) -> None:
+    """OutputExists where an output, or what lies beside it, would be replaced that nobody said may be; or what is no output."""
+    if out.is_dir() and not (out.suffix == ".zarr" and (out / _ZARR).is_file()):
         raise OutputExists(f"{out}: is a folder that no embedding made; name another --out")
-    if out.exists() and not (overwrite or resume):
-        raise OutputExists(f"{out}: is there already; take another --out, or --overwrite it")
+    if out.is_file() and out.suffix == ".zarr":
+        raise OutputExists(f"{out}: is a file, and a .zarr is a folder; name another --out")
+    own = (out, description_of(out), *([ids_of(out)] if out.suffix == ".npy" else []))
+    there = next((path for path in own if path.exists()), None)
+    if there is not None and not replace:
+        raise OutputExists(f"{there}: is there already; take another --out, or --overwrite it")
 
 
 def description_of(out: Path) -> Path:
@@ -99,22 +109,23 @@ def ids_of(out: Path) -> Path:
 
 
 def read_description(out: Path) -> dict[str, Any] | None:
-    """What is told of an output that is whole; None where there is none."""
+    """What is told of an output that is whole; None where there is none, or nothing is told."""
     path = description_of(out)
     if not (out.exists() and path.is_file()):
         return None
-    told: dict[str, Any] = json.loads(path.read_text())
-    return told
+    try:
+        told = json.loads(path.read_bytes())
+    except ValueError:  # somebody else's file
+        return None
+    return told if isinstance(told, dict) and told.keys() >= _TOLD else None
 
 
 def _blocks(part: Part) -> Iterator[tuple[slice, NDArray[np.float32], list[list[str]]]]:
     """Where a block of rows stands, its embeddings, and the cells of each column of its ids."""
     count, dim = part.description["rows"], part.description["dim"]
-    with part.embeddings.open("rb") as numbers, part.ids.open(encoding="utf-8", newline="") as text:
+    with part.embeddings.open("rb") as numbers, closing(read_tsv(part.ids)) as cells:
         np.lib.format.read_magic(numbers)
         np.lib.format.read_array_header_1_0(numbers)
-        cells = csv.reader(text, delimiter="\t")
-        next(cells)
         for low in range(0, count, _ROWS):
             rows = min(_ROWS, count - low)
             block = np.frombuffer(numbers.read(rows * dim * 4), dtype="<f4").reshape(rows, dim)
@@ -126,11 +137,8 @@ def _make_npy(part: Part, integers: frozenset[str]) -> Path:
 
 
 def _read_npy(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.float32], Ids]:
-    wanted, ids = set(rows.tolist()), []
-    with ids_of(out).open(encoding="utf-8", newline="") as text:
-        cells = csv.reader(text, delimiter="\t")
-        next(cells)
-        ids = [tuple(row) for number, row in enumerate(cells) if number in wanted]
+    wanted = set(rows.tolist())
+    ids = [tuple(row) for number, row in enumerate(read_tsv(ids_of(out))) if number in wanted]
     return np.asarray(np.load(out, mmap_mode="r")[rows]), ids
 
 
@@ -159,7 +167,9 @@ def _make_parquet(part: Part, integers: frozenset[str]) -> Path:
 def _read_parquet(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.float32], Ids]:
     from pyarrow import parquet
 
-    found, ids, low = [], [], 0
+    found: list[NDArray[np.float32]] = []
+    ids: Ids = []
+    low = 0
     with parquet.ParquetFile(out) as file:
         for batch in file.iter_batches(_ROWS):
             table = batch.take(rows[(rows >= low) & (rows < low + batch.num_rows)] - low)
@@ -193,7 +203,7 @@ def _make_zarr(part: Part, integers: frozenset[str]) -> Path:
 def _read_zarr(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.float32], Ids]:
     import zarr
 
-    group = zarr.open_group(out, mode="r")
+    group: Any = zarr.open_group(out, mode="r")
     ids = zip(*(map(str, group[name].oindex[rows]) for name in columns), strict=True)
     return group[_ARRAY].oindex[rows], list(ids)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import sys
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from findna_kit import dna
 from findna_kit.errors import FindnaError, GenomeError
 from findna_kit.genome import builtin_genome, open_store
 from findna_kit.genome.bed import bed_intervals
+from findna_kit.runs.embedding.cells import fields_of_any_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -176,7 +176,7 @@ def _bed_row(line: Interval, store: TokenStore) -> Row:
 def _table(path: Path) -> Source:
     digest = _digest(path)
     header = _header(path)
-    columns = tuple(name for name in header if name != "sequence") or ("row",)
+    columns = tuple(name for name in header if name != "sequence")
 
     def rows(first: int) -> Iterator[Row]:
         for number, (cells, sequence) in enumerate(_table_rows(path, header)):
@@ -187,6 +187,8 @@ def _table(path: Path) -> Source:
     if not count:
         raise FindnaError(f"{path} has no rows below its header: there is nothing to embed")
     description = {"path": str(path.absolute()), "format": "table", "digest": digest}
+    if not columns:
+        return Source(("row",), frozenset({"row"}), count, longest, description, rows)
     return Source(columns, frozenset(), count, longest, description, rows)
 
 
@@ -213,7 +215,7 @@ def _delimiter(line: str) -> str:
 
 def _table_rows(path: Path, header: list[str]) -> Iterator[Row]:
     at = header.index("sequence")
-    with _reading(path), _text(path) as text, _fields_of_any_length():
+    with _reading(path), _text(path) as text, fields_of_any_length():
         reader = csv.reader(text, delimiter=_delimiter(text.readline()), strict=True)
         for row in reader:
             if not row:  # a blank line
@@ -266,13 +268,3 @@ def _reading(path: Path) -> Iterator[None]:
         raise FindnaError(f"{path} cannot be read as a table ({error}): write or copy it again") from error
     except OSError as error:
         raise FindnaError(f"{path} cannot be read ({error.strerror}); what can be embedded is {_KINDS}") from error
-
-
-@contextmanager
-def _fields_of_any_length() -> Iterator[None]:
-    # The csv module refuses fields beyond 131,072 characters, and has no other way to be told than a global, put back here.
-    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)

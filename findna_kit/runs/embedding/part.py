@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from findna_kit.errors import FindnaError, OutputExists
-from findna_kit.runs.folder import alone, write_json
+from findna_kit.runs.embedding.cells import tsv
+from findna_kit.runs.folder import LOCK, alone, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EMBEDDINGS, IDS, STATE = "embeddings.npy", "ids.tsv", "state.json"
+STAGED = ("made.parquet", "made.zarr", "old", "beside.tsv", "beside.json")
+"""What a whole part is made into in its folder, before it is renamed; and a replaced folder."""
 _NOT_COMPARED = ("run", "made_with")
 """Where the run lies and what it is read with: neither says which embeddings these are."""
 
@@ -50,7 +52,7 @@ class Part:
         np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
         with writing(self.folder):
             self.embeddings.write_bytes(header.getvalue())
-            self.ids.write_bytes(_tsv([self.description["columns"]]))
+            self.ids.write_bytes(tsv([self.description["columns"]]))
             self._keep([self.embeddings.stat().st_size, self.ids.stat().st_size], 0)
 
     def go_on(self, state: Mapping[str, Any]) -> None:
@@ -62,7 +64,7 @@ class Part:
 
     def append(self, ids: Sequence[Sequence[str]], embeddings: NDArray[np.float32]) -> None:
         """A block of rows: on the disk, and then told in the state."""
-        blocks = (np.ascontiguousarray(embeddings, dtype="<f4").tobytes(), _tsv(ids))
+        blocks = (np.ascontiguousarray(embeddings, dtype="<f4").tobytes(), tsv(ids))
         with writing(self.folder):
             for path, block in zip((self.embeddings, self.ids), blocks, strict=True):
                 with path.open("ab") as file:
@@ -81,7 +83,8 @@ class Part:
 def claimed(out: Path, description: Mapping[str, Any], *, resume: bool, overwrite: bool) -> Iterator[Part]:
     """The part of an output, held by this process alone: begun, or gone on with; what an earlier call left is removed if told.
 
-    Raises OutputExists for a leftover of which nothing is said, FindnaError for one of other embeddings or of another process.
+    Raises OutputExists for a leftover of which nothing is said and for a folder of something else, FindnaError for a leftover
+    of other embeddings or of another process.
     """
     folder = folder_of(out)
     with writing(folder):
@@ -95,6 +98,7 @@ def claimed(out: Path, description: Mapping[str, Any], *, resume: bool, overwrit
             told = f"{folder}: holds {left['rows']} of {left['description']['rows']} rows of a call that was stopped"
             raise OutputExists(f"{told}; go on with --resume, or begin anew with --overwrite")
         else:
+            _refuse_strange(folder)
             part.begin()
         yield part
 
@@ -102,6 +106,15 @@ def claimed(out: Path, description: Mapping[str, Any], *, resume: bool, overwrit
 def folder_of(out: Path) -> Path:
     """Where the part of an output lies."""
     return out.with_name(f"{out.name}.part")
+
+
+def _refuse_strange(folder: Path) -> None:
+    """OutputExists where something lies in a part's folder that no part has: the folder goes once the output is whole."""
+    own = (EMBEDDINGS, IDS, STATE, LOCK, *STAGED)
+    beside = tuple(f".{name}." for name in own)
+    strange = [path.name for path in folder.iterdir() if path.name not in own and not path.name.startswith(beside)]
+    if strange:
+        raise OutputExists(f"{folder}: holds {min(strange)}, which is of no embedding; move it away, or name another --out")
 
 
 def state_of(out: Path) -> dict[str, Any] | None:
@@ -131,12 +144,6 @@ def _flat(description: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in description.items() if key not in _NOT_COMPARED}
     source = {f"input.{key}": value for key, value in kept.pop("input").items() if key != "path"}
     return {**kept, **source}
-
-
-def _tsv(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, delimiter="\t", lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
 
 
 @contextmanager

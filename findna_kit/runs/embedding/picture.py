@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from findna_kit.runs.embedding import formats
 from findna_kit.runs.extras import need
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,8 +26,9 @@ MOST = 10_000
 """Rows that are shown: a browser and t-SNE are quick with so many."""
 PROJECTOR = ("tensors.tsv", "metadata.tsv", "projector_config.pbtxt")
 _SUFFIXES = (".png", ".svg", ".pdf")
-_COLOURS, _NUMERIC_FROM = 20, 11
-"""The most categories with a colour of their own; and how many different numbers are a scale rather than categories."""
+_COLOURS, _NUMERIC_FROM, _LONGEST = 20, 11, 32
+"""The most categories with a colour of their own; how many different numbers are a scale rather than categories; letters of
+a name."""
 _CONFIG = """embeddings {
   tensor_name: "%s"
   tensor_path: "tensors.tsv"
@@ -75,14 +77,20 @@ class Picture:
         if self.method == "umap":
             need("umap", "umap", "--method umap")
 
-    def refuse_column(self, columns: Sequence[str]) -> None:
-        """FindnaError where the ids have no such column."""
+    def refuse(self, columns: Sequence[str], rows: int) -> None:
+        """FindnaError where the ids have no such column, or where there are too few of them."""
+        from findna_kit.evaluation.projection import refuse_few
+
+        refuse_few(rows)
         if self.colour is not None and self.colour not in columns:
             raise FindnaError(f"--colour {self.colour}: the ids have no such column, but {', '.join(columns)}")
 
 
 def refuse_what_is_there(*paths: Path, overwrite: bool) -> None:
     """OutputExists for a picture, or a file of a projector's folder, that nobody said may be replaced."""
+    file = next((path.parent for path in paths if path.parent.is_file()), None)
+    if file is not None:
+        raise OutputExists(f"{file}: is a file where a folder is wanted; name another")
     there = next((path for path in paths if path.is_dir() or (path.exists() and not overwrite)), None)
     if there is not None:
         raise OutputExists(f"{there}: is there already; name another, or --overwrite it")
@@ -98,31 +106,34 @@ def sample(out: Path) -> Sample:
 
 
 def write_projector(shown: Sample, folder: Path) -> None:
-    """The three files that `tensorboard --logdir FOLDER` reads for its projector."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """The three files that `tensorboard --logdir FOLDER` reads for its projector; FindnaError where they cannot be written."""
     columns = shown.description["columns"]
     rows = [columns, *shown.ids] if len(columns) > 1 else shown.ids  # TensorBoard takes a first line for data if it is alone
-    # The projector splits at tabs and knows no quotes.
-    cells = "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
+    # The projector splits at tabs, knows no quotes, and strips each line: an empty cell would move those after it.
+    cells = "".join("\t".join(" ".join(cell.split()) or "-" for cell in row) + "\n" for row in rows)
     config = _CONFIG % shown.description["name"].replace("\\", "").replace('"', "")
     tensors, metadata, pbtxt = (folder / name for name in PROJECTOR)
-    with whole(tensors) as beside:
-        np.savetxt(beside, shown.embeddings, fmt="%.7g", delimiter="\t")
+    with _written(tensors) as beside:
+        np.savetxt(beside, shown.embeddings, fmt="%.9g", delimiter="\t")
     for path, text in ((metadata, cells), (pbtxt, config)):
-        with whole(path) as beside:
+        with _written(path) as beside:
             beside.write_text(text, encoding="utf-8")
 
 
 def draw(shown: Sample, picture: Picture) -> None:
-    """The picture: axes named, a legend of categories with their counts or a scale of numbers, the run in the title."""
+    """The picture: axes named, a legend of categories with their counts or a scale of numbers, the run in the title.
+
+    Raises FindnaError for fewer than 4 rows, rows that are all the same or not finite, and where it cannot be written.
+    """
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     from findna_kit.evaluation.projection import project
 
     places, axes_names = project(shown.embeddings, picture.method)
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.add_subplot()
-    size = float(np.clip(3000 / len(places), 3, 30))
+    size = float(np.clip(16_000 / len(places), 4, 40))
     if picture.colour is None:
         axes.scatter(places[:, 0], places[:, 1], s=size, linewidths=0, alpha=0.7)
     else:
@@ -134,8 +145,22 @@ def draw(shown: Sample, picture: Picture) -> None:
             drawn = axes.scatter(places[:, 0], places[:, 1], c=numbers, s=size, linewidths=0, alpha=0.8, cmap="viridis")
             figure.colorbar(drawn, ax=axes, label=picture.colour)
     axes.set(xlabel=axes_names[0], ylabel=axes_names[1], title=shown.title)
-    with whole(picture.path) as beside:
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a dollar sign is one
+    with _written(picture.path) as beside:
         figure.savefig(beside, format=picture.path.suffix[1:], dpi=150)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Whole or absent; what the disk refuses is a sentence."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as beside:
+            yield beside
+    except OSError as error:
+        told = f"{path}: cannot be written to: {error.strerror}"
+        raise FindnaError(f"{told}; the embeddings are whole: name another, and --resume shows them there") from error
 
 
 def _numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
@@ -157,10 +182,21 @@ def _categories(figure: Any, axes: Any, places: NDArray[np.float32], cells: Sequ
     own = sorted(counts) if len(counts) <= _COLOURS else sorted(sorted(counts, key=lambda cell: -counts[cell])[: _COLOURS - 1])
     kinds = np.array([own.index(cell) if cell in own else -1 for cell in cells])
     palette = colormaps["tab10" if len(own) <= 10 else "tab20"]
+    drawn = []
     if (kinds < 0).any():
-        label = f"{len(counts) - len(own)} others ({(kinds < 0).sum():,})"
-        axes.scatter(*places[kinds < 0].T, s=size, linewidths=0, alpha=0.4, color="lightgrey", label=label)
+        its = places[kinds < 0]
+        label = f"{len(counts) - len(own)} others ({len(its):,})"
+        drawn.append((axes.scatter(its[:, 0], its[:, 1], s=size, linewidths=0, alpha=0.4, color="lightgrey"), label))
     for number, cell in enumerate(own):
-        label = f"{cell[:40] or '(empty)'} ({counts[cell]:,})"
-        axes.scatter(*places[kinds == number].T, s=size, linewidths=0, alpha=0.7, color=palette(number), label=label)
-    figure.legend(title=name, loc="outside right upper", frameon=False, fontsize="small", markerscale=(30 / size) ** 0.5)
+        its = places[kinds == number]
+        label = f"{_short(cell)} ({counts[cell]:,})"
+        drawn.append((axes.scatter(its[:, 0], its[:, 1], s=size, linewidths=0, alpha=0.7, color=palette(number)), label))
+    figure.legend(
+        *zip(*drawn, strict=True), title=name, loc="outside right upper", frameon=False, fontsize="small",
+        markerscale=(40 / size) ** 0.5,
+    )  # fmt: skip
+
+
+def _short(cell: str) -> str:
+    half = _LONGEST // 2
+    return (cell if len(cell) <= _LONGEST else f"{cell[:half]}...{cell[-half:]}") or "(empty)"
