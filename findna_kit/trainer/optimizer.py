@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from findna_kit.errors import CheckpointMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from torch import Tensor, nn
 
-    from findna_kit.schedules import Clock, _Schedule
-    from findna_kit.trainer.experiment import Experiment
+    from findna_kit.schedules import Clock, ScheduleValue
+    from findna_kit.settings import OptimizerSettings
+    from findna_kit.trainer.experiment import WeightedLoss
+
+
+class Optimized(Protocol):
+    """What is asked of an experiment here: fine-tuning, which has no other part of one, answers it too."""
+
+    @property
+    def optimizer(self) -> OptimizerSettings:
+        """Rates, decay and moments."""
+        ...
+
+    @property
+    def losses(self) -> Mapping[str, WeightedLoss]:
+        """Those whose heads may have rates of their own."""
+        ...
+
+    @property
+    def predictors(self) -> nn.ModuleDict:
+        """The student's own heads, by the label of their loss."""
+        ...
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """What is moved, by name."""
+        ...
 
 
 class ScheduledAdamW:
@@ -23,7 +47,7 @@ class ScheduledAdamW:
     Matrices decay; vectors (biases, norms) do not. A head with a learning rate of its own follows that.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Optimized) -> None:
         self.settings = experiment.optimizer
         self.named = experiment.trainable()
         rates = _head_rates(experiment)
@@ -80,7 +104,7 @@ class ScheduledAdamW:
         return self.tensors()
 
 
-def _head_rates(experiment: Experiment) -> dict[str, _Schedule]:
+def _head_rates(experiment: Optimized) -> dict[str, ScheduleValue]:
     rates = {}
     for label, term in experiment.losses.items():
         for head, rate in term.loss.head_learning_rates().items():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from findna_kit.checkpoint import fill
-from findna_kit.schedules import Clock, Linear, _Schedule
+from findna_kit.schedules import Clock, Linear, ScheduleValue
 from findna_kit.trainer.optimizer import ScheduledAdamW
 from tests.building import experiment_of, small
 
@@ -34,7 +34,7 @@ def test_the_learning_rate_follows_the_clock():
 
 
 def test_a_head_may_have_a_learning_rate_of_its_own():
-    frozen = {"logits": _Schedule(linear=Linear(start=0.0, end=0.0))}
+    frozen = {"logits": ScheduleValue(linear=Linear(start=0.0, end=0.0))}
     moved, _, _ = stepped("optimizer.weight_decay=0.1", "optimizer.learning_rate=0.1", rates=frozen)
     assert not moved["student.heads.distill.logits.weight"]
     assert moved["student.heads.distill.projector.0.weight"]
@@ -43,7 +43,7 @@ def test_a_head_may_have_a_learning_rate_of_its_own():
 def test_the_rate_of_a_predictor_is_found_too():
     experiment, _, _ = experiment_of(small()[0])
     experiment.predictors["distill"]["predictor"] = torch.nn.Linear(3, 3)
-    experiment.losses["distill"].loss.head_learning_rates = lambda: {"predictor": _Schedule(constant=0.0)}
+    experiment.losses["distill"].loss.head_learning_rates = lambda: {"predictor": ScheduleValue(constant=0.0)}
     optimizer = ScheduledAdamW(experiment)
     before = experiment.predictors["distill"]["predictor"].weight.detach().clone()
     for parameter in optimizer.parameters:

@@ -218,11 +218,16 @@ class _Tuning:
 
     def _size(self) -> Passes:
         """Of a pass: as in `trainer.loop.choose_micro_batch`, for sequences of any length."""
-        class_tokens, lengths = self.classifier.branch.class_tokens, self.train.rows.lengths
+        class_tokens = self.classifier.branch.class_tokens
         if self.settings.micro_batch != "auto":
             return Passes(class_tokens, rows=self.settings.micro_batch)
         if self.engine.device.type == "cpu":
             return Passes(class_tokens, _CPU_BYTES // (4 * self.classifier.branch.encoder.dim))
+        return self._tried_size()
+
+    def _tried_size(self) -> Passes:
+        """What fits the device's memory, tried on the longest sequences; nothing moves."""
+        class_tokens, lengths = self.classifier.branch.class_tokens, self.train.rows.lengths
         longest = lengths.argsort(descending=True, stable=True)[: self.settings.batch_size]
         self.classifier.train()
 

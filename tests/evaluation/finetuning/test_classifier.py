@@ -46,6 +46,18 @@ def test_embeddings_are_those_of_the_frozen_model(encoder, pooling, blocks, scop
     np.testing.assert_allclose(part.features.mean(0), both, rtol=1e-4, atol=1e-5)
 
 
+def test_embeddings_kept_are_read_as_if_they_were_made_anew():
+    model = classifier(network(), scope="head").eval()
+    reader, part = Reader(model, ENGINE, both=True), Part(planted().parts["test"], CPU)
+    reader.size = Passes(2, rows=5)
+    rows, flipped = torch.tensor([5, 2, 9, 40]), torch.arange(64) % 2 == 0
+    made, forward = reader.logits(part, rows, flipped), reader.logits(part, rows, None)
+    reader.keep_features(part)
+    assert not torch.allclose(made, forward, atol=1e-3)
+    torch.testing.assert_close(reader.logits(part, rows, flipped), made, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(reader.logits(part, rows, None), forward, rtol=1e-4, atol=1e-5)
+
+
 def test_the_network_is_a_copy_without_its_heads():
     branch = network().requires_grad_(False).eval()
     before = deepcopy(branch.state_dict())

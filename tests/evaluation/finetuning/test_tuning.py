@@ -97,11 +97,12 @@ def begun(branch, task, *, strand="forward", **changes):
     return _Tuning(classifier, ENGINE, task, settings, strand=strand, seed=3)
 
 
-def test_an_epoch_is_adamw_on_the_mean_cross_entropy_by_a_warm_cosine(tmp_path):
+def test_epochs_are_adamw_on_the_mean_cross_entropy_by_a_warm_cosine(tmp_path):
     tuning = begun(network(), TASK, warmup=0.2, weight_decay=0.3, learning_rate=2e-2)
     oracle = begun(network(), TASK).classifier.train()
     tuning.restore(tmp_path, "digest", print)
-    tuning.epoch()
+    for _ in range(2):
+        tuning.epoch()
 
     named = [parameter for name, parameter in oracle.named_parameters() if name != "branch.class_pool.queries"]
     groups = [
@@ -110,7 +111,8 @@ def test_an_epoch_is_adamw_on_the_mean_cross_entropy_by_a_warm_cosine(tmp_path):
     ]
     adamw, part = torch.optim.AdamW(groups, lr=0.0), Part(TASK.parts["train"], CPU)
     steps = 2 * 12
-    for step, rows in enumerate(batches(part.rows.lengths, 8, seed=3, epoch=1)):
+    order = [rows for epoch in (1, 2) for rows in batches(part.rows.lengths, 8, seed=3, epoch=epoch)]
+    for step, rows in enumerate(order):
         done = step / steps
         share = done / 0.2 if done < 0.2 else (1 + math.cos(math.pi * (done - 0.2) / 0.8)) / 2
         for group in adamw.param_groups:
@@ -130,6 +132,28 @@ def test_micro_batches_agree_to_rounding(tmp_path):
     assert [tuned.chosen["micro_batch"] for tuned in some.values()] == [2, 8, 8]
     for size in (2, "auto"):
         np.testing.assert_allclose(some[size].scores, some[8].scores, atol=2e-4)
+
+
+def test_on_a_gpu_a_pass_is_what_fits_its_memory(tmp_path, monkeypatch):
+    """No GPU here: the memory is played, all else is real."""
+    tuning, tried = begun(network(), TASK), []
+    embed = Classifier.embed
+
+    def short_of_memory(classifier, view, engine):
+        tried.append(tuple(view.tokens.shape))
+        if len(view.tokens) > 3:
+            raise torch.OutOfMemoryError("played")
+        return embed(classifier, view, engine)
+
+    before = {name: tensor.clone() for name, tensor in tuning.classifier.state_dict().items()}
+    monkeypatch.setattr(Classifier, "embed", short_of_memory)
+    size = tuning._tried_size()
+    longest = int(tuning.train.rows.lengths.max())
+    assert tried == [(8, longest), (4, longest), (2, longest)]
+    assert size.at_once(longest) == 2
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tuning.classifier.state_dict().items())
+    assert all(parameter.grad is None for parameter in tuning.classifier.parameters())
+    assert not tuning.optimizer.moved
 
 
 @pytest.mark.parametrize("encoder", ["conv", "mixer"])
@@ -188,6 +212,14 @@ def test_it_stops_early_and_takes_the_first_best_epoch(tmp_path):
     assert tuned.chosen["validation_mcc"] == max(scores)
     assert said[0].startswith("planted: epoch 1 of 60: loss ")
     assert f", mcc {scores[0]:.4f}" in said[0]
+
+
+def test_of_equal_epochs_the_first_is_chosen_and_patience_counts_from_it():
+    tuning = begun(network(), TASK, epochs=9, patience=3)
+    assert (tuning.chosen, tuning.ended) == (0, False)
+    for score, chosen, ended in [(0.5, 1, False), (0.7, 2, False), (0.7, 2, False), (0.6, 2, False), (0.7, 2, True)]:
+        tuning.history.append({"loss": 1.0, "score": score})
+        assert (tuning.chosen, tuning.ended) == (chosen, ended)
 
 
 def test_the_scores_are_of_the_chosen_epoch(tmp_path):
