@@ -7,21 +7,22 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from findna_kit import __version__, checkpoint, dna
 from findna_kit.errors import OutputExists
 from findna_kit.files import sync
 from findna_kit.frozen import load
-from findna_kit.runs.folder import RECIPE, RECORD, write_json
+from findna_kit.runs.folder import AUDIT, CELLS, EVALUATION, RECIPE, RECORD, write_json
 from findna_kit.runs.model_card import model_card
 from findna_kit.runs.onnx_graph import need_onnx, write_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from pathlib import Path
 
     from findna_kit.frozen import FrozenModel, Which
 
@@ -29,7 +30,7 @@ CONFIG, CARD, ONNX = "config.json", "README.md", "model.onnx"
 FORMATS = ("huggingface", "onnx")
 Format = Literal["huggingface", "onnx"]
 _TYPE = "findna_kit"
-_OWN = {CONFIG, CARD, ONNX, RECIPE, RECORD, checkpoint.MODEL, checkpoint.FOLDER}
+_OWN = (CONFIG, CARD, ONNX, RECIPE, RECORD, EVALUATION, CELLS, AUDIT, checkpoint.MODEL, checkpoint.FOLDER)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def export_run(
     """
     if form == "onnx":
         need_onnx()
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - `.` and `..` have no name, and a link is not to be followed
     _refuse_taken(out, overwrite=overwrite)
     model = load(run, branch, step=step, device="cpu", without=without)
     with _folder(out) as beside:
@@ -62,8 +64,10 @@ def export_run(
             _write_tensors(model, beside)
         write_json(beside / CONFIG, config)
         (beside / RECIPE).write_text(model.recipe.dump(), encoding="utf-8")
-        if (run / RECORD).is_file():  # who made its components, and in which precision; `load` asks for both
-            shutil.copyfile(run / RECORD, beside / RECORD)
+        # run.json tells who made the components and in which precision, which `load` asks for; evaluation.json the scores.
+        for name in (RECORD, EVALUATION):
+            if (run / name).is_file():
+                shutil.copyfile(run / name, beside / name)
         (beside / CARD).write_text(model_card(run, out, model, graph=form == "onnx"), encoding="utf-8")
         files = {path.name: path.stat().st_size for path in sorted(beside.iterdir()) if path.is_file()}
     return Exported(model.branch, model.step, files)
@@ -111,10 +115,15 @@ def _refuse_taken(out: Path, *, overwrite: bool) -> None:
     held = {path.name for path in out.iterdir()}
     if held and not overwrite:
         raise OutputExists(f"{out}: is there already; take another --out, or --overwrite it")
-    strange = sorted(held - _OWN)
+    strange = sorted(name for name in held if not _is_own(name))
     if held and (strange or not _is_export(out)):
         why = f"{', '.join(strange[:3])} is not of it" if strange else f"no {CONFIG} of this kit"
         raise OutputExists(f"{out}: holds something that is no export ({why}); nothing there is touched")
+
+
+def _is_own(name: str) -> bool:
+    """Whether an export, or who scores it, leaves a file of that name, or one beside it (`.evaluation.json.lock`)."""
+    return name in _OWN or any(name.startswith(f".{one}.") for one in _OWN)
 
 
 def _is_export(folder: Path) -> bool:
@@ -132,17 +141,17 @@ def _folder(out: Path) -> Iterator[Path]:
     try:
         beside.mkdir(parents=True)
         yield beside
-        for path in (*beside.iterdir(), beside):
+        for path in (*beside.rglob("*"), beside):
             sync(path)
         if out.is_dir():
             out.rename(old)
         beside.rename(out)
         sync(out.parent)
-    except OSError as error:
-        if old.is_dir() and not out.exists():
-            old.rename(out)
-        raise OutputExists(f"{out}: cannot be written: {error.strerror}; name another with --out DIR") from error
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise OutputExists(f"{out}: cannot be written: {why}; name another with --out DIR") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        if out.is_dir():
-            shutil.rmtree(old, ignore_errors=True)
+        if old.is_dir() and not os.path.lexists(out):
+            old.rename(out)
+        shutil.rmtree(old, ignore_errors=True)

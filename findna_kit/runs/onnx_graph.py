@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _TOLERANCE = 1e-4
 _TRACED, _TRIED = (3, 40), ((1, 48), (5, 17))
 """Rows and nucleotides that the graph is traced at, and at which it is held against torch."""
+_LOUD = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
+_EXPECTED = (r".isinstance\(treespec, LeafSpec\). is deprecated", "# The axis name: .* will not be used")
+"""Of torch 2.13, about its own code; and that two inputs share their axes, which they do."""
 
 
 class _Pooled(nn.Module):
@@ -83,10 +86,11 @@ def write_onnx(model: FrozenModel, path: Path) -> dict[str, Any]:
         program.save(path)
         difference = max(_difference(graph, path, _example(*size, bound)) for size in _TRIED)
     if not difference <= _TOLERANCE:
-        told = f"encoder {name!r}: its ONNX graph does not give what torch gives (largest difference {difference:.1e} of the largest"
-        raise FindnaError(f"{told} value); take --format huggingface")
+        told = f"encoder {name!r}: its ONNX graph does not give what torch gives (the largest difference is {difference:.1e}"
+        raise FindnaError(f"{told} of the largest value); take --format huggingface")
+    bases = f"float32 [batch, length, 5], one-hot over {dna.LETTERS}"
     return {
-        "inputs": {"bases": f"float32 [batch, length, 5], one-hot over {dna.LETTERS}", "valid": "bool [batch, length], false: padding"},
+        "inputs": {"bases": bases, "valid": "bool [batch, length], false: padding"},
         "outputs": {output: f"float32 [batch, {model.dim}]" for output in graph.outputs},
         "largest_relative_difference": difference,
     }  # fmt: skip
@@ -115,12 +119,16 @@ def _difference(graph: nn.Module, path: Path, example: tuple[Tensor, Tensor]) ->
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter speaks of its own insides, on stderr and as warnings; nothing there is for the user."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    """The exporter speaks of its own insides, on stderr and as warnings; what is known of that is not for the user."""
+    loud = [logging.getLogger(name) for name in _LOUD]
+    before = [log.level for log in loud]
+    for log in loud:
+        log.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings():
+            for message in _EXPECTED:
+                warnings.filterwarnings("ignore", message)
             yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(loud, before, strict=True):
+            log.setLevel(level)

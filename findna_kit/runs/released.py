@@ -30,6 +30,8 @@ _BASES, _ALPHABET = (0, 1, 2, 4), (0, 1, 2, 4, 3)
 _SHARPNESS = 10.0
 """Their masked loss is a sigmoid cross-entropy on the outputs divided by 0.1."""
 _WRAPPER = "module."
+_SHOWN = 24
+"""Problems of one file; where all of it is another network's they would fill the screen."""
 _LAYER = re.compile(r"encoder\.SwanDNA_blocks\.(\d+)\.SwanDNA_blocks\.(\d+)\.column_transform\.fc1\.weight")
 _UNREADABLE = (
     OSError, EOFError, RuntimeError, pickle.UnpicklingError, LookupError, ValueError, TypeError, AttributeError, AssertionError,
@@ -95,14 +97,15 @@ def origins(sizes: Sizes) -> dict[str, Origin]:
 
 
 def read_released(path: Path) -> Released:
-    """Reads the file. Raises CheckpointMismatch for code in it, and with all that is missing, not wanted or misshapen."""
+    """Reads the file. Raises CheckpointMismatch for code in it, and with what is missing, not wanted or misshapen."""
     content = _unpickled(path)
     if not isinstance(content, dict):
         wanted = f"{', '.join(BRANCHES.values())} and {EPOCHS}"
         raise CheckpointMismatch(f"{path}: holds {type(content).__name__}, not a dict of {wanted}; give the authors' file")
-    problems = [f"not wanted: {key}" for key in content if key not in (*BRANCHES.values(), EPOCHS)]
+    problems: list[str] = []
     remarks: list[str] = []
     raw = {name: _unwrapped(name, content, problems, remarks) for name in BRANCHES.values()}
+    problems += [f"not wanted: {key}" for key in content if key not in (*BRANCHES.values(), EPOCHS)]
     epochs = content.get(EPOCHS)
     if epochs is None:
         remarks.append(f"{EPOCHS} is not in the file: how long it was trained is not known")
@@ -111,12 +114,13 @@ def read_released(path: Path) -> Released:
     sizes = _sizes([*raw.values()])
     if sizes is not None:
         problems += _misfits(raw, sizes)
-    elif any(raw.values()):
+    elif any(raw.values()) or not problems:
         problems.append(
             "missing: the mixer's layers (encoder.SwanDNA_blocks.0.SwanDNA_blocks.0.column_transform..., and so on)"
         )
     if problems or sizes is None:
-        raise CheckpointMismatch("\n  ".join([f"{path}: is not what FinDNA's authors released:", *problems]))
+        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        raise CheckpointMismatch("\n  ".join([f"{path}: is not what FinDNA's authors released:", *problems[:_SHOWN], *more]))
     kinds = Counter(str(tensor.dtype).removeprefix("torch.") for tensors in raw.values() for tensor in tensors.values())
     remarks += [f"{count} tensors are {kind}, taken as float32" for kind, count in kinds.items() if kind != "float32"]
     branches = {
@@ -180,7 +184,8 @@ def _misfits(branches: Mapping[str, Mapping[str, Any]], sizes: Sizes) -> list[st
 
 def _shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     outer = {
-        "embedding.weight": (sizes.dim, 5), "embedding.bias": (sizes.dim,), "linear.weight": (5, sizes.dim), "linear.bias": (5,),
+        "embedding.weight": (sizes.dim, 5), "embedding.bias": (sizes.dim,),
+        "linear.weight": (5, sizes.dim), "linear.bias": (5,),
     }  # fmt: skip
     inner = {
         "fc1.weight": (sizes.hidden, sizes.dim), "fc1.bias": (sizes.hidden,),

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 import findna_kit
 from findna_kit import checkpoint, dna
 from findna_kit.errors import CheckpointMismatch, FindnaError, OutputExists
+from findna_kit.evaluation import Asked
 from findna_kit.plugins import load_plugins
-from findna_kit.runs import Place, evaluate_run, start
+from findna_kit.runs import Place, Scoring, evaluate_run, start
 from findna_kit.runs.importing import import_findna
 from findna_kit.views import View
 from tests.authors import authors, content
@@ -140,7 +141,7 @@ def test_it_is_evaluated_beside_a_random_initialisation(run, tmp_path):
     for number, part in enumerate(("train", "dev", "test")):
         rows = [f"{text(60, 100 * number + row, 'AAAC' if row % 2 else 'GGGT')},{row % 2}" for row in range(30)]
         (tmp_path / f"{part}.csv").write_text("\n".join(["sequence,label", *rows, ""]))
-    (result,) = evaluate_run(run, [str(tmp_path)], ["knn"], device="cpu")
+    (result,) = evaluate_run(run, [str(tmp_path)], Scoring(Asked(("knn",)), device="cpu"))
     assert set(result["protocols"]["knn"]) >= {"encoder", "random_init"}
 
 
@@ -202,6 +203,16 @@ def test_each_that_does_not_fit(theirs, tmp_path, change, sentence):
         imported(saved(tmp_path, of(theirs, change)), tmp_path / "run")
 
 
+def test_of_another_networks_checkpoint_the_first_differences_are_listed(tmp_path):
+    other = {f"layer.{number}.weight": torch.ones(2) for number in range(100)}
+    with pytest.raises(CheckpointMismatch) as refused:
+        imported(saved(tmp_path, other), tmp_path / "run")
+    told = str(refused.value).split("\n  ")
+    assert told[1:3] == ["missing: Teacher", "missing: Student"]
+    assert told[3] == "not wanted: layer.0.weight"
+    assert told[-1] == "... and 78 more"
+
+
 def test_a_width_that_makes_no_equal_groups_is_refused(tmp_path):
     with pytest.raises(CheckpointMismatch, match="24 channels do not make 11 equal groups"):
         imported(saved(tmp_path, content(authors(1, dim=24, hidden=4, blocks=1), authors(1, dim=24, hidden=4, blocks=1))), None)
@@ -250,7 +261,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(theirs, tmp_path, monkeypatch
 def test_what_is_no_checkpoint_is_a_sentence(tmp_path, rest, start_):
     path = tmp_path / "noise.pt"
     path.write_bytes(start_ + rest)
-    with pytest.raises(CheckpointMismatch, match="nothing in it was run|not a dict of"):
+    with pytest.raises(CheckpointMismatch, match=r"nothing in it was run|not a dict of"):
         imported(path, tmp_path / "run")
 
 
@@ -269,10 +280,12 @@ def test_a_damaged_file_is_a_sentence_or_none(file, tmp_path, place, byte, cut):
 
 
 def test_no_file_a_folder_and_a_dict_of_nothing(tmp_path):
-    with pytest.raises(CheckpointMismatch, match="absent.pt: cannot be read: No such file"):
+    with pytest.raises(CheckpointMismatch, match=r"absent\.pt: cannot be read: No such file"):
         imported(tmp_path / "absent.pt", tmp_path / "run")
     with pytest.raises(CheckpointMismatch, match="cannot be read: Is a directory"):
         imported(tmp_path, tmp_path / "run")
+    with pytest.raises(CheckpointMismatch, match="missing: the mixer's layers"):
+        imported(saved(tmp_path, {"Teacher": {}, "Student": {}}), tmp_path / "run")
     with pytest.raises(CheckpointMismatch, match="holds list, not a dict of Teacher, Student and EPOCHS_RUN"):
         imported(saved(tmp_path, [1]), tmp_path / "run")
 

@@ -82,32 +82,47 @@ class _Shift:
     its own: rows are gathered, and padding keeps its place.
     """
 
-    def __init__(self, groups: tuple[tuple[slice, int], ...], index: tuple[list[Tensor], list[Tensor]] | None) -> None:
-        self.groups, self.index = groups, index
+    def __init__(
+        self,
+        groups: tuple[tuple[slice, int], ...],
+        index: tuple[list[Tensor], list[Tensor]] | None,
+        whole: Tensor | None = None,
+    ) -> None:
+        self.groups, self.index, self.whole = groups, index, whole
 
     @classmethod
     def of(cls, groups: tuple[tuple[slice, int], ...], valid: Tensor) -> _Shift:
-        if bool(valid.all()):
+        exporting = torch.compiler.is_exporting()  # its graph is for every padding, so that nothing may be asked of it
+        if not exporting and bool(valid.all()):
             return cls(groups, None)
         at = torch.arange(valid.shape[1], device=valid.device)[None]
         ring = valid.sum(1, keepdim=True)
         on = at < ring
         ahead = [((at + offset) % ring.clamp(min=1)).where(on, at) for _, offset in groups]
+        if exporting:
+            whole = [_columns(rows, channels) for rows, (channels, _) in zip(ahead, groups, strict=True)]
+            return cls(groups, None, torch.cat(whole, dim=2))
         behind = [((at - offset) % ring.clamp(min=1)).where(on, at) for _, offset in groups]
         return cls(groups, (ahead, behind))
 
     def __call__(self, x: Tensor, *, back: bool = False) -> Tensor:
+        if self.whole is not None:  # of all groups at once: an exported graph has one node where it had one for each
+            return x.gather(1, self.whole)
         out = torch.empty_like(x)
         rows = x.shape[1]
         for number, (channels, offset) in enumerate(self.groups):
             if self.index is not None:
-                at = self.index[back][number][..., None].expand(-1, -1, channels.stop - channels.start)
-                out[..., channels] = x[..., channels].gather(1, at)
+                out[..., channels] = x[..., channels].gather(1, _columns(self.index[back][number], channels))
                 continue
             cut = (-offset if back else offset) % rows
             out[:, : rows - cut, channels] = x[:, cut:, channels]
             out[:, rows - cut :, channels] = x[:, :cut, channels]
         return out
+
+
+def _columns(rows: Tensor, channels: slice) -> Tensor:
+    """[B, R] to [B, R, channels]: the same rows in each."""
+    return rows[..., None].expand(-1, -1, channels.stop - channels.start)
 
 
 class _ShiftAndAdd(torch.autograd.Function):

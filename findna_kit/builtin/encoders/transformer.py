@@ -49,7 +49,9 @@ class Transformer(Encoder):
         x = self.embed(bases)
         classes = len(self.class_vectors)
         x = torch.cat([x[:, :classes] + self.class_vectors.to(x.dtype), x[:, classes:]], dim=1)
-        mask = None if bool(valid.all()) else valid[:, None, None, :]
+        # Unless a graph is made for export, which is for every padding.
+        unpadded = not torch.compiler.is_exporting() and bool(valid.all())
+        mask = None if unpadded else valid[:, None, None, :]
         turn = _rotation(x.shape[1], self.head_dim, x.device)
         hidden = {}
         for depth, block in enumerate(self.blocks):

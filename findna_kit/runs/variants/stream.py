@@ -134,7 +134,8 @@ def _remark(seen: Seen, vcf: Path, store: TokenStore, on_mismatch: OnMismatch, s
     """Says what will have no scores; FindnaError where REF differs and that is not to be skipped."""
     names = [contig.name for contig in store.contigs]
     for name, lines in seen.absent.most_common(_SHOWN):
-        say(f"{store.source}: has no contig {name!r}, which {lines:,} lines of {vcf} name{_hint(name, names)}")
+        named = f"{lines:,} lines of {vcf} name" if lines > 1 else f"a line of {vcf} names"
+        say(f"{store.source}: has no contig {name!r}, which {named}{_hint(name, names)}")
     if len(seen.absent) > _SHOWN:
         say(f"... and {len(seen.absent) - _SHOWN} more contigs that it does not have")
     if seen.mismatched:
