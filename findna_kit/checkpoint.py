@@ -88,13 +88,9 @@ def load_model(run: Path, step: int) -> dict[str, Tensor]:
 
 
 def prune(run: Path, keep_last: int) -> None:
-    """Removes all but the first and the `keep_last` newest."""
-    first, *others = steps_saved(run) or [0]
-    for step in others[:-keep_last]:
-        if step != first:
-            path_of(run, step).rename(
-                path_of(run, step).with_name(f".step-{step:08d}.old")
-            )  # whole or absent, also while it goes
+    """Removes all but the first and the `keep_last` newest, each renamed before it goes, so that none is ever there in part."""
+    for step in steps_saved(run)[1:-keep_last]:
+        path_of(run, step).rename(path_of(run, step).with_name(f".step-{step:08d}.old"))
     for left in (run / FOLDER).glob(".step-*"):
         shutil.rmtree(left, ignore_errors=True)  # or of a process that was killed while it wrote
 

@@ -54,7 +54,7 @@ class ViewPipeline:
         if view.deviation is None:
             return None
         drawn = Draw(seed, "noise", self.name, step, rows=rows).normal(view.tokens.shape[1], dna.CHANNELS)
-        return drawn * view.deviation[:, None, None]
+        return drawn.mul_(view.deviation[:, None, None])
 
 
 def _cropped(window: View, length: int, draw: Draw) -> View:

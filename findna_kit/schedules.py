@@ -58,7 +58,7 @@ class Linear(_Ramp):
 _FORMS: dict[str, type[_Ramp]] = {"cosine": Cosine, "linear": Linear}
 
 
-class _Schedule(BaseModel):
+class ScheduleValue(BaseModel):
     """A number, or one of the forms below."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,7 +109,7 @@ def _read(value: Any) -> Any:
     if isinstance(value, (int, float)):
         if not math.isfinite(value):
             raise ValueError("a finite number is wanted")
-        return _Schedule(constant=float(value))
+        return ScheduleValue(constant=float(value))
     if isinstance(value, dict) and len(value) != 1:
         raise ValueError("exactly one of cosine, linear is wanted")
     if isinstance(value, dict) and next(iter(value)) not in _FORMS:
@@ -119,7 +119,8 @@ def _read(value: Any) -> Any:
     return value
 
 
-Schedule = Annotated[_Schedule, BeforeValidator(_read)]
+Schedule = Annotated[ScheduleValue, BeforeValidator(_read)]
+"""The type of a field that takes a number or a schedule; a default is a `ScheduleValue`."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class _Bounds:
         forms = {name: {"properties": ramp} for name in _FORMS}
         return {"allOf": [handler(schema), {**bounds, "properties": forms}]}
 
-    def _check(self, schedule: _Schedule) -> _Schedule:
+    def _check(self, schedule: ScheduleValue) -> ScheduleValue:
         low, high = self.low, self.high
         smallest, largest = schedule.ends
         if smallest < low or largest > high:

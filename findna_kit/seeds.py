@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _GAMMA = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
+_BLOCK = 1 << 15
+"""Numbers at once on a CPU: they stay in its cache, and torch takes one thread for so few, which waits for no other."""
 
 
 def key(*parts: int | str) -> int:
@@ -31,9 +33,24 @@ def key(*parts: int | str) -> int:
 
 def bits(stream: int, rows: Tensor, count: int) -> Tensor:
     """`count` random 64-bit integers (int64) for each of `rows` [B]: shape [B, count], on the device of `rows`."""
-    starts = _mix(rows * _signed(_GAMMA) + stream)
+    drawn = torch.empty(len(rows), count, dtype=torch.int64, device=rows.device)
+    for part, block in blocks(stream, rows, count):
+        drawn[part] = block
+    return drawn
+
+
+def blocks(stream: int, rows: Tensor, count: int) -> Iterator[tuple[slice, Tensor]]:
+    """The same some rows at a time, with their place among `rows`; the next block is written over the last one."""
+    starts = _mix(rows * _signed(_GAMMA) + stream, torch.empty_like(rows))
     counter = torch.arange(1, count + 1, device=rows.device) * _signed(_GAMMA)
-    return _mix(starts[:, None] + counter)
+    most = max(1, _BLOCK // max(1, count)) if rows.device.type == "cpu" else max(1, len(rows))
+    state = torch.empty(min(most, len(rows)), count, dtype=torch.int64, device=rows.device)
+    spare = torch.empty_like(state)
+    for at in range(0, len(rows), most):
+        part = slice(at, min(at + most, len(rows)))
+        size = part.stop - at
+        torch.add(starts[part, None], counter, out=state[:size])
+        yield part, _mix(state[:size], spare[:size])
 
 
 @contextmanager
@@ -45,15 +62,17 @@ def torch_seed(*parts: int | str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _mix(state: Tensor) -> Tensor:
-    state = (state ^ _shift(state, 30)) * _signed(_FIRST)
-    state = (state ^ _shift(state, 27)) * _signed(_SECOND)
-    return state ^ _shift(state, 31)
+def _mix(state: Tensor, spare: Tensor) -> Tensor:
+    """In place; `spare` is as large."""
+    _fold(state, 30, spare).mul_(_signed(_FIRST))
+    _fold(state, 27, spare).mul_(_signed(_SECOND))
+    return _fold(state, 31, spare)
 
 
-def _shift(state: Tensor, by: int) -> Tensor:
+def _fold(state: Tensor, by: int, spare: Tensor) -> Tensor:
     # torch has no unsigned arithmetic: the sign bits that >> drags in are cut off.
-    return (state >> by) & ((1 << (64 - by)) - 1)
+    torch.bitwise_right_shift(state, by, out=spare)
+    return state.bitwise_xor_(spare.bitwise_and_((1 << (64 - by)) - 1))
 
 
 def _signed(value: int) -> int:

@@ -57,13 +57,17 @@ class View:
         """The view that is the windows themselves. `tokens` [B, L]; `valid` all True by default; unknown places are 0."""
         batch, length = tokens.shape
         device = tokens.device
-        valid = torch.ones_like(tokens, dtype=torch.bool) if valid is None else valid
         nowhere = torch.zeros(batch, dtype=torch.int64, device=device)
         position = torch.arange(length, device=device).expand(batch, length)
         empty = tokens.new_empty((batch, 0), dtype=torch.int64)
+        tokens = tokens.long()
+        if valid is None:
+            valid = torch.ones_like(tokens, dtype=torch.bool)
+        else:
+            tokens, position = tokens.where(valid, dna.N), position.where(valid, -1)
         return cls(
-            tokens=tokens.long().where(valid, dna.N),
-            origin=position.where(valid, -1),
+            tokens=tokens,
+            origin=position,
             strand=valid.to(torch.int8),
             valid=valid,
             soft_masked=torch.zeros_like(valid) if soft_masked is None else soft_masked & valid,
@@ -150,21 +154,27 @@ class Draw:
 
     def uniform(self, *shape: int) -> Tensor:
         """Float32 in [0, 1), shape [B, *shape]."""
-        return (self._bits(shape) >> 40 & 0xFFFFFF).float() * 2**-24
+        return self._drawn(shape, torch.float32, lambda bits: (bits >> 40 & 0xFFFFFF).float() * 2**-24)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal float32, shape [B, *shape] (Box and Muller 1958)."""
-        drawn = self._bits(shape)
-        radius = ((drawn >> 40 & 0xFFFFFF) + 1).float() * 2**-24  # in (0, 1], so that the logarithm is finite
-        angle = (drawn >> 16 & 0xFFFFFF).float() * (2 * math.pi * 2**-24)
-        return (-2 * radius.log()).sqrt_() * angle.cos_()
+        return self._drawn(shape, torch.float32, _normal)
 
     def integers(self, low: int | Tensor, high: int | Tensor, *shape: int) -> Tensor:
         """Int64 in [low, high), shape [B, *shape]; bounds are numbers, or tensors that broadcast to that shape."""
-        share = (self._bits(shape) >> 11 & (1 << 53) - 1).double() * 2**-53
+        share = self._drawn(shape, torch.float64, lambda bits: (bits >> 11 & (1 << 53) - 1).double() * 2**-53)
         return low + (share * (high - low)).long()
 
-    def _bits(self, shape: Sequence[int]) -> Tensor:
+    def _drawn(self, shape: Sequence[int], dtype: torch.dtype, made_of: Callable[[Tensor], Tensor]) -> Tensor:
         self._calls += 1
-        drawn = seeds.bits(seeds.key(*self._key, self._calls), self._rows, math.prod(shape))
+        count = math.prod(shape)
+        drawn = torch.empty(len(self._rows), count, dtype=dtype, device=self._rows.device)
+        for part, bits in seeds.blocks(seeds.key(*self._key, self._calls), self._rows, count):
+            drawn[part] = made_of(bits)
         return drawn.view(len(self._rows), *shape)
+
+
+def _normal(bits: Tensor) -> Tensor:
+    radius = ((bits >> 40 & 0xFFFFFF) + 1).float() * 2**-24  # in (0, 1], so that the logarithm is finite
+    angle = (bits >> 16 & 0xFFFFFF).float() * (2 * math.pi * 2**-24)
+    return (-2 * radius.log()).sqrt_() * angle.cos_()

@@ -7,9 +7,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from findna_kit.genome.fasta import TOKEN_BITS
 from findna_kit.genome.regions import Regions, read_named_bed
 from findna_kit.genome.store import open_store
 
@@ -38,7 +35,7 @@ def is_builtin(store: TokenStore) -> bool:
         return True
     if [contig.length for contig in store.contigs] != [_described()["bases"]]:
         return False
-    return bool(np.array_equal(store.codes & TOKEN_BITS, open_store(builtin_genome()).codes & TOKEN_BITS))
+    return store.same_bases(open_store(builtin_genome()))
 
 
 def _described() -> dict[str, Any]:

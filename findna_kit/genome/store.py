@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
+from numpy.lib.stride_tricks import sliding_window_view
 from platformdirs import user_cache_dir
 
 from findna_kit import dna
 from findna_kit.errors import GenomeError, nearest
+from findna_kit.files import sync
 from findna_kit.genome import fasta
 from findna_kit.genome.intervals import merged
 
@@ -113,13 +115,20 @@ class TokenStore:
         place = self.contigs[contig].offset
         return np.asarray(self.codes[place + start : place + end]) & np.uint8(fasta.TOKEN_BITS)
 
+    def same_bases(self, other: TokenStore) -> bool:
+        """Whether both hold the same bases, contig by contig, whatever the files, names, lines and case they came in."""
+        if not np.array_equal(self.lengths, other.lengths):
+            return False
+        pairs = zip(self.chunks(), other.chunks(), strict=True)
+        return all(not ((mine ^ theirs) & fasta.TOKEN_BITS).any() for (_, mine), (_, theirs) in pairs)
+
     def windows(
         self, contig: NDArray[np.int64], start: NDArray[np.int64], length: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Tokens [B, length] uint8 and soft-masking [B, length] bool; IndexError for a window not inside its contig [B]."""
         self._refuse_outside(contig, start, length)
-        place = (self.offsets[contig] + start)[:, None] + np.arange(length)
-        codes: NDArray[np.uint8] = np.asarray(self.codes)[place]
+        # Whole stretches are copied, where an index for every base would cost eight times as much.
+        codes: NDArray[np.uint8] = sliding_window_view(np.asarray(self.codes), length)[self.offsets[contig] + start]
         return codes & np.uint8(fasta.TOKEN_BITS), codes >= fasta.SOFT_MASKED
 
     def _refuse_outside(self, contig: NDArray[np.int64], start: NDArray[np.int64], length: int) -> None:
@@ -240,15 +249,9 @@ def _remembered(memory: Path) -> dict[str, str]:
 
 
 def _write(path: Path, content: Any) -> None:
-    """Written beside, synced, renamed: whole or absent. The caller holds a lock."""
+    """Whole or absent. The caller holds a lock, so one name beside does, and what a kill left there is written over."""
     beside = path.with_name(f"{path.name}.part")
-    with beside.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
+    beside.write_text(json.dumps(content), encoding="utf-8")
+    sync(beside)
     beside.replace(path)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path.parent)

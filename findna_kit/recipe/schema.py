@@ -24,7 +24,7 @@ from findna_kit.errors import ComponentClash, UnknownComponent
 from findna_kit.interfaces import RESERVED
 from findna_kit.recipe.document import dump, got
 from findna_kit.recipe.sentences import SAID, Said, explain, unknown_key
-from findna_kit.schedules import Schedule, _Schedule, within
+from findna_kit.schedules import Schedule, ScheduleValue, within
 from findna_kit.settings import (
     DataSettings,
     EvaluationSettings,
@@ -108,7 +108,7 @@ class Kind:
         try:
             return WEIGHT.validate_json(json.dumps(stated.get("weight", _DEFAULT_WEIGHT)), strict=True)
         except ValidationError as error:
-            inside = explain(error, _Schedule, stated["weight"])
+            inside = explain(error, ScheduleValue, stated["weight"])
             said += [Said(("weight", *one.path), one.message, one.at_key) for one in inside]
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -71,11 +72,9 @@ def open_genome(recipe: Recipe, reading: Callable[[int, int], None] | None = Non
     stated = recipe.data.genomes
     total = sum(choice.weight for choice in stated)
     genomes = tuple(_open(choice, choice.weight / total, recipe, reading) for choice in stated)
-    seen: dict[str, str] = {}
-    for genome in genomes:
-        first = seen.setdefault(genome.store.digest, genome.path)
-        if first is not genome.path:
-            raise GenomeError(f"data.genome: {first} and {genome.path} hold the same bases; state them once")
+    for first, second in combinations(genomes, 2):
+        if first.store.same_bases(second.store):
+            raise GenomeError(f"data.genome: {first.path} and {second.path} hold the same bases; state them once")
     windows = Data(_windows(genomes, "training", recipe), _windows(genomes, "validation", recipe))
     return GenomeData(genomes, windows)
 

@@ -18,7 +18,7 @@ from findna_kit.engine import choose_device
 from findna_kit.errors import FindnaError
 from findna_kit.runs.genome_data import open_genome
 from findna_kit.runs.initial import take_initial_weights
-from findna_kit.runs.start import _resolve, _resolved
+from findna_kit.runs.start import resolve_engine, resolved_settings
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compiling import compiled_encoders
 from findna_kit.trainer.optimizer import ScheduledAdamW
@@ -63,11 +63,11 @@ def plan(
     if recipe.steps == 0:  # a recipe without a loss has none, either
         return {**counted, "memory": memory, "nothing_to_train": "steps is 0"}
     data = open_genome(recipe, reading)
-    engine, micro_batch = _resolve(experiment, data, device, {})
+    engine, micro_batch = resolve_engine(experiment, data, device, {})
     say(f"{recipe.name}: taking {WARM_UP} steps to warm up and {steps} to measure, and looking at the held-out windows")
     measured = _measure(experiment, data, engine, micro_batch, steps)
     return {
-        **counted, "memory": {**memory, **_peak(engine)}, "resolved": _resolved(engine, micro_batch),
+        **counted, "memory": {**memory, **_peak(engine)}, "resolved": resolved_settings(engine, micro_batch),
         "measured": measured, "finish": _finish(experiment, measured),
     }  # fmt: skip
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from findna_kit.interfaces import Loss, TeacherUpdate
     from findna_kit.network import Branch
     from findna_kit.pipeline import ViewPipeline
-    from findna_kit.schedules import _Schedule
+    from findna_kit.schedules import ScheduleValue
     from findna_kit.settings import OptimizerSettings, TrainerSettings
     from findna_kit.views import View
 
@@ -26,7 +26,7 @@ class WeightedLoss:
     """One term of the objective."""
 
     loss: Loss
-    weight: _Schedule
+    weight: ScheduleValue
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def accumulate_gradients(
             sums.add(label, term)
             share = experiment.losses[label].weight(clock) / counts[label].clamp(min=1) * term.sum
             total = share if total is None else total + share
-        tensors, gradients = cached.seeds(students, part) if cached else ([], [])
+        tensors, gradients = cached.rows_with_gradients(students, part) if cached else ([], [])
         if total is not None:
             tensors, gradients = [total, *tensors], [None, *gradients]
         torch.autograd.backward(tensors, gradients)
@@ -171,7 +171,7 @@ class _Cached:
                     head.grad = gradient / engine.processes if head.grad is None else head.grad + gradient / engine.processes
         return counts
 
-    def seeds(self, student: Outputs, part: slice) -> tuple[list[Tensor], list[Tensor | None]]:
+    def rows_with_gradients(self, student: Outputs, part: slice) -> tuple[list[Tensor], list[Tensor | None]]:
         """A micro-batch's rows, to be given to `backward` with the gradients kept for them."""
         local = self.forward.engine.rows(self.forward.experiment.batch_size)[part]
         tensors: list[Tensor] = []

@@ -107,6 +107,10 @@ def test_works(kind, write, say):
     assert report["total"]["unknown"] == sum(sequence.count("N") for sequence in wanted.values())
     assert report["windows"]["inside_contigs"] == sum(max(0, len(sequence) - 4) for sequence in wanted.values())
     assert bases(write(content)) == wanted
+    if kind == "lower-case":
+        assert [contig["soft_masked"] for contig in report["contigs"]] == [1.0, 0.0]
+    if kind == "IUPAC-rich":
+        assert report["other_letters"] == {**dict.fromkeys("RYKMSWBDHV", 2), "-": 1, ".": 1, "U": 1}
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -208,10 +208,13 @@ def test_each_genome_states_its_own_stretches(tmp_path):
 
 
 def test_the_same_bases_twice_are_refused(tmp_path):
-    path = fasta(tmp_path, "one", "ACGT")
+    path, other = fasta(tmp_path, "one", "ACGT"), fasta(tmp_path, "two", "ACGTN")
     (tmp_path / "copy.fa").write_text(path.read_text())
-    with pytest.raises(GenomeError, match=r"one.fa and .*copy.fa hold the same bases; state them once"):
-        open_genome(several(f"{{path: {path}}}", f"{{path: {tmp_path / 'copy.fa'}}}"))
+    (tmp_path / "lower.fa.gz").write_bytes(gzip.compress(path.read_text().lower().replace(">one0", ">chr1").encode()))
+    for copy in ("copy.fa", "lower.fa.gz"):
+        with pytest.raises(GenomeError, match=rf"one.fa and .*{copy} hold the same bases; state them once"):
+            open_genome(several(f"{{path: {other}}}", f"{{path: {path}}}", f"{{path: {tmp_path / copy}}}"))
+    assert len(open_genome(several(f"{{path: {other}}}", f"{{path: {path}}}")).genomes) == 2
 
 
 def test_nothing_outside_of_include_and_inside_of_exclude_is_used(tmp_path):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from findna_kit.builtin.losses.heads import Projector, Prototypes
 from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
-from findna_kit.schedules import Schedule, _Schedule, within
+from findna_kit.schedules import Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class SelfDistillation(Loss):
 
         student_temperature: float = Field(0.1, gt=0, description="divides the student's logits")
         teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
-            _Schedule(constant=0.04), description="divides the teacher's centred logits"
+            ScheduleValue(constant=0.04), description="divides the teacher's centred logits"
         )
         center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre kept per step")
         head: Literal["prototypes", "five_way"] = Field(

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from findna_kit.interfaces import ComponentConfig, TeacherUpdate
-from findna_kit.schedules import Cosine, Schedule, _Schedule, within
+from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ class EMA(TeacherUpdate):
         """How fast the teacher follows."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
-            _Schedule(cosine=Cosine(start=0.996, end=1.0, warmup=0.0)), description="share of the old teacher kept per step"
+            ScheduleValue(cosine=Cosine(start=0.996, end=1.0, warmup=0.0)), description="share of the old teacher kept per step"
         )
         buffers: Literal["copy", "average"] = Field("copy", description="what becomes of float buffers; integers are copied")
 

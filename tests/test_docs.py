@@ -1,0 +1,63 @@
+"""README and docs name commands and options that are there, every command is named, and links lead somewhere."""
+
+import re
+import shlex
+
+import pytest
+from typer.main import get_command
+
+from findna_kit.cli.app import app
+from tests.building import ROOT
+
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+}
+CALL = re.compile(r"(?:^|`)findna-kit ([a-z][^`\n]*)", re.MULTILINE)
+"""A command in backticks, or at the start of a line of a block."""
+
+
+def calls(text):
+    return [shlex.split(found, comments=True) for found in CALL.findall(text)]
+
+
+def followed(words):
+    """The command that the words lead to, with the names of those that it stands below."""
+    command, names = get_command(app), []
+    for word in words:
+        if word not in getattr(command, "commands", {}):
+            break
+        command = command.commands[word]
+        names.append(word)
+    return command, names
+
+
+def commands(command, *names):
+    if not hasattr(command, "commands"):
+        yield " ".join(names)
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, *names, name)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "decisions" not in page])
+def test_its_commands_and_options_are_there(page):
+    for words in calls(PAGES[page]):
+        command, names = followed(words)
+        assert names, f"findna-kit {' '.join(words)}"
+        known = {"--help", *(option for parameter in command.params for option in parameter.opts)}
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert options <= known, f"findna-kit {' '.join(words)}"
+
+
+def test_every_command_is_named():
+    named = {" ".join(followed(words)[1]) for text in PAGES.values() for words in calls(text)}
+    alone = {name: name.rpartition(" ")[0] for name in commands(get_command(app)) if name.endswith(" list")}
+    missing = {name for name in commands(get_command(app)) if name not in named and alone.get(name) not in named}
+    assert missing == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[page]):
+        if not re.match("[a-z]+:", target):
+            assert (ROOT / page).parent.joinpath(target).exists(), target
