@@ -11,7 +11,7 @@ import torch
 from findna_kit import dna, seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -157,24 +157,38 @@ class Draw:
         return self._drawn(shape, torch.float32, lambda bits: (bits >> 40 & 0xFFFFFF).float() * 2**-24)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal float32, shape [B, *shape] (Box and Muller 1958)."""
-        return self._drawn(shape, torch.float32, _normal)
+        """Standard normal float32, shape [B, *shape], two of each hash (Box and Muller 1958)."""
+        count = math.prod(shape)
+        half = -(-count // 2)
+        drawn = torch.empty(len(self._rows), count, device=self._rows.device)
+        for part, bits in self._blocks(half):
+            radius = ((bits >> 40 & 0xFFFFFF) + 1).float().mul_(2**-24)  # in (0, 1], so that the logarithm is finite
+            radius = radius.log_().mul_(-2).sqrt_()
+            angle = (bits >> 16 & 0xFFFFFF).float().mul_(2 * math.pi * 2**-24)
+            torch.mul(radius, angle.cos(), out=drawn[part, :half])
+            torch.mul(radius[:, : count - half], angle[:, : count - half].sin(), out=drawn[part, half:])
+        return drawn.view(len(self._rows), *shape)
 
     def integers(self, low: int | Tensor, high: int | Tensor, *shape: int) -> Tensor:
         """Int64 in [low, high), shape [B, *shape]; bounds are numbers, or tensors that broadcast to that shape."""
+        if (
+            isinstance(low, int)
+            and isinstance(high, int)
+            and (power := (high - low).bit_length() - 1)
+            and high - low == 1 << power
+        ):
+            # Its first digits: what the share below would come to, without a detour by way of fractions.
+            return low + self._drawn(shape, torch.int64, lambda bits: bits >> 64 - power & (1 << power) - 1)
         share = self._drawn(shape, torch.float64, lambda bits: (bits >> 11 & (1 << 53) - 1).double() * 2**-53)
         return low + (share * (high - low)).long()
 
     def _drawn(self, shape: Sequence[int], dtype: torch.dtype, made_of: Callable[[Tensor], Tensor]) -> Tensor:
-        self._calls += 1
         count = math.prod(shape)
         drawn = torch.empty(len(self._rows), count, dtype=dtype, device=self._rows.device)
-        for part, bits in seeds.blocks(seeds.key(*self._key, self._calls), self._rows, count):
+        for part, bits in self._blocks(count):
             drawn[part] = made_of(bits)
         return drawn.view(len(self._rows), *shape)
 
-
-def _normal(bits: Tensor) -> Tensor:
-    radius = ((bits >> 40 & 0xFFFFFF) + 1).float() * 2**-24  # in (0, 1], so that the logarithm is finite
-    angle = (bits >> 16 & 0xFFFFFF).float() * (2 * math.pi * 2**-24)
-    return (-2 * radius.log()).sqrt_() * angle.cos_()
+    def _blocks(self, count: int) -> Iterator[tuple[slice, Tensor]]:
+        self._calls += 1
+        return seeds.blocks(seeds.key(*self._key, self._calls), self._rows, count)

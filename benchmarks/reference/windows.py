@@ -22,27 +22,33 @@ LETTERS = "acgnt"
 class Reader:
     """One-hot windows [L, 5] over LETTERS.
 
-    The FASTA is opened once, which is kinder than the reference: that opens it for every window.
+    As the reference has it, `windows` opens the FASTA for every window; `looked_up` reads one that stays open.
     """
 
     def __init__(self, fasta: Path, length: int) -> None:
-        self._fasta, self._length = Fasta(str(fasta), as_raw=True), length
+        self._path, self._length = str(fasta), length
+        self._fasta = Fasta(self._path, as_raw=True)  # and makes the index
         self._binarizer = LabelBinarizer().fit(list(LETTERS))
 
-    def letters(self, place: Place) -> str:
+    def letters(self, fasta: Fasta, place: Place) -> str:
         """The lower-case letters of one window."""
         contig, start = place
-        return str(self._fasta[contig][start : start + self._length]).lower()
+        return str(fasta[contig][start : start + self._length]).lower()
+
+    def opened(self, place: Place) -> str:
+        """The same from a FASTA that is opened for it."""
+        with Fasta(self._path, as_raw=True) as fasta:
+            return self.letters(fasta, place)
 
     def windows(self, places: Sequence[Place]) -> NDArray[np.float32]:
         """[B, L, 5]."""
-        return np.stack([self._binarizer.transform(list(self.letters(place))) for place in places]).astype(np.float32)
+        return np.stack([self._binarizer.transform(list(self.opened(place))) for place in places]).astype(np.float32)
 
     def looked_up(self, places: Sequence[Place]) -> NDArray[np.float32]:
         """[B, L, 5], by a table of letters: what anybody would mend first."""
         table = np.zeros((256, len(LETTERS)), dtype=np.float32)
         table[np.frombuffer(LETTERS.encode(), dtype=np.uint8)] = np.eye(len(LETTERS))
-        return np.stack([table[np.frombuffer(self.letters(place).encode(), dtype=np.uint8)] for place in places])
+        return np.stack([table[np.frombuffer(self.letters(self._fasta, place).encode(), dtype=np.uint8)] for place in places])
 
     def close(self) -> None:
         """Closes the file."""
