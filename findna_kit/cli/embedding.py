@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from findna_kit.cli import loading
-from findna_kit.cli.progress import _bar, reading_bar
+from findna_kit.cli.progress import progress_bar, reading_bar
 from findna_kit.errors import FindnaError, Interrupted
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _left(*paths: Path) -> bool:
 def _embedding_bar(count: int) -> Iterator[Reporter]:
     """Inside, rows show as a bar on a terminal, and as a line now and then in a log."""
     if sys.stderr.isatty():
-        with _bar("rows") as bar:
+        with progress_bar("rows") as bar:
             task = bar.add_task("embedding", total=count)
             yield lambda step, metrics: bar.update(task, completed=step)
         return

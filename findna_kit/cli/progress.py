@@ -25,7 +25,8 @@ def table(rows: Sequence[Sequence[str]]) -> None:
     Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False).print(drawn)
 
 
-def _bar(unit: str) -> Progress:
+def progress_bar(unit: str) -> Progress:
+    """On stderr, with the time that remains; gone when it stops."""
     return Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn(f"{{task.completed}}/{{task.total}} {unit}"),
         TimeRemainingColumn(), console=Console(stderr=True, markup=False, highlight=False), transient=True,
@@ -36,7 +37,7 @@ def _bar(unit: str) -> Progress:
 def reading_bar() -> Iterator[Callable[[int, int], None]]:
     """Inside, a FASTA's reading shows as a bar on a terminal, and as two lines in a log."""
     if sys.stderr.isatty():
-        bar = _bar("bases")
+        bar = progress_bar("bases")
         task = bar.add_task("reading the genome")
 
         def draw(done: int, everything: int) -> None:
@@ -67,7 +68,7 @@ class TrainingProgress:
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
-        self._bar = _bar("steps") if sys.stderr.isatty() else None
+        self._bar = progress_bar("steps") if sys.stderr.isatty() else None
         self._task = self._bar.add_task("training", total=steps) if self._bar else None
         self._spoke = 0.0
 

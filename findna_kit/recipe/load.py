@@ -41,7 +41,7 @@ def load_recipe(
             said = []
         if not _drop(layers.root, said):
             break
-    found = [*layers.found, *(placed for one in said if (placed := _place(layers.root, one)) is not None)]
+    found = [*layers.found, *(placed for one in said if (placed := place_of(layers.root, one)) is not None)]
     if found:
         raise refusal(found, _suppliers(said, failed))
     return recipe
@@ -70,7 +70,7 @@ def _trail(root: Node, path: Sequence[str | int]) -> list[Node]:
     return trail
 
 
-def _place(root: Node, said: Said) -> Found | None:
+def place_of(root: Node, said: Said) -> Found | None:
     """The problem on its line; None where it only follows from what has been reported already."""
     trail = _trail(root, said.path)
     if any(node.refused for node in trail):

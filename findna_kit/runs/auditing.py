@@ -17,7 +17,7 @@ from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.runs.folder import AUDIT, RECIPE, RECORD, write_json
 from findna_kit.runs.genome_data import open_genome
-from findna_kit.runs.start import _digest
+from findna_kit.runs.start import digest_of_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -204,7 +204,7 @@ def _opened(past: _Past, given: TokenStore | None, reading: Reading | None) -> l
                 f"{genome.path} is not what {past.folder} was trained on (its digest differs): restore it, or say with "
                 "--genome FASTA where it lies now"
             )
-        if told["parts"] != _digest(genome.parts):
+        if told["parts"] != digest_of_parts(genome.parts):
             raise GenomeError(
                 f"{past.folder} was trained on other stretches of {genome.path}: a BED file has changed; restore it"
             )

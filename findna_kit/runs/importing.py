@@ -13,7 +13,7 @@ from findna_kit.errors import CheckpointMismatch
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.runs.folder import RECIPE, Record
 from findna_kit.runs.released import BRANCHES, Origin, origins, read_released
-from findna_kit.runs.start import _origins, _versions
+from findna_kit.runs.start import origins_of, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,13 +55,13 @@ def import_findna(
     with place.claimed(recipe.name) as (folder, _):
         record = Record(folder, going_on=False)
         with record.told():
-            plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": _versions()}
+            plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
             sizes = {
                 "genomes": [],  # hg38, by the paper; which stretches of it is not known
                 "parameters": sum(parameter.numel() for parameter in experiment.trainable().values()),
                 "encoder_parameters": sum(parameter.numel() for parameter in experiment.student.encoder.parameters()),
             }
-            record.update(**plan, **sizes, **_origins(recipe, components, plugins), imported=report)
+            record.update(**plan, **sizes, **origins_of(recipe, components, plugins), imported=report)
             (folder / RECIPE).write_text(recipe.dump())
             _save(experiment, folder, 0, initial)
             _save(experiment, folder, recipe.steps, experiment.model_tensors())

@@ -88,9 +88,9 @@ def start(
         engine, micro_batch = resolve_engine(experiment, genome, device, before)
         now = resolved_settings(engine, micro_batch)
         _say_changes(before, now, watcher)
-        plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": _versions()}
+        plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
         with record.told():
-            record.update(status="running", resolved=now, **plan, **sizes, **_origins(recipe, components, plugins))
+            record.update(status="running", resolved=now, **plan, **sizes, **origins_of(recipe, components, plugins))
             if not going_on:
                 (folder / RECIPE).write_text(recipe.dump())
             if "baselines" not in record.values:
@@ -162,7 +162,7 @@ def _train(training: _Training, record: Record, watcher: Watcher, stop: StopRequ
 def _sizes(experiment: Experiment, data: GenomeData) -> dict[str, Any]:
     genomes = [
         {
-            "path": genome.path, "weight": genome.weight, "digest": genome.store.digest, "parts": _digest(genome.parts),
+            "path": genome.path, "weight": genome.weight, "digest": genome.store.digest, "parts": digest_of_parts(genome.parts),
             "bases": genome.store.bases, "training_bases": genome.parts.train.bases,
             "validation_bases": genome.parts.validation.bases,
         }
@@ -175,7 +175,7 @@ def _sizes(experiment: Experiment, data: GenomeData) -> dict[str, Any]:
     }
 
 
-def _digest(parts: Split) -> str:
+def digest_of_parts(parts: Split) -> str:
     """Of the training and held-out stretches, whichever way the recipe states them."""
     arrays = [array for regions in (parts.train, parts.validation) for array in (regions.contig, regions.start, regions.end)]
     return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).hexdigest()
@@ -189,11 +189,12 @@ def resolved_settings(engine: Engine, micro_batch: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and of what computes."""
     return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}}
 
 
-def _origins(recipe: Recipe, components: Components, plugins: list[Plugin]) -> dict[str, Any]:
+def origins_of(recipe: Recipe, components: Components, plugins: list[Plugin]) -> dict[str, Any]:
     """The plugins that were there, and, kind by kind, the distribution of every component that the recipe names."""
     views = recipe.views.values()
     used = {

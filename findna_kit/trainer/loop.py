@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from findna_kit.engine import Engine
     from findna_kit.trainer.experiment import Data, Experiment
 
-_CPU_BYTES = 10 * 2**20
+CPU_BYTES = 10 * 2**20
+"""Of one layer's activations in a pass on a CPU: what stays near its cache."""
 
 
 class Reporter(Protocol):
@@ -183,7 +184,7 @@ def choose_micro_batch(experiment: Experiment, data: Data, engine: Engine) -> in
         return share
     if engine.device.type == "cpu":
         row = 4 * experiment.student.encoder.dim * (experiment.length + experiment.student.class_tokens)
-        return max(1, min(share, _CPU_BYTES // row))
+        return max(1, min(share, CPU_BYTES // row))
     experiment.to(engine.device)
 
     def attempt(rows: int) -> None:

@@ -20,7 +20,7 @@ from findna_kit.evaluation.finetuning.rows import Passes, batches, flips
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
 from findna_kit.schedules import Clock
 from findna_kit.settings import OptimizerSettings
-from findna_kit.trainer.loop import _CPU_BYTES
+from findna_kit.trainer.loop import CPU_BYTES
 from findna_kit.trainer.optimizer import ScheduledAdamW
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class _Tuning:
         if self.settings.micro_batch != "auto":
             return Passes(class_tokens, rows=self.settings.micro_batch)
         if self.engine.device.type == "cpu":
-            return Passes(class_tokens, _CPU_BYTES // (4 * self.classifier.branch.encoder.dim))
+            return Passes(class_tokens, CPU_BYTES // (4 * self.classifier.branch.encoder.dim))
         return self._tried_size()
 
     def _tried_size(self) -> Passes:

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from findna_kit.errors import RecipeError, TaskError
 from findna_kit.recipe.document import Found, Where, got, parse, read_text, refusal
-from findna_kit.recipe.load import _place
+from findna_kit.recipe.load import place_of
 from findna_kit.recipe.sentences import explain
 from findna_kit.settings import Settings
 
@@ -153,5 +153,5 @@ def _read(path: Path) -> TaskFile:
     try:
         return TaskFile.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
-        places = [_place(root, said) for said in explain(error, TaskFile, tree)]
+        places = [place_of(root, said) for said in explain(error, TaskFile, tree)]
         raise refusal([place for place in places if place is not None]) from error
