@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -239,18 +239,28 @@ def untrained(model: FrozenModel, number: int) -> FrozenModel:
 
 def _precision(run: Path, recipe: Recipe) -> str:
     """What the run computed in, so that its embeddings are the same on another machine; `auto` only where it says nothing."""
-    path = run / "run.json"
-    recorded: str | None = json.loads(path.read_text()).get("resolved", {}).get("precision") if path.is_file() else None
+    recorded: str | None = _recorded(run).get("resolved", {}).get("precision")
     return recorded or recipe.trainer.precision
+
+
+def _recorded(run: Path) -> dict[str, Any]:
+    """What run.json holds; nothing where there is none: a folder may be put together by hand. FindnaError for damage."""
+    path = run / "run.json"
+    try:
+        told = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise FindnaError(f"{path}: is no JSON ({error}); restore it from a copy") from error
+    if not isinstance(told, dict):
+        raise FindnaError(f"{path}: is not what a run writes; restore it from a copy")
+    return told
 
 
 def _refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) -> None:
     """FindnaError that names the distribution of every component which the run used and nobody registers now."""
-    path = run / "run.json"
-    if not path.is_file():
-        return
     known = {registry.kind: registry for registry in components.registries()}
-    used: dict[str, dict[str, str]] = json.loads(path.read_text()).get("components", {})
+    used: dict[str, dict[str, str]] = _recorded(run).get("components", {})
     lost = [
         f"{kind} {name!r} of {owner}"
         for kind, names in used.items()

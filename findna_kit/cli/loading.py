@@ -33,6 +33,7 @@ def say_failures(plugins: Sequence[Plugin]) -> None:
 def refuse_bad_files(recipe: Recipe) -> None:
     """FindnaError for every path of the recipe where nothing is, and every task that could not be scored after training."""
     from findna_kit.evaluation import load_task
+    from findna_kit.evaluation.summary import rows_scored
 
     stated = {f"data.{key}": path for key, path in recipe.data.files.items()}
     if recipe.init_from is not None:
@@ -40,7 +41,7 @@ def refuse_bad_files(recipe: Recipe) -> None:
     wrong = [f"{key}: {path}: {why}" for key, path in stated.items() if (why := _unreachable(path))]
     for number, task in enumerate(recipe.evaluation.tasks):
         try:
-            load_task(task)
+            rows_scored(load_task(task))
         except TaskError as error:
             wrong.append(f"evaluation.tasks.{number}: {error}")
     if wrong:

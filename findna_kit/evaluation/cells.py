@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from findna_kit.errors import FindnaError
+from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.files import whole
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Cells:
         try:
             told = json.loads(self._description(key).read_text())
             return Prediction(np.load(self._scores(key), allow_pickle=False), told["chosen"])
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise FindnaError(
                 f"{self._scores(key)}: cannot be read ({error}); remove it, and the cell is made again"
             ) from error
@@ -57,10 +57,16 @@ class Cells:
         """The finished prediction, or what `make` gives; made by one process at a time.
 
         make is given a folder of its own, in which it may keep what a kill is not to cost; it is removed at the end.
+        Raises OutputExists where nothing can be written.
         """
         key = key_of(identity)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / f".{key}.lock"):
+        lock = FileLock(self.folder / f".{key}.lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            held = lock.acquire()
+        except OSError as error:
+            raise OutputExists(f"{self.folder}: cannot be written to: {error.strerror}; predictions are kept there") from error
+        with held:
             if not self.has(key):
                 unfinished = self.folder / f"{key}.unfinished"
                 self._keep(key, identity, make(unfinished))

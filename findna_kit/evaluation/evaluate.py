@@ -27,6 +27,8 @@ Embed = Callable[[Sequence[str]], "NDArray[Any]"]
 """Sequences of any length -> embeddings [n, D]."""
 Who = Literal["encoder", "random_init", "shuffled_labels", "kmer", "majority"]
 NAMES = (*PROTOCOLS, "few_shot", "finetune")
+WAY = 1
+"""Of making predictions; other neighbours, penalties or words take another number, so that what is kept is made anew."""
 _SHOTS = {f"few_shot_{shots}": shots for shots in SHOTS}
 
 
@@ -57,12 +59,14 @@ class Asked:
     shuffled_labels: bool = False
 
     def __post_init__(self) -> None:
-        """Raises FindnaError for a protocol that nobody knows, and for none."""
+        """Raises FindnaError for a protocol that nobody knows, and for none; for no repeat."""
         for name in self.protocols:
             if name not in NAMES:
                 raise FindnaError(f"there is no protocol {name!r}{nearest(name, NAMES)}; there are {', '.join(NAMES)}")
         if not self.protocols:
             raise FindnaError(f"no protocol was named; there are {', '.join(NAMES)}")
+        if self.seeds < 1:
+            raise FindnaError(f"seeds={self.seeds}: what is random is made once at least; give 1 or more")
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -111,7 +115,7 @@ class Evaluation:
 
     def identity(self, cell: Cell) -> dict[str, Any]:
         """All that the prediction depends on, ready for JSON; equal for equal predictions under other protocols' names."""
-        told: dict[str, Any] = {"task": self.task.digest, "who": cell.who}
+        told: dict[str, Any] = {"way": WAY, "task": self.task.digest, "who": cell.who}
         if cell.who == "majority":
             return told
         if cell.who == "kmer":
@@ -127,21 +131,25 @@ class Evaluation:
 
     def predictions(self, cells: Cells, say: Callable[[str], None]) -> dict[Cell, Prediction]:
         """Every prediction, made where it is not finished yet; a network's features live while its cells are made."""
-        found: dict[Cell, Prediction] = {}
+        found, read = dict[Cell, Prediction](), dict[str, Prediction]()
         missing = []
         for cell in self.asked.cells():
             key = key_of(self.identity(cell))
-            if cells.has(key):
-                found[cell] = cells.get(key)
+            if key not in read and cells.has(key):
+                read[key] = cells.get(key)
+            if key in read:
+                found[cell] = read[key]
             else:
                 missing.append(cell)
         missing.sort(key=lambda cell: (cell.network is not None, cell.network or ("", 0)))
         for network, group in groupby(missing, key=lambda cell: cell.network):
             features = None if network is None else _Embedded(self.task, self.contenders(*network), network[0])
             for cell in group:
-                if not cells.has(key_of(self.identity(cell))):  # k-mers are one cell for several protocols
+                identity = self.identity(cell)
+                if (key := key_of(identity)) not in read:  # k-mers are one cell for several protocols
                     say(f"{self.task.name}: {cell.protocol}, {cell.who}, repeat {cell.number + 1}")
-                found[cell] = cells.made(self.identity(cell), lambda folder, c=cell, f=features: self._make(c, f, folder))  # type: ignore[misc]
+                    read[key] = cells.made(identity, lambda folder, c=cell, f=features: self._make(c, f, folder))  # type: ignore[misc]
+                found[cell] = read[key]
         return {cell: found[cell] for cell in self.asked.cells()}
 
     def _make(self, cell: Cell, features: _Embedded | None, folder: Path) -> Prediction:
@@ -154,7 +162,13 @@ class Evaluation:
             return Prediction(*kmer_control(self.task))
         task = _shuffled(self.task, seed) if cell.who == "shuffled_labels" else self.task
         if cell.protocol == "finetune":
-            return features.contender.tune(task, seed, folder)
+            tuned = features.contender.tune(task, seed, folder)
+            if not np.isfinite(tuned.scores).all():
+                raise FindnaError(
+                    f"{features.who}: fine-tuned on {self.task.name}, its scores of the test part are not finite, so it cannot "
+                    "be scored: try a lower learning_rate"
+                )
+            return tuned
         fitted = self._fit(cell.protocol, features.fitting(task), seed)
         # Every choice is made before the test part is embedded, so that none can have seen it.
         return Prediction(fitted.scores(features.of("test")), fitted.chosen)

@@ -191,6 +191,11 @@ def _neighbours(queries: Floats, bank: Floats, number: int) -> tuple[Floats, Lab
         cosines = queries[part] @ bank.T
         nearest = np.argpartition(cosines, -number, axis=1)[:, -number:]
         values = np.take_along_axis(cosines, nearest, axis=1)
+        # Where equals stand at the end, as those of an encoder that has collapsed, a partition takes any of them: a choice of
+        # their number would be made on other neighbours than it is used with.
+        tied = np.flatnonzero((cosines >= values.min(1, keepdims=True)).sum(1) > number)
+        nearest[tied] = np.argsort(-cosines[tied], axis=1, kind="stable")[:, :number]
+        values[tied] = np.take_along_axis(cosines[tied], nearest[tied], axis=1)
         order = np.lexsort((nearest, -values), axis=-1)
         similarities[part] = np.take_along_axis(values, order, axis=1)
         indices[part] = np.take_along_axis(nearest, order, axis=1)

@@ -122,10 +122,10 @@ class _Weighed:
     def __init__(self, truth: Labels, scores: Scores, classes: int) -> None:
         self.classes = classes
         predicted = scores.argmax(1)
-        # Only cells that occur: with many classes most of the table is empty.
-        self.cells, row_cell = np.unique(truth * classes + predicted, return_inverse=True)
-        self.into = np.zeros((len(truth), len(self.cells)))
-        self.into[np.arange(len(truth)), row_cell] = 1
+        # Rows by the cell of the table that they fall into, and only cells that occur: with many classes most are empty.
+        cell = truth * classes + predicted
+        self.order = np.argsort(cell, kind="stable")
+        self.cells, self.first = np.unique(cell[self.order], return_index=True)
         # Of two classes the second is the positive one, as every suite has it; of more, each against the rest.
         asked = [1] if classes == 2 else range(classes)
         self.ranked = [_Ranked(truth == one, scores[:, one]) for one in asked]
@@ -133,7 +133,7 @@ class _Weighed:
     def __call__(self, weights: Floats) -> dict[str, Floats]:
         """Every score [R]."""
         table = np.zeros((len(weights), self.classes**2))
-        table[:, self.cells] = weights @ self.into
+        table[:, self.cells] = np.add.reduceat(np.take(weights, self.order, axis=1), self.first, axis=1)
         stack = table.reshape(-1, self.classes, self.classes)
         areas = np.stack([ranked(weights) for ranked in self.ranked])
         there = np.isfinite(areas)
@@ -144,13 +144,19 @@ class _Weighed:
 
 
 class _Ranked:
-    """One class against the rest: rows from the highest score down, equals taken together."""
+    """One class against the rest: rows from the highest score down, equals taken together as one group.
+
+    Only groups with a positive row count in either area, so that of many classes each costs little.
+    """
 
     def __init__(self, positive: NDArray[np.bool_], score: Scores) -> None:
         self.order = np.argsort(-score, kind="stable")
         ordered = score[self.order]
-        self.first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        self.positive = positive[self.order].astype(np.float64)
+        new = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+        self.rows = np.flatnonzero(positive[self.order])
+        groups, self.first = np.unique(new.cumsum()[self.rows] - 1, return_index=True)
+        edges = np.append(np.flatnonzero(new), len(new))
+        self.start, self.end = edges[groups], edges[groups + 1]
 
     def __call__(self, weights: Floats) -> Floats:
         """Areas under the ROC and the precision-recall curve [R, 2]; NaN where a side has no row.
@@ -158,15 +164,19 @@ class _Ranked:
         The first is the chance that a positive stands before a negative, ties halved (Hanley and McNeil 1982); the second
         average precision, the sum of precision times the gain in recall.
         """
-        ordered = weights[:, self.order]
-        everything = np.add.reduceat(ordered, self.first, axis=1)
-        right = np.add.reduceat(ordered * self.positive, self.first, axis=1)
-        wrong = everything - right
+        if not len(self.rows):
+            return np.full((len(weights), 2), np.nan)
+        above = np.zeros((len(weights), len(self.order) + 1))  # how much stands before each place
+        ordered = np.take(weights, self.order, axis=1)
+        ordered.cumsum(1, out=above[:, 1:])
+        right = np.add.reduceat(np.take(ordered, self.rows, axis=1), self.first, axis=1)
+        start, end = np.take(above, self.start, axis=1), np.take(above, self.end, axis=1)
         so_far = right.cumsum(1)
-        positives, negatives = so_far[:, -1], wrong.sum(1)
-        precision = np.divide(so_far, everything.cumsum(1), out=np.zeros_like(so_far), where=so_far > 0)
+        positives, negatives = so_far[:, -1], above[:, -1] - so_far[:, -1]
+        passed = (start - (so_far - right) + end - so_far) / 2  # negatives before the group, and half of those in it
+        precision = np.divide(so_far, end, out=np.zeros_like(so_far), where=so_far > 0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            auroc = (wrong * (so_far - right / 2)).sum(1) / (positives * negatives)
+            auroc = (right * (negatives[:, None] - passed)).sum(1) / (positives * negatives)
             auprc = (right * precision).sum(1) / positives
         areas: Floats = np.where(((positives > 0) & (negatives > 0))[:, None], np.stack([auroc, auprc], axis=1), np.nan)
         return areas

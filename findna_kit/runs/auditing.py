@@ -15,7 +15,7 @@ from findna_kit.errors import FindnaError, GenomeError, OutputExists
 from findna_kit.genome import Regions, builtin_digest, builtin_genome, is_builtin, open_store
 from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.runs.folder import AUDIT, RECIPE, RECORD, write_json
+from findna_kit.runs.folder import AUDIT, RECIPE, RECORD, read_by_task, write_json
 from findna_kit.runs.genome_data import open_genome
 from findna_kit.runs.start import digest_of_parts
 
@@ -218,14 +218,8 @@ def _readable(regions: Regions, length: int) -> Regions:
     return Regions(regions.contig[fits], regions.start[fits], regions.end[fits])
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    try:
-        kept: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise FindnaError(f"{path}: is no JSON ({error}); remove it, the audit makes it anew") from error
-    return kept
+def _kept(path: Path) -> dict[str, dict[str, Any]]:
+    return read_by_task(path, "the audit makes it anew")
 
 
 def _keep(path: Path, reports: Sequence[dict[str, Any]]) -> None:

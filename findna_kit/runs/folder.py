@@ -132,6 +132,22 @@ class Record:
         write_json(self._path, self.values)
 
 
+def read_by_task(path: Path, anew: str) -> dict[str, dict[str, Any]]:
+    """What stands in a run's evaluation.json or audit.json, by the task's path; nothing where there is no such file.
+
+    anew: what makes it again. FindnaError where it is damaged.
+    """
+    try:
+        kept = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise FindnaError(f"{path}: is no JSON ({error}); remove it, {anew}") from error
+    if not (isinstance(kept, dict) and all(isinstance(entry, dict) for entry in kept.values())):
+        raise FindnaError(f"{path}: does not hold one entry for each task; remove it, {anew}")
+    return kept
+
+
 def write_json(path: Path, content: Any) -> None:
     """Whole or not at all."""
     with whole(path) as beside:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from findna_kit.evaluation import load_task
@@ -28,7 +30,9 @@ def task_looks(recipe: Recipe, experiment: Experiment, engine: Engine) -> Callab
     if every is None:
         return lambda step: {}
     cheap = [name for name in settings.protocols if name in PROTOCOLS]
-    looks = [QuickLook(load_task(task), cheap) for task in settings.tasks]
+    tasks = list({task.path: task for task in map(load_task, settings.tasks)}.values())
+    names = Counter(task.name for task in tasks)  # of tasks in folders of one name the path says which
+    looks = [QuickLook(task if names[task.name] == 1 else replace(task, name=task.path), cheap) for task in tasks]
     controls = {name: value for look in looks for name, value in look.control().items()}
 
     def look_at(step: int) -> Mapping[str, float]:

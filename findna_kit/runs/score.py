@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock
 
 from findna_kit import checkpoint
-from findna_kit.errors import FindnaError
+from findna_kit.errors import CheckpointMismatch, FindnaError
 from findna_kit.evaluation import Asked, Cells, Contender, Evaluation, Prediction, load_task, summarise
 from findna_kit.evaluation.cells import key_of
 from findna_kit.evaluation.finetuning import finetune, settings_for
+from findna_kit.evaluation.summary import about, rows_scored
 from findna_kit.frozen import load, untrained
 from findna_kit.genome import builtin_digest
 from findna_kit.runs.auditing import report_for
-from findna_kit.runs.folder import CELLS, EVALUATION, RECORD, write_json
+from findna_kit.runs.folder import CELLS, EVALUATION, RECORD, read_by_task, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -36,7 +37,10 @@ _SAME = ("step", "branch", "weights", "pooling", "layer", "strand", "precision",
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a run is scored. finetune: `K=V`, settings of fine-tuning; data: where the data of shipped tasks lie."""
+    """How a run is scored. finetune: `K=V`, settings of fine-tuning; data: where the data of shipped tasks lie.
+
+    Raises FindnaError for what the protocols would take no notice of.
+    """
 
     asked: Asked = field(default_factory=Asked)
     pooling: Pooling = "mean"
@@ -49,6 +53,17 @@ class Scoring:
     data: Path | None = None
     device: str = "auto"
     without: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        """A result says its layer, and would say one that fine-tuning has not used."""
+        tuned = "finetune" in self.asked.protocols
+        if tuned and self.layer is not None:
+            raise FindnaError(
+                f"layer {self.layer} is of frozen embeddings; fine-tuning takes the first blocks of an encoder by "
+                "--finetune blocks=N: ask for it in a call of its own, without a layer"
+            )
+        if self.finetune and not tuned:
+            raise FindnaError(f"{self.finetune[0]!r} is a setting of fine-tuning, which is not asked for: name finetune too")
 
 
 def evaluate_run(
@@ -65,11 +80,14 @@ def evaluate_run(
     except OSError as error:
         raise FindnaError(f"{run}: is no run's folder ({error.strerror}); give the folder that `run` made") from error
     loaded = [load_task(task, scoring.data) for task in tasks]
+    for task in loaded:
+        rows_scored(task)
     model = load(run, scoring.branch, step=scoring.step, device=scoring.device, without=scoring.without)
     model.refuse(scoring.pooling, scoring.layer)
+    weights = _digest(run, model.step)
     results = []
     for task in loaded:
-        networks = _Networks(run, model, scoring, task, say)
+        networks = _Networks(run, model, weights, scoring, task, say)
         results.append(_score(run, task, networks, say))
     return results
 
@@ -79,13 +97,16 @@ def _score(run: Path, task: Task, networks: _Networks, say: Say) -> dict[str, An
     evaluation = Evaluation(task, networks.contender, scoring.asked, seed=model.recipe.seed)
     report = report_for(run, task)
     without = report["leaked"]["rows"] if scoring.drop_leaked else []
+    scored = len(rows_scored(task, without))  # what no score can be taken of is refused before hours are spent on it
     wanted: dict[str, list[str]] = {}
     for cell in scoring.asked.cells():
         wanted.setdefault(cell.protocol, []).append(key_of(evaluation.identity(cell)))
     cells = Cells(run / CELLS)
-    kept = _entry(run, task)
-    told = networks.told() | {"scored": len(task.parts["test"].labels) - len(without)}
-    told["leakage"] = _leakage(report, dropped=len(without))
+    kept = _kept(run / EVALUATION).get(task.path, {})
+    told = about(task, seed=model.recipe.seed) | networks.told()
+    told |= {"scored": scored, "leakage": _leakage(report, dropped=len(without))}
+    if task.path == "builtin" and not _trained_on_builtin(run, model.recipe):
+        told["notes"].append("the task is made of D. melanogaster; this run was trained on another genome")
     same = all(kept.get(name) == value for name, value in told.items())
     finished = same and all(kept["cells"].get(protocol) == keys for protocol, keys in wanted.items())
     if finished and all(cells.has(key) for keys in wanted.values() for key in keys):
@@ -94,8 +115,6 @@ def _score(run: Path, task: Task, networks: _Networks, say: Say) -> dict[str, An
     predictions = evaluation.predictions(cells, say)
     result = summarise(task, predictions, seed=model.recipe.seed, without=without) | told
     result["cells"] = wanted
-    if task.name == "builtin" and not _trained_on_builtin(run, model.recipe):
-        result["notes"].append("the task is made of D. melanogaster; this run was trained on another genome")
     _keep(run / EVALUATION, result)  # each when it is there: what comes after may fail
     return result
 
@@ -103,8 +122,8 @@ def _score(run: Path, task: Task, networks: _Networks, say: Say) -> dict[str, An
 class _Networks:
     """The run's model and those that have learned nothing, as an evaluation of one task sees them."""
 
-    def __init__(self, run: Path, model: FrozenModel, scoring: Scoring, task: Task, say: Say) -> None:
-        self.run, self.model, self.scoring, self.say = run, model, scoring, say
+    def __init__(self, run: Path, model: FrozenModel, weights: str, scoring: Scoring, task: Task, say: Say) -> None:
+        self.run, self.model, self.weights, self.scoring, self.say = run, model, weights, scoring, say
         self.settings, self.marks = settings_for(task, scoring.finetune)
         # A network is drawn when it is asked for, and kept while its cells are made: they come one after the other.
         self._model = lru_cache(2)(self._drawn)
@@ -114,7 +133,7 @@ class _Networks:
         """What of the model a result says."""
         scoring, model = self.scoring, self.model
         said: dict[str, Any] = {
-            "run": str(self.run.resolve()), "step": model.step, "branch": model.branch, "weights": self._weights(),
+            "run": str(self.run.resolve()), "step": model.step, "branch": model.branch, "weights": self.weights,
             "pooling": scoring.pooling, "layer": scoring.layer, "strand": scoring.strand, "precision": model.precision,
         }  # fmt: skip
         if "finetune" in scoring.asked.protocols:
@@ -125,7 +144,7 @@ class _Networks:
         scoring = self.scoring
         how = {"pooling": scoring.pooling, "strand": scoring.strand, "precision": self.model.precision}
         if who == "encoder":
-            network: dict[str, Any] = {"weights": self._weights(), "branch": self.model.branch}
+            network: dict[str, Any] = {"weights": self.weights, "branch": self.model.branch}
         else:
             recipe = hashlib.sha256(self.model.recipe.dump().encode()).hexdigest()
             network = {"untrained": number, "recipe": recipe}
@@ -147,11 +166,15 @@ class _Networks:
     def _drawn(self, who: Literal["encoder", "random_init"], number: int) -> FrozenModel:
         return self.model if who == "encoder" else untrained(self.model, number)
 
-    @cache  # noqa: B019 - the object lives as long as one task is scored
-    def _weights(self) -> str:
-        path = checkpoint.path_of(self.run, self.model.step) / checkpoint.MODEL
+
+def _digest(run: Path, step: int) -> str:
+    """Of the weights. Taken once, and as soon as they are loaded: a run that goes on removes its older checkpoints."""
+    path = checkpoint.path_of(run, step) / checkpoint.MODEL
+    try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointMismatch(f"{path}: cannot be read ({error}); call again for the newest") from error
 
 
 def _leakage(report: Mapping[str, Any], *, dropped: int) -> dict[str, Any]:
@@ -165,16 +188,13 @@ def _leakage(report: Mapping[str, Any], *, dropped: int) -> dict[str, Any]:
     }
 
 
-def _entry(run: Path, task: Task) -> dict[str, Any]:
-    path = run / EVALUATION
-    kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    found: dict[str, Any] = kept.get(task.path, {})
-    return found
+def _kept(path: Path) -> dict[str, dict[str, Any]]:
+    return read_by_task(path, f"evaluate makes it anew of the predictions in {CELLS}/")
 
 
 def _keep(path: Path, result: Mapping[str, Any]) -> None:
     with FileLock(path.with_name(f".{path.name}.lock")):  # two may be scoring one run
-        kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        kept = _kept(path)
         before = kept.get(result["path"], {})
         same = all(name in before and before[name] == result[name] for name in _SAME)
         joined = {part: {**(before[part] if same else {}), **result[part]} for part in ("protocols", "cells")}

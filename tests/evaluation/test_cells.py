@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from findna_kit.errors import FindnaError
+from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation import Cells, Prediction
 from findna_kit.evaluation.cells import key_of
 
@@ -74,6 +75,24 @@ def test_damage_is_a_sentence(tmp_path):
     (tmp_path / f"{key}.npy").write_bytes(b"not numbers")
     with pytest.raises(FindnaError, match=r"cannot be read .*; remove it, and the cell is made again"):
         cells.get(key)
+
+
+@pytest.mark.parametrize("told", ["3", "[]", "{}"])
+def test_a_description_of_another_shape_is_damage(tmp_path, told):
+    cells, key = Cells(tmp_path), key_of(IDENTITY)
+    cells.made(IDENTITY, lambda folder: prediction())
+    (tmp_path / f"{key}.json").write_text(told)
+    with pytest.raises(FindnaError, match="cannot be read"):
+        cells.get(key)
+
+
+def test_a_folder_that_cannot_be_is_a_sentence_and_the_lock_is_given_back(tmp_path):
+    (tmp_path / "evaluation").write_text("a file")
+    with pytest.raises(OutputExists, match="evaluation: cannot be written to: File exists"):
+        Cells(tmp_path / "evaluation").made(IDENTITY, lambda folder: prediction())
+    cells = Cells(tmp_path / "other")
+    cells.made(IDENTITY, lambda folder: prediction())
+    FileLock(tmp_path / "other" / f".{key_of(IDENTITY)}.lock", timeout=0).acquire().lock.release()
 
 
 def test_two_that_want_one_cell_make_it_once(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from findna_kit.errors import FindnaError
+from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation import (
     Asked,
     Cells,
@@ -263,6 +263,62 @@ def test_an_unknown_protocol_is_refused():
         FindnaError, match=r"^there is no protocol 'prob'; did you mean 'probe'\?; there are knn, probe, few_shot,"
     ):
         Asked(("knn", "prob"))
+
+
+def test_no_repeat_is_refused():
+    with pytest.raises(FindnaError, match="seeds=0: what is random is made once at least"):
+        Asked(("few_shot",), seeds=0)
+
+
+def test_a_control_of_several_protocols_is_one_prediction(task, tmp_path):
+    evaluation, said = Evaluation(task, contenders(), Asked(("knn", "probe")), seed=7), []
+    for _ in ("made", "read"):
+        found = evaluation.predictions(Cells(tmp_path), said.append)
+        for who in ("kmer", "majority"):
+            assert found[Cell("knn", who, 0)] is found[Cell("probe", who, 0)]
+    assert sum("kmer" in sentence for sentence in said) == 1
+
+
+def test_what_a_number_of_the_way_stands_for():
+    """Who changes one of these raises WAY, else predictions made with the old ones stay in use."""
+    from findna_kit.evaluation import controls, evaluate, protocols
+    from findna_kit.evaluation.finetuning import tuning
+
+    assert evaluate.WAY == 1
+    assert (protocols.NEIGHBOURS, protocols.TEMPERATURE) == ((50, 20, 10, 5, 1), 0.07)
+    assert protocols.INVERSE_PENALTIES == (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
+    assert (protocols.MAX_ITERATIONS, protocols.SHOT_PENALTY, tuning.CLIP_NORM) == (2000, 1.0, 1.0)
+    assert (controls.WORD_LENGTHS, controls.SHOT_WORDS) == ((3, 4, 5), 4)
+
+
+def test_the_digest_of_a_task_is_taken_once():
+    """Every cell's name asks for it, and of a large task it costs a second."""
+    task = make_task()
+    assert task.digest is task.digest
+    assert replace(task, classes=("other", "second")).digest != task.digest
+
+
+def test_another_way_of_making_predictions_makes_them_anew(task, tmp_path, monkeypatch):
+    run(task, tmp_path)
+    monkeypatch.setattr("findna_kit.evaluation.evaluate.WAY", 2)
+    said = []
+    run(task, tmp_path, say=said.append)
+    assert len(said) == 6
+
+
+def test_a_test_part_of_one_class_cannot_be_scored(task, tmp_path):
+    alone = Table(task.parts["test"].sequences[:3], np.zeros(3, dtype=np.int64))
+    with pytest.raises(TaskError, match="/data/toy: the test part has the one class 'first', and no score can be taken"):
+        run(replace(task, parts={**task.parts, "test": alone}), tmp_path)
+
+
+def test_fine_tuning_that_gives_no_numbers_is_refused_and_not_kept(task, tmp_path):
+    def tune(task, seed, folder):
+        return Prediction(np.full((len(task.parts["test"].labels), 2), np.nan, dtype=np.float32), {"epoch": 1})
+
+    with pytest.raises(FindnaError, match="encoder: fine-tuned on toy, its scores of the test part are not finite"):
+        run(task, tmp_path, Asked(("finetune",)), contenders(tune=tune))
+    assert not [path for path in tmp_path.glob("*.json") if "finetune" in path.read_text()]
 
 
 def test_no_protocol_is_refused():

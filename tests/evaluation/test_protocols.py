@@ -14,6 +14,7 @@ from findna_kit.evaluation.protocols import (
     INVERSE_PENALTIES,
     PROTOCOLS,
     Features,
+    _neighbours,
     choice_score,
     draw_shots,
     few_shot,
@@ -86,6 +87,15 @@ def test_knn_asks_for_no_more_neighbours_than_there_are():
     fitted = knn(features)
     assert fitted.chosen["neighbours"] in (5, 1)
     assert predicted_by(fitted, test).shape == (5,)
+
+
+def test_of_equal_neighbours_the_earlier_are_taken_whatever_their_number():
+    bank = np.repeat(np.eye(3), [2, 100, 2], axis=0)
+    for number in (1, 5, 50):
+        similarities, indices = _neighbours(np.eye(3)[[1, 0]], bank, number)
+        assert indices[0].tolist() == list(range(2, 2 + number))
+        assert (similarities[0] == 1).all()
+        assert indices[1].tolist() == list(range(number))
 
 
 def test_knn_takes_the_larger_number_of_equals():

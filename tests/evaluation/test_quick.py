@@ -1,7 +1,9 @@
 """The cheap look: the same rows every time, never the test part, and no choice on the rows that it is scored on."""
 
 import numpy as np
+import pytest
 
+from findna_kit.errors import NotFinite, TaskError
 from findna_kit.evaluation import Table, Task
 from findna_kit.evaluation.controls import kmer_features
 from findna_kit.evaluation.quick import ROWS, QuickLook
@@ -57,3 +59,13 @@ def test_the_control_stands_beside_it():
     look = QuickLook(task_of((200, 100, 10)), ["probe"])
     assert list(look.control()) == ["toy/probe/mcc/kmer"]
     assert look.control()["toy/probe/mcc/kmer"] > 0.8
+
+
+def test_embeddings_that_are_no_numbers_stop_the_run():
+    with pytest.raises(NotFinite, match="embeddings of the task toy are not finite"):
+        QuickLook(task_of((60, 40, 10)), ["knn"])(lambda rows: np.full((len(rows), 3), np.nan))
+
+
+def test_too_few_rows_to_look_at_are_refused():
+    with pytest.raises(TaskError, match="/data/toy has too few training rows of a class"):
+        QuickLook(task_of((2, 40, 10)), ["probe"])

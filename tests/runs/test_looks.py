@@ -56,6 +56,16 @@ def test_a_step_of_the_student_where_the_rule_serves_it(tmp_path):
     assert sum("evaluation/toy/probe/mcc" in row for row in rows_of(tmp_path / "run")) == 3
 
 
+def test_tasks_of_one_name_have_scores_each_and_a_task_named_twice_is_one(tmp_path):
+    first, second = write_task(tmp_path / "one" / "0"), write_task(tmp_path / "two" / "0", shift=1)
+    trained(
+        tmp_path / "run", f"evaluation.tasks=[{first}, {second}, {first}]", "evaluation.every=6", "evaluation.protocols=[knn]",
+        "steps=1",
+    )  # fmt: skip
+    expected = [f"evaluation/{path}/knn/mcc{who}" for path in (first, second) for who in ("", "/kmer")]
+    assert sorted(name for name in rows_of(tmp_path / "run")[0] if name.startswith("evaluation/")) == sorted(expected)
+
+
 def test_every_without_a_task_is_refused():
     with pytest.raises(RecipeError, match="every looks by knn and probe at tasks"):
         small("self_distill", "evaluation.every=4")

@@ -18,6 +18,7 @@ from findna_kit.genome import builtin_genome
 from findna_kit.runs import Place, Scoring, evaluate_run, start
 from findna_kit.runs.score import _keep as keep
 from tests.building import small
+from tests.installing import findna
 
 
 def write_task(folder, shift=0, rows=(40, 20, 30)):
@@ -148,6 +149,61 @@ def test_what_the_model_does_not_have_is_refused_before_anything_is_scored(run, 
         score(run, [task], ["finetune"], finetune=("epoch=3",))
 
 
+def test_what_fine_tuning_would_take_no_notice_of_is_refused(run, task):
+    code, _, err = findna("evaluate", run, task, "--layer", "0", "--protocol", "knn,finetune")
+    assert code == 2
+    assert "layer 0 is of frozen embeddings; fine-tuning takes the first blocks of an encoder by --finetune blocks=N" in err
+    code, _, err = findna("evaluate", run, task, "--finetune", "epochs=3")
+    assert code == 2
+    assert "'epochs=3' is a setting of fine-tuning, which is not asked for" in err
+
+
+def test_another_metric_of_the_task_is_in_the_next_result(run, task, tmp_path):
+    described, said = tmp_path / "described.yaml", []
+    rows = f"tables: {{train: {task}/train.csv, dev: {task}/dev.csv, test: {task}/test.csv}}"
+    for metric in ("accuracy", "auroc"):
+        described.write_text(f"{rows}\nmetric: {metric}\n")
+        (result,) = score(run, [described], say=said.append)
+        assert result["metric"] == kept(run)[str(described)]["metric"] == metric
+    assert len(said) == 4, "what is predicted is not made again"
+
+
+def test_a_test_part_of_one_class_is_refused_before_anything_is_done(run, task, tmp_path):
+    one = write_task(tmp_path / "one", rows=(40, 20, 1))
+    code, _, err = findna("evaluate", run, task, one)
+    assert (code, (run / "evaluation").exists()) == (2, False)
+    assert f"{one}: the test part has the one class '0', and no score can be taken of one class alone" in err
+    code, _, err = findna("check", "masked_only", "--set", f"evaluation.tasks=[{one}]")
+    assert code == 2
+    assert "evaluation.tasks.0" in err
+    assert "the test part has the one class" in err
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "audit.json", "run.json"])
+@pytest.mark.parametrize("content", ['{"a":', "[]", '{"a": 3}'])
+def test_a_damaged_file_is_a_sentence(run, task, name, content):
+    (run / name).write_text(content)
+    code, _, err = findna("evaluate", run, task, "--protocol", "knn")
+    if (name, content) == ("run.json", '{"a": 3}'):
+        assert code == 0, "what a run did not record is not missed"
+        return
+    assert code == 2
+    assert err.splitlines()[-1].startswith(f"{run / name}: ")
+    assert "remove it" in err or "restore it" in err
+
+
+def test_a_checkpoint_that_goes_while_it_is_scored_is_not_missed(run, task, monkeypatch):
+    """A run that goes on removes older checkpoints; an audit may take minutes."""
+    from findna_kit.runs import score as scoring
+
+    def slow(run, task, made=scoring.report_for):
+        shutil.rmtree(run / "checkpoints")
+        return made(run, task)
+
+    monkeypatch.setattr(scoring, "report_for", slow)
+    assert score(run, [task])[0]["scored"] == 30
+
+
 def test_a_task_has_one_entry_however_its_path_was_typed(run, task, monkeypatch):
     score(run, [task])
     monkeypatch.chdir(task.parent)
@@ -222,6 +278,12 @@ def test_a_run_on_the_builtin_genome_by_any_path_is_not(given, tmp_path, monkeyp
     os.utime(copy, (time.time() - 60,) * 2)
     run = trained(tmp_path / "run", f"data.genome={'builtin' if given == 'builtin' else copy}")
     assert notes_of_the_builtin_task(run, monkeypatch, tmp_path) == []
+
+
+def test_a_folder_that_is_called_as_the_builtin_task_is_not_it(tmp_path):
+    (tmp_path / "g.fa").write_text(">a\n" + "ACGTTGCAAGCT" * 2000 + "\n")
+    run = trained(tmp_path / "run", f"data.genome={tmp_path / 'g.fa'}")
+    assert score(run, [write_task(tmp_path / "builtin")])[0]["notes"] == []
 
 
 def test_two_that_score_one_run_lose_no_result(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Task:
     published: Published | None = None
     finetune: Finetune | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 of the rows, part by part: what a result was measured on, whatever the file is called."""
         rows = {part: [table.sequences, table.labels.tolist()] for part, table in self.parts.items()}
