@@ -9,7 +9,7 @@ from einops import einsum
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit import dna
+from findna_kit import dna, seeds
 from findna_kit.interfaces import BranchOutput, Encoder, Reads
 
 if TYPE_CHECKING:
@@ -22,7 +22,14 @@ def encode_bases(tokens: Tensor, noise: Tensor | None = None) -> Tensor:
     """One-hot rows [B, L, 5] over A C G T N; MASK rows are zero. `noise` [B, L, 5] is added to every row but those."""
     # A look-up: F.one_hot makes int64 of every channel first, and takes ten times as long.
     bases = F.embedding(tokens, torch.eye(dna.CHANNELS + 1, dna.CHANNELS, device=tokens.device))
-    return bases if noise is None else bases.addcmul(noise, (tokens != dna.MASK)[..., None].to(bases.dtype))
+    if noise is None:
+        return bases
+    shown = torch.ones(dna.CHANNELS + 1, dna.CHANNELS, device=tokens.device)
+    shown[dna.MASK] = 0
+    for part in seeds.parts(len(tokens), tokens.shape[1] * dna.CHANNELS, tokens.device):
+        # A factor for every channel: one for all five would cost twice as much.
+        bases[part].addcmul_(noise[part], F.embedding(tokens[part], shown))
+    return bases
 
 
 class ClassPool(nn.Module):

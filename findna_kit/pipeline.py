@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit import dna
-from findna_kit.views import Draw
+from findna_kit import dna, seeds
+from findna_kit.views import Draw, View
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from findna_kit.interfaces import Augmentation, Masking, ViewPlan
-    from findna_kit.views import View
+
+_BLOCK = 1 << 18
+"""Bases at once on a CPU: a row's view hangs on no other row, and what is made of so few on the way takes little memory."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,21 @@ class ViewPipeline:
 
     def view(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
         """The view of the windows at `rows` [B] of the global batch of that step."""
-        made = window if self.crop is None else _cropped(window, self.crop, Draw(seed, "crop", self.name, step, rows=rows))
-        for place, (name, augmentation) in enumerate(self.augmentations):
-            made = augmentation(made, Draw(seed, "view", self.name, place, name, step, rows=rows))
-        return self._masked(made, seed, step, rows)
+        parts = seeds.parts(len(rows), window.tokens.shape[1], rows.device, _BLOCK)
+        if len(parts) < 2:
+            return self._view(window, seed, step, rows)
+        return View.joined([self._view(window.rows(part), seed, step, rows[part]) for part in parts])
 
     def plain(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
         """The windows as they are, masked, with MASK at every masked position: none can be copied from what is shown."""
         made = self._masked(window, seed, step, rows)
-        return replace(made, corrupted=torch.full_like(made.corrupted, dna.MASK))
+        return made.masked_at(made.masked_index, made.masked_weight, torch.full_like(made.corrupted, dna.MASK))
+
+    def _view(self, window: View, seed: int, step: int | str, rows: Tensor) -> View:
+        made = window if self.crop is None else _cropped(window, self.crop, Draw(seed, "crop", self.name, step, rows=rows))
+        for place, (name, augmentation) in enumerate(self.augmentations):
+            made = augmentation(made, Draw(seed, "view", self.name, place, name, step, rows=rows))
+        return self._masked(made, seed, step, rows)
 
     def _masked(self, view: View, seed: int, step: int | str, rows: Tensor) -> View:
         if self.masking is None:

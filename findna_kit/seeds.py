@@ -39,18 +39,26 @@ def bits(stream: int, rows: Tensor, count: int) -> Tensor:
     return drawn
 
 
-def blocks(stream: int, rows: Tensor, count: int) -> Iterator[tuple[slice, Tensor]]:
-    """The same some rows at a time, with their place among `rows`; the next block is written over the last one."""
+def blocks(stream: int, rows: Tensor, count: int, first: int = 64) -> Iterator[tuple[slice, Tensor]]:
+    """The same some rows at a time, with their place among `rows`; the next block is written over the last one.
+
+    first: how many of the first bits of each are asked for; the others may be wrong, and anybody may write over a block.
+    """
     starts = _mix(rows * _signed(_GAMMA) + stream, torch.empty_like(rows))
     counter = torch.arange(1, count + 1, device=rows.device) * _signed(_GAMMA)
-    most = max(1, _BLOCK // max(1, count)) if rows.device.type == "cpu" else max(1, len(rows))
-    state = torch.empty(min(most, len(rows)), count, dtype=torch.int64, device=rows.device)
+    places = parts(len(rows), count, rows.device)
+    state = torch.empty(places[0].stop if places else 0, count, dtype=torch.int64, device=rows.device)
     spare = torch.empty_like(state)
-    for at in range(0, len(rows), most):
-        part = slice(at, min(at + most, len(rows)))
-        size = part.stop - at
-        torch.add(starts[part, None], counter, out=state[:size])
-        yield part, _mix(state[:size], spare[:size])
+    for part in places:
+        size = part.stop - part.start
+        torch.add(counter, starts[part, None], out=state[:size])  # the other way round it takes twice as long
+        yield part, _mix(state[:size], spare[:size], first)
+
+
+def parts(rows: int, width: int, device: torch.device, numbers: int = _BLOCK) -> list[slice]:
+    """Some of `rows` rows of that width at a time, up to about `numbers` of them on a CPU; elsewhere all at once."""
+    most = max(1, numbers // max(1, width)) if device.type == "cpu" else max(1, rows)
+    return [slice(at, min(at + most, rows)) for at in range(0, rows, most)]
 
 
 @contextmanager
@@ -62,11 +70,11 @@ def torch_seed(*parts: int | str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _mix(state: Tensor, spare: Tensor) -> Tensor:
+def _mix(state: Tensor, spare: Tensor, first: int = 64) -> Tensor:
     """In place; `spare` is as large."""
     _fold(state, 30, spare).mul_(_signed(_FIRST))
     _fold(state, 27, spare).mul_(_signed(_SECOND))
-    return _fold(state, 31, spare)
+    return _fold(state, 31, spare) if first > 31 else state  # which leaves the first 31 bits as they are
 
 
 def _fold(state: Tensor, by: int, spare: Tensor) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
+
+_INSERTED = {"origin": -1, "strand": 0, "valid": True, "soft_masked": False}
+"""What an inserted base has in the columns that follow the tokens."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,22 @@ class View:
 
     @classmethod
     def joined(cls, views: Sequence[View]) -> View:
-        """The rows of all of them, in order; views of one length, without noise."""
-        names = [field.name for field in fields(cls) if field.name != "deviation"]
-        return cls(**{name: torch.cat([getattr(view, name) for view in views]) for name in names})
+        """The rows of all of them, in order; views of one length, all with noise or all without."""
+        noisy = any(view.deviation is not None for view in views)
+        names = [field.name for field in fields(cls) if noisy or field.name != "deviation"]
+        joined = {name: _Unread(partial(_together, [view._column(name) for view in views])) for name in names}
+        return views[0]._but(**{name: column if name in _INSERTED else column() for name, column in joined.items()})
 
-    @property
+    if not TYPE_CHECKING:  # a type checker would take any name for a column
+
+        def __getattr__(self, name: str) -> Tensor:
+            """A column that nobody has read yet."""
+            if name not in self.__dict__.get("_unread", ()):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            self.__dict__[name] = column = self._unread[name]()
+            return column
+
+    @cached_property
     def lengths(self) -> Tensor:
         """Valid positions of each row: [B] int64."""
         return self.valid.sum(1)
@@ -98,33 +113,52 @@ class View:
         """The clean tokens at the masked positions, [B, M]."""
         return self.tokens.gather(1, self.masked_index)
 
-    def take(self, source: Tensor, *, inserted: Tensor | None = None, flipped: Tensor | None = None) -> View:
+    def take(
+        self,
+        source: Tensor | Callable[[], Tensor],
+        *,
+        inserted: Tensor | None = None,
+        flipped: Tensor | None = None,
+        padding_stays: bool = False,
+    ) -> View:
         """The view that holds at each position what this one holds at `source`.
 
-        source [B, L]: a position of this view; below 0: `inserted` [B, L] instead (a base, A C G T).
+        source [B, L]: a position of this view; below 0: `inserted` [B, L] instead (a base, A C G T). Or what makes it afresh
+            whenever it is asked: that takes less room until the other columns are read.
         flipped [B, L]: True where the base comes from the other strand, and is complemented.
+        padding_stays: the caller's word that what is valid stays so, and padding too; it spares looking.
         Raises ValueError on a masked view: masks are drawn last.
         """
         if self.masked_index.shape[1]:
             raise ValueError("a masked view cannot be augmented: masks are drawn last")
-        kept = source >= 0
-        at = source if inserted is None else source.clamp(min=0)  # without inserted bases `gather` refuses what is below 0
-        tokens, strand = self.tokens.gather(1, at), self.strand.gather(1, at)
+        at = source if isinstance(source, torch.Tensor) else source()
+        # Without inserted bases `gather` refuses what is below 0. From there on the tokens are written over in their place.
+        tokens = self.tokens.gather(1, at if inserted is None else at.clamp(min=0))
         if flipped is not None:
-            tokens, strand = dna.complement(tokens).where(flipped, tokens), (-strand).where(flipped, strand)
-        valid = self.valid.gather(1, at)
+            # What `dna.complement` says in two steps less: 3 - t is t ^ 3 for a base, and an N that became 7 is N again.
+            tokens.bitwise_xor_(flipped * 3).clamp_(max=dna.N)
         if inserted is not None:
-            tokens, valid = tokens.where(kept, inserted), valid | ~kept
-        return replace(
-            self, tokens=tokens, valid=valid,
-            origin=self.origin.gather(1, at).where(kept, -1),
-            strand=strand.where(kept, 0),
-            soft_masked=self.soft_masked.gather(1, at) & kept,
-        )  # fmt: skip
+            torch.where(at >= 0, tokens, inserted, out=tokens)
+        unread = {
+            name: _Unread(partial(_moved, self._column(name), source, None if inserted is None else value))
+            for name, value in _INSERTED.items()
+            if not (padding_stays and name == "valid")
+        }
+        if flipped is not None:
+            unread["strand"] = _Unread(partial(_turned, unread["strand"], flipped))
+        return self._but(tokens=tokens, **unread)
+
+    def with_tokens(self, tokens: Tensor) -> View:
+        """The view with other `tokens` [B, L]; everything else stays true of them."""
+        return self._but(tokens=tokens)
+
+    def with_noise(self, deviation: Tensor) -> View:
+        """The view with noise of that `deviation` [B], in place of what it had."""
+        return self._but(deviation=deviation)
 
     def masked_at(self, index: Tensor, weight: Tensor, corrupted: Tensor) -> View:
         """The view with these positions masked for the student; all three [B, M]."""
-        return replace(self, masked_index=index, masked_weight=weight, corrupted=corrupted)
+        return self._but(masked_index=index, masked_weight=weight, corrupted=corrupted)
 
     def rows(self, part: slice | Tensor) -> View:
         """Some rows of the batch: a stretch, or by their index."""
@@ -135,9 +169,57 @@ class View:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> View:
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in values.items()}
-        return View(**changed)
+        held, names = self.__dict__, [field.name for field in fields(self)]
+        changed = {name: change(held[name]) for name in names if held.get(name) is not None}
+        unread = {name: _Unread(partial(_changed, self._column(name), change)) for name in names if name not in held}
+        return self._but(**changed, **unread)
+
+    def _column(self, name: str) -> _Unread:
+        """What gives the column, without holding on to the rest of the view."""
+        held = self.__dict__
+        return _Unread(held[name]) if name in held else held["_unread"][name]
+
+    def _but(self, **columns: Tensor | _Unread) -> View:
+        """`dataclasses.replace`, which would read every column."""
+        view, held = object.__new__(type(self)), dict(self.__dict__)
+        if "valid" in columns:
+            held.pop("lengths", None)
+        unread = {name: column for name, column in columns.items() if isinstance(column, _Unread)}
+        view.__dict__.update({name: column for name, column in (held | columns).items() if name not in unread})
+        view.__dict__["_unread"] = held.get("_unread", {}) | unread
+        return view
+
+
+class _Unread:
+    """A column that is worked out when somebody reads it, once for all the views that share it."""
+
+    def __init__(self, made: Callable[[], Tensor] | Tensor) -> None:
+        self._made = made
+
+    def __call__(self) -> Tensor:
+        if not isinstance(self._made, torch.Tensor):
+            self._made = self._made()  # and what it was made from is let go of
+        return self._made
+
+
+def _moved(column: _Unread, source: Tensor | Callable[[], Tensor], inserted: int | None) -> Tensor:
+    """The column at `source` [B, L]; below 0, where something was inserted at all, that value."""
+    at = source if isinstance(source, torch.Tensor) else source()
+    if inserted is None:
+        return column().gather(1, at)
+    return column().gather(1, at.clamp(min=0)).where(at >= 0, inserted)
+
+
+def _turned(strand: _Unread, flipped: Tensor) -> Tensor:
+    return (-strand()).where(flipped, strand())
+
+
+def _together(parts: Sequence[_Unread]) -> Tensor:
+    return torch.cat([part() for part in parts])
+
+
+def _changed(column: _Unread, change: Callable[[Tensor], Tensor]) -> Tensor:
+    return change(column())
 
 
 class Draw:
@@ -154,19 +236,23 @@ class Draw:
 
     def uniform(self, *shape: int) -> Tensor:
         """Float32 in [0, 1), shape [B, *shape]."""
-        return self._drawn(shape, torch.float32, lambda bits: (bits >> 40 & 0xFFFFFF).float() * 2**-24)
+        drawn = self._empty(shape)
+        for part, bits in self._blocks(drawn.shape[1], first=24):
+            drawn[part].copy_(bits.bitwise_right_shift_(40).bitwise_and_(0xFFFFFF)).mul_(2**-24)
+        return drawn.view(len(self._rows), *shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal float32, shape [B, *shape], two of each hash (Box and Muller 1958)."""
-        count = math.prod(shape)
+        drawn = self._empty(shape)
+        count = drawn.shape[1]
         half = -(-count // 2)
-        drawn = torch.empty(len(self._rows), count, device=self._rows.device)
         for part, bits in self._blocks(half):
-            radius = ((bits >> 40 & 0xFFFFFF) + 1).float().mul_(2**-24)  # in (0, 1], so that the logarithm is finite
-            radius = radius.log_().mul_(-2).sqrt_()
-            angle = (bits >> 16 & 0xFFFFFF).float().mul_(2 * math.pi * 2**-24)
+            radius, angle = torch.empty(2, *bits.shape, device=bits.device)
+            angle.copy_((bits >> 16).bitwise_and_(0xFFFFFF)).mul_(2 * math.pi * 2**-24)
+            # The radius is that of a number in (0, 1], so that the logarithm is finite.
+            radius.copy_(bits.bitwise_right_shift_(40).bitwise_and_(0xFFFFFF)).add_(1).mul_(2**-24).log_().mul_(-2).sqrt_()
             torch.mul(radius, angle.cos(), out=drawn[part, :half])
-            torch.mul(radius[:, : count - half], angle[:, : count - half].sin(), out=drawn[part, half:])
+            torch.mul(radius[:, : count - half], angle[:, : count - half].sin_(), out=drawn[part, half:])
         return drawn.view(len(self._rows), *shape)
 
     def integers(self, low: int | Tensor, high: int | Tensor, *shape: int) -> Tensor:
@@ -178,17 +264,18 @@ class Draw:
             and high - low == 1 << power
         ):
             # Its first digits: what the share below would come to, without a detour by way of fractions.
-            return low + self._drawn(shape, torch.int64, lambda bits: bits >> 64 - power & (1 << power) - 1)
-        share = self._drawn(shape, torch.float64, lambda bits: (bits >> 11 & (1 << 53) - 1).double() * 2**-53)
-        return low + (share * (high - low)).long()
+            drawn = self._empty(shape, torch.int64)
+            for part, bits in self._blocks(drawn.shape[1], first=power):
+                torch.bitwise_and(bits.bitwise_right_shift_(64 - power), (1 << power) - 1, out=drawn[part])
+            return drawn.view(len(self._rows), *shape).add_(low) if low else drawn.view(len(self._rows), *shape)
+        share = self._empty(shape, torch.float64)
+        for part, bits in self._blocks(share.shape[1]):
+            share[part].copy_(bits.bitwise_right_shift_(11).bitwise_and_((1 << 53) - 1)).mul_(2**-53)
+        return low + (share.view(len(self._rows), *shape) * (high - low)).long()
 
-    def _drawn(self, shape: Sequence[int], dtype: torch.dtype, made_of: Callable[[Tensor], Tensor]) -> Tensor:
-        count = math.prod(shape)
-        drawn = torch.empty(len(self._rows), count, dtype=dtype, device=self._rows.device)
-        for part, bits in self._blocks(count):
-            drawn[part] = made_of(bits)
-        return drawn.view(len(self._rows), *shape)
+    def _empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(len(self._rows), math.prod(shape), dtype=dtype, device=self._rows.device)
 
-    def _blocks(self, count: int) -> Iterator[tuple[slice, Tensor]]:
+    def _blocks(self, count: int, first: int = 64) -> Iterator[tuple[slice, Tensor]]:
         self._calls += 1
-        return seeds.blocks(seeds.key(*self._key, self._calls), self._rows, count)
+        return seeds.blocks(seeds.key(*self._key, self._calls), self._rows, count, first)

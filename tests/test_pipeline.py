@@ -1,6 +1,6 @@
 """From a window to a view: folded in the recipe's order, keyed by seed, step, view and place."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from hypothesis import given
@@ -15,6 +15,7 @@ from findna_kit.builtin.augmentations.translocation import Translocation
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.interfaces import Augmentation, ComponentConfig, ViewPlan
 from findna_kit.pipeline import ViewPipeline
+from findna_kit.views import View
 from tests.windows import assert_true_to, random_windows
 
 INSERTION = ("insertion", Insertion(Insertion.Config(maximum=6)))
@@ -66,6 +67,16 @@ def test_a_view_is_a_function_of_seed_step_and_row(step, rows):
         assert getattr(part, name).equal(getattr(whole, name)[index])
     noise = made.noise(whole, **keyed(step=step))
     assert made.noise(part, seed=7, step=step, rows=index).equal(noise[index])
+
+
+def test_views_made_some_rows_at_a_time_are_those_made_at_once(monkeypatch):
+    window = random_windows(8, 30)
+    made = pipeline(INSERTION, TURN, MUTATION, ROLL, NOISE, masking=MASK)
+    whole = made.view(window, **keyed())
+    monkeypatch.setattr("findna_kit.pipeline._BLOCK", 100)
+    parts = made.view(window, **keyed())
+    for column in fields(View):
+        assert getattr(parts, column.name).equal(getattr(whole, column.name))
 
 
 def test_another_seed_step_view_or_place_draws_afresh():

@@ -95,3 +95,18 @@ def test_torch_is_as_before_after_an_error_too():
         torch.rand(5)
         raise KeyError("inside")
     assert torch.get_rng_state().equal(before)
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(1, 40), st.integers(1, 64))
+def test_of_what_is_asked_for_the_first_bits_are_right(stream, count, first):
+    rows = torch.arange(5)
+    for part, block in seeds.blocks(stream, rows, count, first):
+        assert (block >> 64 - first).equal(seeds.bits(stream, rows[part], count) >> 64 - first)
+
+
+@pytest.mark.parametrize(("rows", "width", "sizes"), [(5, 40, [2, 2, 1]), (3, 500, [1, 1, 1]), (4, 0, [4]), (0, 7, [])])
+def test_rows_are_taken_some_at_a_time(rows, width, sizes):
+    parts = seeds.parts(rows, width, torch.device("cpu"), 100)
+    assert [part.stop - part.start for part in parts] == sizes
+    assert [row for part in parts for row in range(rows)[part]] == list(range(rows))
+    assert seeds.parts(rows, width, torch.device("meta"), 100) == ([slice(0, rows)] if rows else [])

@@ -1,5 +1,6 @@
 """A view and what is true of it wherever it is taken from; and draws, row by row."""
 
+import copy
 import dataclasses
 import math
 
@@ -70,6 +71,46 @@ def test_an_inserted_base_is_valid_wherever_it_stands():
 def test_an_insertion_without_bases_is_an_error():
     with pytest.raises((RuntimeError, IndexError)):
         view_of("ACGT").take(torch.tensor([[0, -1, 2, 3]]))
+
+
+@given(seeds, st.permutations([f.name for f in dataclasses.fields(View) if f.name != "deviation"]))
+def test_a_column_says_the_same_whenever_it_is_read(seed, names):
+    window = random_windows(4, 15, seed=seed)
+    view, known = window, window
+    for turn in range(3):
+        source, inserted, flipped = some_source(view, seed + turn)
+        how = {"inserted": inserted, "flipped": flipped}
+        view = view.take(source.clone if turn == 1 else source, **how, padding_stays=True)  # made afresh, or kept
+        known = dataclasses.replace(known.take(source, **how))  # reads every column
+    parts = [view.rows(slice(0, 1)), view.rows(torch.tensor([3, 2])).to(torch.device("cpu"))]
+    for name in names:
+        whole = getattr(known, name)
+        assert getattr(View.joined(parts), name).equal(whole[[0, 3, 2]])
+        assert getattr(view, name).equal(whole)
+        assert getattr(view, name) is getattr(view.with_noise(torch.ones(4)), name)
+        assert getattr(view, name).dtype == getattr(window, name).dtype
+    assert view.lengths.equal(known.lengths)
+
+
+def test_what_a_view_does_not_have_is_an_attribute_error():
+    view = view_of("ACGT").take(torch.tensor([[3, 2, 1, 0]]))
+    with pytest.raises(AttributeError, match="'View' object has no attribute 'letters'"):
+        _ = view.letters
+    assert copy.deepcopy(view).origin.tolist() == [[3, 2, 1, 0]]
+
+
+def test_the_number_of_valid_positions_follows_what_is_valid():
+    view = view_of("ACGT", "AC")
+    assert view.lengths.tolist() == [4, 2]
+    taken = view.take(torch.tensor([[0, 1], [1, 2]]))
+    assert taken.lengths.tolist() == [2, 1]
+    assert dataclasses.replace(view, valid=view.valid.logical_not()).lengths.tolist() == [0, 2]
+
+
+def test_joined_views_keep_their_noise():
+    noisy = [view_of("ACGT").with_noise(torch.full((1,), deviation)) for deviation in (0.5, 0.25)]
+    assert View.joined(noisy).deviation.tolist() == [0.5, 0.25]
+    assert View.joined([view_of("ACGT")] * 2).deviation is None
 
 
 def test_a_masked_view_is_not_augmented():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from findna_kit.builtin.augmentations.spans import SpanConfig, positions
+import torch
+
+from findna_kit.builtin.augmentations.spans import SpanConfig, pieces
 from findna_kit.interfaces import Augmentation
 
 if TYPE_CHECKING:
@@ -21,12 +24,15 @@ class Deletion(Augmentation):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The view with a stretch missing from each sequence."""
-        at, count = positions(view)
+        count = view.lengths[:, None]
         length, largest = self.config.draw(view, draw)
         begin = draw.integers(0, count - largest + 1, 1)
-        filled = length // 2
-        source = at - filled
-        source = source + length * (source >= begin)
-        inside = (at >= filled) & (at < count - length + filled)
-        source = source.where(inside, -1).where(at < count, at)
-        return view.take(source, inserted=draw.integers(0, 4, at.shape[1]))
+        filled, whole = length // 2, view.tokens.shape[1]
+        random = torch.full_like(count, -whole)  # below 0 from any position
+        source = partial(
+            pieces,
+            whole,
+            ends=(filled, filled + begin, count - length + filled, count),
+            shifts=(random, -filled, length - filled, random, torch.zeros_like(count)),
+        )
+        return view.take(source, inserted=draw.integers(0, 4, whole), padding_stays=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from findna_kit.builtin.augmentations.spans import SpanConfig, positions
+import torch
+
+from findna_kit.builtin.augmentations.spans import SpanConfig, pieces
 from findna_kit.interfaces import Augmentation
 
 if TYPE_CHECKING:
@@ -21,10 +24,17 @@ class Insertion(Augmentation):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The view with a random stretch in each sequence, cut at both ends to the length that it had."""
-        at, count = positions(view)
+        count = view.lengths[:, None]
         length, largest = self.config.draw(view, draw)
         begin = draw.integers(0, count.clamp(min=1), 1)
-        grown = at + largest // 2 - (largest - length) // 2  # position in the longer sequence
-        source = grown - length * (grown >= begin + length)
-        source = source.where((grown < begin) | (grown >= begin + length), -1).where(at < count, at)
-        return view.take(source, inserted=draw.integers(0, 4, at.shape[1]))
+        cut = largest // 2 - (largest - length) // 2  # of what the longer sequence begins with, this much is not seen
+        first, whole = (begin - cut).clamp(min=0).minimum(count), view.tokens.shape[1]
+        last = (begin - cut + length).minimum(count)
+        random = torch.full_like(count, -whole)  # below 0 from any position
+        source = partial(
+            pieces,
+            whole,
+            ends=(first, last, count),
+            shifts=(cut, random, cut - length, torch.zeros_like(count)),
+        )
+        return view.take(source, inserted=draw.integers(0, 4, whole), padding_stays=True)

@@ -25,4 +25,4 @@ class Inversion(Augmentation):
         length, largest = self.config.draw(view, draw)
         begin = draw.integers(0, count - largest + 1, 1)
         inside = (at >= begin) & (at < begin + length)
-        return view.take((2 * begin + length - 1 - at).where(inside, at), flipped=inside)
+        return view.take((2 * begin + length - 1 - at).where(inside, at), flipped=inside, padding_stays=True)

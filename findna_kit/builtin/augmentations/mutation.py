@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -31,4 +30,4 @@ class Mutation(Augmentation):
         chosen = draw.uniform(length).topk(drawn, dim=1).indices
         bases = draw.integers(0, 4, drawn)
         old = view.tokens.gather(1, chosen)
-        return replace(view, tokens=view.tokens.scatter(1, chosen, bases.where(old < dna.N, old)))
+        return view.with_tokens(view.tokens.scatter(1, chosen, bases.where(old < dna.N, old)))

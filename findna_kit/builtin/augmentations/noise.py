@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,4 +26,4 @@ class Noise(Augmentation):
     def __call__(self, view: View, draw: Draw) -> View:
         """The view with that much more noise."""
         before = torch.zeros(view.tokens.shape[0], device=view.tokens.device) if view.deviation is None else view.deviation
-        return replace(view, deviation=(before.square() + self.config.deviation**2).sqrt())
+        return view.with_noise((before.square() + self.config.deviation**2).sqrt())

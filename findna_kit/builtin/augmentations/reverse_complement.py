@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from pydantic import Field
 
 from findna_kit.builtin.augmentations.spans import positions
@@ -27,5 +28,6 @@ class ReverseComplement(Augmentation):
         """The view with each sequence as it is or reverse-complemented; padding stays last."""
         at, count = positions(view)
         turned = draw.uniform(1) < self.config.probability
-        source = (count - 1 - at).where(turned & (at < count), at)
-        return view.take(source, flipped=turned.expand(source.shape))
+        source = count - 1 - at
+        torch.where(at < count * turned, source, at, out=source)
+        return view.take(source, flipped=turned, padding_stays=True)

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from findna_kit.interfaces import ComponentConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from findna_kit.views import Draw, View
@@ -36,3 +38,15 @@ class SpanConfig(ComponentConfig):
 def positions(view: View) -> tuple[Tensor, Tensor]:
     """Positions [1, L] and each sequence's number of valid ones [B, 1]."""
     return torch.arange(view.tokens.shape[1], device=view.tokens.device)[None], view.lengths[:, None]
+
+
+def pieces(length: int, *, ends: Sequence[Tensor], shifts: Sequence[Tensor]) -> Tensor:
+    """Positions [B, length], each moved by the shift of its piece: the source of a view whose stretches have moved.
+
+    ends: where each piece but the last ends, in order, each [B, 1] in 0 ... length. shifts: one more than those, each [B, 1].
+    """
+    shift = torch.cat(list(shifts), dim=1)
+    step = torch.ones(len(shift), length + 1, dtype=torch.int64, device=shift.device)
+    step[:, 0] = shift[:, 0]
+    # From one position to the next it is a step of one, and where a piece ends the difference of two shifts more.
+    return step.scatter_add_(1, torch.cat(list(ends), dim=1), shift.diff(dim=1))[:, :length].cumsum(1)

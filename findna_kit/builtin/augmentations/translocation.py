@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit.builtin.augmentations.spans import SpanConfig, positions
+from findna_kit.builtin.augmentations.spans import SpanConfig, pieces
 from findna_kit.interfaces import Augmentation
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ class Translocation(Augmentation):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The view with each sequence rolled on the ring of its valid positions."""
-        at, count = positions(view)
+        count = view.lengths[:, None]
         length, _ = self.config.draw(view, draw)
-        length = torch.where(draw.uniform(1) < 0.5, -length, length)
-        return view.take(((at - length) % count.clamp(min=1)).where(at < count, at))
+        length = torch.where(draw.uniform(1) < 0.5, -length, length) % count.clamp(min=1)  # to the right, whichever it was
+        source = partial(
+            pieces, view.tokens.shape[1], ends=(length, count), shifts=(count - length, -length, torch.zeros_like(count))
+        )
+        return view.take(source, padding_stays=True)

@@ -47,9 +47,9 @@ class CorruptionConfig(ComponentConfig):
         weight = (torch.arange(slots, device=index.device)[None] < wanted).float()
         shown = view.tokens.gather(1, index)
         shown = draw.integers(0, 4, slots).where(choice < self.mask_share + self.random_share, shown)
-        return view.masked_at(index, weight, torch.where(choice < self.mask_share, dna.MASK, shown))
+        return view.masked_at(index, weight, shown.masked_fill_(choice < self.mask_share, dna.MASK))
 
 
 def own_bases(view: View) -> Tensor:
     """What may be masked, [B, L]: neither N nor padding nor inserted."""
-    return view.valid & (view.tokens < dna.N) & (view.origin >= 0)
+    return (view.strand != 0) & (view.tokens < dna.N)  # a strand is what neither an inserted base nor padding has
