@@ -65,7 +65,7 @@ def _arguments(given: Sequence[str] | None) -> Namespace:
 def checked() -> Iterator[Row]:
     yield from start_up_rows(5)
     yield from window_rows(64, 5)
-    yield from view_rows(64, 7)
+    yield from view_rows(1024, 5)
     yield step_row(SIZES["recipe"], 8, "fp32", 9, CHECKED_STEP)
 
 

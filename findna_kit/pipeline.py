@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from findna_kit.interfaces import Augmentation, Masking, ViewPlan
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 19
 """Bases at once on a CPU: a row's view hangs on no other row, and what is made of so few on the way takes little memory."""
 
 
