@@ -64,9 +64,13 @@ def parts(rows: int, width: int, device: torch.device, numbers: int = _BLOCK) ->
 @contextmanager
 def torch_seed(*parts: int | str, device: torch.device) -> Iterator[None]:
     """Seeds torch's own generators (dropout, initial weights) by the parts, and puts them back afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(key(*parts) & (2**63 - 1))
+    seed = key(*parts) & (2**63 - 1)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        # Not torch.manual_seed: for each kind of device that is not in use it formats the stack, a millisecond of every step.
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            number = torch.cuda.current_device() if device.index is None else device.index
+            torch.cuda.default_generators[number].manual_seed(seed)
         yield
 
 
