@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from findna_kit.builtin.encoders import chordmixer
 from findna_kit.builtin.encoders.chordmixer import ChordMixer, _groups
 from findna_kit.network import encode_bases
 from tests.windows import random_windows
@@ -181,3 +182,18 @@ def test_compiled_equals_eager(padded):
         results.append([output.detach(), *(p.grad.clone() for p in encoder.parameters())])
     for eager, compiled in zip(*results, strict=True):
         torch.testing.assert_close(compiled, eager)
+
+
+@pytest.mark.parametrize(("batch", "length"), [(1, 5), (3, 40), (2, 300)])
+def test_a_small_batch_is_moved_by_look_up_to_the_same_bits(batch, length, monkeypatch):
+    """There and back: outputs and every gradient."""
+    found = []
+    for small in (0, 1 << 30):
+        monkeypatch.setattr(chordmixer, "_SMALL", small)
+        torch.manual_seed(0)
+        encoder = ChordMixer(ChordMixer.Config(dim=22, hidden=16, blocks=2), length=64, class_tokens=0)
+        bases = torch.randn(batch, length, 5, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        output, _ = encoder(bases, torch.ones(batch, length, dtype=torch.bool))
+        output.square().sum().backward()
+        found.append([output, bases.grad, *(parameter.grad for parameter in encoder.parameters())])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_SMALL = 1 << 16
+"""Numbers that one look-up moves on a CPU: of so few, a copy for each group costs more in calls than in what it copies."""
+
+
 class ChordMixer(Encoder):
     """Mixes a ring of any length in O(L log L)."""
 
@@ -78,8 +82,8 @@ def _groups(dim: int, layers: int) -> tuple[tuple[slice, int], ...]:
 class _Shift:
     """Moves each group of channels by its offset on the ring; `back` undoes it.
 
-    Where every row is valid the ring is the whole length, and slices are copied. With padding each sequence has a ring of
-    its own: rows are gathered, and padding keeps its place.
+    Where every row is valid the ring is the whole length, and slices are copied; of a small batch every number is looked up.
+    With padding each sequence has a ring of its own: rows are gathered, and padding keeps its place.
     """
 
     def __init__(
@@ -87,14 +91,18 @@ class _Shift:
         groups: tuple[tuple[slice, int], ...],
         index: tuple[list[Tensor], list[Tensor]] | None,
         whole: Tensor | None = None,
+        *,
+        small: bool = False,
     ) -> None:
-        self.groups, self.index, self.whole = groups, index, whole
+        self.groups, self.index, self.whole, self.small = groups, index, whole, small
+        self._places: dict[bool, Tensor] = {}
 
     @classmethod
     def of(cls, groups: tuple[tuple[slice, int], ...], valid: Tensor) -> _Shift:
         exporting = torch.compiler.is_exporting()  # its graph is for every padding, so that nothing may be asked of it
         if not exporting and bool(valid.all()):
-            return cls(groups, None)
+            few = valid.device.type == "cpu" and valid.numel() * groups[-1][0].stop <= _SMALL
+            return cls(groups, None, small=few and not torch.compiler.is_compiling())
         at = torch.arange(valid.shape[1], device=valid.device)[None]
         ring = valid.sum(1, keepdim=True)
         on = at < ring
@@ -108,6 +116,14 @@ class _Shift:
     def __call__(self, x: Tensor, *, back: bool = False) -> Tensor:
         if self.whole is not None:  # of all groups at once: an exported graph has one node where it had one for each
             return x.gather(1, self.whole)
+        if not self.small:
+            return self._copied(x, back=back)
+        if back not in self._places:
+            every = torch.arange(x[0].numel()).view_as(x[:1])
+            self._places[back] = self._copied(every, back=back).flatten()
+        return x.flatten(1).index_select(1, self._places[back]).view_as(x)
+
+    def _copied(self, x: Tensor, *, back: bool) -> Tensor:
         out = torch.empty_like(x)
         rows = x.shape[1]
         for number, (channels, offset) in enumerate(self.groups):
