@@ -15,6 +15,13 @@ LETTERS = "ACGTN"
 CHANNELS = len(LETTERS)
 """Width of a one-hot row; MASK has no channel, its row is zero."""
 
+WRITTEN = "ACGTUNRYSWKMBDHVXacgtunryswkmbdhvx"
+"""What a nucleotide may be written as: IUPAC's codes, RNA's U, and X, which some repeat maskers write for N."""
+
+PAIRED = np.array([T, G, C, A, N], dtype=np.uint8)
+"""By token A C G T N: what stands across from it, as `complement` says of tensors."""
+
+_OTHER_STRAND = str.maketrans("ACGT", "TGCA")
 _TOKENS = np.full(256, N, dtype=np.uint8)
 for _token, _letter in enumerate(LETTERS):
     _TOKENS[[ord(_letter), ord(_letter.lower())]] = _token
@@ -43,6 +50,11 @@ def is_known_letter(sequence: str | bytes) -> NDArray[np.bool_]:
 def decode(tokens: NDArray[np.uint8]) -> str:
     """The letters of tokens A C G T N, upper case. MASK has no letter: IndexError."""
     return _ASCII[tokens].tobytes().decode()
+
+
+def reverse_complement(letters: str) -> str:
+    """The other strand of upper-case letters; what is none of A C G T stays what it is."""
+    return letters[::-1].translate(_OTHER_STRAND)
 
 
 def complement(tokens: Tensor) -> Tensor:

@@ -72,3 +72,10 @@ def test_reverse_complement_is_that_of_biology(sequence):
     pairs = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
     turned = dna.complement(torch.from_numpy(dna.encode(sequence)).long()).flip(0)
     assert dna.decode(turned.numpy().astype(np.uint8)) == "".join(pairs[letter] for letter in reversed(sequence))
+
+
+@given(st.text("ACGTN", max_size=30))
+def test_letters_turn_round_as_tokens_do(letters):
+    turned = dna.complement(torch.from_numpy(dna.encode(letters)[::-1].astype(np.int64)))
+    assert dna.reverse_complement(letters) == dna.decode(turned.numpy().astype(np.uint8))
+    assert dna.reverse_complement(dna.reverse_complement(letters)) == letters

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from findna_kit import dna
 from findna_kit.evaluation.kmers import (
     GENOME_K,
     LEAST_SHARED,
@@ -35,7 +36,6 @@ FORMAT = 1
 """Of a report; another way of comparing takes another number, so that what is kept of an older one is made anew."""
 
 _PLAIN = str.maketrans({"U": "T", **dict.fromkeys("RYSWKMBDHVX", "N")})
-_OTHER_STRAND = str.maketrans("ACGT", "TGCA")
 
 
 def audit(task: Task) -> dict[str, Any]:
@@ -49,9 +49,7 @@ def audit(task: Task) -> dict[str, Any]:
     plain = {part: [row.upper().translate(_PLAIN) for row in table.sequences] for part, table in task.parts.items()}
     scale = scale_for([row for rows in plain.values() for row in rows], NEAR_K)
     parts = {
-        part: _Part(
-            rows, [row.translate(_OTHER_STRAND)[::-1] for row in rows], sketch(rows, NEAR_K, scale), task.parts[part].labels
-        )
+        part: _Part(rows, [dna.reverse_complement(row) for row in rows], sketch(rows, NEAR_K, scale), task.parts[part].labels)
         for part, rows in plain.items()
     }
     between = [{"rows_of": one, "found_in": other, **_found(parts[one], parts[other])} for one, other in PAIRS]

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from findna_kit.genome import TokenStore
 
 _LIST = ("id", "region", "start", "end", "strand")
-_TURNED = np.array([3, 2, 1, 0, 4], dtype=np.uint8)
 """The complement of each token; N stays."""
 
 
@@ -136,7 +135,7 @@ def _sequences(
     inside = (place >= 0) & (place < store.lengths[contig[row]])
     tokens = np.full(len(row), dna.N, dtype=np.uint8)
     tokens[inside] = store.codes[(store.offsets[contig[row]] + place)[inside]] & np.uint8(7)
-    text = dna.decode(np.where(reverse[row], _TURNED[tokens], tokens))
+    text = dna.decode(np.where(reverse[row], dna.PAIRED[tokens], tokens))
     return [text[low:high] for low, high in zip(upto - size, upto, strict=True)]
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LETTERS = np.zeros(256, dtype=bool)
-# IUPAC's codes, RNA's U, and X, which some repeat maskers write for N. Anything else is no DNA: a protein, a swapped column.
-_LETTERS[[ord(letter) for letter in "ACGTUNRYSWKMBDHVXacgtunryswkmbdhvx"]] = True
+# Anything else is no DNA: a protein, a swapped column.
+_LETTERS[[ord(letter) for letter in dna.WRITTEN]] = True
 
 
 @dataclass(frozen=True)

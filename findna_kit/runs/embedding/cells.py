@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from findna_kit.evaluation.tasks.tables import fields_of_any_length
+
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
     from pathlib import Path
 
 
@@ -24,17 +24,6 @@ def read_tsv(path: Path) -> Generator[list[str]]:
         rows = csv.reader(text, delimiter="\t")
         next(rows)
         yield from rows
-
-
-@contextmanager
-def fields_of_any_length() -> Iterator[None]:
-    """Inside, the csv module reads fields beyond 131,072 characters too."""
-    # It has no other way to be told than a global, put back here.
-    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
 
 
 def _quoted(cell: str, *, alone: bool) -> str:

@@ -15,9 +15,9 @@ import numpy as np
 
 from findna_kit import dna
 from findna_kit.errors import FindnaError, GenomeError
+from findna_kit.evaluation.tasks.tables import fields_of_any_length
 from findna_kit.genome import builtin_genome, open_store
 from findna_kit.genome.bed import bed_intervals
-from findna_kit.runs.embedding.cells import fields_of_any_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,8 +37,6 @@ _SUFFIXES = {
 }
 _KINDS = "FASTA (a line '>name'), BED (contig, start, end), or CSV or TSV with a column 'sequence'"
 _LOOK = 1 << 16
-_OTHER_STRAND = str.maketrans("ACGT", "TGCA")
-_NUCLEOTIDES = "ACGTUNRYSWKMBDHVXacgtunryswkmbdhvx"
 _PLACE = ("id", "contig", "start", "end")
 
 
@@ -168,7 +166,7 @@ def _bed_row(line: Interval, store: TokenStore) -> Row:
     contig = store.contigs[line.contig].name
     sequence = dna.decode(store.tokens(line.contig, line.start, line.end))
     if line.strand == "-":
-        sequence = sequence[::-1].translate(_OTHER_STRAND)
+        sequence = dna.reverse_complement(sequence)
     name = line.name or f"{contig}:{line.start}-{line.end}"
     return (name, contig, str(line.start), str(line.end), line.score, line.strand), sequence
 
@@ -226,7 +224,7 @@ def _table_rows(path: Path, header: list[str]) -> Iterator[Row]:
             sequence = row[at].strip()
             if not sequence:
                 raise FindnaError(f"{where}: the sequence is empty: fill it or remove the row")
-            if wrong := sequence.strip(_NUCLEOTIDES):  # what is left begins with the first letter that is none
+            if wrong := sequence.strip(dna.WRITTEN):  # what is left begins with the first letter that is none
                 raise FindnaError(f"{where}: {wrong[0]!r} is no nucleotide letter: use A C G T N or IUPAC's codes")
             yield tuple(cell for place, cell in enumerate(row) if place != at), sequence
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 SCORES = ("llr", "cosine", "euclidean", "unknown")
 Key = TypeVar("Key")
-_OTHER_STRAND = str.maketrans("ACGTN", "TGCAN")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def _between(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np
 
 
 def _turned(texts: list[str]) -> list[str]:
-    return [text[::-1].translate(_OTHER_STRAND) for text in texts]
+    return [dna.reverse_complement(text) for text in texts]
 
 
 def _distinct(keys: Iterable[Key]) -> tuple[list[Key], NDArray[np.int64]]:
