@@ -100,7 +100,9 @@ class Embedding:
                 with part.writing(rows.folder):
                     formats.finish(rows, out, self.source.integers)
             except KeyboardInterrupt as error:
-                kept = f"{rows.folder}: {rows.rows} of {self.source.count} rows are kept; go on with --resume"
+                # What is on the disk, and not what is counted here: it may have come between the two.
+                done = (part.state_of(out) or {"rows": 0})["rows"]
+                kept = f"{rows.folder}: {done} of {self.source.count} rows are kept; go on with --resume"
                 raise Interrupted(signal.SIGINT, kept) from error
         part.remove(out)
 
