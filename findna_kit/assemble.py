@@ -9,9 +9,11 @@ from torch import nn
 
 from findna_kit import seeds
 from findna_kit.errors import Problem, RecipeError
+from findna_kit.heads import batch_norms
 from findna_kit.interfaces import ViewPlan
 from findna_kit.network import Branch
 from findna_kit.pipeline import ViewPipeline
+from findna_kit.strands import on_strands, width, with_rc
 from findna_kit.trainer import Experiment, WeightedLoss
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from findna_kit.interfaces import Encoder, Loss
     from findna_kit.recipe import Recipe
+
+Heads = dict[str, nn.Module]
 
 
 def assemble(recipe: Recipe, device: str = "cpu") -> Experiment:
@@ -29,24 +33,36 @@ def assemble(recipe: Recipe, device: str = "cpu") -> Experiment:
     pipelines = _pipelines(recipe)
     with seeds.torch_seed(recipe.seed, "weights", device=torch.device("cpu")), torch.device(device):
         choice = recipe.encoder
-        encoder: Encoder = choice.component(
+        made: Encoder = choice.component(
             choice.config, length=recipe.data.length + recipe.class_tokens, class_tokens=recipe.class_tokens
         )
+        encoder = with_rc(made, choice.rc or "none", recipe.class_tokens)
         losses: dict[str, Loss] = {
-            label: loss.component(loss.config, dim=encoder.dim, class_tokens=recipe.class_tokens)
+            label: loss.component(loss.config, dim=width(encoder), class_tokens=recipe.class_tokens)
             for label, loss in recipe.losses.items()
         }
         _refuse_misfits(recipe, encoder, losses, [pipeline.plan for pipeline in pipelines])
-        student = Branch(encoder, recipe.class_tokens, {label: loss.twin_heads() for label, loss in losses.items()})
-        predictors = nn.ModuleDict({label: nn.ModuleDict(loss.student_heads()) for label, loss in losses.items()})
+        heads = {label: _heads(loss, encoder) for label, loss in losses.items()}
+        _refuse_heads(losses, encoder, heads)
+        student = Branch(encoder, recipe.class_tokens, {label: twins for label, (twins, _) in heads.items()})
+        predictors = nn.ModuleDict({label: nn.ModuleDict(own) for label, (_, own) in heads.items()})
         rule = recipe.teacher_update.component(recipe.teacher_update.config)
         teacher = rule.initial(student)
+        _refuse_teacher(recipe, student, teacher, losses)
     return Experiment(
         seed=recipe.seed, steps=recipe.steps, length=recipe.data.length, batch_size=recipe.data.batch_size,
         pipelines=pipelines, student=student, teacher=teacher, predictors=predictors,
         losses={label: WeightedLoss(loss, recipe.losses[label].weight) for label, loss in losses.items()},
         teacher_update=rule, optimizer=recipe.optimizer, trainer=recipe.trainer,
     )  # fmt: skip
+
+
+def _heads(loss: Loss, encoder: Encoder) -> tuple[Heads, Heads]:
+    """The twin heads and the student's own; those that read single nucleotides of an equivariant encoder, on both strands."""
+    twins, own = loss.twin_heads(), loss.student_heads()
+    if encoder.strand != "equivariant" or loss.reads not in ("masked", "all"):
+        return twins, own
+    return (on_strands(twins, loss.nucleotide_head), own) if twins else (twins, on_strands(own, None))
 
 
 def _pipelines(recipe: Recipe) -> tuple[ViewPipeline, ...]:
@@ -73,14 +89,71 @@ def _refuse_misfits(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss]
         for label, view in recipe.views.items()
         if view.mask is not None and "student" not in view.see
     ]
-    if encoder.strand == "equivariant":
-        problems.append(Problem("recipe", "encoder", "is strand-equivariant, which comes with a later release"))
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in encoder.modules()):
+        problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {_BATCH_NORM}"))
     for label, loss in losses.items():
         reason = _misfit(label, loss, encoder) or loss.problem(views)
         if reason is not None:
             problems.append(Problem("recipe", f"losses.{label}", reason))
     if problems:
         raise RecipeError(problems)
+
+
+_BATCH_NORM = "batch normalisation of torch's inside: a row would depend on its neighbours, and a forward move state"
+
+
+def _refuse_heads(losses: Mapping[str, Loss], encoder: Encoder, heads: Mapping[str, tuple[Heads, Heads]]) -> None:
+    """RecipeError for heads that do not go with their loss or the encoder."""
+    wrong = {label: _wrong_heads(losses[label], encoder, twins, own) for label, (twins, own) in heads.items()}
+    problems = [Problem("recipe", f"losses.{label}", reason) for label, reason in wrong.items() if reason is not None]
+    if problems:
+        raise RecipeError(problems)
+
+
+def _wrong_heads(loss: Loss, encoder: Encoder, twins: Heads, own: Heads) -> str | None:
+    modules = [*twins.values(), *own.values()]
+    inside = [module for head in modules for module in head.modules()]
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in inside):
+        return f"a head has {_BATCH_NORM}; findna_kit.heads.BatchNorm is the one to use"
+    if loss.coupling == "sample" and batch_norms(modules):
+        return "a head normalises over the batch, which the loss does not couple; its author must say coupling = 'batch'"
+    if encoder.strand != "equivariant" or loss.reads not in ("masked", "all"):
+        return None
+    if not modules:
+        return "reads single nucleotides without a head, and of an equivariant encoder only a head can join the strands"
+    if loss.nucleotide_head not in (None, next(iter(twins), None)):
+        return f"its head {loss.nucleotide_head!r} follows another one, and complements can be tied in the first one only"
+    return None
+
+
+def _refuse_teacher(recipe: Recipe, student: Branch, teacher: Branch, losses: Mapping[str, Loss]) -> None:
+    """RecipeError where the rule's teacher, which may be of another architecture, cannot give what is asked of it."""
+    problems = []
+    bound, length = teacher.encoder.max_length, recipe.data.length
+    if bound is not None and bound < length and bound != student.encoder.max_length:
+        why = f"the teacher of {recipe.teacher_update.name} takes at most {bound} nucleotides, and data.length is {length}"
+        problems.append(Problem("recipe", "teacher_update", why))
+    for label, loss in losses.items():
+        reason = _untaught(label, loss, student, teacher) if loss.needs_teacher else None
+        if reason is not None:
+            problems.append(Problem("recipe", f"losses.{label}", reason))
+    if problems:
+        raise RecipeError(problems)
+
+
+def _untaught(label: str, loss: Loss, student: Branch, teacher: Branch) -> str | None:
+    """Why a loss that reads the teacher cannot read this one."""
+    if len(student.heads[label]) and label not in teacher.heads:  # type: ignore[arg-type]
+        known = ", ".join(teacher.heads) or "none"
+        return (
+            "reads what its heads make of the teacher, and the teacher that the rule gives has no such heads (it has those of: "
+            f"{known}); take a loss without twin heads, or a teacher that was trained with this one under the same label"
+        )
+    if loss.reads == "class" and teacher.class_tokens != student.class_tokens:
+        return f"reads class tokens, of which the teacher has {teacher.class_tokens} and the student {student.class_tokens}"
+    twins: Heads = dict(teacher.heads[label].items()) if label in teacher.heads else {}  # type: ignore[operator]
+    reason = _misfit(label, loss, teacher.encoder) or _wrong_heads(loss, teacher.encoder, twins, {})
+    return None if reason is None else f"reads the teacher too, and of its encoder: {reason}"
 
 
 def _misfit(label: str, loss: Loss, encoder: Encoder) -> str | None:
@@ -94,5 +167,5 @@ def _misfit(label: str, loss: Loss, encoder: Encoder) -> str | None:
     if loss.reads in ("masked", "all") and encoder.stride != 1:
         return f"reads single nucleotides, and {type(encoder).__name__} gives one embedding for {encoder.stride} of them"
     if loss.reads in ("masked", "all") and encoder.strand == "invariant":
-        return f"asks for the bases of one strand, and {type(encoder).__name__} cannot tell the strands apart"
+        return "asks for the bases of one strand, and the encoder cannot tell the strands apart; rc: equivariant could"
     return None

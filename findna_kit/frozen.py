@@ -14,6 +14,7 @@ from findna_kit import checkpoint, dna, seeds
 from findna_kit.assemble import assemble
 from findna_kit.engine import Engine, choose_device, choose_precision
 from findna_kit.errors import FindnaError
+from findna_kit.installed import CHOICE, installed
 from findna_kit.network import apply_heads, pool, read_rows
 from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe
@@ -61,7 +62,7 @@ class FrozenModel:
     @property
     def dim(self) -> int:
         """Width of an embedding."""
-        return self.network.encoder.dim
+        return self.network.width
 
     @torch.inference_mode()
     def embed(
@@ -260,17 +261,27 @@ def _refuse_missing(run: Path, components: Components, failed: Sequence[Plugin])
     """FindnaError that names the distribution of every component which the run used and nobody registers now."""
     known = {registry.kind: registry for registry in components.registries()}
     used: dict[str, dict[str, str]] = _recorded(run).get("components", {})
-    lost = [
-        f"{kind} {name!r} of {owner}"
-        for kind, names in used.items()
-        for name, owner in names.items()
-        if name not in known[kind]
-    ]
+    lost = {
+        (kind, name): owner for kind, names in used.items() for name, owner in names.items() if name not in known.get(kind, ())
+    }
     if lost:
-        told = (
-            f"{run}: was made with what nobody registers now: {'; '.join(lost)}; install it, and leave it out by no --without"
-        )
-        raise FindnaError("\n".join([told, *map(str, failed)]))
+        told = "; ".join(f"{kind} {name!r} of {owner}" for (kind, name), owner in lost.items())
+        broken = {plugin.owner.distribution for plugin in failed}
+        ways = [way for owner in dict.fromkeys(lost.values()) if (way := _remedy(owner, broken))]
+        raise FindnaError("\n".join([f"{run}: was made with what nobody registers now: {told}", *ways, *map(str, failed)]))
+
+
+def _remedy(owner: str, broken: Collection[str]) -> str | None:
+    """What brings a run's plugin back: `owner` is its distribution and version. None where it failed, which says enough."""
+    name, _, then = owner.rpartition(" ")
+    now = next((offer.owner.version for offer in installed() if offer.owner.distribution == name), None)
+    if now is None:
+        return f"pip install {name}    (the run was made with {then})"
+    if name in broken:
+        return None
+    if now == then:
+        return f"{owner} is installed, but left out: by --without, or by {CHOICE}"
+    return f"{name} {now} is installed and does not bring it, or is left out: pip install {name}=={then}"
 
 
 def _average(

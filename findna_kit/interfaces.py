@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from findna_kit.errors import PluginError
@@ -21,12 +21,33 @@ if TYPE_CHECKING:
     from findna_kit.views import Draw, View
 
 API_VERSION = 1
-"""Of these interfaces; a plugin may say which it was written for, as `findna_kit_api = 1` beside its hook."""
+"""Of these interfaces; a plugin states which it was written for, as `findna_kit_api = 1` beside its hook."""
 
 RESERVED = ("name", "weight", "rc")
 """Keys that a recipe gives a meaning of its own in every component."""
 
 Reads = Literal["masked", "class", "pooled", "all"]
+
+
+Examples = tuple["Mapping[str, Any]", ...]
+
+
+@dataclass(frozen=True)
+class _IsPath:
+    """Marks a field of a `Config` as a path."""
+
+
+RecipePath = Annotated[str, Field(min_length=1), _IsPath()]
+"""The type of a field that names a file or folder: relative to the file that states it, saved absolute, and looked for before
+a run begins. A component reads it when it is first used: a finished run is assembled again wherever it is loaded."""
+
+
+@dataclass(frozen=True)
+class Contig:
+    """One sequence of the genome."""
+
+    name: str
+    length: int
 
 
 class ComponentConfig(BaseModel):
@@ -44,16 +65,30 @@ class ComponentConfig(BaseModel):
             if not info.description:
                 raise PluginError(f"{cls.__qualname__}.{name}: has no description; write Field(..., description=...)")
 
+    @classmethod
+    def paths(cls) -> tuple[str, ...]:
+        """The fields that are a RecipePath, or may be one."""
+        return tuple(name for name, info in cls.model_fields.items() if _marked(info.annotation, *info.metadata))
+
+
+def _marked(annotation: Any, *metadata: Any) -> bool:
+    if any(isinstance(mark, _IsPath) for mark in metadata):
+        return True
+    return any(isinstance(part, _IsPath) or _marked(part) for part in get_args(annotation))
+
 
 class Encoder(nn.Module, ABC):
     """`bases -> embeddings`. What is not `valid` must not change what is.
 
     `length` counts class rows and sizes the network once. Declares `dim`, `depth` (hidden layers that may be asked for),
     `stride` (input positions per embedding), `max_length` (of nucleotides; None: unbounded), `global_mixing` (False: it
-    gets no class rows, class embeddings are made by attention pooling) and `strand`.
+    gets no class rows, class embeddings are made by attention pooling) and `strand`: of an `equivariant` one, the reverse
+    complement's nucleotide rows are these in reverse order, and the halves of `dim` are swapped in every row.
     """
 
     Config: ClassVar[type[ComponentConfig]]
+    examples: ClassVar[Examples] = ({},)
+    """Of every kind: parameters, as a recipe states them, of small instances; what the conformance checks build."""
     dim: int
     depth: int
     stride: int = 1
@@ -76,6 +111,7 @@ class Encoder(nn.Module, ABC):
 
 class _OnViews(ABC):
     Config: ClassVar[type[ComponentConfig]]
+    examples: ClassVar[Examples] = ({},)
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -84,9 +120,16 @@ class _OnViews(ABC):
     def __call__(self, view: View, draw: Draw) -> View:
         """The changed view; randomness comes from `draw` only."""
 
+    def on_genome(self, contigs: Sequence[Contig]) -> None:  # noqa: B027 - most have nothing to do with it
+        """Told once, before the first view: the contigs of the run's genomes, in the order of `view.contig`."""
+
 
 class Augmentation(_OnViews):
     """Changes a view, vectorised over the batch and randomly per sequence; L is kept and N never invented."""
+
+    def crop_start(self, window: View, length: int, draw: Draw) -> Tensor | None:
+        """Where the view's crop of that many nucleotides begins, [B, 1], if this augmentation decides it; asked before it."""
+        return None
 
 
 class Masking(_OnViews):
@@ -99,7 +142,8 @@ class BranchOutput:
 
     embeddings [B, ceil(L / stride), D] · class_embeddings [B, C, D] · pooled [B, D]: the mean over valid nucleotides ·
     hidden: the layers asked for · rows: what the loss reads · heads: the outputs of its heads on them, by name.
-    A batch-coupled loss is given the view, `rows` and `heads` alone, of the whole global batch.
+    A batch-coupled loss is given the view, `rows` and `heads` alone, of the whole global batch. Of an equivariant encoder all
+    but embeddings, and rows of those, have their halves joined, and D is half of its `dim`; heads are made to read the others.
     """
 
     view: View
@@ -141,9 +185,11 @@ class Loss(nn.Module, ABC):
     """
 
     Config: ClassVar[type[ComponentConfig]]
+    examples: ClassVar[Examples] = ({},)
     needs_teacher: ClassVar[bool] = False
     reads: ClassVar[Reads]
-    coupling: ClassVar[Literal["sample", "batch"]] = "sample"
+    coupling: Literal["sample", "batch"] = "sample"
+    """An instance may say otherwise than its class, where a parameter decides it."""
     nucleotide_head: ClassVar[str | None] = None
     """The twin head that gives logits over A C G T for each row read, so that a frozen model can be asked for bases."""
 
@@ -187,13 +233,17 @@ class TeacherUpdate(ABC):
     """The rule that makes and moves the teacher. `serves` says which branch a finished run gives by default."""
 
     Config: ClassVar[type[ComponentConfig]]
+    examples: ClassVar[Examples] = ({},)
     serves: ClassVar[Literal["teacher", "student"]] = "teacher"
 
     def __init__(self, config: Any) -> None:
         self.config = config
 
     def initial(self, student: nn.Module) -> nn.Module:
-        """The teacher at step 0: a copy of the student that gets no gradient."""
+        """The teacher at step 0, without gradient: a copy of the student, or a `network.Branch` of another architecture.
+
+        One that the rule does not make of the student may lack the heads of losses that do not read it.
+        """
         return deepcopy(student).requires_grad_(False)
 
     @abstractmethod

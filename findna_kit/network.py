@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna_kit import dna, seeds
+from findna_kit.heads import BatchNorm as BatchNorm
 from findna_kit.interfaces import BranchOutput, Encoder, Reads
+from findna_kit.strands import join, width
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -54,8 +56,13 @@ class Branch(nn.Module):
         super().__init__()
         self.class_tokens = class_tokens
         self.encoder = encoder
-        self.class_pool = None if encoder.global_mixing or class_tokens == 0 else ClassPool(encoder.dim, class_tokens)
+        self.class_pool = None if encoder.global_mixing or class_tokens == 0 else ClassPool(width(encoder), class_tokens)
         self.heads = nn.ModuleDict({label: nn.ModuleDict(dict(chain)) for label, chain in heads.items()})
+
+    @property
+    def width(self) -> int:
+        """Of pooled and class embeddings and of hidden layers: the halves of an equivariant encoder's rows are joined."""
+        return width(self.encoder)
 
     def forward(
         self, view: View, tokens: Tensor, noise: Tensor | None, *, wants: Collection[Reads], layers: Sequence[int] = ()
@@ -64,16 +71,18 @@ class Branch(nn.Module):
         bases, valid = encode_bases(tokens, noise), view.valid
         rows = self.class_tokens if self.encoder.global_mixing else 0
         embeddings, hidden = self.encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layers=layers)
-        classes, embeddings = embeddings[:, :rows], embeddings[:, rows:]
+        equivariant = self.encoder.strand == "equivariant"
+        joined = join(embeddings) if equivariant else embeddings
+        classes, nucleotides = joined[:, :rows], joined[:, rows:]
         kept = valid[:, :: self.encoder.stride]
         if self.class_pool is not None and "class" in wants:
-            classes = self.class_pool(embeddings, kept)
+            classes = self.class_pool(nucleotides, kept)
         return BranchOutput(
             view=view,
-            embeddings=embeddings if {"masked", "all"} & set(wants) else None,
+            embeddings=embeddings[:, rows:] if {"masked", "all"} & set(wants) else None,
             class_embeddings=classes if "class" in wants else None,
-            pooled=pool(embeddings, kept) if "pooled" in wants else None,
-            hidden=hidden,
+            pooled=pool(nucleotides, kept) if "pooled" in wants else None,
+            hidden={layer: join(states) for layer, states in hidden.items()} if equivariant else hidden,
         )
 
 

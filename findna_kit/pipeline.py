@@ -11,9 +11,11 @@ from findna_kit import dna, seeds
 from findna_kit.views import Draw, View
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-    from findna_kit.interfaces import Augmentation, Masking, ViewPlan
+    from findna_kit.interfaces import Augmentation, Contig, Masking, ViewPlan
 
 _BLOCK = 1 << 19
 """Bases at once on a CPU: a row's view hangs on no other row, and what is made of so few on the way takes little memory."""
@@ -33,6 +35,11 @@ class ViewPipeline:
         """The recipe's label; of several views made alike, with a number."""
         return self.plan.name
 
+    def on_genome(self, contigs: Sequence[Contig]) -> None:
+        """Tells its augmentations and its masking what `view.contig` counts."""
+        for _, part in (*self.augmentations, *([] if self.masking is None else [self.masking])):
+            part.on_genome(contigs)
+
     def view(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
         """The view of the windows at `rows` [B] of the global batch of that step."""
         parts = seeds.parts(len(rows), window.tokens.shape[1], rows.device, _BLOCK)
@@ -46,10 +53,20 @@ class ViewPipeline:
         return made.masked_at(made.masked_index, made.masked_weight, torch.full_like(made.corrupted, dna.MASK))
 
     def _view(self, window: View, seed: int, step: int | str, rows: Tensor) -> View:
-        made = window if self.crop is None else _cropped(window, self.crop, Draw(seed, "crop", self.name, step, rows=rows))
+        made = window if self.crop is None else self._cropped(window, self.crop, seed, step, rows)
         for place, (name, augmentation) in enumerate(self.augmentations):
             made = augmentation(made, Draw(seed, "view", self.name, place, name, step, rows=rows))
         return self._masked(made, seed, step, rows)
+
+    def _cropped(self, window: View, length: int, seed: int, step: int | str, rows: Tensor) -> View:
+        """A stretch of each window: where an augmentation puts it, or else at a random place."""
+        for place, (name, augmentation) in enumerate(self.augmentations):
+            start = augmentation.crop_start(window, length, Draw(seed, "crop", self.name, place, name, step, rows=rows))
+            if start is not None:
+                break
+        else:
+            start = _random_start(window, length, Draw(seed, "crop", self.name, step, rows=rows))
+        return window.take(start + torch.arange(length, device=start.device))
 
     def _masked(self, view: View, seed: int, step: int | str, rows: Tensor) -> View:
         if self.masking is None:
@@ -65,8 +82,7 @@ class ViewPipeline:
         return drawn.mul_(view.deviation[:, None, None])
 
 
-def _cropped(window: View, length: int, draw: Draw) -> View:
-    """A random stretch of each window, every place as likely; of a window that is padded to more, of what is valid."""
+def _random_start(window: View, length: int, draw: Draw) -> Tensor:
+    """Every place as likely; in a window that is padded to more, of what is valid."""
     last = (window.lengths[:, None] - length).clamp(min=0)
-    start = draw.integers(0, last + 1, 1)
-    return window.take(start + torch.arange(length, device=start.device))
+    return draw.integers(0, last + 1, 1)

@@ -31,7 +31,7 @@ class View:
     soft_masked   [B, L] bool     the genome's lower case
     contig, start [B] int64       where the window lies
     masked_index  [B, M] int64    masked positions; M = 0 without a masking policy
-    masked_weight [B, M] float    1, or 0 for a slot that is not used
+    masked_weight [B, M] float    in (0, 1], what the position counts for; 0 for a slot that is not used
     corrupted     [B, M] int64    what the student is shown at them
     deviation     [B] float       of the noise added when the bases are encoded; None: no noise
     """

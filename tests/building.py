@@ -38,7 +38,9 @@ def experiment_of(recipe, device="cpu"):
     experiment.to(torch.device(device))
     experiment.student.train()
     experiment.teacher.eval()
-    return experiment, open_genome(recipe).windows, Engine(torch.device(device), "fp32")
+    genome = open_genome(recipe)
+    experiment.on_genome(genome.contigs)
+    return experiment, genome.windows, Engine(torch.device(device), "fp32")
 
 
 def command(*arguments, cwd=None, env=None, timeout=240):

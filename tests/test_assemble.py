@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from findna_kit.assemble import assemble
 from findna_kit.errors import RecipeError
+from findna_kit.heads import BatchNorm
 from tests.building import small
 
 
@@ -67,6 +69,8 @@ def test_what_would_do_nothing_or_break_is_refused(overrides, sentence):
 @pytest.mark.parametrize(("declared", "sentence"), [
     ({"parameter": True}, "has parameters of its own"),
     ({"layers": lambda self, depth: (0,), "coupling": "batch"}, "hidden layers"),
+    ({"twin_heads": lambda self: {"norm": BatchNorm(22), "classifier": nn.Linear(22, 4)}}, "which the loss does not couple"),
+    ({"twin_heads": lambda self: {"norm": nn.BatchNorm1d(22)}, "coupling": "batch"}, r"heads\.BatchNorm is the one to use"),
 ])  # fmt: skip
 def test_losses_that_could_not_work_are_refused(declared, sentence):
     recipe, _, _ = small("masked_only")
@@ -86,7 +90,6 @@ def test_losses_that_could_not_work_are_refused(declared, sentence):
 
 
 @pytest.mark.parametrize(("declared", "sentence"), [
-    ({"strand": "equivariant"}, "strand-equivariant, which comes with a later release"),
     ({"stride": 4}, "gives one embedding for 4"),
     ({"strand": "invariant"}, "cannot tell the strands apart"),
 ])  # fmt: skip
@@ -96,6 +99,48 @@ def test_token_losses_need_single_nucleotides_of_one_strand(declared, sentence):
     recipe = recipe.model_copy(update={"encoder": replace(recipe.encoder, component=strange)})
     with pytest.raises(RecipeError, match=sentence):
         assemble(recipe)
+
+
+@pytest.mark.parametrize(("declared", "sentence"), [
+    ({"twin_heads": lambda self: {}, "nucleotide_head": None}, "without a head, and of an equivariant encoder"),
+    ({"twin_heads": lambda self: {"first": nn.Linear(22, 22), "classifier": nn.Linear(22, 4)}}, "'classifier' follows another"),
+])  # fmt: skip
+def test_of_an_equivariant_encoder_the_first_head_joins_the_strands(declared, sentence):
+    recipe, _, _ = small("masked_only", "encoder.rc=equivariant")
+    chosen = recipe.losses["masked"]
+    strange = type("Strange", (chosen.component,), declared)
+    recipe = recipe.model_copy(update={"losses": {"masked": replace(chosen, component=strange)}})
+    with pytest.raises(RecipeError, match=sentence):
+        assemble(recipe)
+
+
+def test_an_encoder_that_normalises_over_the_batch_is_refused():
+    recipe, _, _ = small("masked_only")
+
+    class Strange(recipe.encoder.component):
+        def __init__(self, config, **sizes):
+            super().__init__(config, **sizes)
+            self.norm = nn.BatchNorm1d(self.dim)
+
+    with pytest.raises(RecipeError, match="encoder: chordmixer has batch normalisation of torch's inside"):
+        assemble(recipe.model_copy(update={"encoder": replace(recipe.encoder, component=Strange)}))
+
+
+def test_a_teacher_may_lack_heads_that_nobody_reads_and_no_other():
+    recipe, _, _ = small("self_distill")
+
+    def rule(*kept):
+        class Bare(recipe.teacher_update.component):
+            def initial(self, student):
+                teacher = super().initial(student)
+                teacher.heads = nn.ModuleDict({label: teacher.heads[label] for label in kept})
+                return teacher
+
+        return recipe.model_copy(update={"teacher_update": replace(recipe.teacher_update, component=Bare)})
+
+    assert list(assemble(rule("distill")).teacher.heads) == ["distill"]
+    with pytest.raises(RecipeError, match=r"losses\.distill: reads what its heads make of the teacher"):
+        assemble(rule("masked"))
 
 
 def test_no_losses_is_the_initial_network():

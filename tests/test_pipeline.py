@@ -13,7 +13,7 @@ from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
 from findna_kit.builtin.augmentations.translocation import Translocation
 from findna_kit.builtin.maskings.independent import IndependentMasking
-from findna_kit.interfaces import Augmentation, ComponentConfig, ViewPlan
+from findna_kit.interfaces import Augmentation, ComponentConfig, Contig, ViewPlan
 from findna_kit.pipeline import ViewPipeline
 from findna_kit.views import View
 from tests.windows import assert_true_to, random_windows
@@ -184,3 +184,43 @@ def test_crops_made_alike_differ_and_are_augmented_and_masked():
 def test_what_is_measured_is_the_whole_window():
     window = random_windows(4, 30, padded=False)
     assert cropping(10, masking=MASK).plain(window, **keyed(4)).tokens.equal(window.tokens)
+
+
+class Second(Augmentation):
+    """Puts its view's crop into the second half, and keeps the contigs that it was told of."""
+
+    class Config(ComponentConfig):
+        pass
+
+    contigs = ()
+
+    def __call__(self, view, draw):
+        return view
+
+    def on_genome(self, contigs):
+        self.contigs = tuple(contigs)
+
+    def crop_start(self, window, length, draw):
+        half = window.tokens.shape[1] // 2
+        return draw.integers(half, window.tokens.shape[1] - length + 1, 1)
+
+
+def test_an_augmentation_may_say_where_the_crop_lies():
+    window = random_windows(64, 40, padded=False)
+    plan = ViewPlan("second", student=True, teacher=False, masked=False)
+    chosen = ViewPipeline(plan, (MUTATION, ("second", Second(Second.Config()))), crop=10).view(window, **keyed(64))
+    start = chosen.origin[:, 0]
+    assert set(start.tolist()) == set(range(20, 31))
+    assert chosen.origin.equal(start[:, None] + torch.arange(10))
+    some = ViewPipeline(plan, (MUTATION, ("second", Second(Second.Config()))), crop=10)
+    part = some.view(window.rows(slice(5, 9)), seed=7, step=3, rows=torch.arange(5, 9))
+    assert part.tokens.equal(chosen.tokens[5:9])
+
+
+def test_components_are_told_the_contigs():
+    first, second = Second(Second.Config()), Second(Second.Config())
+    masking = ("masking", second)
+    ViewPipeline(ViewPlan("x", student=True, teacher=False, masked=True), (("a", first),), masking).on_genome(
+        [Contig("chr1", 9)]
+    )
+    assert first.contigs == second.contigs == (Contig("chr1", 9),)

@@ -34,7 +34,7 @@ def asked(
 
 def evaluate(folder: Path, tasks: Sequence[str], scoring: Scoring, *, as_json: bool) -> None:
     """Scores a run on tasks and prints a table each."""
-    from findna_kit.evaluation import table_rows
+    from findna_kit.evaluation.table import table_rows
     from findna_kit.runs import evaluate_run
 
     results = evaluate_run(folder, tasks, scoring, say=loading.say)
@@ -47,6 +47,16 @@ def evaluate(folder: Path, tasks: Sequence[str], scoring: Scoring, *, as_json: b
         for line in _about(result, where):
             print(line)
         table(table_rows(result))
+        print(f"strand disagreement (0: both strands give the same, 1: as far apart as two sequences): {_strands(result)}")
+
+
+def _strands(result: Mapping[str, Any]) -> str:
+    from findna_kit.evaluation.table import FEATURE_NAMES, score_text
+
+    return ", ".join(
+        f"{FEATURE_NAMES[who]} {'not to be said, all embeddings are the same' if found['value'] is None else score_text(found)}"
+        for who, found in result["strands"].items()
+    )
 
 
 def _about(result: Mapping[str, Any], where: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from findna_kit.evaluation.cells import Cells, Prediction
 from findna_kit.evaluation.evaluate import Asked, Contender, Evaluation
+from findna_kit.evaluation.strands import strand_disagreement
 from findna_kit.evaluation.summary import summarise
 from findna_kit.evaluation.table import table_rows
 from findna_kit.evaluation.tasks import Table, Task, load_task
@@ -20,6 +21,7 @@ __all__ = [
     "Table",
     "Task",
     "load_task",
+    "strand_disagreement",
     "summarise",
     "table_rows",
 ]

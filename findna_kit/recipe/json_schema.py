@@ -7,13 +7,15 @@ What depends on several keys at once, or on files, `load_recipe` alone knows.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from findna_kit.errors import ComponentClash
-from findna_kit.recipe.schema import WEIGHT, Kind, Recipe
+from findna_kit.recipe.choice import WEIGHT, Kind
+from findna_kit.recipe.schema import Recipe
+from findna_kit.strands import RC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,13 +91,14 @@ class _Generator(GenerateJsonSchema):
         kind = getattr(schema["function"]["function"], "__self__", None)
         if not isinstance(kind, Kind):
             return super().function_plain_schema(schema)
-        return self._choice(getattr(self._components, kind.registry), weighed=kind.registry == "losses")
+        own = {"losses": {"weight": self.generate_inner(WEIGHT.core_schema)}, "encoders": {"rc": {"enum": list(get_args(RC))}}}
+        return self._choice(getattr(self._components, kind.registry), own.get(kind.registry, {}))
 
-    def _choice(self, registry: Registry[Any], *, weighed: bool) -> JsonSchemaValue:
+    def _choice(self, registry: Registry[Any], own: JsonSchemaValue) -> JsonSchemaValue:
         maps = {}
         for name in registry:
             try:
-                maps[name] = self._map(name, registry[name], weighed=weighed)
+                maps[name] = self._map(name, registry[name], own)
             except ComponentClash:
                 continue
         alone: JsonSchemaValue = {"enum": list(maps)}
@@ -104,13 +107,12 @@ class _Generator(GenerateJsonSchema):
             alone["not"] = {"enum": lacking}  # its parameters have no defaults
         return {"anyOf": [alone, *maps.values()]}
 
-    def _map(self, name: str, component: type[Any], *, weighed: bool) -> JsonSchemaValue:
+    def _map(self, name: str, component: type[Any], own: JsonSchemaValue) -> JsonSchemaValue:
         parameters = self.resolve_ref_schema(self.generate_inner(TypeAdapter(component.Config).core_schema))
         does = {"description": inspect.cleandoc(component.__doc__)} if component.__doc__ else {}
-        own = {"name": {"const": name, **does}} | ({"weight": self.generate_inner(WEIGHT.core_schema)} if weighed else {})
         return {
             "type": "object",
-            "properties": {**own, **parameters.get("properties", {})},
+            "properties": {"name": {"const": name, **does}, **own, **parameters.get("properties", {})},
             "required": ["name", *parameters.get("required", [])],
             "additionalProperties": False,
         }

@@ -12,15 +12,18 @@ from findna_kit.recipe.document import Found, Node, Where, dotted, got, parse, r
 from findna_kit.recipe.shipped import find_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from findna_kit.errors import RecipeError
 
 FILE, BASE, SET = range(3)
 Keys = tuple[str | int, ...]
 ANY = "*"
-COMPONENTS = (("encoder",), ("teacher_update",), ("losses", ANY), ("views", ANY, "mask"), ("views", ANY, "augment", ANY))
-"""Where components stand; the schema's `Chosen` fields, a test compares them."""
+COMPONENTS = {
+    ("encoder",): "encoders", ("teacher_update",): "teacher_updates", ("losses", ANY): "losses",
+    ("views", ANY, "mask"): "maskings", ("views", ANY, "augment", ANY): "augmentations",
+}  # fmt: skip
+"""Where components stand, and the registry of each; the schema's `Chosen` fields, a test compares them."""
 _BEDS = (("include",), ("exclude",), ("validation", "bed"))
 PATHS = (
     ("init_from", "run"), ("evaluation", "tasks", ANY), ("data", "genome"), ("data", "genome", ANY, "path"),
@@ -29,7 +32,7 @@ PATHS = (
 """Values that are paths, unless they are `builtin`."""
 FORMS = ({"cosine", "linear"}, {"share", "contigs", "bed"})
 """Keys of maps of which exactly one is stated: of a schedule, of `data.validation`. Another one takes its place."""
-_OWN = ("name", "weight")
+_OWN = ("name", "weight", "rc")
 """Keys of a component that are the recipe's: they outlive a change of its name."""
 
 
@@ -226,7 +229,7 @@ def _named(node: Node) -> Node:
     return Node({"name": node}, node.where, node.key, node.folder)
 
 
-def _matches(path: Sequence[str | int], patterns: Sequence[tuple[str, ...]]) -> bool:
+def _matches(path: Sequence[str | int], patterns: Iterable[tuple[str, ...]]) -> bool:
     return any(
         len(path) == len(pattern) and all(want in (ANY, part) for want, part in zip(pattern, path, strict=True))
         for pattern in patterns
@@ -260,6 +263,19 @@ def _absolute(root: Node) -> None:
     """Makes the paths absolute, each from the folder of whoever stated it."""
     for pattern in PATHS:
         for _, _, node in _at(root, pattern):
-            if isinstance(node.value, str) and node.value not in ("", "builtin"):
-                # Not resolve(), which follows links: the user's own name for the file is the one to keep.
-                node.value = os.path.abspath(node.folder / os.path.expanduser(node.value))  # noqa: PTH100, PTH111
+            if node.value != "builtin":
+                absolute(node)
+
+
+def absolute(node: Node) -> None:
+    """Makes a path absolute, from the folder of whoever stated it."""
+    if isinstance(node.value, str) and node.value:
+        # Not resolve(), which follows links: the user's own name for the file is the one to keep.
+        node.value = os.path.abspath(node.folder / os.path.expanduser(node.value))  # noqa: PTH100, PTH111
+
+
+def components_in(root: Node) -> Iterator[tuple[str, Node]]:
+    """Every component, with the registry that its name is looked up in."""
+    for pattern, registry in COMPONENTS.items():
+        for _, _, node in _at(root, pattern):
+            yield registry, node

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from findna_kit.errors import ComponentClash, UnknownComponent
+from findna_kit.recipe.choice import Reading
 from findna_kit.recipe.document import Found, Node, dotted, refusal
-from findna_kit.recipe.layers import read_layers
-from findna_kit.recipe.schema import Reading, Recipe
+from findna_kit.recipe.layers import absolute, components_in, read_layers
+from findna_kit.recipe.schema import Recipe
 from findna_kit.recipe.sentences import Said, explain
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def load_recipe(
     component is missing.
     """
     layers = read_layers(source, overrides)
+    _absolute_files(layers.root, components)
     reading = Reading(components, tuple(layers.notes))
     while True:
         tree = layers.root.plain()
@@ -45,6 +48,18 @@ def load_recipe(
     if found:
         raise refusal(found, _suppliers(said, failed))
     return recipe
+
+
+def _absolute_files(root: Node, components: Components) -> None:
+    """Makes the paths among components' parameters absolute, each from the folder of whoever stated it."""
+    for kind, node in components_in(root):
+        name = node.below("name")
+        try:
+            component = getattr(components, kind)[name.value if name is not None else None]
+        except (UnknownComponent, ComponentClash, TypeError):
+            continue  # it will be refused
+        for path in filter(None, map(node.below, component.Config.paths())):
+            absolute(path)
 
 
 def _drop(root: Node, said: Sequence[Said]) -> bool:

@@ -1,30 +1,16 @@
-"""The models of a recipe. A component's parameters are read by its own `Config`, found in the registry of `Reading`."""
+"""The models of a recipe. Where it chooses a component, `choice` reads it."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    PrivateAttr,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-)
-from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
 
-from findna_kit.errors import ComponentClash, UnknownComponent
-from findna_kit.interfaces import RESERVED
-from findna_kit.recipe.document import dump, got
-from findna_kit.recipe.sentences import SAID, Said, explain, unknown_key
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.recipe.choice import Chosen, Kind, Reading, refusal_of
+from findna_kit.recipe.document import dump
+from findna_kit.recipe.sentences import Said
 from findna_kit.settings import (
     DataSettings,
     EvaluationSettings,
@@ -35,122 +21,7 @@ from findna_kit.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pydantic import GetCoreSchemaHandler
-
-    from findna_kit.interfaces import ComponentConfig
-    from findna_kit.registry import Components, Registry
-
-_DEFAULT_WEIGHT = 1.0
-WEIGHT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[Schedule, within(0), Field(_DEFAULT_WEIGHT, description="multiplies the term in the objective")]
-)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What validation needs beside the document: pass it as pydantic's `context`."""
-
-    components: Components
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A component that the recipe names, with its parameters read. `weight`: of a loss, a Schedule; elsewhere None."""
-
-    name: str
-    component: type[Any]
-    config: ComponentConfig
-    weight: Any = None
-
-    def plain(self) -> dict[str, Any]:
-        """As a recipe states it, every default filled in."""
-        weight = {} if self.weight is None else {"weight": WEIGHT.dump_python(self.weight)}
-        return {"name": self.name, **weight, **self.config.model_dump(mode="json")}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Marks a `Chosen` field with the registry, an attribute of Components, that its name is looked up in."""
-
-    registry: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """A function that reads and one that writes."""
-        write = core_schema.plain_serializer_function_ser_schema(Chosen.plain)
-        return core_schema.with_info_plain_validator_function(self.read, serialization=write)
-
-    def read(self, value: Any, info: ValidationInfo) -> Chosen:
-        """`{name: ..., params}`, or the name alone. Raises ValidationError with all that is wrong."""
-        registry: Registry[Any] = getattr(cast("Reading", info.context).components, self.registry)
-        if not isinstance(value, (str, dict)):
-            wanted = f"the name of a component, or a map with name and parameters, is wanted (got {got(value)})"
-            raise _refusal(registry.kind, [Said((), wanted)], value)
-        stated = {"name": value} if isinstance(value, str) else dict(value)
-        said: list[Said] = []
-        component = _component(registry, stated, said)
-        weight = self._weight(stated, said)
-        if "rc" in stated:
-            said.append(Said(("rc",), "rc comes with a later release; leave it out", at_key=True))
-        parameters = {key: one for key, one in stated.items() if key not in RESERVED}
-        config = None if component is None else self._config(component, parameters, said)
-        if component is None or config is None or said:
-            raise _refusal(registry.kind, said, value)
-        return Chosen(stated["name"], component, config, weight)
-
-    def _weight(self, stated: dict[str, Any], said: list[Said]) -> Any:
-        if self.registry != "losses":
-            if "weight" in stated:
-                said.append(Said(("weight",), "only a loss has a weight; leave it out", at_key=True))
-            return None
-        try:
-            return WEIGHT.validate_json(json.dumps(stated.get("weight", _DEFAULT_WEIGHT)), strict=True)
-        except ValidationError as error:
-            inside = explain(error, ScheduleValue, stated["weight"])
-            said += [Said(("weight", *one.path), one.message, one.at_key) for one in inside]
-            return None
-
-    def _config(self, component: type[Any], parameters: dict[str, Any], said: list[Said]) -> ComponentConfig | None:
-        known = ["name", *(["weight"] if self.registry == "losses" else []), *component.Config.model_fields]
-        unknown = [key for key in parameters if key not in known]
-        said += [Said((key,), unknown_key(key, known), at_key=True) for key in unknown]
-        rest = {key: value for key, value in parameters.items() if key not in unknown}
-        try:
-            config: ComponentConfig = component.Config.model_validate_json(json.dumps(rest), strict=True)
-        except ValidationError as error:
-            said += explain(error, component.Config, rest)
-            return None
-        return config
-
-
-def _component(registry: Registry[Any], stated: dict[str, Any], said: list[Said]) -> type[Any] | None:
-    if "name" not in stated:
-        said.append(Said(("name",), f"missing; it is required (known: {', '.join(registry) or 'none'})"))
-        return None
-    if not isinstance(stated["name"], str):
-        said.append(Said(("name",), f"the name of one {registry.kind} is wanted (got {got(stated['name'])})"))
-        return None
-    try:
-        return registry[stated["name"]]
-    except (UnknownComponent, ComponentClash) as error:
-        said.append(Said(("name",), str(error), unknown=isinstance(error, UnknownComponent)))
-        return None
-
-
-def _refusal(title: str, said: Sequence[Said], value: Any) -> ValidationError:
-    # A name alone has no keys of its own: what is wrong with them is said of the name.
-    flat = isinstance(value, str)
-    lines = []
-    for one in said:
-        named = flat and one.path not in ((), ("name",))
-        message = f"{'.'.join(map(str, one.path))}: {one.message}" if named else one.message
-        whole = replace(one, message=message, at_key=one.at_key and not flat)
-        kind = PydanticCustomError(SAID, "see said", {"said": whole})
-        lines.append(InitErrorDetails(type=kind, loc=() if flat else one.path, input=value))
-    return ValidationError.from_exception_data(title, lines)
-
+    from collections.abc import Iterator
 
 _LABEL = "[a-z][a-z0-9_]*"
 _FOLDER_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -223,7 +94,7 @@ class Recipe(Settings):
         if longer:
             wrong = f"a crop is no longer than the window; data.length is {window}"
             said = [Said((label, "length"), f"{wrong} (got {views[label].length})") for label in longer]
-            raise _refusal("views", said, dict(views))
+            raise refusal_of("views", said, dict(views))
         return views
 
     @field_validator("losses")
@@ -249,6 +120,23 @@ class Recipe(Settings):
         return self.__dict__ == other.__dict__ if isinstance(other, Recipe) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # its maps have none
+
+    def chosen(self) -> Iterator[tuple[str, Chosen]]:
+        """Every component that it names, with the key that it stands at."""
+        yield "encoder", self.encoder
+        yield "teacher_update", self.teacher_update
+        for label, loss in self.losses.items():
+            yield f"losses.{label}", loss
+        for label, view in self.views.items():
+            for number, augmentation in enumerate(view.augment):
+                yield f"views.{label}.augment.{number}", augmentation
+            if view.mask is not None:
+                yield f"views.{label}.mask", view.mask
+
+    def component_files(self) -> dict[str, str]:
+        """The files that its components are to find, by their key."""
+        stated = {f"{key}.{name}": getattr(one.config, name) for key, one in self.chosen() for name in one.config.paths()}
+        return {key: path for key, path in stated.items() if path is not None}
 
     def plain(self) -> dict[str, Any]:
         """Maps, lists and scalars, every default filled in."""

@@ -82,7 +82,7 @@ def _config(model: FrozenModel) -> dict[str, Any]:
         "branch": model.branch,
         "step": model.step,
         "encoder": recipe.encoder.plain(),
-        "dim": encoder.dim,
+        "dim": model.dim,
         "depth": encoder.depth,
         "stride": encoder.stride,
         "strand": encoder.strand,

@@ -27,6 +27,7 @@ from findna_kit.genome import (
     read_bed,
     split,
 )
+from findna_kit.interfaces import Contig
 from findna_kit.metrics.baselines import masked_baselines
 from findna_kit.trainer import Data
 from findna_kit.trainer.terms import make_batch
@@ -62,6 +63,11 @@ class GenomeData:
 
     genomes: tuple[Genome, ...]
     windows: Data
+
+    @property
+    def contigs(self) -> list[Contig]:
+        """Of all genomes, in the order in which views count them."""
+        return [Contig(contig.name, contig.length) for genome in self.genomes for contig in genome.store.contigs]
 
 
 def open_genome(recipe: Recipe, reading: Callable[[int, int], None] | None = None) -> GenomeData:

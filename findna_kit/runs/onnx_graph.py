@@ -16,6 +16,7 @@ from findna_kit import dna
 from findna_kit.errors import FindnaError
 from findna_kit.network import encode_bases, pool
 from findna_kit.runs.extras import need
+from findna_kit.strands import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,8 @@ class _Pooled(nn.Module):
         encoder, classes = self.network.encoder, self.network.class_pool
         rows = self.network.class_tokens if encoder.global_mixing else 0
         embeddings, _ = encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True))
+        if encoder.strand == "equivariant":
+            embeddings = join(embeddings)
         kept = valid[:, :: encoder.stride]
         mean = pool(embeddings[:, rows:], kept)
         if not self.network.class_tokens:

@@ -63,6 +63,7 @@ def plan(
     if recipe.steps == 0:  # a recipe without a loss has none, either
         return {**counted, "memory": memory, "nothing_to_train": "steps is 0"}
     data = open_genome(recipe, reading)
+    experiment.on_genome(data.contigs)
     engine, micro_batch = resolve_engine(experiment, data, device, {})
     say(f"{recipe.name}: taking {WARM_UP} steps to warm up and {steps} to measure, and looking at the held-out windows")
     measured = _measure(experiment, data, engine, micro_batch, steps)

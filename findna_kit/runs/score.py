@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from findna_kit import checkpoint
 from findna_kit.errors import CheckpointMismatch, FindnaError
-from findna_kit.evaluation import Asked, Cells, Contender, Evaluation, Prediction, load_task, summarise
+from findna_kit.evaluation import Asked, Cells, Contender, Evaluation, Prediction, load_task, strand_disagreement, summarise
 from findna_kit.evaluation.cells import key_of
 from findna_kit.evaluation.finetuning import finetune, settings_for
 from findna_kit.evaluation.summary import about, rows_scored
@@ -108,13 +108,14 @@ def _score(run: Path, task: Task, networks: _Networks, say: Say) -> dict[str, An
     if task.path == "builtin" and not _trained_on_builtin(run, model.recipe):
         told["notes"].append("the task is made of D. melanogaster; this run was trained on another genome")
     same = all(kept.get(name) == value for name, value in told.items())
-    finished = same and all(kept["cells"].get(protocol) == keys for protocol, keys in wanted.items())
+    finished = same and "strands" in kept and all(kept["cells"].get(protocol) == keys for protocol, keys in wanted.items())
     if finished and all(cells.has(key) for keys in wanted.values() for key in keys):
         say(f"{task.name}: finished before; nothing is computed")
         return {**kept, "protocols": {protocol: kept["protocols"][protocol] for protocol in wanted}}
     predictions = evaluation.predictions(cells, say)
     result = summarise(task, predictions, seed=model.recipe.seed, without=without) | told
     result["cells"] = wanted
+    result["strands"] = networks.strands()
     _keep(run / EVALUATION, result)  # each when it is there: what comes after may fail
     return result
 
@@ -123,7 +124,7 @@ class _Networks:
     """The run's model and those that have learned nothing, as an evaluation of one task sees them."""
 
     def __init__(self, run: Path, model: FrozenModel, weights: str, scoring: Scoring, task: Task, say: Say) -> None:
-        self.run, self.model, self.weights, self.scoring, self.say = run, model, weights, scoring, say
+        self.run, self.model, self.weights, self.scoring, self.task, self.say = run, model, weights, scoring, task, say
         self.settings, self.marks = settings_for(task, scoring.finetune)
         # A network is drawn when it is asked for, and kept while its cells are made: they come one after the other.
         self._model = lru_cache(2)(self._drawn)
@@ -139,6 +140,12 @@ class _Networks:
         if "finetune" in scoring.asked.protocols:
             said["finetuning"] = {"settings": self.settings.model_dump(mode="json"), "whose": self.marks}
         return said
+
+    def strands(self) -> dict[str, Any]:
+        """Strand disagreement of the encoder, and of the first network that has learned nothing, as they were embedded."""
+        sequences, seed = self.task.parts["test"].sequences, self.model.recipe.seed
+        who: tuple[Literal["encoder", "random_init"], ...] = ("encoder", "random_init")
+        return {one: strand_disagreement(self.contender(one, 0).embed, sequences, seed=seed) for one in who}
 
     def _contender(self, who: Literal["encoder", "random_init"], number: int) -> Contender:
         scoring = self.scoring

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from findna_kit import checkpoint
+from findna_kit.heads import BatchNorm, batch_norms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
     from torch import Tensor, nn
 
-    from findna_kit.interfaces import Loss, TeacherUpdate
+    from findna_kit.interfaces import Contig, Loss, TeacherUpdate
     from findna_kit.network import Branch
     from findna_kit.pipeline import ViewPipeline
     from findna_kit.schedules import ScheduleValue
@@ -45,6 +47,16 @@ class Experiment:
     teacher_update: TeacherUpdate
     optimizer: OptimizerSettings
     trainer: TrainerSettings
+
+    @cached_property
+    def norms(self) -> list[BatchNorm]:
+        """Those of the student's heads, whose statistics move after the step."""
+        return batch_norms([self.student.heads, self.predictors])
+
+    def on_genome(self, contigs: Sequence[Contig]) -> None:
+        """Tells every augmentation and masking what the views' contigs are."""
+        for pipeline in self.pipelines:
+            pipeline.on_genome(contigs)
 
     def to(self, device: torch.device) -> None:
         """Moves every module."""

@@ -69,7 +69,7 @@ class Validation:
             for label in sample:
                 sums.add(label, forward.term(label, outputs["student"], outputs["teacher"], clock))
             for label in coupled:
-                for branch in BRANCHES:
+                for branch in BRANCHES if self.experiment.losses[label].loss.needs_teacher else BRANCHES[:1]:
                     for name, read in forward.read(label, outputs[branch]).items():
                         rows[label][branch].setdefault(name, []).append(read)
         whole = {name: BranchOutput(view) for name, view in chunk.views.items()}
@@ -86,6 +86,7 @@ class Validation:
             for label, term in losses.items()
             if term.loss.reads == "masked" and not term.loss.needs_teacher and term.loss.coupling == "sample"
             and not (which == "teacher" and len(self.experiment.predictors[label]))  # type: ignore[arg-type]
+            and label in getattr(self.experiment, which).heads
         ]  # fmt: skip
         sums, counts = Sums(), dict[str, "Tensor"]()
         pooled, classes = [], []

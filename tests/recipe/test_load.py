@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from findna_kit.errors import FindnaError, RecipeError
+from findna_kit.installed import Owner
 from findna_kit.plugins import Plugin
 from findna_kit.recipe import load_recipe
 from findna_kit.recipe.document import dump
-from findna_kit.registry import Owner
 from findna_kit.schedules import Clock
 
 
@@ -70,7 +70,8 @@ WRONG = [
     ("masked: masked_nucleotides", "masked: 3", "3", "losses.masked: the name of a component, or a map with name and parameters, is wanted (got 3)"),
     ("insertion]", "null]", "null]", "views.masked.augment.1: the name of a component, or a map with name and parameters, is wanted (got null)"),
     ("teacher_update: {name: ema,", "teacher_update: {weight: 1, name: ema,", "weight: 1, nam", "teacher_update.weight: only a loss has a weight; leave it out"),
-    ("dim: 12}", "rc: average}", "rc: average}", "encoder.rc: rc comes with a later release; leave it out"),
+    ("dim: 12}", "rc: both}", "both}", "encoder.rc: none, average or equivariant is wanted (got 'both')"),
+    ("teacher_update: {name: ema,", "teacher_update: {rc: average, name: ema,", "rc: average, n", "teacher_update.rc: only an encoder has rc; leave it out"),
     ("weight: 0.5,", "weight: -1,", "-1, student_te", "losses.distill.weight: must be at least 0 at every step (got -1)"),
     ("weight: 0.5,", "weight: true,", "true, student_", "losses.distill.weight: a number, or {cosine | linear: {start, end, warmup}}, is wanted (got true)"),
     ("weight: 0.5,", "weight: {cosine: {start: 1, end: 0, warmpu: 1}},", "warmpu: 1}}, s", "losses.distill.weight.cosine.warmpu: unknown key; did you mean 'warmup'? (known: start, end, warmup)"),
@@ -159,7 +160,7 @@ def test_several_problems_are_all_said_in_their_order(problems, changed):
     assert problems("data.length=0", "losses.distill.prototypes=1", text=text) == [
         "recipe.yaml:3:1  seed: duplicate key, first written in line 2; keep one of them",
         "recipe.yaml:4:8  steps: must be at least 0 (got -1)",
-        "recipe.yaml:15:29  encoder.dmi: unknown key; did you mean 'dim'? (known: name, dim, dropout, blocks)",
+        "recipe.yaml:15:29  encoder.dmi: unknown key; did you mean 'dim'? (known: name, rc, dim, dropout, blocks)",
         "--set data.length=0  data.length: must be greater than 0 (got 0)",
         "--set losses.distill.prototypes=1  losses.distill.prototypes: must be greater than 1 (got 1)",
     ]

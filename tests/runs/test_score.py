@@ -292,3 +292,15 @@ def test_two_that_score_one_run_lose_no_result(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda result: keep(tmp_path / "evaluation.json", result), results))
     assert sorted(json.loads((tmp_path / "evaluation.json").read_text())) == sorted(result["path"] for result in results)
+
+
+def test_strand_disagreement_stands_beside_the_scores(run, task):
+    (forward,) = score(run, [task])
+    assert forward["strands"].keys() == {"encoder", "random_init"}
+    assert all(0 < found["low"] < found["value"] < found["high"] for found in forward["strands"].values())
+    assert kept(run)[str(task)]["strands"] == forward["strands"]
+    (both,) = score(run, [task], strand="both")
+    assert max(found["value"] for found in both["strands"].values()) < 1e-5
+    code, out, _ = findna("evaluate", run, task, "--protocol", "knn")
+    assert code == 0
+    assert "strand disagreement (0: both strands give the same, 1: as far apart as two sequences): encoder 0." in out

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit.builtin.augmentations.spans import SpanConfig, pieces
 from findna_kit.interfaces import Augmentation
+from findna_kit.spans import SpanConfig, pieces
 
 if TYPE_CHECKING:
     from findna_kit.views import Draw, View

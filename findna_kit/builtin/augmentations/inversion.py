@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit.builtin.augmentations.spans import SpanConfig, positions
 from findna_kit.interfaces import Augmentation
+from findna_kit.spans import SpanConfig, positions
 
 if TYPE_CHECKING:
     from findna_kit.views import Draw, View

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from findna_kit.builtin.augmentations.spans import positions
 from findna_kit.interfaces import Augmentation, ComponentConfig
+from findna_kit.spans import positions
 
 if TYPE_CHECKING:
     from findna_kit.views import Draw, View

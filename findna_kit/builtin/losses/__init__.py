@@ -1,1 +1,1 @@
-"""Losses, one file each; `heads` holds what several use."""
+"""Losses, one file each."""

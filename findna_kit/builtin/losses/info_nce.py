@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit.builtin.losses.heads import Projector
+from findna_kit.heads import Projector
 from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
 
 if TYPE_CHECKING:

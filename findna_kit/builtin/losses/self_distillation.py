@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit.builtin.losses.heads import Projector, Prototypes
+from findna_kit.heads import Projector, Prototypes
 from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
 from findna_kit.schedules import Schedule, ScheduleValue, within
 

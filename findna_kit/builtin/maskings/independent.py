@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit.builtin.maskings.corruption import CorruptionConfig, own_bases
+from findna_kit.corruption import CorruptionConfig, own_bases
 from findna_kit.interfaces import Masking
 
 if TYPE_CHECKING:

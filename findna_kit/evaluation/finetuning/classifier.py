@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         self._refuse_pooling()
         self._set_dropout(settings, given=marks.get("dropout") == "given")
         with seeds.torch_seed(seed, "finetune head", device=torch.device("cpu")):
-            self.head = nn.Linear(network.encoder.dim, classes)
+            self.head = nn.Linear(network.width, classes)
         self.branch.requires_grad_(self.moves)
 
     @property
