@@ -23,4 +23,4 @@ def test_an_example_loads_and_assembles(text, tmp_path):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
