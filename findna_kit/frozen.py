@@ -132,7 +132,8 @@ class FrozenModel:
 
     def _nucleotide_head(self) -> tuple[str, str]:
         for label, loss in self.recipe.losses.items():
-            if loss.component.nucleotide_head is not None:
+            # A teacher that was not made of its student may lack the head.
+            if loss.component.nucleotide_head is not None and label in self.network.heads:
                 return label, loss.component.nucleotide_head
         raise FindnaError("the run has no loss that predicts nucleotides, so it cannot be asked for them")
 

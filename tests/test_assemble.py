@@ -143,6 +143,68 @@ def test_a_teacher_may_lack_heads_that_nobody_reads_and_no_other():
         assemble(rule("masked"))
 
 
+def taught_by(other, **changes):
+    """The default recipe under a rule that gives the untrained network of another recipe, of which `changes` are then said."""
+    recipe, _, _ = small("self_distill", "losses.masked=null")
+
+    class Foreign(recipe.teacher_update.component):
+        def initial(self, student):
+            teacher = assemble(small("self_distill", *other)[0]).student.requires_grad_(False)
+            for name, value in changes.items():
+                setattr(teacher.encoder, name, value)
+            return teacher
+
+    return recipe.model_copy(update={"teacher_update": replace(recipe.teacher_update, name="foreign", component=Foreign)})
+
+
+def reading(recipe, reads, *, heads=True):
+    """The recipe, its loss reading other rows than it did, without a problem of its own; or without heads as well."""
+    chosen = recipe.losses["distill"]
+    declared = {"reads": reads, "problem": lambda self, views: None, **({} if heads else {"twin_heads": lambda self: {}})}
+    strange = type("Strange", (chosen.component,), declared)
+    return recipe.model_copy(update={"losses": {"distill": replace(chosen, component=strange)}})
+
+
+TRANSFORMER = "encoder={name: transformer, dim: 16, hidden: 32, blocks: 1, heads: 2}"
+
+
+def test_a_teacher_may_be_of_another_architecture():
+    experiment = assemble(taught_by([TRANSFORMER, "data.length=80"]))
+    assert (experiment.teacher.encoder.dim, experiment.student.encoder.dim) == (16, 22)
+    assert not any(name.startswith("teacher.") for name in experiment.trainable())
+
+
+def test_a_teacher_must_take_the_windows():
+    sentence = r"teacher_update: the teacher of foreign takes at most 32 nucleotides, and data\.length is 64"
+    with pytest.raises(RecipeError, match=sentence):
+        assemble(taught_by([TRANSFORMER, "data.length=32"]))
+
+
+def test_a_teacher_must_have_as_many_class_tokens_where_they_are_read():
+    recipe = taught_by(["class_tokens=3"])
+    with pytest.raises(RecipeError, match="class tokens, of which the teacher has 3 and the student 2"):
+        assemble(recipe)
+    assert assemble(reading(recipe, "pooled")).teacher.class_tokens == 3
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"stride": 4}, "of its encoder: reads single nucleotides, and ChordMixer gives one embedding for 4"),
+    ({"strand": "invariant"}, "of its encoder: asks for the bases of one strand"),
+])  # fmt: skip
+def test_a_teacher_must_tell_single_nucleotides_of_one_strand_where_they_are_read(changes, sentence):
+    recipe = taught_by([], **changes)
+    with pytest.raises(RecipeError, match=sentence):
+        assemble(reading(recipe, "all"))
+    assert assemble(recipe).teacher.encoder.dim == 22, "class tokens it may give all the same"
+
+
+def test_without_heads_nobody_joins_the_strands_of_an_equivariant_teacher():
+    recipe = taught_by(["encoder.rc=equivariant", "losses.distill=null"])
+    with pytest.raises(RecipeError, match="of its encoder: reads single nucleotides without a head"):
+        assemble(reading(recipe, "all", heads=False))
+    assert assemble(reading(recipe, "pooled", heads=False)).teacher.width == 22
+
+
 def test_no_losses_is_the_initial_network():
     experiment = assemble(small("self_distill", "losses={}", "steps=0")[0])
     assert experiment.losses == {}

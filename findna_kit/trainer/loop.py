@@ -84,8 +84,8 @@ def train(
     state = _State(experiment, run)
     if resume:
         state.load()
-    writer = MetricsWriter(run, state.step if resume else -1)
     look = Validation(experiment, data, engine, micro_batch, beside or {})
+    writer = MetricsWriter(run, state.step if resume else -1)
     try:
         with compiled_encoders(experiment):
             if not resume:

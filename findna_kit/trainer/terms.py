@@ -139,9 +139,11 @@ class Forward:
             students = {
                 name: replace(student[name], rows=read, heads=apply_heads(read, *chain)) for name, read in student_rows.items()
             }
+            # One that its rule did not make of the student may have no heads, nor an empty chain of them.
+            taught = [experiment.teacher.heads[label]] if label in experiment.teacher.heads else []
             with torch.no_grad():
                 teachers = {
-                    name: replace(teacher[name], rows=read, heads=apply_heads(read, experiment.teacher.heads[label]))
+                    name: replace(teacher[name], rows=read, heads=apply_heads(read, *taught))
                     for name, read in teacher_rows.items()
                 }
         result: Term = loss(students, teachers, clock)

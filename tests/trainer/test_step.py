@@ -1,6 +1,7 @@
 """One step: exact whatever the micro-batch, pure until it is applied, in the order of the design."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from findna_kit.schedules import Clock
 from findna_kit.trainer.optimizer import ScheduledAdamW
 from findna_kit.trainer.step import train_step
 from findna_kit.trainer.terms import Forward, training_batch
+from findna_kit.trainer.validation import Validation
 from tests.building import experiment_of, small
 
 CLOCK = Clock(6, 10)
@@ -208,6 +210,27 @@ def test_the_centre_moves_by_the_whole_batch_whatever_the_micro_batch():
 def test_the_teacher_never_gets_a_gradient():
     _, _, experiment = gradients_of(8)
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in experiment.teacher.parameters())
+
+
+@pytest.mark.parametrize("coupling", ["sample", "batch"])
+def test_a_loss_without_twin_heads_reads_a_teacher_that_lacks_even_an_empty_chain(coupling):
+    recipe, _, _ = small("self_distill", "losses.masked=null", "views.masked.augment=[]", "views.shifted.augment=[]")
+    chosen = recipe.losses["distill"]
+
+    def apart(self, student, teacher, clock):
+        one, other = student["masked"], teacher["shifted"]
+        assert (one.heads, other.heads) == ({}, {})
+        return Term((one.rows.float() - other.rows.float()).square().sum())
+
+    declared = {
+        "coupling": coupling, "twin_heads": lambda self: {}, "after_step": lambda self, carry, clock: None, "forward": apart,
+    }  # fmt: skip
+    bare = type("Bare", (chosen.component,), declared)
+    experiment, data, engine = experiment_of(recipe.model_copy(update={"losses": {"distill": replace(chosen, component=bare)}}))
+    experiment.teacher.heads = torch.nn.ModuleDict()
+    metrics = train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+    assert metrics["distill/loss"] > 0, "the student's bases are masked, the teacher's are not"
+    assert "held_out/distill/loss" in Validation(experiment, data, engine, 4).look(CLOCK)
 
 
 def test_nothing_is_computed_that_no_loss_asks_for():

@@ -1,0 +1,31 @@
+"""Augmentations and maskings that follow how genomes vary, registered as anybody's are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from findna_kit import hookimpl
+from findna_kit_variation.codon import CodonMasking
+from findna_kit_variation.indel import Indel
+from findna_kit_variation.neighbour import Neighbour
+from findna_kit_variation.population_variants import PopulationVariants
+from findna_kit_variation.repeat_aware import RepeatAwareMasking
+from findna_kit_variation.substitution import Substitution
+from findna_kit_variation.tandem_repeat import TandemRepeat
+
+if TYPE_CHECKING:
+    from findna_kit.registry import Components
+
+findna_kit_api = 1
+
+
+@hookimpl
+def findna_kit_register(registry: Components) -> None:
+    """One line for each component."""
+    registry.augmentations.add("substitution", Substitution)
+    registry.augmentations.add("indel", Indel)
+    registry.augmentations.add("tandem_repeat", TandemRepeat)
+    registry.augmentations.add("population_variants", PopulationVariants)
+    registry.augmentations.add("neighbour", Neighbour)
+    registry.maskings.add("codon", CodonMasking)
+    registry.maskings.add("repeat_aware", RepeatAwareMasking)

@@ -1,0 +1,85 @@
+"""Windows for the tests, what must stay true of a view, and draws that say what they are told."""
+
+import torch
+from hypothesis import settings
+
+from findna_kit import dna
+from findna_kit.views import Draw, View
+
+PAIRED = torch.tensor([dna.T, dna.G, dna.C, dna.A, dna.N])
+law = settings(deadline=None, derandomize=True, max_examples=25)
+"""Stands above `given`: the same few examples every time."""
+
+
+def draw(*key, rows):
+    return Draw(*key, rows=torch.arange(rows))
+
+
+def view_of(*sequences, **columns):
+    """The view of sequences of any lengths, padded to the longest; lower case is soft-masked."""
+    longest = max(map(len, sequences))
+    tokens = torch.stack([torch.from_numpy(dna.encode(s.ljust(longest, "N"))).long() for s in sequences])
+    soft = torch.stack([torch.from_numpy(dna.is_soft_masked(s.ljust(longest, "N"))) for s in sequences])
+    valid = torch.arange(longest) < torch.tensor([len(s) for s in sequences])[:, None]
+    return View.of_windows(tokens, valid=valid, soft_masked=soft, **columns)
+
+
+def text_of(view):
+    """The valid letters of each row."""
+    return [dna.decode(row[keep].numpy().astype("uint8")) for row, keep in zip(view.tokens, view.valid, strict=True)]
+
+
+def random_windows(batch, length, *, seed=0, unknown=0.1, padded=True, bases=4):
+    """Windows with N, soft-masking and, if `padded`, rows of every length (the first is whole)."""
+    numbers = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(0, bases, (batch, length), generator=numbers)
+    tokens[torch.rand(batch, length, generator=numbers) < unknown] = dna.N
+    lengths = torch.randint(0, length + 1, (batch, 1), generator=numbers) if padded else torch.full((batch, 1), length)
+    lengths[0] = length
+    soft_masked = torch.rand(batch, length, generator=numbers) < 0.3
+    return View.of_windows(tokens, soft_masked=soft_masked, valid=torch.arange(length) < lengths)
+
+
+def assert_true_to(view, window, *, exchanged=False):
+    """Origin, strand and the other columns tell the truth; bases differ from those of their origin only if `exchanged`."""
+    assert view.tokens.shape == window.tokens.shape
+    known, at = view.origin >= 0, view.origin.clamp(min=0)
+    there = window.tokens.gather(1, at)
+    expected = torch.where(view.strand < 0, PAIRED[there], there)
+    assert (view.tokens == dna.N)[known].equal((expected == dna.N)[known]), "N is neither made nor unmade"
+    if not exchanged:
+        assert view.tokens[known].equal(expected[known])
+    assert (view.strand[known].abs() == 1).all()
+    assert (view.strand[~known] == 0).all()
+    assert view.soft_masked[known].equal(window.soft_masked.gather(1, at)[known])
+    assert not view.soft_masked[~known].any()
+    assert (view.tokens[view.valid & ~known] < dna.N).all(), "an inserted base is A, C, G or T"
+    assert view.valid.equal(window.valid), "padding stands last"
+    assert (view.tokens[~view.valid] == dna.N).all()
+    assert (view.origin[~view.valid] == -1).all()
+
+
+def assert_rows_stand_alone(component, window, *key):
+    """A part of the batch gives what it gives in the whole, and the same key the same again."""
+    whole, again = (component(window, draw(*key, rows=len(window.tokens))) for _ in range(2))
+    part = component(window.rows(slice(1, 3)), Draw(*key, rows=torch.arange(1, 3)))
+    for name in ("tokens", "origin", "strand", "valid", "masked_index", "masked_weight", "corrupted"):
+        assert getattr(again, name).equal(getattr(whole, name))
+        assert getattr(part, name).equal(getattr(whole, name)[1:3])
+
+
+class Scripted(Draw):
+    """Gives the numbers that it is told, in turn; integers within the bounds that they are asked for."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def integers(self, low, high, *shape):
+        answer = self.uniform(*shape)
+        assert ((answer >= low) & (answer < high)).all(), f"{answer} is outside [{low}, {high})"
+        return answer
+
+    def uniform(self, *shape):
+        answer = self.answers.pop(0)
+        assert answer.shape[1:] == shape, f"{tuple(answer.shape[1:])} was prepared, {shape} is asked for"
+        return answer
