@@ -91,6 +91,9 @@ def _refuse_misfits(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss]
     ]
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in encoder.modules()):
         problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {_BATCH_NORM}"))
+    if batch_norms([encoder]):
+        why = "findna_kit.heads.BatchNorm inside, which is for heads: a row would depend on its neighbours"
+        problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {why}"))
     for label, loss in losses.items():
         reason = _misfit(label, loss, encoder) or loss.problem(views)
         if reason is not None:
@@ -162,7 +165,7 @@ def _misfit(label: str, loss: Loss, encoder: Encoder) -> str | None:
         return "torch keeps this label for itself; take another"
     if list(loss.parameters()):
         return f"{type(loss).__name__} has parameters of its own, which nobody would train; what is trained belongs into a head"
-    if loss.coupling == "batch" and loss.layers(encoder.depth):
+    if loss.layers(encoder.depth) and loss.coupling == "batch":  # it may refuse the depth itself
         return "couples the batch, and hidden layers are not kept for that"
     if loss.reads in ("masked", "all") and encoder.stride != 1:
         return f"reads single nucleotides, and {type(encoder).__name__} gives one embedding for {encoder.stride} of them"

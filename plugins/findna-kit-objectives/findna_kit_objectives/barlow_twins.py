@@ -1,0 +1,87 @@
+"""Barlow Twins (Zbontar et al. 2021, equations 1 and 2): the views' cross-correlation matrix is to be the identity."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from findna_kit.heads import Projector
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit_objectives import pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from findna_kit.schedules import Clock
+    from findna_kit.views import View
+
+_EPSILON = 1e-8
+"""Added to a feature's variance, far above rounding: the authors' batch normalisation adds 1e-5."""
+
+
+class BarlowTwins(Loss):
+    """`sum_i (1 - C_ii)^2 + redundancy sum_(i != j) C_ij^2`, C the correlation over the batch of the projections' features.
+
+    Once for every pair of the student's views. The first sum is the paper's invariance term, the second its redundancy
+    reduction; a weight of 0 removes one. Features are centred over the global batch; one that never changes correlates by 0.
+    """
+
+    class Config(ComponentConfig):
+        """Weights of the two terms, and the head."""
+
+        invariance: float = Field(1.0, ge=0, description="weight of the diagonal; the paper has no other than 1")
+        redundancy: float = Field(0.005, ge=0, description="weight of what is off the diagonal: the paper's lambda")
+        layers: int = Field(3, ge=1, description="linear layers of the projector")
+        hidden: int = Field(256, gt=0, description="width of the projector")
+        output: int = Field(256, gt=1, description="width of the projections; the paper gains up to 8192 and more")
+        norm: Literal["batch", "none"] = Field("batch", description="of the projector's hidden layers")
+
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"hidden": 12, "output": 6},
+        {"hidden": 12, "output": 6, "norm": "none"},
+    )
+    reads = "pooled"
+    coupling = "batch"
+    config: Config
+
+    def twin_heads(self) -> dict[str, nn.Module]:
+        """A projector of the pooled embedding."""
+        config = self.config
+        return {"projector": Projector(self.dim, config.hidden, config.output, config.layers, norm=config.norm)}
+
+    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+        """Two views of the student's."""
+        return pairs.alone(views)
+
+    def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
+        """Pairs of views: each pair is one item, over the whole batch."""
+        return pairs.items(student, len(pairs.ordered(student)) // 2, per_sequence=False)
+
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+        """Over heads' `projector` [B, output].
+
+        Metrics: `diagonal`, the mean of C_ii: 1 where the views agree; and `off_diagonal`, the root mean square of the rest: 1
+        where all features say the same, a collapse onto one dimension, and 0 where each says something of its own.
+        """
+        columns = [_columns(output.heads["projector"].float()) for output in student.values()]
+        losses, diagonals, rests = [], [], []
+        for first, second in combinations(columns, 2):
+            correlation = first.T @ second
+            diagonal = correlation.diagonal()
+            rest = (correlation - diagonal.diag()).square().sum()
+            losses.append(self.config.invariance * (1 - diagonal).square().sum() + self.config.redundancy * rest)
+            diagonals.append(diagonal.detach().mean())
+            rests.append((rest.detach() / (len(correlation) * (len(correlation) - 1))).sqrt())
+        metrics = {"diagonal": torch.stack(diagonals).sum(), "off_diagonal": torch.stack(rests).sum()}
+        return Term(torch.stack(losses).sum(), metrics)
+
+
+def _columns(z: Tensor) -> Tensor:
+    """Features [B, d] centred over the batch and brought to length 1, so that products of two are correlations."""
+    centred = z - z.mean(0)
+    # The mean of equals is not quite them: what rounding leaves would be brought to length 1 as well, alike in both views.
+    return centred * torch.rsqrt(centred.square().sum(0) + len(z) * _EPSILON)

@@ -1,0 +1,61 @@
+"""The head of the losses that assign to prototypes: a projector, cosines to prototypes, and the rate at which those learn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from findna_kit.heads import Projector, Prototypes
+from findna_kit.interfaces import ComponentConfig
+from findna_kit.schedules import Schedule, ScheduleValue
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from findna_kit.schedules import Clock
+
+
+class PrototypeConfig(ComponentConfig):
+    """Sizes of the head; how its last layer is held at first."""
+
+    layers: int = Field(3, ge=1, description="linear layers of the projector")
+    hidden: int = Field(512, gt=0, description="width of the projector")
+    bottleneck: int = Field(128, gt=0, description="output width of the projector")
+    prototypes: int = Field(512, gt=1, description="number of prototypes")
+    prototype_learning_rate: Schedule | None = Field(None, description="of the prototypes; null: the recipe's, as all else has")
+    prototypes_frozen: float = Field(
+        0.0, ge=0, le=1, description="share of the steps that the prototypes stay as they were drawn"
+    )
+
+    @model_validator(mode="after")
+    def _rate_is_known(self) -> Self:
+        if self.prototypes_frozen > 0 and self.prototype_learning_rate is None:
+            raise ValueError("prototypes_frozen wants prototype_learning_rate beside it, the rate that follows")
+        return self
+
+
+class Held(ScheduleValue):
+    """The schedule, but 0 over the share `held` of the steps that come first."""
+
+    held: float
+
+    def __call__(self, clock: Clock) -> float:
+        """The value at this step."""
+        return 0.0 if clock.step < self.held * clock.steps else super().__call__(clock)
+
+
+def prototype_head(dim: int, config: PrototypeConfig, *, norm: Literal["none", "batch"] = "none") -> dict[str, nn.Module]:
+    """`projector`, [..., dim] to [..., bottleneck], and `logits`, to [..., prototypes]: cosines, so in [-1, 1]."""
+    return {
+        "projector": Projector(dim, config.hidden, config.bottleneck, config.layers, norm=norm),
+        "logits": Prototypes(config.bottleneck, config.prototypes),
+    }
+
+
+def prototype_rates(config: PrototypeConfig) -> dict[str, ScheduleValue]:
+    """What `head_learning_rates` gives: the rate of `logits` where it is not the recipe's."""
+    rate = config.prototype_learning_rate
+    if rate is None:
+        return {}
+    return {"logits": Held(held=config.prototypes_frozen, constant=rate.constant, cosine=rate.cosine, linear=rate.linear)}

@@ -1,0 +1,76 @@
+"""SimCLR (Chen et al. 2020, equation 1, Algorithm 1): NT-Xent, the normalised, temperature-scaled cross-entropy."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from findna_kit.heads import Projector
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit_objectives import pairs, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from findna_kit.schedules import Clock
+    from findna_kit.views import View
+
+
+class SimCLR(Loss):
+    """`- log exp(z_i z_j / t) / sum_(k != i) exp(z_i z_k / t)`, j the other view of i, k over all 2 N rows of both views.
+
+    Over all pairs of the student's views, both ways. The built-in `info_nce` sums over the N rows of the other view alone: here
+    rows of the same view are negatives as well, 2 (N - 1) in all.
+    """
+
+    class Config(ComponentConfig):
+        """Temperature and head."""
+
+        temperature: float = Field(0.1, gt=0, description="divides the cosine similarities")
+        layers: int = Field(2, ge=1, description="linear layers of the projector")
+        hidden: int = Field(256, gt=0, description="width of the projector")
+        output: int = Field(128, gt=0, description="width of the projections")
+        norm: Literal["batch", "none"] = Field("none", description="of the projector's hidden layers")
+
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"hidden": 12, "output": 6},
+        {"hidden": 12, "output": 6, "norm": "batch"},
+    )
+    reads = "pooled"
+    coupling = "batch"
+    config: Config
+
+    def twin_heads(self) -> dict[str, nn.Module]:
+        """A projector of the pooled embedding."""
+        config = self.config
+        return {"projector": Projector(self.dim, config.hidden, config.output, config.layers, norm=config.norm)}
+
+    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+        """Two views of the student's."""
+        return pairs.alone(views)
+
+    def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
+        """Ordered pairs of views, times sequences."""
+        return pairs.items(student, len(pairs.ordered(student)))
+
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+        """Cross-entropy in nats over heads' `projector` [N, output].
+
+        Metrics: how often the other view is the nearest of all rows; and `spread`, 0 at collapse (`spread.py`).
+        """
+        z = spread.unit(student, "projector")
+        nats, correct = [], []
+        for first, second in combinations(z.values(), 2):
+            rows, count = torch.cat([first, second]), len(first)
+            logits = (rows @ rows.T / self.config.temperature).fill_diagonal_(-torch.inf)
+            other = torch.arange(2 * count, device=rows.device).roll(count)
+            nats.append(F.cross_entropy(logits, other, reduction="sum"))
+            correct.append((logits.argmax(1) == other).sum())
+        summed = float(len(correct) * 2 * count)
+        metrics = {"accuracy": torch.stack(correct).sum().float(), "spread": spread.together(z) * summed}
+        return Term(torch.stack(nats).sum(), metrics)

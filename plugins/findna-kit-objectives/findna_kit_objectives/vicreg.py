@@ -1,0 +1,90 @@
+"""VICReg (Bardes et al. 2022, equations 1 to 6, Algorithm 1): invariance of views, variance and covariance of the batch."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from findna_kit.heads import Projector
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit_objectives import pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from findna_kit.schedules import Clock
+    from findna_kit.views import View
+
+
+class VICReg(Loss):
+    """`invariance s(Z, Z') + variance (v(Z) + v(Z')) + covariance (c(Z) + c(Z'))`, once for every pair of the student's views.
+
+    s: mean squared difference, over features too as Algorithm 1 takes it (equation 5 as printed sums over those, with which the
+    paper's weights would not balance). v: mean over features of `max(0, target - sqrt(Var + epsilon))`. c: the squares of the
+    covariance matrix off its diagonal, summed and divided by the number of features. Statistics are the global batch's.
+    """
+
+    class Config(ComponentConfig):
+        """Weights, and the head."""
+
+        invariance: float = Field(25.0, ge=0, description="weight of the views' agreement")
+        variance: float = Field(25.0, ge=0, description="weight of the hinge that keeps features from becoming constant")
+        covariance: float = Field(1.0, ge=0, description="weight of the features' decorrelation")
+        target: float = Field(1.0, gt=0, description="standard deviation that the hinge asks of each feature")
+        epsilon: float = Field(1e-4, gt=0, description="added to the variance under its root")
+        layers: int = Field(3, ge=1, description="linear layers of the projector, the paper's expander")
+        hidden: int = Field(256, gt=0, description="width of the projector")
+        output: int = Field(256, gt=1, description="width of the projections; 8192 in the paper")
+        norm: Literal["batch", "none"] = Field("batch", description="of the projector's hidden layers")
+
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"hidden": 12, "output": 6},
+        {"hidden": 12, "output": 6, "norm": "none"},
+    )
+    reads = "pooled"
+    coupling = "batch"
+    config: Config
+
+    def twin_heads(self) -> dict[str, nn.Module]:
+        """The projector of the pooled embedding."""
+        config = self.config
+        return {"projector": Projector(self.dim, config.hidden, config.output, config.layers, norm=config.norm)}
+
+    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+        """Two views of the student's."""
+        return pairs.alone(views)
+
+    def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
+        """Pairs of views: each pair is one item, over the whole batch."""
+        return pairs.items(student, len(pairs.ordered(student)) // 2, per_sequence=False)
+
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+        """Over heads' `projector` [B, output].
+
+        Metrics: the three parts before their weights, of both views together; and `deviation`, the features' mean standard
+        deviation: 0 at collapse, `target` where the hinge is satisfied.
+        """
+        config = self.config
+        parts = torch.stack([
+            torch.stack([F.mse_loss(first, second), *(self._of(first) + self._of(second))])
+            for first, second in combinations([output.heads["projector"].float() for output in student.values()], 2)
+        ]).sum(0)  # fmt: skip
+        invariance, variance, covariance, deviations = parts
+        total = config.invariance * invariance + config.variance * variance + config.covariance * covariance
+        named = {"invariance": invariance, "variance": variance, "covariance": covariance, "deviation": deviations / 2}
+        return Term(total, {name: value.detach() for name, value in named.items()})
+
+    def _of(self, z: Tensor) -> Tensor:
+        """v(Z), c(Z) and the mean deviation of one view's [B, d]: [3]."""
+        centred = z - z.mean(0)
+        matrix = centred.T @ centred / max(len(z) - 1, 1)  # a single row has no variance
+        variances = matrix.diagonal()
+        deviations = (variances + self.config.epsilon).sqrt()
+        hinge = (self.config.target - deviations).clamp(min=0).mean()
+        rest = (matrix - variances.diag()).square().sum() / len(matrix)
+        return torch.stack([hinge, rest, deviations.mean()])

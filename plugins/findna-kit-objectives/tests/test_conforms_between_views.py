@@ -1,0 +1,11 @@
+"""What the kit asks of a loss, asked of those that compare views of a window: two processes and resume among it."""
+
+import pytest
+from findna_kit_objectives import BYOL, BarlowTwins, MoCo, SimCLR, SimSiam, VICReg
+
+from findna_kit.testing import check_loss
+
+
+@pytest.mark.parametrize("kind", [BYOL, BarlowTwins, MoCo, SimCLR, SimSiam, VICReg], ids=lambda kind: kind.__name__)
+def test_conforms(kind):
+    check_loss(kind)
