@@ -158,8 +158,12 @@ class FrozenModel:
         log.warning("%d of %d sequences are longer than the encoder's %d: windows are averaged", longer, len(sequences), bound)
         pieces, owner = [], []
         for number, sequence in enumerate(sequences):
-            count = 1 if len(sequence) <= bound else -(-2 * len(sequence) // bound) - 1  # half of each window overlaps
-            starts = np.linspace(0, max(len(sequence) - bound, 0), count).round().astype(int)
+            over = max(len(sequence) - bound, 0)
+            count = -(-2 * over // bound) + 1  # half of each window overlaps
+            count += count % 2 * over % 2  # an odd number has one in the middle, which cannot begin at a half
+            early = np.arange(count) * over // max(count - 1, 1)
+            # Mirrored: the other strand is read in the same windows.
+            starts = np.where(np.arange(count) < count // 2, early, over - early[::-1])
             pieces += [sequence[start : start + bound] for start in starts]
             owner += [number] * count
         return pieces, np.array(owner)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from findna_kit import hookspecs
 from findna_kit.errors import FindnaError, PluginError, nearest
+from findna_kit.installed import COMPONENTS, installed, offered
 from findna_kit.interfaces import API_VERSION
-from findna_kit.registry import Components, Owner
+from findna_kit.registry import Components
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-GROUP = "findna_kit"
-BUILTIN = "builtin"
+    from findna_kit.installed import Offer, Owner
 
 
 @dataclass(frozen=True)
@@ -35,57 +36,64 @@ class Plugin:
         return str(self.owner) if self.failure is None else f"{self.owner} failed to load: {' '.join(self.failure.split())}"
 
 
-def installed_plugins() -> list[tuple[Owner, EntryPoint]]:
-    """Every plugin there is, from metadata alone: nothing is imported. The built-ins first, then by name."""
-    found = []
-    for entry in entry_points(group=GROUP):
-        name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
-        found.append((Owner(entry.name, name, version), entry))
-    return sorted(found, key=lambda pair: (pair[0].plugin != BUILTIN, pair[0].plugin, pair[0].distribution))
-
-
 def load_plugins(without: Collection[str] = ()) -> tuple[Components, list[Plugin]]:
-    """The components of every installed plugin but those named in `without`, and what became of each plugin.
+    """The components of every plugin that FINDNA_KIT_PLUGINS lets in but those named in `without`, and what became of each.
 
     A plugin that fails is kept with its reason, and whatever it had registered is taken back. Raises FindnaError for a
-    name in `without` that no plugin has.
+    name, in either, that no plugin has.
     """
-    available = installed_plugins()
-    names = {owner.plugin for owner, _ in available}
-    for name in without:
-        if name not in names:
-            raise FindnaError(
-                f"--without {name}: no plugin has that name{nearest(name, names)} (installed: {', '.join(sorted(names))})"
-            )
-    components, plugins = Components(), []
-    for owner, entry in available:
-        if owner.plugin in without:
-            continue
-        try:
-            with components.registering(owner):
-                _register(entry, owner, components)
-        # A stranger's code may raise anything, or exit: that must not spoil a colleague's run.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            reason = f"{type(error).__name__}: {error}"
-            plugins.append(Plugin(owner, entry.value, reason, traceback.format_exc()))
-        else:
-            plugins.append(Plugin(owner, entry.value))
-    return components, plugins
+    available = offered(COMPONENTS)
+    if without:
+        names = {offer.owner.plugin for offer in installed() if offer.group == COMPONENTS}
+        for name in without:
+            if name not in names:
+                raise FindnaError(
+                    f"--without {name}: no plugin has that name{nearest(name, names)} (installed: {', '.join(sorted(names))})"
+                )
+    components = Components()
+    return components, [load_plugin(offer, components) for offer in available if offer.owner.plugin not in without]
 
 
-def _register(entry: EntryPoint, owner: Owner, components: Components) -> None:
-    module = entry.load()
-    written_for = getattr(module, "findna_kit_api", API_VERSION)
-    if written_for != API_VERSION:
-        raise PluginError(
-            f"written for version {written_for} of the plugin interface, this FinDNA-Kit has {API_VERSION}: "
-            f"install a release of {owner.distribution} made for it"
-        )
+def load_plugin(offer: Offer, components: Components) -> Plugin:
+    """Lets one plugin register its components. If it fails, it is kept with its reason and nothing of it is registered."""
+    owner, where = offer.owner, offer.entry.value
+    try:
+        # stdout is for the results of a command; what a module prints when it is imported is none.
+        with components.registering(owner), redirect_stdout(sys.stderr):
+            _register(offer, components)
+    # A stranger's code may raise anything, or exit: that must not spoil a colleague's run.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        return Plugin(owner, where, f"{type(error).__name__}: {error}", traceback.format_exc())
+    return Plugin(owner, where)
+
+
+def written_for(offer: Offer) -> Any:
+    """The version of the plugin interface that a plugin states; None where it states none. Imports the plugin."""
+    plugin = offer.entry.load()
+    return getattr(plugin, "findna_kit_api", getattr(sys.modules[offer.entry.module], "findna_kit_api", None))
+
+
+def _register(offer: Offer, components: Components) -> None:
+    owner, plugin = offer.owner, offer.entry.load()
+    _refuse_version(written_for(offer), offer)
     # A manager for each plugin: a historic hook runs inside `register`, so whoever fails here is known by name.
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.hook.findna_kit_register.call_historic(kwargs={"registry": components})
-    manager.register(module, owner.plugin)
+    manager.register(plugin, owner.plugin)
     manager.check_pending()
-    if not manager.get_hookcallers(module):
-        raise PluginError(f"{entry.value} implements no hook of FinDNA-Kit; define findna_kit_register(registry)")
+    if not manager.get_hookcallers(plugin):
+        raise PluginError(f"{offer.entry.value} implements no hook of FinDNA-Kit; define findna_kit_register(registry)")
+
+
+def _refuse_version(stated: Any, offer: Offer) -> None:
+    if stated is None:
+        raise PluginError(
+            f"{offer.entry.module} does not state the version of the plugin interface that it was written for: "
+            f"add `findna_kit_api = {API_VERSION}` to it, beside the hook"
+        )
+    if stated != API_VERSION:
+        raise PluginError(
+            f"written for version {stated} of the plugin interface, this FinDNA-Kit has {API_VERSION}: "
+            f"install a release of {offer.owner.distribution} made for it"
+        )

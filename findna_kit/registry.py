@@ -6,11 +6,13 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 from findna_kit.errors import ComponentClash, PluginError, UnknownComponent, nearest
 from findna_kit.interfaces import Augmentation, ComponentConfig, Encoder, Loss, Masking, Reads, TeacherUpdate
+
+if TYPE_CHECKING:
+    from findna_kit.installed import Owner
 
 Component = TypeVar("Component")
 
@@ -21,19 +23,6 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "serves": ("teacher", "student"),
 }
 """What a class may declare where it declares a word; the trainer would meet any other too late."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The plugin that registered a component: entry-point name, distribution and its version."""
-
-    plugin: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        """`plugin (distribution version)`."""
-        return f"{self.plugin} ({self.distribution} {self.version})"
 
 
 class Registry(Mapping[str, type[Component]], Generic[Component]):

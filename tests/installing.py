@@ -16,26 +16,38 @@ from findna_kit.cli import main
 def install(site, name, code, *, version="1.0", target=None):
     """A module, installed as pip would; its one plugin is named as the distribution is, without `findna-`."""
     module = name.replace("-", "_")
-    _describe(site, name, version, {name.removeprefix("findna-"): target or module})
+    _describe(site, name, version, {"findna_kit": {name.removeprefix("findna-"): target or module}})
     (site / f"{module}.py").write_text(code)
+    return site
+
+
+def install_package(site, name, files, groups, *, version="1.0"):
+    """A distribution that brings what `groups` say (entry points by group, then by name); `files` by path in `site`."""
+    _describe(site, name, version, groups)
+    for path, text in files.items():
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_text(text)
     return site
 
 
 def install_project(site, folder):
     """The project in `folder`, installed as its pyproject.toml says; the packages are those of its entry points."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    plugins = project["entry-points"]["findna_kit"]
-    _describe(site, project["name"], project["version"], plugins)
-    for module in plugins.values():
-        shutil.copytree(folder / module, site / module, ignore=shutil.ignore_patterns("__pycache__"))
+    groups = project["entry-points"]
+    _describe(site, project["name"], project["version"], groups)
+    for package in {where.partition(":")[0].partition(".")[0] for group in groups.values() for where in group.values()}:
+        shutil.copytree(folder / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
     return site
 
 
-def _describe(site, name, version, plugins):
+def _describe(site, name, version, groups):
     info = site / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text("\n".join(["[findna_kit]", *(f"{one} = {where}" for one, where in plugins.items())]))
+    lines = [
+        line for group, named in groups.items() for line in [f"[{group}]", *(f"{one} = {at}" for one, at in named.items())]
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
 
 
 def findna(*arguments):

@@ -114,15 +114,19 @@ def test_of_an_equivariant_encoder_the_first_head_joins_the_strands(declared, se
         assemble(recipe)
 
 
-def test_an_encoder_that_normalises_over_the_batch_is_refused():
+@pytest.mark.parametrize(("norm", "what"), [
+    (nn.BatchNorm1d, "batch normalisation of torch's inside"),
+    (BatchNorm, r"findna_kit\.heads\.BatchNorm inside, which is for heads"),
+])  # fmt: skip
+def test_an_encoder_that_normalises_over_the_batch_is_refused(norm, what):
     recipe, _, _ = small("masked_only")
 
     class Strange(recipe.encoder.component):
         def __init__(self, config, **sizes):
             super().__init__(config, **sizes)
-            self.norm = nn.BatchNorm1d(self.dim)
+            self.norm = norm(self.dim)
 
-    with pytest.raises(RecipeError, match="encoder: chordmixer has batch normalisation of torch's inside"):
+    with pytest.raises(RecipeError, match=f"encoder: chordmixer has {what}"):
         assemble(recipe.model_copy(update={"encoder": replace(recipe.encoder, component=Strange)}))
 
 

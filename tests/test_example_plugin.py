@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib import metadata
 
 import pytest
@@ -13,7 +14,15 @@ from tests.building import ROOT, command, sets
 from tests.installing import findna, install, install_project
 
 EXAMPLE = ROOT / "plugins" / "findna-kit-example"
-RECIPE = EXAMPLE / "recipes" / "example.yaml"
+RECIPE = EXAMPLE / "findna_kit_example" / "recipes" / "example.yaml"
+PIP = "pip install findna-kit-example"
+PLUGIN_OF_NOTHING = """
+from findna_kit import hookimpl
+findna_kit_api = 1
+@hookimpl
+def findna_kit_register(registry):
+    pass
+"""
 TINY = ("steps=2", "data.length=64", "data.batch_size=4", "evaluation.tasks=[]", "trainer.validation_windows=8")
 
 
@@ -67,11 +76,51 @@ def test_a_run_whose_plugin_is_gone_names_the_distribution(world, without_exampl
     left_out = [word for name in without_example for word in ("--without", name)]
     code, _, stderr = findna("evaluate", world / "run", "builtin", *left_out)
     assert code == 2
-    assert f"was made with what nobody registers now: {missing}; install it" in stderr
+    assert f"was made with what nobody registers now: {missing}\n" in stderr
+    left_out = "findna-kit-example 0.1.0 is installed, but left out: by --without, or by FINDNA_KIT_PLUGINS"
+    assert stderr.splitlines()[1] == (left_out if without_example else f"{PIP}    (the run was made with 0.1.0)")
+
+
+@pytest.mark.parametrize("installed", [None, "2.0"])
+def test_what_to_install_is_said(world, tmp_path, monkeypatch, installed):
+    """A run whose plugin is nowhere, or here in a version that has lost the component."""
+    run = tmp_path / "run"
+    shutil.copytree(world / "run", run)
+    record = json.loads((run / "run.json").read_text())
+    record["components"]["masking"] = {"by_codon": "findna-gone 3.1"}
+    (run / "run.json").write_text(json.dumps(record))
+    monkeypatch.syspath_prepend(world / "site")
+    if installed:
+        monkeypatch.syspath_prepend(install(tmp_path / "site", "findna-gone", PLUGIN_OF_NOTHING, version=installed))
+    with pytest.raises(FindnaError) as caught:
+        findna_kit.load(run, device="cpu")
+    first, second, *_ = str(caught.value).splitlines()
+    assert first == f"{run}: was made with what nobody registers now: masking 'by_codon' of findna-gone 3.1"
+    assert second == (
+        "findna-gone 2.0 is installed and does not bring it, or is left out: pip install findna-gone==3.1"
+        if installed
+        else "pip install findna-gone    (the run was made with 3.1)"
+    )
 
 
 def test_a_run_whose_plugin_does_not_load_any_more_says_why(world, tmp_path, monkeypatch, without_example):
     monkeypatch.syspath_prepend(install(tmp_path / "site", "findna-outdated", "raise ImportError('needs torch 9')"))
     with pytest.raises(FindnaError) as caught:
         findna_kit.load(world / "run", device="cpu", without=without_example)
-    assert str(caught.value).splitlines()[1:] == ["outdated (findna-outdated 1.0) failed to load: ImportError: needs torch 9"]
+    *_, last = str(caught.value).splitlines()
+    assert last == "outdated (findna-outdated 1.0) failed to load: ImportError: needs torch 9"
+
+
+def test_a_plugin_of_the_run_that_fails_says_so_and_asks_for_no_install(world, tmp_path, monkeypatch):
+    """What is installed but broken is not mended by being installed."""
+    run = tmp_path / "run"
+    shutil.copytree(world / "run", run)
+    record = json.loads((run / "run.json").read_text())
+    record["components"]["masking"] = {"by_codon": "findna-outdated 1.0"}
+    (run / "run.json").write_text(json.dumps(record))
+    monkeypatch.syspath_prepend(world / "site")
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "findna-outdated", "raise ImportError('needs torch 9')"))
+    with pytest.raises(FindnaError) as caught:
+        findna_kit.load(run, device="cpu")
+    assert "pip install" not in str(caught.value)
+    assert "outdated (findna-outdated 1.0) failed to load: ImportError: needs torch 9" in str(caught.value)

@@ -147,7 +147,7 @@ def test_a_run_whose_package_is_gone_names_it(run, tmp_path):
     record["components"]["loss"]["vanished"] = "findna-kit-strange 0.3"
     (moved / "run.json").write_text(json.dumps(record))
     (moved / "checkpoints").symlink_to(run / "checkpoints")
-    with pytest.raises(FindnaError, match=r"loss 'vanished' of findna-kit-strange 0\.3; install it"):
+    with pytest.raises(FindnaError, match=r"loss 'vanished' of findna-kit-strange 0\.3\npip install findna-kit-strange "):
         findna_kit.load(moved)
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from findna_kit.builtin import findna_kit_api
 from findna_kit.errors import ComponentClash, FindnaError
+from findna_kit.installed import COMPONENTS, installed
 from findna_kit.interfaces import API_VERSION
-from findna_kit.plugins import installed_plugins, load_plugins
+from findna_kit.plugins import load_plugins
 from tests.building import command, sets
 from tests.installing import findna, install
 
@@ -19,6 +20,8 @@ from pydantic import Field
 from findna_kit import hookimpl
 from findna_kit.builtin.encoders.transformer import Transformer
 from findna_kit.interfaces import ComponentConfig
+
+findna_kit_api = 1
 
 class Own(Transformer):
     """An encoder of our own."""
@@ -52,8 +55,10 @@ def plugin_of(name, plugins):
 
 
 def test_the_builtins_come_by_the_same_way():
-    owner, entry = installed_plugins()[0]
-    assert (owner.plugin, owner.distribution, entry.value) == ("builtin", "findna-kit", "findna_kit.builtin")
+    offer = installed()[0]
+    owner = offer.owner
+    assert (owner.plugin, owner.distribution, offer.group) == ("builtin", "findna-kit", COMPONENTS)
+    assert offer.entry.value == "findna_kit.builtin"
     components, plugins = load_plugins()
     assert plugin_of("builtin", plugins).failure is None
     assert components.encoders.owners("chordmixer") == (owner,)
@@ -102,8 +107,13 @@ FAILURES = {
     "argument": (OWN + HOOK.replace("(registry)", "(components)"), "'components'"),
     "unmarked": (OWN + HOOK.replace("@hookimpl", ""), "implements no hook of FinDNA-Kit; define findna_kit_register(registry)"),
     "newer": (
-        "findna_kit_api = 99" + OWN + HOOK,
+        OWN.replace("findna_kit_api = 1", "findna_kit_api = 99") + HOOK,
         f"written for version 99 of the plugin interface, this FinDNA-Kit has {API_VERSION}: install a release of findna-newer",
+    ),
+    "silent": (
+        OWN.replace("findna_kit_api = 1", "") + HOOK,
+        "findna_silent does not state the version of the plugin interface that it was written for: "
+        f"add `findna_kit_api = {API_VERSION}` to it, beside the hook",
     ),
     "foreign": (OWN + HOOK.replace("Own)", "dict)"), "encoder 'own_mixer': <class 'dict'> is not a subclass of Encoder"),
     "undescribed": (
@@ -141,9 +151,20 @@ def test_an_entry_point_that_leads_nowhere_is_a_failure_as_well(site):
     assert "No module named 'findna_elsewhere'" in str(plugin_of("lost", load_plugins()[1]))
 
 
-def test_a_plugin_may_say_the_version_it_was_written_for(site):
-    install(site, "findna-own", f"findna_kit_api = {API_VERSION}" + OWN + HOOK)
-    assert plugin_of("own", load_plugins()[1]).failure is None
+def test_a_plugin_that_is_no_module_may_state_its_version_in_one(site):
+    holder = "class Holder:\n    @hookimpl\n    def findna_kit_register(self, registry):\n        "
+    holder += "registry.encoders.add('own_mixer', Own)\nplugin = Holder()\n"
+    install(site, "findna-own", OWN + holder, target="findna_own:plugin")
+    components, plugins = load_plugins()
+    assert plugin_of("own", plugins).failure is None
+    assert "own_mixer" in components.encoders
+
+
+def test_what_a_plugin_prints_does_not_mix_with_results(site):
+    install(site, "findna-loud", "print('hello from a plugin')" + OWN + HOOK)
+    code, stdout, stderr = findna("components", "own_mixer", "--json")
+    assert (code, json.loads(stdout)[0]["name"]) == (0, "own_mixer")
+    assert "hello from a plugin" in stderr
 
 
 def test_one_failure_leaves_the_other_plugins_alone(site):
@@ -222,12 +243,27 @@ def test_a_recipe_that_names_what_nobody_registers_lists_who_failed(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("verb", ["run", "check", "show"])
+def test_only_a_component_that_nobody_registered_brings_up_who_failed(site, tmp_path, verb):
+    install(site, "findna-broken", "raise RuntimeError('no licence')", version="0.7")
+    told = "broken (findna-broken 0.7) failed to load, and may be what is missing: RuntimeError: no licence"
+    out = ["--out", tmp_path / "run"] if verb == "run" else []
+    code, _, stderr = findna(verb, "self_distill", *out, *sets("encoder=own_mixer"))
+    assert (code, told in stderr.splitlines()) == (2, True)
+    code, _, stderr = findna(verb, "self_distill", *out, *sets("encoder.dim=no_number"))
+    assert (code, "broken" in stderr) == (2, False), "what else is wrong has nothing to do with it"
+    assert not (tmp_path / "run").exists()
+
+
 def test_listing_plugins_imports_none(tmp_path):
     site, trace = tmp_path / "site", tmp_path / "imported"
     install(site, "findna-marks", f"open({str(trace)!r}, 'w')", version="3.2")
     listed = command("plugins", "list", "--json", cwd=tmp_path, env={"PYTHONPATH": str(site)})
-    expected = {"plugin": "marks", "distribution": "findna-marks", "version": "3.2", "module": "findna_marks"}
-    assert expected in json.loads(listed.stdout)
+    who = {"plugin": "marks", "distribution": "findna-marks", "version": "3.2", "module": "findna_marks"}
+    assert who | {"brings": "components", "let_in": True} in json.loads(listed.stdout)
+    for words in (["--help"], ["--version"], ["plugins"], ["plugins", "list"], ["recipes"], ["run", "--help"]):
+        done = command(*words, cwd=tmp_path, env={"PYTHONPATH": str(site)})
+        assert done.stdout, done.stderr
     assert not trace.exists()
     command("components", "masking", cwd=tmp_path, env={"PYTHONPATH": str(site)})
     assert trace.exists(), "the module does tell when it is imported"

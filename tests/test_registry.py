@@ -7,8 +7,9 @@ from pydantic import Field
 
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.errors import ComponentClash, FindnaError, PluginError, UnknownComponent
+from findna_kit.installed import Owner
 from findna_kit.interfaces import Augmentation, ComponentConfig, Encoder, Loss, TeacherUpdate
-from findna_kit.registry import Components, Owner
+from findna_kit.registry import Components
 
 OURS, THEIRS = Owner("ours", "findna-ours", "1.0"), Owner("theirs", "findna-theirs", "2.1")
 

@@ -172,6 +172,17 @@ def test_embeddings_of_the_strands_agree(overrides, pooling):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("rc", ["average", "equivariant"])
+def test_embeddings_of_the_strands_agree_beyond_the_encoders_length(rc):
+    transformer = f"encoder={{name: transformer, rc: {rc}, dim: 8, hidden: 8, blocks: 1, heads: 2}}"
+    model = frozen(transformer, "losses.masked=null")
+    bound = model.network.encoder.max_length
+    letters = np.random.default_rng(0).choice(list("ACGT"), 5 * bound)
+    sequences = ["".join(letters[:length]) for length in range(bound - 1, 5 * bound, 7)]
+    other = model.embed([dna.reverse_complement(sequence) for sequence in sequences])
+    np.testing.assert_allclose(model.embed(sequences), other, rtol=1e-5, atol=1e-6)
+
+
 def test_masked_logits_of_the_strands_agree_after_complementing():
     model = frozen("encoder.rc=equivariant")
     positions = np.array([3, 5])

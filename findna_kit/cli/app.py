@@ -11,17 +11,18 @@ from typing import Annotated
 import typer
 
 from findna_kit.cli.downstream import downstream
+from findna_kit.cli.extending import CommandsOfPlugins
 from findna_kit.cli.options import Device, Json, Overrides, RecipeArgument, Without
 from findna_kit.errors import FindnaError, Interrupted, RunStopped
 
 app = typer.Typer(
     name="findna-kit", pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Self-supervised learning on DNA: recipes of components that plugins register.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"]}, cls=CommandsOfPlugins,
 )  # fmt: skip
-plugins_app = typer.Typer(no_args_is_help=True, help="Installed plugins.")
+plugins_app = typer.Typer(help="Plugins: list them, look whether they work, write one.")
 app.add_typer(plugins_app, name="plugins")
-recipes_app = typer.Typer(help="Shipped recipes: list them, copy one.")
+recipes_app = typer.Typer(help="Shipped recipes, and those of plugins: list them, copy one.")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(downstream)
 
@@ -54,6 +55,9 @@ def run(
     ] = None,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the run that --out holds")] = False,
+    report: Annotated[
+        list[str] | None, typer.Option("--report", metavar="NAME", help="a plugin's reporter that is told of the run's metrics")
+    ] = None,
     overrides: Overrides = None,
     without: Without = None,
 ) -> None:
@@ -61,8 +65,9 @@ def run(
     from findna_kit.cli import running
 
     running.run(
-        recipe, out=out, resume=resume, device=device, overwrite=overwrite, overrides=overrides or [], without=without or []
-    )
+        recipe, out=out, resume=resume, device=device, overwrite=overwrite, overrides=overrides or [], without=without or [],
+        reporters=report or [],
+    )  # fmt: skip
 
 
 @app.command()
@@ -112,7 +117,7 @@ def _recipes(context: typer.Context) -> None:
 
 @recipes_app.command("list")
 def list_recipes() -> None:
-    """List the shipped recipes."""
+    """List the shipped recipes, and those that plugins bring."""
     from findna_kit.cli import recipes
 
     recipes.listing()
@@ -120,12 +125,12 @@ def list_recipes() -> None:
 
 @recipes_app.command("copy")
 def copy_recipe(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="name of a shipped recipe")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="name of a shipped recipe, or plugin:name")],
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="where to [default: NAME.yaml]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a file that is there")] = False,
     without: Without = None,
 ) -> None:
-    """Copy a shipped recipe, to be edited; beside it the JSON Schema that editors check it by."""
+    """Copy a recipe of the list, to be edited; beside it the JSON Schema that editors check it by."""
     from findna_kit.cli import recipes
 
     recipes.copy(name, out, without or [], overwrite=overwrite)
@@ -138,9 +143,16 @@ def components(
     without: Without = None,
 ) -> None:
     """What can be chosen, from which package and version, with its parameters."""
-    from findna_kit.cli import looking
+    from findna_kit.cli import loading, looking
 
-    looking.components(what, without or [], as_json=as_json)
+    with loading.collector_at_rest():
+        looking.components(what, without or [], as_json=as_json)
+
+
+@plugins_app.callback(invoke_without_command=True)
+def _plugins(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_plugins()
 
 
 @plugins_app.command("list")
@@ -149,6 +161,46 @@ def list_plugins(as_json: Json = False) -> None:
     from findna_kit.cli import looking
 
     looking.plugins(as_json=as_json)
+
+
+@plugins_app.command()
+def doctor(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[PLUGIN...]", help="these, and the built-ins [default: all]")
+    ] = None,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, metavar="SECONDS", help="longest time to import one")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Import each plugin in a process of its own: what it brings, or why it is broken (exit code 3)."""
+    from findna_kit.cli import doctoring
+
+    doctoring.doctor(names or [], timeout, as_json=as_json)
+
+
+@plugins_app.command("new")
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="of the plugin; its package is findna-NAME")],
+    kind: Annotated[
+        str,
+        typer.Option("--kind", metavar="KIND[,KIND...]", help="of encoder, augmentation, masking, loss, teacher_update"),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="folder to write [default: findna-NAME]")] = None,
+) -> None:
+    """Write a package with a plugin that installs, passes its tests and runs in a recipe; then put in yours."""
+    from findna_kit.cli import scaffolding
+
+    scaffolding.new(name, kind, out)
+
+
+@plugins_app.command("test")
+def test_plugin(
+    package: Annotated[str, typer.Argument(metavar="PACKAGE", help="name of an installed plugin, or of its distribution")],
+    as_json: Json = False,
+) -> None:
+    """Check that a package's components do what the kit asks of their kind; in words what does not (exit code 3)."""
+    from findna_kit.cli import conforming
+
+    conforming.test(package, as_json=as_json)
 
 
 @app.command()

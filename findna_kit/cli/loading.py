@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, TaskError
-from findna_kit.plugins import load_plugins
-from findna_kit.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from findna_kit.plugins import Plugin
     from findna_kit.recipe import Recipe
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 def say(sentence: str) -> None:
     """Progress and remarks go to stderr; stdout is for results."""
     print(sentence, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Inside, no cyclic garbage is looked for.
+
+    What importing torch and plugins makes stays: going over it again and again is half of what a listing costs beside torch.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def say_failures(plugins: Sequence[Plugin]) -> None:
@@ -35,7 +49,7 @@ def refuse_bad_files(recipe: Recipe) -> None:
     from findna_kit.evaluation import load_task
     from findna_kit.evaluation.summary import rows_scored
 
-    stated = {f"data.{key}": path for key, path in recipe.data.files.items()}
+    stated = {f"data.{key}": path for key, path in recipe.data.files.items()} | recipe.component_files()
     if recipe.init_from is not None:
         stated["init_from.run"] = recipe.init_from.run
     wrong = [f"{key}: {path}: {why}" for key, path in stated.items() if (why := _unreachable(path))]
@@ -61,6 +75,9 @@ def _unreachable(path: str) -> str | None:
 
 def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple[Recipe, Components, list[Plugin]]:
     """A recipe and what it was chosen from; says what its reader remarked."""
+    from findna_kit.plugins import load_plugins
+    from findna_kit.recipe import load_recipe
+
     components, plugins = load_plugins(without)
     recipe = load_recipe(source, components, overrides=overrides, failed=[plugin for plugin in plugins if plugin.failure])
     for note in recipe.notes:

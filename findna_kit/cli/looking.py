@@ -13,7 +13,7 @@ from findna_kit.errors import UnknownComponent, nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from findna_kit.registry import Owner
+    from findna_kit.installed import Owner
 
 
 def check(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
@@ -38,6 +38,7 @@ def show(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
 
 def components(what: str | None, without: Sequence[str], *, as_json: bool) -> None:
     """All components, those of a kind, or one with its parameters."""
+    from findna_kit.cli.parameters import parameters
     from findna_kit.plugins import load_plugins
 
     loaded, plugins = load_plugins(without)
@@ -56,7 +57,7 @@ def components(what: str | None, without: Sequence[str], *, as_json: bool) -> No
             component = registries[kind][name]
             entry["does"] = (component.__doc__ or "").strip().partition("\n")[0]
             if single or as_json:
-                entry["parameters"] = _parameters(component.Config)
+                entry["parameters"] = parameters(component.Config)
     if as_json:
         print(json.dumps(described, indent=1))
         return
@@ -82,41 +83,26 @@ def _described(kind: str, name: str, owners: Sequence[Owner]) -> dict[str, Any]:
     return {"kind": kind, "name": name, "from": " and ".join(f"{owner.distribution} {owner.version}" for owner in owners)}
 
 
-def _parameters(config: Any) -> list[dict[str, str]]:
-    """Name, type with bounds, default and meaning of each field of a Config, from its JSON Schema."""
-    properties = config.model_json_schema(mode="serialization")["properties"] if config.model_fields else {}
-    rows = []
-    for name, info in config.model_fields.items():
-        schema = properties.get(name, {})
-        default = "required" if info.is_required() else json.dumps(config.model_construct().model_dump(mode="json")[name])
-        rows.append({"name": name, "type": _type(schema), "default": default, "meaning": info.description})
-    return rows
-
-
-def _type(schema: dict[str, Any]) -> str:
-    if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
-    if "anyOf" in schema:
-        return " | ".join(_type(part) for part in schema["anyOf"])
-    if "type" not in schema:
-        return "schedule"
-    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = ", ".join(f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema)
-    return f"{schema['type']} {bounds}".strip()
-
-
 def plugins(*, as_json: bool) -> None:
-    """Every installed plugin."""
-    from findna_kit.plugins import installed_plugins
+    """Every installed plugin, and what it brings beside components."""
+    from findna_kit.installed import BRINGS, CHOICE, installed, misnamed
 
-    found = [
-        {"plugin": owner.plugin, "distribution": owner.distribution, "version": owner.version, "module": entry.value}
-        for owner, entry in installed_plugins()
-    ]
+    offers = installed()
+    for problem in misnamed(offers):
+        loading.say(problem)
+    found: list[dict[str, Any]] = [
+        {
+            "plugin": offer.owner.plugin, "distribution": offer.owner.distribution, "version": offer.owner.version,
+            "module": offer.entry.value, "brings": BRINGS[offer.group], "let_in": offer.let_in,
+        }
+        for offer in offers
+    ]  # fmt: skip
     if as_json:
         print(json.dumps(found, indent=1))
-    else:
-        table([["plugin", "distribution", "version", "module"], *([*entry.values()] for entry in found)])
+        return
+    rows = [[*map(str, entry.values())][:-1] + ([] if entry["let_in"] else [f"left out by {CHOICE}"]) for entry in found]
+    everything = all(entry["let_in"] for entry in found)
+    table([["plugin", "distribution", "version", "module", "brings", *([] if everything else [""])], *rows])
 
 
 def genome(fasta: str, *, length: int, max_unknown: float, as_json: bool) -> None:

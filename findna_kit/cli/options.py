@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="path of a recipe, or the name of a shipped one")]
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="a path, a shipped name, or a plugin's plugin:name")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="override one key: --set encoder.dim=64")]
 Without = Annotated[list[str] | None, typer.Option("--without", metavar="PLUGIN", help="leave a plugin out")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rich.progress import Progress
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:
@@ -27,6 +28,8 @@ def table(rows: Sequence[Sequence[str]]) -> None:
 
 def progress_bar(unit: str) -> Progress:
     """On stderr, with the time that remains; gone when it stops."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn(f"{{task.completed}}/{{task.total}} {unit}"),
         TimeRemainingColumn(), console=Console(stderr=True, markup=False, highlight=False), transient=True,

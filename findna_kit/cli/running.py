@@ -19,25 +19,26 @@ if TYPE_CHECKING:
 
 def run(
     source: str, *, out: Path | None, resume: Path | None, device: str, overwrite: bool, overrides: Sequence[str],
-    without: Sequence[str],
+    without: Sequence[str], reporters: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Trains, prints what came out, evaluates."""
-    from findna_kit.runs import Place, Watcher, start
+    from findna_kit.runs import Place, Reporters, Watcher, start
 
     if out is not None and resume is not None:
         raise FindnaError("--out and --resume name a folder each: give one of them")
     recipe, components, plugins = loading.load(source, overrides, without)
     refuse_bad_files(recipe)
+    chosen = Reporters(reporters)
     with reading_bar() as reading, TrainingProgress(recipe.steps) as progress:
         result = start(
             recipe, Place(out, resume, overwrite), components=components, plugins=plugins, device=device,
-            watcher=Watcher(loading.say, reading, progress),
+            watcher=Watcher(loading.say, reading, progress, chosen),
         )  # fmt: skip
     summary(recipe, result)
     if recipe.evaluation.tasks:
-        chosen = recipe.evaluation
-        asked = scoring.asked(",".join(chosen.protocols), seeds=chosen.seeds, device=device, without=without)
-        scoring.evaluate(result.folder, chosen.tasks, asked, as_json=False)
+        wanted = recipe.evaluation
+        asked = scoring.asked(",".join(wanted.protocols), seeds=wanted.seeds, device=device, without=without)
+        scoring.evaluate(result.folder, wanted.tasks, asked, as_json=False)
     print(f"\n{result.folder}: the run's folder; `tensorboard --logdir {result.folder}` shows its curves")
 
 

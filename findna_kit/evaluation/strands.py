@@ -32,7 +32,8 @@ def strand_disagreement(
     reverse = [dna.decode(dna.PAIRED[dna.encode(sequence)[::-1]]) for sequence in forward]
     one, other = (embed(chosen).astype(np.float64) for chosen in (forward, reverse))
     strands = np.linalg.norm(one - other, axis=1)
-    between = np.linalg.norm(one - one[np.roll(random.permutation(len(rows)), 1)], axis=1)
+    ring = random.permutation(len(rows))
+    between = np.linalg.norm(one - one[np.roll(ring, 1)[np.argsort(ring)]], axis=1)  # each with the one before it
     if not between.any():
         return {"value": None, "low": None, "high": None, "rows": len(rows)}
     drawn = random.integers(0, len(rows), (RESAMPLES, len(rows)))

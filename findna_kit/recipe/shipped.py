@@ -1,4 +1,4 @@
-"""Where a recipe lies: a path or, where no such file is, the name of one that comes with the package."""
+"""Where a recipe lies: a path or, where no such file is, the name of one that comes with the package or with a plugin."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os.path
 from pathlib import Path
 
 from findna_kit.errors import nearest
+from findna_kit.installed import RECIPES, offered, only, recipes_of
 
 SCHEMA = "recipe.schema.json"
 """Beside the recipes, which name it to editors in their second line."""
@@ -29,6 +30,34 @@ def find_recipe(given: str, folder: Path) -> tuple[Path, str]:
     shipped = shipped_recipes()
     if given in shipped:
         return shipped[given], f"the shipped recipe {given!r} ({shipped[given]})"
-    folder_there = os.path.isdir(path)  # noqa: PTH112 - as above
-    what = "this is a folder, not a recipe" if folder_there else "no such file, and no shipped recipe has that name"
-    raise FileNotFoundError(f"{what}{nearest(Path(given).stem, shipped)} (shipped: {', '.join(shipped) or 'none'})")
+    if os.path.isdir(path):  # noqa: PTH112 - as above
+        raise FileNotFoundError(f"this is a folder, not a recipe{_listed(given, shipped)}")
+    if ":" in given:
+        return recipe_of_plugin(given)
+    raise FileNotFoundError(f"no such file, and no shipped recipe has that name{_listed(given, shipped)}")
+
+
+def _listed(given: str, shipped: dict[str, Path]) -> str:
+    return f"{nearest(Path(given).stem, shipped)} (shipped: {', '.join(shipped) or 'none'})"
+
+
+def recipe_of_plugin(given: str) -> tuple[Path, str]:
+    """The file of `plugin:name`, and words that say which it is.
+
+    Raises FileNotFoundError with the names that are there; FindnaError where the plugin's recipes cannot be found.
+    """
+    plugin = given.partition(":")[0]
+    offers = offered(RECIPES)
+    offer = only(offers, plugin, "the recipe folder")
+    if offer is None:
+        names = [one.owner.plugin for one in offers]
+        raise FileNotFoundError(
+            f"no such file, and no plugin called {plugin!r} brings recipes{nearest(plugin, names)} "
+            f"(plugins that do: {', '.join(names) or 'none'})"
+        )
+    recipes = recipes_of(offer)
+    if given not in recipes:
+        raise FileNotFoundError(
+            f"no such file, and {offer.owner} has no such recipe{nearest(given, recipes)} (it has: {', '.join(recipes)})"
+        )
+    return recipes[given], f"the recipe {given!r} of {offer.owner} ({recipes[given]})"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 RECIPE, RECORD, LOCK = "recipe.yaml", "run.json", ".lock"
 EVALUATION, CELLS, AUDIT = "evaluation.json", "evaluation", "audit.json"
+REPORTS = "reports"
+"""Where reporters of plugins write, if they write into a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Place:
 
 def _is_own(name: str) -> bool:
     """Whether a run writes a file or folder of that name, or one beside it that a kill left (`.run.json.123`)."""
-    own = (RECIPE, RECORD, EVALUATION, CELLS, AUDIT, FILE, BOARD, checkpoint.FOLDER)
+    own = (RECIPE, RECORD, EVALUATION, CELLS, AUDIT, REPORTS, FILE, BOARD, checkpoint.FOLDER)
     return name in own or any(name.startswith(f".{one}.") for one in own)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from findna_kit.registry import Components
     from findna_kit.runs.folder import Place
     from findna_kit.runs.genome_data import GenomeData
+    from findna_kit.runs.reporting import Reporters
     from findna_kit.trainer import Experiment, Reporter
 
 _SHOWN = ("accuracy", "bits_per_base")
@@ -42,11 +43,18 @@ _VERSIONS = ("findna-kit", "torch", "numpy", "scikit-learn", "pydantic", "pluggy
 
 @dataclass
 class Watcher:
-    """Who is told how a run goes: sentences, bases read, steps. Every one may be left out."""
+    """Who is told how a run goes: sentences, bases read, steps; and plugins' reporters. Every one may be left out."""
 
     say: Callable[[str], None] = lambda sentence: None
     reading: Callable[[int, int], None] | None = None
     report: Reporter = lambda step, metrics: None
+    reporters: Reporters | None = None
+
+    def begun(self, folder: Path, recipe: Recipe) -> Watcher:
+        """The same, its reporters begun. Raises PluginError for one that cannot begin."""
+        if self.reporters is None:
+            return self
+        return replace(self, report=self.reporters.begin(folder, recipe, self.report, self.say), reporters=None)
 
 
 @dataclass
@@ -76,6 +84,7 @@ def start(
         for remark in take_initial_weights(experiment, recipe):
             watcher.say(remark)
     genome = open_genome(recipe, watcher.reading)
+    experiment.on_genome(genome.contigs)
     stop = StopRequest()
     with place.claimed(recipe.name) as (folder, going_on), stop.listening():
         if going_on:
@@ -89,6 +98,7 @@ def start(
         now = resolved_settings(engine, micro_batch)
         _say_changes(before, now, watcher)
         plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
+        watcher = watcher.begun(folder, recipe)
         with record.told():
             record.update(status="running", resolved=now, **plan, **sizes, **origins_of(recipe, components, plugins))
             if not going_on:

@@ -54,7 +54,7 @@ def test_a_mistyped_command_is_answered():
 
 
 def test_recipes_lists_what_is_shipped():
-    listed = fine("recipes").stdout
+    listed = fine("recipes", env={"FINDNA_KIT_PLUGINS": "none"}).stdout
     assert [line.split()[0] for line in listed.splitlines()[1:]] == SHIPPED
     assert sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")) == SHIPPED
 
@@ -193,7 +193,8 @@ def test_components_lists_kinds_names_and_parameters():
 
 def test_plugins_are_listed():
     listed = json.loads(fine("plugins", "list", "--json").stdout)
-    assert {"plugin": "builtin", "distribution": "findna-kit", "version": "0.1.0", "module": "findna_kit.builtin"} in listed
+    builtin = {"plugin": "builtin", "distribution": "findna-kit", "version": "0.1.0", "module": "findna_kit.builtin"}
+    assert builtin | {"brings": "components", "let_in": True} in listed
 
 
 def test_genome_reports(tmp_path):

@@ -18,6 +18,8 @@ from findna_kit import hookimpl
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.interfaces import ComponentConfig
 
+findna_kit_api = 1
+
 class Hail(Noise):
     """Falls on the bases."""
     class Config(ComponentConfig):
@@ -65,7 +67,8 @@ def augmentations(schema):
 
 def test_list_is_what_recipes_alone_does():
     assert fine("recipes", "list") == fine("recipes")
-    assert [line.split()[0] for line in fine("recipes")[0].splitlines()[1:]] == list(shipped_recipes())
+    names = [line.split()[0] for line in fine("recipes")[0].splitlines()[1:]]
+    assert [name for name in names if ":" not in name] == list(shipped_recipes()), "the others are of installed plugins"
 
 
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))

@@ -11,12 +11,12 @@ from pydantic import Field, PlainValidator
 from ruamel.yaml import YAML
 
 from findna_kit.errors import RecipeError
+from findna_kit.installed import Owner
 from findna_kit.interfaces import ComponentConfig
 from findna_kit.plugins import BUILTIN, installed_plugins, load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.recipe.json_schema import recipe_schema
 from findna_kit.recipe.shipped import SCHEMA
-from findna_kit.registry import Owner
 from tests.building import ROOT
 from tests.recipe.conftest import RECIPE, ToyEncoder
 

@@ -20,6 +20,7 @@ class Insertion(Augmentation):
     class Config(SpanConfig):
         """How many bases are put in."""
 
+    examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:

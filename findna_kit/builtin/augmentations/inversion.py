@@ -17,6 +17,7 @@ class Inversion(Augmentation):
     class Config(SpanConfig):
         """How long the stretch is."""
 
+    examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:

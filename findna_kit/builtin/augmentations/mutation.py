@@ -21,6 +21,7 @@ class Mutation(Augmentation):
 
         fraction: float = Field(0.05, ge=0, le=0.75, description="share of the bases that change")
 
+    examples = ({"fraction": 0.2}, {"fraction": 0.75})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:

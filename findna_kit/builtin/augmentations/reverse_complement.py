@@ -22,6 +22,7 @@ class ReverseComplement(Augmentation):
 
         probability: float = Field(0.5, ge=0, le=1, description="share of the sequences that are turned round")
 
+    examples = ({}, {"probability": 1})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:

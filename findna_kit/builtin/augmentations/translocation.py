@@ -20,6 +20,7 @@ class Translocation(Augmentation):
     class Config(SpanConfig):
         """How far the sequence is rolled."""
 
+    examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:

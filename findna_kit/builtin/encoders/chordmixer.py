@@ -39,6 +39,8 @@ class ChordMixer(Encoder):
         layers: int | None = Field(None, gt=0, le=24, description="layers in a block; null: ceil(log2 of the training length)")
         dropout: float = Field(0.0, ge=0, lt=1, description="share of each layer's update dropped")
 
+    examples = ({"dim": 14, "hidden": 16, "blocks": 2}, {"dim": 7, "hidden": 8, "blocks": 1, "layers": 3, "dropout": 0.1})
+
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
         layers = config.layers or max(1, math.ceil(math.log2(length)))

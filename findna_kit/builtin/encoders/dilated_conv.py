@@ -52,6 +52,7 @@ class DilatedConv(Encoder):
             cycle = self.largest_dilation.bit_length()
             return [2 ** (block % cycle) for block in range(self.blocks)]
 
+    examples = ({"dim": 12, "hidden": 16, "blocks": 3, "kernel": 5, "dropout": 0.1},)
     global_mixing = False
 
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:

@@ -35,6 +35,8 @@ class Transformer(Encoder):
                 raise ValueError(f"dim {self.dim} is not an even multiple of heads {self.heads}")
             return self
 
+    examples = ({"dim": 16, "hidden": 32, "blocks": 2, "heads": 2, "dropout": 0.1},)
+
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth, self.max_length = config.dim, config.blocks, length - class_tokens

@@ -31,6 +31,7 @@ class InfoNCE(Loss):
         hidden: int = Field(256, gt=0, description="width of the projector")
         output: int = Field(128, gt=0, description="width of the projections")
 
+    examples = ({"hidden": 16, "output": 8},)
     reads = "pooled"
     coupling = "batch"
 

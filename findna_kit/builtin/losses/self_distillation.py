@@ -43,6 +43,10 @@ class SelfDistillation(Loss):
         bottleneck: int = Field(128, gt=0, description="output width of the MLP")
         prototypes: int = Field(512, gt=1, description="number of prototypes")
 
+    examples = (
+        {"layers": 2, "hidden": 16, "bottleneck": 8, "prototypes": 12},
+        {"head": "five_way", "center_momentum": 0.5},
+    )
     reads = "class"
     needs_teacher = True
     center: Tensor

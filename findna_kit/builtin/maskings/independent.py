@@ -19,6 +19,7 @@ class IndependentMasking(Masking):
     class Config(CorruptionConfig):
         """How many, and what the student is shown there."""
 
+    examples = ({}, {"fraction": 1}, {"fraction": 0.1, "mask_share": 0, "random_share": 1})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:

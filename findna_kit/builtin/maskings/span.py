@@ -38,6 +38,7 @@ class SpanMasking(Masking):
             reached = -math.expm1(self.longest * stay)
             return ((-reached * uniform.double()).log1p() / stay).long().clamp(max=self.longest - 1) + 1
 
+    examples = ({}, {"fraction": 1, "longest": 3})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:

@@ -30,6 +30,7 @@ class EMA(TeacherUpdate):
         )
         buffers: Literal["copy", "average"] = Field("copy", description="what becomes of float buffers; integers are copied")
 
+    examples = ({"momentum": 0.9}, {"momentum": 0.9, "buffers": "average"}, {})
     config: Config
 
     @torch.no_grad()

@@ -25,6 +25,7 @@ class PeriodicCopy(TeacherUpdate):
 
         every: int = Field(100, gt=0, description="steps from one copy to the next")
 
+    examples = ({"every": 1}, {"every": 3})
     config: Config
     serves = "student"
 

@@ -1,0 +1,98 @@
+"""The doors: every check of a kind, run on a component; and all that is wrong, at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from findna_kit.testing.augmentations import AUGMENTATION
+from findna_kit.testing.checks import Check, Nonconforming, Subject, refused
+from findna_kit.testing.encoders import ENCODER
+from findna_kit.testing.losses import LOSS
+from findna_kit.testing.maskings import MASKING
+from findna_kit.testing.teacher_updates import TEACHER_UPDATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from findna_kit.interfaces import Augmentation, Encoder, Loss, Masking, TeacherUpdate
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "encoder": ENCODER,
+    "augmentation": AUGMENTATION,
+    "masking": MASKING,
+    "loss": LOSS,
+    "teacher_update": TEACHER_UPDATE,
+}
+"""By kind: the laws, in the order in which they are checked."""
+
+
+def check_encoder(component: type[Encoder], parameters: Mapping[str, Any] | None = None) -> None:
+    """Raises Nonconforming with all that is wrong with an encoder.
+
+    parameters: as a recipe states them; None: every one of `component.examples`.
+    """
+    _conform("encoder", component, parameters)
+
+
+def check_augmentation(component: type[Augmentation], parameters: Mapping[str, Any] | None = None) -> None:
+    """Raises Nonconforming with all that is wrong with an augmentation; parameters as `check_encoder`'s."""
+    _conform("augmentation", component, parameters)
+
+
+def check_masking(component: type[Masking], parameters: Mapping[str, Any] | None = None) -> None:
+    """Raises Nonconforming with all that is wrong with a masking; parameters as `check_encoder`'s."""
+    _conform("masking", component, parameters)
+
+
+def check_loss(component: type[Loss], parameters: Mapping[str, Any] | None = None, *, recipe: Sequence[str] = ()) -> None:
+    """Raises Nonconforming with all that is wrong with a loss; parameters as `check_encoder`'s.
+
+    recipe: `--set`s for the small recipe that it is tried in, where it needs other views than those that are tried.
+    """
+    _conform("loss", component, parameters, recipe)
+
+
+def check_teacher_update(component: type[TeacherUpdate], parameters: Mapping[str, Any] | None = None) -> None:
+    """Raises Nonconforming with all that is wrong with a teacher-update rule; parameters as `check_encoder`'s."""
+    _conform("teacher_update", component, parameters)
+
+
+def subjects(
+    kind: str, component: type[Any], parameters: Mapping[str, Any] | None = None, recipe: Sequence[str] = ()
+) -> list[Subject]:
+    """The component with the parameters given, or with each of its examples: none where those are empty."""
+    family = tuple(component.examples) if parameters is None else (parameters,)
+    return [Subject(kind, component, stated, tuple(recipe), family) for stated in family]
+
+
+def planned(found: Sequence[Subject]) -> Iterator[tuple[Subject, Check]]:
+    """What there is to be run, in order."""
+    for number, subject in enumerate(found):
+        for check in CHECKS[subject.kind]:
+            if number == 0 or not check.once:
+                yield subject, check
+
+
+def faults_of(subject: Subject, check: Check) -> list[str]:
+    """What one check finds wrong; parameters that the Config refuses are the only thing wrong."""
+    reason = refused(subject)
+    return [reason] if reason is not None else check.run(subject)
+
+
+def _conform(kind: str, component: type[Any], parameters: Mapping[str, Any] | None, recipe: Sequence[str] = ()) -> None:
+    found = subjects(kind, component, parameters, recipe)
+    if not found:
+        raise Nonconforming(
+            f"{kind} {component.__qualname__} has no examples: give parameters of a small instance, as a recipe states them"
+        )
+    lines: list[str] = []
+    for subject in found:
+        reason = refused(subject)
+        checks = [check for one, check in planned(found) if one is subject and reason is None]
+        wrong = [f"  {check.name}: {fault}" for check in checks for fault in check.run(subject)]
+        if reason is not None:
+            wrong = [f"  parameters: {reason}"]
+        if wrong:
+            lines += [f"{kind} {subject} does not conform:", *wrong]
+    if lines:
+        raise Nonconforming("\n".join(lines))

@@ -1,0 +1,66 @@
+"""What is asked of an encoder that takes more than a forward: a compiled one, and a run."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+
+from findna_kit import seeds
+from findna_kit.testing.checks import CPU, far
+from findna_kit.testing.experiments import chosen, document, unlike_when_resumed
+from findna_kit.testing.samples import given
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from findna_kit.interfaces import Encoder
+    from findna_kit.testing.checks import Subject
+
+_LENGTH, _CLASSES = 24, 2
+_ROUNDING = 1e-4
+
+
+def compiled(subject: Subject) -> Iterator[str]:
+    """Compiled by torch.compile (aot_eager), it gives the embeddings and gradients that it gives without, to rounding."""
+    eager, traced = _built(subject), _built(subject)
+    inputs = given(eager, [_LENGTH, 15], _LENGTH, _CLASSES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # dynamo's own, of torch's own parts
+        traced.compile(backend="aot_eager")
+        try:
+            mine, theirs = _passed(eager, inputs), _passed(traced, inputs)
+        finally:
+            torch._dynamo.reset()
+    scale = max(float(tensor.abs().max()) for name, tensor in mine.items() if name)
+    for name, tensor in mine.items():
+        own = max(float(tensor.abs().max()), 1e-3 * scale)
+        if not (change := far(theirs[name], tensor, own)) <= _ROUNDING:
+            what = f"the gradient of {name}" if name else "its embeddings"
+            yield (
+                f"compiled by torch.compile(backend='aot_eager'), {what} differs by {change:.1g} of its size; wanted: the "
+                "same to "
+                "rounding. Keep Python state and data-dependent branches out of forward"
+            )
+            return
+
+
+def _built(subject: Subject) -> Encoder:
+    with seeds.torch_seed("conformance", "compiled", device=CPU):
+        encoder: Encoder = subject.component(subject.config, length=_LENGTH + _CLASSES, class_tokens=_CLASSES)
+    return encoder.eval()
+
+
+def _passed(encoder: Encoder, inputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """The embeddings, under no name, and the gradient of every parameter that has one."""
+    embeddings, _ = encoder(*inputs)
+    embeddings.float().square().sum().backward()
+    return {"": embeddings.detach(), **{name: one.grad for name, one in encoder.named_parameters() if one.grad is not None}}
+
+
+def resume(subject: Subject) -> Iterator[str]:
+    """A run that is cut off and resumed equals one that was not, bit for bit."""
+    yield from unlike_when_resumed(subject, document(encoder=chosen(subject)))

@@ -1,0 +1,125 @@
+"""Every block of code on every page is done or read by a test: which, and here those that no test of a page's own does."""
+
+import inspect
+import re
+import shlex
+import tomllib
+
+import pytest
+
+import benchmarks.__main__ as benchmarks
+from findna_kit.interfaces import Loss
+from findna_kit.plugins import load_plugins
+from findna_kit.recipe import load_recipe
+from findna_kit.testing import pytest_plugin
+from tests.building import ROOT
+from tests.installing import findna
+from tests.pages import blocks, words_of
+from tests.test_docs import PAGES, followed
+from tests.testing.test_pytest_plugin import TEST
+from tests.variants import made
+
+HERE = "tests/test_code_blocks.py"
+DONE_BY = {
+    "README.md": {"bash": HERE, "python": HERE},
+    "docs/architecture.md": {"mermaid": "tests/test_architecture.py", "python": "tests/test_adding.py"},
+    "docs/benchmarks.md": {"bash": HERE},
+    "docs/embeddings.md": {"bash": "tests/cli/test_embedding.py", "python": "tests/cli/test_embedding.py"},
+    "docs/evaluation.md": {"bash": HERE, "yaml": HERE},
+    "docs/exchange.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),
+    "docs/methods.md": {"sh": HERE, "yaml": "tests/test_reference.py"},
+    "docs/plugins.md": {"sh": HERE, "python": "tests/test_plugins_page.py", "toml": "tests/test_plugins_page.py"},
+    "docs/recipes.md": {"yaml": "tests/test_recipe_guide.py"},
+    "docs/reference/python.md": {"python": "tests/test_reference.py"},
+    "docs/results.md": {"text": HERE},
+    "docs/tasks.md": dict.fromkeys(("bash", "yaml", "text"), "tests/test_tasks_guide.py"),
+    "docs/testing-a-plugin.md": dict.fromkeys(("sh", "python", "toml"), HERE),
+    "docs/tutorials/first-ablation.md": dict.fromkeys(("sh", "python", "text"), "tests/test_tutorials.py"),
+    "docs/tutorials/first-recipe.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),
+    "docs/variants.md": {"sh": "tests/test_exchange_guides.py", "text": "tests/test_exchange_guides.py"},
+    "docs/write-a-plugin.md": dict.fromkeys(("sh", "python", "toml", "yaml"), "tests/test_plugin_guide.py"),
+}
+"""By page and language. `text` is what was printed, or a file that commands beside it read."""
+SHELL = ("sh", "bash")
+COMMANDS = [
+    (page, line)
+    for page, text in PAGES.items()
+    for language, body in blocks(text)
+    if language in SHELL or (page, language) == ("docs/results.md", "text")
+    for line in body.replace("\\\n", " ").splitlines()
+    if line.lstrip().startswith("findna-kit ")
+]
+
+
+def test_no_block_is_on_its_own():
+    found = {page: {language for language, _ in blocks(text)} for page, text in PAGES.items()}
+    assert {page: languages for page, languages in found.items() if languages} == {
+        page: set(languages) for page, languages in DONE_BY.items()
+    }
+    fenced = {page: len(re.findall("^ *```[a-z]", text, re.MULTILINE)) for page, text in PAGES.items()}
+    assert fenced == {page: len(blocks(text)) for page, text in PAGES.items()}, "a block that no test would find"
+
+
+@pytest.mark.parametrize("page", DONE_BY)
+def test_the_test_knows_the_page(page):
+    for test in set(DONE_BY[page].values()):
+        text = (ROOT / test).read_text()
+        name = page.removesuffix(".md").rpartition("/")[2]
+        assert name in text or f'"{name}"' in text
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda part: str(part)[:60])
+def test_a_command_has_the_words_that_it_takes(page, line):
+    """As the command line would read it: every argument there, every value of its type; nothing is run."""
+    words = shlex.split(line, comments=True)[1:]
+    command, names = followed(words)
+    with command.make_context(" ".join(names), words[len(names) :]) as context:
+        assert context.command is command
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 40
+    assert {page for page, _ in COMMANDS} >= {"README.md", "docs/evaluation.md", "docs/results.md", "docs/plugins.md"}
+
+
+def test_what_is_shown_first_runs(tmp_path, monkeypatch, capsys):
+    made(tmp_path / "runs" / "self_distill-1", "self_distill")
+    monkeypatch.chdir(tmp_path)
+    ((_, example),) = blocks(PAGES["README.md"], "python")
+    names = {}
+    exec(example, names)
+    assert names["embeddings"].shape == (2, names["model"].dim)
+
+
+def test_looks_while_a_run_goes_on_are_a_recipe(tmp_path):
+    ((_, text),) = blocks(PAGES["docs/evaluation.md"], "yaml")
+    (tmp_path / "recipe.yaml").write_text(f"name: looks\n{text}")
+    assert load_recipe(tmp_path / "recipe.yaml", load_plugins()[0]).evaluation.every == 200
+
+
+def test_a_method_is_checked_by_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    ((_, script),) = blocks(PAGES["docs/methods.md"], "sh")
+    (words,) = words_of(script, tmp_path.joinpath())
+    code, out, err = findna(*words)
+    assert (code, out.partition(";")[0]) == (0, "byol: good"), err
+
+
+def test_conformance_is_asked_for_as_it_is_shown():
+    text = PAGES["docs/testing-a-plugin.md"]
+    one, every, examples = (body for _, body in blocks(text, "python"))
+    names = {"Loss": Loss}
+    exec(one + every + examples, names)
+    names["test_conforms"]()
+    assert every == TEST, "which tests/testing/test_pytest_plugin.py runs"
+    assert {"head", "hidden"} <= set(names["MyLoss"].examples[1])
+    ((_, settings),) = blocks(text, "toml")
+    (key,) = tomllib.loads(settings)["tool"]["pytest"]["ini_options"]
+    assert f'"{key}"' in inspect.getsource(pytest_plugin)
+
+
+def test_benchmarks_take_the_options_that_are_shown():
+    ((_, script),) = blocks(PAGES["docs/benchmarks.md"], "bash")
+    lines = [shlex.split(line, comments=True) for line in script.splitlines()]
+    assert [words[:3] for words in lines] == [["python", "-m", "benchmarks"]] * 3
+    assert [benchmarks._arguments(words[3:]).check for words in lines] == [False, False, True]

@@ -1,0 +1,75 @@
+"""Sphinx makes the pages without a warning; none is left out, none loads from the network, and links outside are words."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.building import ROOT
+
+pytest.importorskip("sphinx", reason="the extra docs is not installed")
+DOCS = ROOT / "docs"
+PAGES = sorted(path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md"))
+LOADED = re.compile(
+    r"""(?:src|srcset|data)=["'](?:https?:)?//|<link[^>]*href=["'](?:https?:)?//|url\(["']?(?:https?:)?//|@import"""
+)
+
+
+def built(source, out, *options):
+    line = [sys.executable, "-m", "sphinx", "--keep-going", "-n", "-q", "-b", "html", *options, str(source), str(out)]
+    return subprocess.run(line, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    out = tmp_path_factory.mktemp("docs") / "html"
+    done = built(DOCS, out, "-W")
+    assert (done.returncode, done.stderr) == (0, "")
+    return out
+
+
+def test_every_page_is_there_and_in_the_index(site):
+    index = (site / "index.html").read_text()
+    for page in PAGES:
+        assert (site / f"{page}.html").is_file()
+        assert f'href="{page}.html"' in index or page == "index" or page.startswith("decisions/0"), page
+
+
+def test_nothing_is_loaded_from_the_network(site):
+    assert LOADED.search('<script src="https://cdn.example/x.js">')
+    for path in [*site.rglob("*.html"), *site.rglob("*.css")]:
+        assert not LOADED.search(path.read_text()), path
+
+
+def test_a_link_that_leaves_the_pages_is_its_path(site):
+    text = re.sub("</?(?:span|code)[^>]*>", "", (site / "benchmarks.html").read_text())
+    ((said, path),) = re.findall(r"\[([^\]]*)\]\(\.\./(tests/\S+)\)", (DOCS / "benchmarks.md").read_text())
+    assert said == path and path in text
+    assert f"{path}</a>" not in text
+    assert "README (README.md) says it" in re.sub("</?(?:span|code)[^>]*>", "", (site / "index.html").read_text())
+    assert not (site / "_downloads").exists()
+
+
+def test_a_drawing_stays_the_text_it_is(site):
+    assert "flowchart TB" in re.sub("<[^>]+>", "", (site / "architecture.html").read_text())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[gone](../no/such.md)", "no/such"),
+        ("[gone](nowhere.md)", "nowhere"),
+        ("[gone](#no-such-place)", "no-such-place"),
+        ("[gone](other.md#no-such-place)", "no-such-place"),
+    ],
+)
+def test_a_broken_link_is_an_error(tmp_path, line, said):
+    pages = tmp_path / "docs"
+    pages.mkdir()
+    (pages / "conf.py").write_text((DOCS / "conf.py").read_text())
+    (pages / "index.md").write_text(f"# Title\n\n{line}\n\n```{{toctree}}\nother\n```\n")
+    (pages / "other.md").write_text("# Other\n")
+    done = built(pages, tmp_path / "out", "-W")
+    assert done.returncode == 1
+    assert said in done.stderr

@@ -1,0 +1,175 @@
+"""The pages that tools/write_reference.py writes: as the code says, with everything on them."""
+
+import ast
+import inspect
+import re
+import sys
+
+import pytest
+
+from findna_kit.installed import Owner
+from findna_kit.interfaces import Augmentation
+from findna_kit.plugins import load_plugins
+from tests.building import ROOT
+
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def tools():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tools")
+        import stubs
+        import write_reference
+
+        for name in ("stubs", "write_reference"):
+            patch.delitem(sys.modules, name)
+        yield write_reference, stubs
+
+
+@pytest.fixture(scope="module")
+def pages(tools):
+    return tools[0].pages()
+
+
+def test_no_page_is_stale(pages):
+    for name, text in pages.items():
+        assert (DOCS / name).read_text() == text, f"docs/{name} is stale: make reference"
+    assert {path.relative_to(DOCS).as_posix() for path in (DOCS / "reference").iterdir()} <= set(pages), "nobody writes it"
+
+
+def test_every_component_of_ours_has_its_place_and_every_parameter_its_row(pages, tools):
+    overview = pages["reference/components.md"]
+    for registry in tools[0].own_registries():
+        text = pages[tools[0]._page_of(registry.kind)]
+        assert re.findall("^## (.*)$", text, re.MULTILINE) == list(registry)
+        for name, part in zip(registry, re.split("^## ", text, flags=re.MULTILINE)[1:], strict=True):
+            component = registry[name]
+            assert re.findall(r"^\| `([a-z_]+)` \|", part, re.MULTILINE) == list(component.Config.model_fields)
+            assert f"*{registry.owners(name)[0].distribution}*" in part
+            assert plain(inspect.cleandoc(component.__doc__)) in plain(part)
+            assert plain(inspect.cleandoc(sys.modules[component.__module__].__doc__)) in plain(part)
+            for field, info in component.Config.model_fields.items():
+                (row,) = [line for line in part.splitlines() if line.startswith(f"| `{field}` |")]
+                assert plain(info.description) in plain(row)
+            assert f"[{name}]({tools[0]._page_of(registry.kind).removeprefix('reference/')}#{name})" in overview
+
+
+def plain(text):
+    return text.replace("\\", "")
+
+
+def test_the_example_and_strangers_have_none(pages, tools):
+    theirs = {
+        name
+        for one in load_plugins()[0].registries()
+        for name in one
+        for owner in one.owners(name)
+        if owner.plugin == "example"
+    }
+    listed = {name for one in tools[0].own_registries() for name in one}
+    assert theirs and not theirs & listed
+
+
+def test_what_is_not_installed_is_named(tools, monkeypatch):
+    monkeypatch.setenv("FINDNA_KIT_PLUGINS", "encoders,objectives,teachers")
+    with pytest.raises(SystemExit, match="not installed, or failing to load: variation; "):
+        tools[0].own_registries()
+
+
+def test_what_a_class_declares_is_told_where_its_kind_does_not_say_it(tools):
+    losses = {registry.kind: registry for registry in tools[0].own_registries()}["loss"]
+    assert dict(tools[0]._declared(losses["info_nce"])) == {"reads": "pooled", "coupling": "batch"}
+    assert dict(tools[0]._declared(Augmentation)) == {}
+
+
+@pytest.mark.parametrize(
+    ("docstring", "page"),
+    [
+        ("a * b <- [c]", "a \\* b \\<- \\[c]"),
+        ("`a * b` and *", "`a * b` and \\*"),
+        ("x_i and _x", "x_i and \\_x"),
+        ("Sum:\n\n    a * b\n\nthen * it", "Sum:\n\n    a * b\n\nthen \\* it"),
+        ("one\n- two\n1. three\n# four", "one\n\\- two\n\\1. three\n\\# four"),
+    ],
+)
+def test_a_docstring_is_no_markup(tools, docstring, page):
+    assert tools[1].escaped(docstring) == page
+
+
+def test_a_cell_holds_its_bars(tools):
+    assert tools[0]._row("a | b", "c") == "| a \\| b | c |"
+
+
+def test_methods_are_all_there_with_their_recipes(pages):
+    text = pages["methods.md"]
+    files = sorted((ROOT / "recipes" / "methods").glob("*.yaml"))
+    assert sorted(re.findall("^## ([a-z_0-9]+)$", text, re.MULTILINE)) == [path.stem for path in files]
+    for path in files:
+        said, body = path.read_text().split("\n", 1)
+        assert plain(said.removeprefix("# ")) in plain(text)
+        assert body[body.index("\n", body.index("#")) + 1 if body.startswith("#") else 0 :] in text
+    for recipe in ROOT.glob("plugins/findna-kit-[eotv]*/findna_kit_*/recipes/*.yaml"):
+        if "example" not in str(recipe):
+            assert f"`{recipe.parts[-4].removeprefix('findna-kit-')}:{recipe.stem}`" in text
+
+
+def test_the_python_page_declares_what_the_modules_have(pages, tools):
+    text = pages["reference/python.md"]
+    parts = dict(zip(*[iter(re.split(r"^## (findna_kit[\w.]*)$", text, flags=re.MULTILINE)[1:])] * 2, strict=True))
+    assert set(parts) == {".".join(filter(None, ("findna_kit", module))) for module in tools[1].MODULES}
+    for module, part in parts.items():
+        declared = set()
+        for block in re.findall(r"^```python\n(.*?)^```$", part, re.MULTILINE | re.DOTALL):
+            declared |= {tools[1]._name(node) for node in ast.parse(block).body}
+        there = __import__(module, fromlist=["x"])
+        assert all(hasattr(there, name) for name in declared - {""}), module
+        public = set(getattr(there, "__all__", ())) or {
+            name for name, value in vars(there).items()
+            if not name.startswith("_") and inspect.isclass(value) and value.__module__ == module
+        }  # fmt: skip
+        assert public <= declared or module == "findna_kit.network"
+
+
+def test_bodies_and_private_members_are_left_out(tools):
+    source = '''
+@decorated
+class One(_Base):
+    """Words."""
+
+    kept: int = 3  # noqa: X
+    """Of it."""
+    _hidden = 4
+
+    def __init__(self, a: int) -> None:
+        self.a = a
+
+    def call(self, *, b: int = 2) -> int:
+        """Says so."""
+        return b
+
+    def _own(self) -> None:
+        """Not."""
+
+
+class _Base:
+    def shown(self): return 1
+'''
+    tree = ast.parse(source)
+    assert tools[1]._public(tree) == ["One", "_Base"]
+    stub = tools[1]._stub(tree.body, 0, source)
+    assert stub == (
+        '@decorated\nclass One(_Base):\n    """Words."""\n    kept: int = 3\n    """Of it."""\n\n'
+        "    def __init__(self, a: int) -> None: ...\n\n"
+        '    def call(self, *, b: int = 2) -> int:\n        """Says so."""'
+    )
+
+
+def test_strangers_are_dropped_from_the_pages(tools, monkeypatch):
+    components, plugins = load_plugins()
+    owner = Owner("lab", "findna-lab", "1")
+    with components.registering(owner):
+        components.augmentations.add("theirs", components.augmentations["mutation"])
+    plugins.append(type(plugins[0])(owner, "lab"))
+    monkeypatch.setattr(tools[0], "load_plugins", lambda: (components, plugins))
+    assert "theirs" not in tools[0].own_registries()[0]

@@ -1,0 +1,62 @@
+"""docs/tutorials: every block is done in its order, by small runs; what is shown as printed has the lines that are printed."""
+
+import gzip
+import random
+import re
+from itertools import pairwise
+
+import pytest
+
+from tests.building import sets
+from tests.pages import blocks, follow, page
+
+PAGES = ("first-recipe", "first-ablation")
+CONTIGS = ("chrI", "chrII", "chrXVI", "chrM")
+RUN = sets("steps=2", "data.batch_size=4", "data.length=64", "trainer.validation_windows=8", "trainer.log_every=1")
+TASK = "small"
+
+
+def smaller(words):
+    """All that differs between what the pages say and what is done here."""
+    if words[0] in ("run", "plan"):
+        return [*words, *RUN, "--device", "cpu"]
+    return [TASK if word == "builtin" else word for word in words]
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def followed(request, tmp_path_factory):
+    """What a reader has: a genome of their own; and, in place of the built-in task, 60 of its kind."""
+    folder, draw = tmp_path_factory.mktemp(request.param), random.Random(7)
+    with gzip.open(folder / "genome.fa.gz", "wt") as fasta:
+        fasta.writelines(f">{name}\n{''.join(draw.choices('ACGT', k=2000))}\n" for name in CONTIGS)
+    (folder / TASK).mkdir()
+    for part in ("train", "dev", "test"):
+        rows = [f"{''.join(draw.choices(('ACGT', 'ACCGGT')[label], k=60))},{label}" for label in (0, 1) * 10]
+        (folder / TASK / f"{part}.csv").write_text("\n".join(["sequence,label", *rows]))
+    return request.param, folder, follow(page(f"tutorials/{request.param}.md"), folder, smaller)
+
+
+def firsts(text):
+    """How the lines of a table or of messages begin: up to two spaces, numbers left out."""
+    lines = [re.split(r"  +|[0-9(:]", line.strip())[0].strip() for line in text.splitlines()]
+    return {line for line in lines if line and line != "..."}
+
+
+def test_what_a_page_says_was_printed_is_what_is_printed(followed):
+    name, _, printed = followed
+    shown = 0
+    for (_, _, out), (language, text, _) in pairwise(printed):
+        if language == "text":
+            missing = {first for first in firsts(text) if first not in out}
+            assert missing == set(), f"{name}: {out}"
+            shown += 1
+    assert shown == sum(language == "text" for language, _ in blocks(page(f"tutorials/{name}.md"))) > 1
+
+
+def test_it_leaves_the_runs_that_it_speaks_of(followed):
+    name, folder, _ = followed
+    told = set(re.findall(r"\bruns/[\w-]+[\w]", page(f"tutorials/{name}.md")))
+    there = {f"runs/{path.name}" for path in (folder / "runs").iterdir()}
+    assert len(there) >= 2
+    assert all(any(run.startswith(one) for run in there) for one in told)
+    assert all((folder / run / "evaluation.json").is_file() for run in there)

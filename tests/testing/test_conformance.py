@@ -1,0 +1,62 @@
+"""What is checked, in what order, and that the page says so."""
+
+import re
+
+import pytest
+
+from findna_kit.errors import FindnaError
+from findna_kit.interfaces import ComponentConfig, TeacherUpdate
+from findna_kit.testing import Nonconforming, check_teacher_update
+from findna_kit.testing.conformance import CHECKS, planned, subjects
+from findna_kit.testing.packages import conformances
+from tests.building import ROOT
+
+PAGE = (ROOT / "docs" / "testing-a-plugin.md").read_text()
+HEADINGS = {
+    "encoder": "Encoders", "augmentation": "Augmentations", "masking": "Maskings", "loss": "Losses",
+    "teacher_update": "Teacher-update rules",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_the_page_lists_every_check_and_no_other(kind):
+    section = PAGE.partition(f"### {HEADINGS[kind]}\n")[2].partition("\n### ")[0]
+    listed = [
+        name for line in section.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    ]
+    assert sorted(listed) == sorted(check.name for check in CHECKS[kind])
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_every_check_states_its_law(kind):
+    assert all(re.fullmatch(r"[A-Z`].*\.", check.law) for check in CHECKS[kind])
+
+
+class Two(TeacherUpdate):
+    class Config(ComponentConfig):
+        pass
+
+    examples = ()
+
+    def __call__(self, teacher, student, clock, metrics):
+        return {}
+
+
+def test_what_runs_once_runs_for_the_first_example():
+    family = [{}, {"a": 1}]
+    Two.examples = tuple(family)
+    names = [(subject.parameters, check.name) for subject, check in planned(subjects("loss", Two))]
+    Two.examples = ()
+    assert [parameters for parameters, name in names if name == "processes"] == [{}]
+    assert [parameters for parameters, name in names if name == "sums"] == family
+
+
+def test_a_class_without_examples_needs_parameters():
+    with pytest.raises(Nonconforming, match="teacher_update Two has no examples: give parameters of a small instance"):
+        check_teacher_update(Two)
+
+
+def test_a_package_by_either_name():
+    assert [str(one) for one in conformances("example")] == [str(one) for one in conformances("Findna_Kit.Example")]
+    with pytest.raises(FindnaError, match="is called 'nobody'"):
+        conformances("nobody")

@@ -1,0 +1,269 @@
+"""Losses with a planted fault."""
+
+import pytest
+import torch
+from pydantic import Field
+from torch import nn
+
+from findna_kit.interfaces import ComponentConfig, Loss, Term
+from findna_kit.testing import Nonconforming, check_loss
+from tests.testing.finding import assert_found, found
+
+
+class Good(Loss):
+    """The square of what is between a student's and a teacher's pooled projections, about a centre that moves."""
+
+    class Config(ComponentConfig):
+        output: int = Field(6, gt=0, description="width")
+
+    reads = "pooled"
+    needs_teacher = True
+
+    def __init__(self, config, *, dim, class_tokens):
+        super().__init__(config, dim=dim, class_tokens=class_tokens)
+        self.register_buffer("center", torch.zeros(config.output))
+
+    def twin_heads(self):
+        return {"projector": nn.Linear(self.dim, self.config.output)}
+
+    def problem(self, views):
+        both = any(view.student for view in views) and any(view.teacher for view in views)
+        return None if both else "needs a view of the student's and one of the teacher's"
+
+    def count(self, student, teacher):
+        tokens = next(iter(student.values())).tokens
+        return torch.tensor(float(len(tokens) * len(student) * len(teacher)))
+
+    def distances(self, student, teacher):
+        for mine in student.values():
+            for theirs in teacher.values():
+                target = self.target(theirs.heads["projector"]) - self.center
+                yield (mine.heads["projector"] - target).square().sum(-1)
+
+    def target(self, made):
+        return made.detach()
+
+    def forward(self, student, teacher, clock):
+        total = torch.stack(list(self.distances(student, teacher))).sum()
+        carry = next(iter(teacher.values())).heads["projector"].detach()
+        return Term(total, {"distance": total.detach()}, {"rows": carry})
+
+    def after_step(self, carry, clock):
+        self.center.lerp_(carry["rows"].float().flatten(0, -2).mean(0), 0.1)
+
+
+class MovesInForward(Good):
+    def forward(self, student, teacher, clock):
+        term = super().forward(student, teacher, clock)
+        self.center.lerp_(term.carry["rows"].float().mean(0), 0.1)
+        return term
+
+    def after_step(self, carry, clock):
+        pass
+
+
+class CountsInForward(Good):
+    """A plain attribute."""
+
+    calls = 0
+
+    def forward(self, student, teacher, clock):
+        self.calls += 1
+        return super().forward(student, teacher, clock)
+
+
+class MeansOverTheBatch(Good):
+    """Wrong by a factor over two processes: each divides by its own half."""
+
+    def distances(self, student, teacher):
+        return (one / len(one) for one in super().distances(student, teacher))
+
+
+class MeansWithCountOne(MeansOverTheBatch):
+    """The same, to look right in one process."""
+
+    def count(self, student, teacher):
+        return torch.tensor(1.0)
+
+
+class CentresByItsOwnBatch(Good):
+    """Takes for a centre what is the mean of its own rows, which differ from process to process."""
+
+    def target(self, made):
+        return made.detach() - made.detach().mean(0)
+
+
+class TakesTheTeacherAlong(Good):
+    def target(self, made):
+        return made
+
+
+class NoGradient(Good):
+    def distances(self, student, teacher):
+        return (one.detach() for one in super().distances(student, teacher))
+
+
+class ChangesTheTeacher(Good):
+    def target(self, made):
+        return made.detach().sub_(1.0)
+
+
+class ForgetsItsState(Good):
+    def __init__(self, config, **sizes):
+        super().__init__(config, **sizes)
+        self.register_buffer("center", torch.zeros(config.output), persistent=False)
+
+
+class CountsSteps(Good):
+    """A number that no checkpoint holds."""
+
+    def __init__(self, config, **sizes):
+        super().__init__(config, **sizes)
+        self.seen = {"steps": 0}
+
+    def after_step(self, carry, clock):
+        self.seen["steps"] += 1
+
+
+class NeverSays(Good):
+    """Raises where there is no class token; `problem` is silent."""
+
+    reads = "class"
+
+    def problem(self, views):
+        return None
+
+    def forward(self, student, teacher, clock):
+        if self.class_tokens == 0:
+            raise ValueError("no class tokens")
+        return super().forward(student, teacher, clock)
+
+
+class WorksOnNothing(Good):
+    def problem(self, views):
+        return "needs the moon"
+
+
+class SaysNothing(Good):
+    def problem(self, views):
+        return super().problem(views) and ""
+
+
+class AVector(Good):
+    def forward(self, student, teacher, clock):
+        term = super().forward(student, teacher, clock)
+        return Term(term.sum[None], {"distance": torch.zeros(2)}, {"rows": term.carry["rows"][:2]})
+
+
+class NotFinite(Good):
+    def distances(self, student, teacher):
+        return ((one - one).log() for one in super().distances(student, teacher))
+
+
+class KeepsAHead(Good):
+    def __init__(self, config, **sizes):
+        super().__init__(config, **sizes)
+        self.kept = [nn.Linear(self.dim, config.output)]
+
+    def twin_heads(self):
+        return {"projector": self.kept[0]}
+
+
+class NeedsADataSetting(Good):
+    """Works on three views of the student's alone."""
+
+    def problem(self, views):
+        three = sum(view.student for view in views) == 3 and any(view.teacher for view in views)
+        return None if three else "needs three views of the student's"
+
+
+def test_one_without_a_fault_conforms():
+    check_loss(Good)
+
+
+PLANTED = {
+    MovesInForward: (
+        {"pure_forward", "sums", "micro_batches"},
+        "`forward` moved center",
+        "move it in `after_step`, once a step",
+    ),
+    CountsInForward: ({"pure_forward", "after_step"}, "`forward` moved calls", "`Term.carry`"),
+    MeansOverTheBatch: ({"sums", "micro_batches"}, "no sum over items", "the trainer divides by the global `count`"),
+    MeansWithCountOne: ({"sums", "micro_batches"}, "they are to add up", "(no mean)"),
+    TakesTheTeacherAlong: ({"student_only"}, "a gradient reaches the teacher's outputs", "`.detach()`ed"),
+    ChangesTheTeacher: ({"student_only", "sums", "pure_forward"}, "changed an output of a branch in place", "make new ones"),
+    ForgetsItsState: ({"after_step"}, "two steps moved center, which no checkpoint holds", "register_buffer, persistent"),
+    CountsSteps: ({"after_step"}, "two steps moved seen['steps']", "numbers and counters too"),
+    NeverSays: (
+        {"problem"},
+        "with class_tokens 0, `problem` said None, and then the step raised ValueError: no class tokens",
+        "say it in `problem`",
+    ),
+    SaysNothing: ({"problem"}, "`problem` said nothing", "else a sentence is wanted"),
+    KeepsAHead: ({"own_heads"}, "`twin_heads` gave the same projector twice", "build the modules in it"),
+}
+
+
+@pytest.mark.parametrize("component", PLANTED, ids=lambda component: component.__name__)
+def test_a_planted_fault_is_found_in_words(component):
+    assert_found("loss", component, *PLANTED[component])
+
+
+def test_what_is_no_term_is_found():
+    sentences = " ".join(found("loss", AVector, checks=["term"])["term"])
+    assert "`Term.sum` has the shape (1,); one number is wanted" in sentences
+    assert "the metric 'distance' is to be a tensor of one number" in sentences
+    assert "`carry['rows']` (2, 6) is to be detached, its first dimension the 8 rows" in sentences
+
+
+def test_a_sum_without_a_gradient_is_found():
+    assert "does not require grad" in found("loss", NoGradient, checks=["finite"])["finite"][0]
+
+
+def test_what_is_not_finite_is_found():
+    assert "NotFinite" in " ".join(found("loss", NotFinite, checks=["finite"])["finite"])
+
+
+@pytest.mark.parametrize("component", [MeansWithCountOne, CentresByItsOwnBatch], ids=lambda component: component.__name__)
+def test_one_that_is_wrong_over_two_processes_is_found_there(component):
+    (sentence,) = found("loss", component, checks=["processes"])["processes"]
+    assert sentence.startswith("over two processes, each with half of the batch, these are not what one process makes: ")
+    assert "times as large)" in sentence
+    assert "Return a sum over items and their `count`" in sentence
+
+
+def test_two_processes_need_a_name_to_import():
+    class Local(Good):
+        pass
+
+    (sentence,) = found("loss", Local, checks=["processes"])["processes"]
+    assert "define it at the top of a module" in sentence
+
+
+class RaisesInTheSecondProcess(Good):
+    def after_step(self, carry, clock):
+        if torch.distributed.is_initialized():
+            raise RuntimeError("not here")
+
+
+def test_what_is_raised_in_one_of_the_two_is_said():
+    (sentence,) = found("loss", RaisesInTheSecondProcess, checks=["processes"])["processes"]
+    assert sentence.endswith("did not get to the end of a step: RuntimeError: not here")
+
+
+def test_state_that_is_not_saved_shows_in_a_resumed_run():
+    assert "do not equal 5 steps in one go" in found("loss", ForgetsItsState, checks=["resume"])["resume"][0]
+
+
+def test_views_that_suit_no_loss_tried_are_listed_and_can_be_given():
+    (sentence,) = found("loss", NeedsADataSetting, checks=["problem"])["problem"]
+    assert "it works on none of the views tried; give check_loss a `recipe=`" in sentence
+    assert "one view of the student's: needs three views of the student's" in sentence
+    own = ["views.first={see: [student, teacher]}", "views.third={see: [student], count: 2}", "views.second=null"]
+    assert found("loss", NeedsADataSetting, checks=["sums", "student_only"], recipe=own) == {}
+
+
+def test_all_that_is_wrong_comes_at_once():
+    with pytest.raises(Nonconforming) as raised:
+        check_loss(WorksOnNothing, {"output": 4})
+    assert "WorksOnNothing(output=4) does not conform:\n  problem: it works on none" in str(raised.value)

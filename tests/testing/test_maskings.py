@@ -1,0 +1,133 @@
+"""Maskings with a planted fault."""
+
+import pytest
+import torch
+from pydantic import Field
+
+from findna_kit import dna
+from findna_kit.corruption import own_bases
+from findna_kit.interfaces import ComponentConfig, Masking
+from findna_kit.testing import check_masking
+from tests.testing.finding import assert_found
+
+
+class Good(Masking):
+    """Five slots, wherever the least is drawn."""
+
+    class Config(ComponentConfig):
+        slots: int = Field(5, gt=0, description="positions")
+
+    def may(self, view):
+        return own_bases(view)
+
+    def __call__(self, view, draw):
+        may = self.may(view)
+        slots = self.many(view)
+        index = draw.uniform(may.shape[1]).masked_fill(~may, 2.0).topk(slots, dim=1, largest=False).indices
+        weight = (torch.arange(slots)[None] < may.sum(1, keepdim=True)).float()
+        return view.masked_at(index, weight, self.shown(view, index))
+
+    def many(self, view):
+        return self.config.slots
+
+    def shown(self, view, index):
+        return torch.full_like(index, dna.MASK)
+
+
+class MasksN(Good):
+    def may(self, view):
+        return view.strand != 0
+
+
+class MasksPadding(Good):
+    def may(self, view):
+        return view.tokens <= dna.N
+
+
+class MasksInserted(Good):
+    def may(self, view):
+        return view.valid & (view.tokens < dna.N)
+
+
+class CountsContent(Good):
+    def many(self, view):
+        return max(1, int(own_bases(view).sum(1).max()) // 5)
+
+
+class ShowsN(Good):
+    def shown(self, view, index):
+        return torch.full_like(index, dna.N)
+
+
+class ShowsBeside(Good):
+    def shown(self, view, index):
+        return torch.full_like(index, 7)
+
+
+class Twice(Good):
+    def __call__(self, view, draw):
+        made = super().__call__(view, draw)
+        return made.masked_at(made.masked_index[:, :1].expand(-1, 5), made.masked_weight, made.corrupted)
+
+
+class Heavy(Good):
+    def __call__(self, view, draw):
+        made = super().__call__(view, draw)
+        return made.masked_at(made.masked_index, 1.5 * made.masked_weight, made.corrupted)
+
+
+class Outside(Good):
+    def __call__(self, view, draw):
+        made = super().__call__(view, draw)
+        return made.masked_at(made.masked_index.where(made.masked_weight > 0, -1), made.masked_weight, made.corrupted)
+
+
+class ChangesTokens(Good):
+    def __call__(self, view, draw):
+        made = super().__call__(view, draw)
+        return made.with_tokens(made.tokens.scatter(1, made.masked_index, dna.A))
+
+
+class Idle(Good):
+    def __call__(self, view, draw):
+        made = super().__call__(view, draw)
+        return made.masked_at(made.masked_index, 0 * made.masked_weight, made.corrupted)
+
+
+class Loops(Good):
+    def __call__(self, view, draw):
+        made = super().__call__(view, draw)
+        rows = [row.sort().values for row in made.masked_index]
+        return made.masked_at(torch.stack(rows), made.masked_weight, made.corrupted)
+
+
+class SameForAll(Good):
+    def __call__(self, view, draw):
+        made = super().__call__(view, draw)
+        return view.masked_at(made.masked_index[:1].expand(len(view.tokens), -1), made.masked_weight, made.corrupted)
+
+
+def test_one_without_a_fault_conforms():
+    check_masking(Good)
+
+
+PLANTED = {
+    MasksN: ({"positions"}, "masked positions of weight above 0 are N", "`findna_kit.corruption.own_bases`"),
+    MasksPadding: ({"positions"}, "are padding", "weight 0"),
+    MasksInserted: ({"positions"}, "are inserted bases", "weight 0"),
+    CountsContent: ({"slots", "draws"}, "the number of slots M depends on what is in the views", "on the length alone"),
+    ShowsN: ({"positions"}, "`corrupted` shows [4]", "MASK = 5"),
+    ShowsBeside: ({"positions"}, "`corrupted` shows [7]", "MASK = 5"),
+    Twice: ({"positions"}, "positions are masked twice", "stands once"),
+    Heavy: ({"positions"}, "masked_weight goes from 1.5 to 1.5", "from 0 (unused) to 1"),
+    Outside: ({"positions"}, "masked_index goes from -1 to", "unused slots too"),
+    ChangesTokens: ({"slots", "positions"}, "it changed tokens", "tokens are the targets"),
+    Idle: ({"something"}, "by 6 of 6 draws it masked nothing", "nothing to count"),
+    Loops: ({"vectorised"}, "it loops over the sequences of the batch", "whole tensors"),
+    SameForAll: ({"draws", "positions"}, "share one draw", "every row's own"),
+}
+
+
+@pytest.mark.parametrize("component", PLANTED, ids=lambda component: component.__name__)
+def test_a_planted_fault_is_found_in_words(component):
+    assert_found("masking", component, *PLANTED[component])
