@@ -175,5 +175,6 @@ def main() -> None:
     except (FindnaError, RunStopped, Interrupted) as error:
         if len(arguments) < len(sys.argv) - 1:
             traceback.print_exc()
-        print(error, file=sys.stderr)
+        if not error.silent:
+            print(error, file=sys.stderr)
         sys.exit(error.exit_code)

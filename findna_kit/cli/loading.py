@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from findna_kit.engine import launched
 from findna_kit.errors import FindnaError, TaskError
 from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe
@@ -63,6 +64,8 @@ def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple
     """A recipe and what it was chosen from; says what its reader remarked."""
     components, plugins = load_plugins(without)
     recipe = load_recipe(source, components, overrides=overrides, failed=[plugin for plugin in plugins if plugin.failure])
-    for note in recipe.notes:
-        say(note)
+    launch = launched()
+    if launch is None or (launch.rank == 0 and launch.by != "findna-kit"):  # which has said it before it started others
+        for note in recipe.notes:
+            say(note)
     return recipe, components, plugins
