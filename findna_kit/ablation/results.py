@@ -45,8 +45,8 @@ def analyse(study: Study, folders: Sequence[CellFolder]) -> dict[str, Any]:
             name: {
                 "levels": study.conditions()[name],
                 "scores": {
-                    task: {"mean": asdict(paired_interval(scores[name][:, column], LEVEL)), "each": scores[name][:, column].tolist()}
-                    for column, task in enumerate(tasks)
+                    task: {"mean": asdict(paired_interval(column, LEVEL)), "each": column.tolist()}
+                    for task, column in zip(tasks, scores[name].T, strict=True)
                 },
                 "controls": _controls(study, folders, name, tasks),
                 **({"effect": asdict(found[name])} if name in found else {}),
@@ -120,16 +120,15 @@ def as_latex(result: Mapping[str, Any]) -> str:
     head, *body = ([_escaped(cell) for cell in row] for row in rows(result))
     lines = [" & ".join(row) + r" \\" for row in body]
     columns = "l" + "r" * (len(head) - 2) + "l"
-    return "\n".join([
-        rf"% {_legend(result)}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(head) + r" \\", r"\midrule", *lines,
-        r"\bottomrule", r"\end{tabular}", "",
-    ])  # fmt: skip
+    head_line = " & ".join(head) + r" \\"
+    begin = [rf"% {_legend(result)}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head_line, r"\midrule"]
+    return "\n".join([*begin, *lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def _legend(result: Mapping[str, Any]) -> str:
     return (
-        f"{result['study']['name']}: mean {result['study']['metric']} over {len(result['seeds'])} seeds; differences are paired by "
-        f"seed and averaged over tasks, with {LEVEL:.0%} Student intervals; p by {result['test']}, adjusted by "
+        f"{result['study']['name']}: mean {result['study']['metric']} over {len(result["seeds"])} seeds; differences are paired "
+        f"by seed and averaged over tasks, with {LEVEL:.0%} Student intervals; p by {result['test']}, adjusted by "
         f"{result['study']['correction'].replace('_', ' and ')} (smallest that can be reached: {result['smallest_p']:.2g})."
     )
 

@@ -143,6 +143,22 @@ def components(
     looking.components(what, without or [], as_json=as_json)
 
 
+@app.command()
+def ablate(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="path of a study's file")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="the study's folder [default: studies/NAME]")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="cells at a time")] = 1,
+    device: Device = "auto",
+    retry: Annotated[bool, typer.Option("--retry", help="run the cells that failed before, too")] = False,
+    as_json: Json = False,
+    without: Without = None,
+) -> None:
+    """Run the cells of a study that are missing, and say which piece mattered."""
+    from findna_kit.cli import ablating
+
+    ablating.ablate(study, out=out, jobs=jobs, device=device, retry=retry, as_json=as_json, without=without or [])
+
+
 @plugins_app.command("list")
 def list_plugins(as_json: Json = False) -> None:
     """Installed plugins, from metadata: none is imported."""
