@@ -10,7 +10,8 @@
     ├── OutputExists                 an output folder that would be overwritten
     └── CheckpointMismatch           a checkpoint that does not fit; lists what differs
     RunStopped                       exit code 3: a run that stopped itself
-    └── NotFinite                    a loss or gradient that is not a number
+    ├── NotFinite                    a loss or gradient that is not a number
+    └── ProcessLost                  one of the processes that train together is gone
 
 `Interrupted` (exit codes 130 and 143) is no error: a signal asked the run to save and stop.
 """
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 
 class FindnaError(Exception):
-    """What the user gave is wrong. The message is a sentence that says what to do."""
+    """What the user gave is wrong. The message is a sentence that says what to do; `silent`: another process says it."""
 
     exit_code = 2
+    silent = False
 
 
 @dataclass(frozen=True)
@@ -87,20 +89,27 @@ class CheckpointMismatch(FindnaError):
 
 
 class RunStopped(Exception):
-    """The run stopped itself, for the reason in the message."""
+    """The run stopped itself, for the reason in the message; `silent`: another process says it."""
 
     exit_code = 3
+    silent = False
 
 
 class NotFinite(RunStopped):
     """A loss term or the gradient is not finite."""
 
 
+class ProcessLost(RunStopped):
+    """One of the processes that train together is gone."""
+
+
 class Interrupted(Exception):
-    """A signal asked the run to stop; its state has been saved."""
+    """A signal asked the run to stop; its state has been saved. `silent`: another process says it."""
+
+    silent = False
 
     def __init__(self, signal_number: int, message: str) -> None:
-        self.exit_code = 128 + signal_number
+        self.signal_number, self.exit_code = signal_number, 128 + signal_number
         super().__init__(message)
 
 

@@ -142,8 +142,9 @@ class TrainerSettings(Settings):
     validate_every: int = Field(100, gt=0, description="steps between looks at the held-out windows")
     validation_windows: int = Field(256, gt=1, description="held-out windows looked at")
     log_every: int = Field(10, gt=0, description="steps between rows of metrics.jsonl")
-    devices: int = Field(1, gt=0, description="processes per node")
-    nodes: int = Field(1, gt=0, description="nodes")
+    devices: int = Field(1, gt=0, description="processes per node; a launcher's own number takes its place")
+    nodes: int = Field(1, gt=0, description="nodes; more than one needs torchrun or srun")
+    requeue: bool = Field(False, description="in a Slurm job: once saved after a signal, the job is queued again")
 
     @field_validator("precision", mode="before")
     @classmethod

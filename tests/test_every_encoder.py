@@ -1,4 +1,4 @@
-"""Every encoder that is installed, with `rc`: what is pooled is the same for both strands, and masked logits are complements."""
+"""Every encoder that is installed, with `rc`: what is pooled is the same for both strands, masked logits are complements."""
 
 import numpy as np
 import pytest

@@ -155,6 +155,22 @@ def _plugins(context: typer.Context) -> None:
         list_plugins()
 
 
+@app.command()
+def ablate(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="path of a study's file")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="the study's folder [default: studies/NAME]")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="cells at a time")] = 1,
+    device: Device = "auto",
+    retry: Annotated[bool, typer.Option("--retry", help="run the cells that failed before, too")] = False,
+    as_json: Json = False,
+    without: Without = None,
+) -> None:
+    """Run the cells of a study that are missing, and say which piece mattered."""
+    from findna_kit.cli import ablating
+
+    ablating.ablate(study, out=out, jobs=jobs, device=device, retry=retry, as_json=as_json, without=without or [])
+
+
 @plugins_app.command("list")
 def list_plugins(as_json: Json = False) -> None:
     """Installed plugins, from metadata: none is imported."""
@@ -227,5 +243,6 @@ def main() -> None:
     except (FindnaError, RunStopped, Interrupted) as error:
         if len(arguments) < len(sys.argv) - 1:
             traceback.print_exc()
-        print(error, file=sys.stderr)
+        if not error.silent:
+            print(error, file=sys.stderr)
         sys.exit(error.exit_code)

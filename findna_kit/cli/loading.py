@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from findna_kit.engine import launched
 from findna_kit.errors import FindnaError, TaskError
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple
 
     components, plugins = load_plugins(without)
     recipe = load_recipe(source, components, overrides=overrides, failed=[plugin for plugin in plugins if plugin.failure])
-    for note in recipe.notes:
-        say(note)
+    launch = launched()
+    if launch is None or (launch.rank == 0 and launch.by != "findna-kit"):  # which has said it before it started others
+        for note in recipe.notes:
+            say(note)
     return recipe, components, plugins

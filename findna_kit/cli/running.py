@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from findna_kit.cli import loading, scoring
 from findna_kit.cli.loading import refuse_bad_files
 from findna_kit.cli.progress import TrainingProgress, reading_bar, table
+from findna_kit.engine import launched, supervise
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
@@ -28,18 +30,35 @@ def run(
         raise FindnaError("--out and --resume name a folder each: give one of them")
     recipe, components, plugins = loading.load(source, overrides, without)
     refuse_bad_files(recipe)
+    if launched() is None and recipe.trainer.devices * recipe.trainer.nodes > 1:
+        sys.exit(_several(recipe))
     chosen = Reporters(reporters)
     with reading_bar() as reading, TrainingProgress(recipe.steps) as progress:
         result = start(
             recipe, Place(out, resume, overwrite), components=components, plugins=plugins, device=device,
             watcher=Watcher(loading.say, reading, progress, chosen),
         )  # fmt: skip
+    if not result.first:
+        return
     summary(recipe, result)
     if recipe.evaluation.tasks:
         wanted = recipe.evaluation
         asked = scoring.asked(",".join(wanted.protocols), seeds=wanted.seeds, device=device, without=without)
         scoring.evaluate(result.folder, wanted.tasks, asked, as_json=False)
     print(f"\n{result.folder}: the run's folder; `tensorboard --logdir {result.folder}` shows its curves")
+
+
+def _several(recipe: Recipe) -> int:
+    """Starts this very command in several processes, and gives their exit code."""
+    settings = recipe.trainer
+    if settings.nodes > 1:
+        raise FindnaError(
+            f"trainer.nodes {settings.nodes}: on several machines a launcher starts the processes: "
+            "srun findna-kit run ..., or torchrun -m findna_kit run ... on each"
+        )
+    if recipe.data.batch_size % settings.devices:
+        raise FindnaError(f"data.batch_size {recipe.data.batch_size} does not divide into {settings.devices} processes")
+    return supervise(sys.argv[1:], settings.devices)
 
 
 def summary(recipe: Recipe, result: Result) -> None:

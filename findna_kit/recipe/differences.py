@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from findna_kit.recipe.schema import Recipe
 
-_MAY_DIFFER = {f"trainer.{key}" for key in ("keep_last", "log_every", "checkpoint_every", "devices", "nodes")}
+_MAY_DIFFER = {f"trainer.{key}" for key in ("keep_last", "log_every", "checkpoint_every", "devices", "nodes", "requeue")}
 
 
 def differences(saved: Recipe, wanted: Recipe) -> list[str]:

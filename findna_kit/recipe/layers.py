@@ -45,8 +45,11 @@ class Layers:
     notes: list[str] = field(default_factory=list)
 
 
-def read_layers(source: str | Path, overrides: Sequence[str]) -> Layers:
-    """Reads and merges everything; RecipeError only for what leaves no document to look at."""
+def read_layers(source: str | Path, overrides: Sequence[str], folder: Path | None = None) -> Layers:
+    """Reads and merges everything; RecipeError only for what leaves no document to look at.
+
+    folder: what paths in the overrides start from; None: the working folder.
+    """
     found: list[Found] = []
     try:
         path, which = find_recipe(str(source), Path())
@@ -57,7 +60,7 @@ def read_layers(source: str | Path, overrides: Sequence[str]) -> Layers:
     if "base" in _keys(root):
         _lay_on_base(layers, path)
     for number, text in enumerate(overrides):
-        _override(layers, text, Where(SET, f"--set {text}", column=number))
+        _override(layers, text, Where(SET, f"--set {text}", column=number), folder or Path.cwd())
     _absolute(layers.root)
     return layers
 
@@ -146,7 +149,7 @@ def _note_dropped(path: Keys, old: Node, dropped: Sequence[str], notes: list[str
         notes.append(f"{dotted(path)}: the parameters of {got(name)} are dropped: {', '.join(dropped)}")
 
 
-def _override(layers: Layers, text: str, where: Where) -> None:
+def _override(layers: Layers, text: str, where: Where, folder: Path) -> None:
     """Applies one `--set`, or says in `found` why it cannot be."""
     name, equals, value = text.partition("=")
     parts = [part.strip() for part in name.split(".")]
@@ -158,7 +161,7 @@ def _override(layers: Layers, text: str, where: Where) -> None:
     elif not value.strip():
         wrong = "no value; null drops a key"
     if wrong is None:
-        new = parse(value, lambda line, column: where, Path.cwd(), layers.found)
+        new = parse(value, lambda line, column: where, folder, layers.found)
         wrong = None if new is None else _set(layers, parts, new)
     if wrong is not None:
         layers.found.append(Found(where, name.strip(), wrong))

@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 
 
 def load_recipe(
-    source: str | Path, components: Components, *, overrides: Sequence[str] = (), failed: Sequence[Plugin] = ()
+    source: str | Path,
+    components: Components,
+    *,
+    overrides: Sequence[str] = (),
+    folder: Path | None = None,
+    failed: Sequence[Plugin] = (),
 ) -> Recipe:
-    """The recipe at `source`, a path or a shipped name, with the `--set`s applied.
+    """The recipe at `source`, a path or a shipped name, with the `--set`s applied, whose paths start from `folder`.
 
     Raises RecipeError with every problem at once. failed: plugins that did not load, any of which may be what an unknown
     component is missing.
     """
-    layers = read_layers(source, overrides)
+    layers = read_layers(source, overrides, folder)
     _absolute_files(layers.root, components)
     reading = Reading(components, tuple(layers.notes))
     while True:

@@ -8,6 +8,8 @@ from pathlib import Path
 from findna_kit.errors import nearest
 from findna_kit.installed import RECIPES, offered, only, recipes_of
 
+METHODS = "methods"
+"""Folder of the recipes that need the kit's own plugins; their names are `methods/NAME`."""
 SCHEMA = "recipe.schema.json"
 """Beside the recipes, which name it to editors in their second line."""
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -19,7 +21,8 @@ def shipped_recipes() -> dict[str, Path]:
     # A checkout keeps them where readers look for them, beside the package; the build copies them into the wheel.
     if not folder.is_dir() and (_PACKAGE.parent / "pyproject.toml").is_file():
         folder = _PACKAGE.parent / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    found = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob(f"{METHODS}/*.yaml"))]
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
 
 
 def find_recipe(given: str, folder: Path) -> tuple[Path, str]:

@@ -108,10 +108,10 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 class Record:
-    """run.json: rewritten whole each time, beside and renamed."""
+    """run.json: rewritten whole each time, beside and renamed, by the first of several processes."""
 
-    def __init__(self, folder: Path, *, going_on: bool) -> None:
-        self._path = folder / RECORD
+    def __init__(self, folder: Path, *, going_on: bool, writes: bool = True) -> None:
+        self._path, self._writes = folder / RECORD, writes
         self.values: dict[str, Any] = json.loads(self._path.read_text()) if going_on and self._path.is_file() else {}
 
     @contextmanager
@@ -131,7 +131,8 @@ class Record:
     def update(self, **values: Any) -> None:
         """Takes these values and writes all."""
         self.values |= values
-        write_json(self._path, self.values)
+        if self._writes:
+            write_json(self._path, self.values)
 
 
 def read_by_task(path: Path, anew: str) -> dict[str, dict[str, Any]]:

@@ -53,7 +53,7 @@ def _named(choice: InitialWeights, tensors: dict[str, Tensor]) -> dict[str, Tens
 def _other_encoder(run: Path, recipe: Recipe) -> list[str]:
     """What the run's encoder is stated otherwise, as remarks: its tensors may fit all the same. Another kind is refused."""
     node = read_layers(run / RECIPE, ()).root.below("encoder")
-    before, now = {} if node is None else node.plain(), recipe.encoder.plain()
+    before, now = {"rc": "none"} | ({} if node is None else node.plain()), recipe.encoder.plain()
     if before.get("name") != now["name"]:
         raise CheckpointMismatch(f"init_from: {run} has the encoder {before.get('name')!r}, this recipe {now['name']!r}")
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import resource
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from findna_kit.assemble import assemble
-from findna_kit.engine import choose_device
+from findna_kit.engine import launched, start_engine
 from findna_kit.errors import FindnaError
 from findna_kit.runs.genome_data import open_genome
 from findna_kit.runs.initial import take_initial_weights
@@ -52,10 +51,10 @@ def plan(
     The result, bytes and seconds: `parameters`, `memory`, and of what is measured `resolved`, `measured` and `finish`, or else
     `nothing_to_train`, which says why. Raises FindnaError where `run` would; NotFinite.
     """
-    if recipe.trainer.devices * recipe.trainer.nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if recipe.trainer.devices * recipe.trainer.nodes > 1 or launched() is not None:
         raise FindnaError("plan measures one process: leave trainer.devices and trainer.nodes at 1")
     experiment = assemble(recipe)
-    choose_device(device)
+    engine = start_engine(device, recipe.trainer.precision)
     for remark in take_initial_weights(experiment, recipe):
         say(remark)
     counted = {"name": recipe.name, "parameters": _parameters(experiment)}
@@ -64,7 +63,7 @@ def plan(
         return {**counted, "memory": memory, "nothing_to_train": "steps is 0"}
     data = open_genome(recipe, reading)
     experiment.on_genome(data.contigs)
-    engine, micro_batch = resolve_engine(experiment, data, device, {})
+    engine, micro_batch = resolve_engine(experiment, data, engine, {})
     say(f"{recipe.name}: taking {WARM_UP} steps to warm up and {steps} to measure, and looking at the held-out windows")
     measured = _measure(experiment, data, engine, micro_batch, steps)
     return {

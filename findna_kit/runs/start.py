@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from importlib.metadata import version
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from findna_kit.assemble import assemble
-from findna_kit.engine import choose_device, start_engine
+from findna_kit.engine import Watch, launched, start_engine
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import differences, load_recipe
 from findna_kit.runs.folder import RECIPE, Record
 from findna_kit.runs.genome_data import fit_baselines, open_genome
 from findna_kit.runs.initial import take_initial_weights
 from findna_kit.runs.looks import task_looks
+from findna_kit.runs.processes import claim, ended_well, settled, when_lost
 from findna_kit.trainer import StopRequest, train
 from findna_kit.trainer.loop import choose_micro_batch
 
@@ -65,6 +66,8 @@ class Result:
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
+    first: bool = True
+    """Of several processes one shows it."""
 
 
 def start(
@@ -73,41 +76,54 @@ def start(
 ) -> Result:  # fmt: skip
     """Runs a recipe in its place; nothing is written before the recipe, the device and the genome have proved good.
 
-    Raises FindnaError where the recipe or the genome is not that of the run to be gone on with; RunStopped; Interrupted.
+    Of several processes, each calls it. Raises FindnaError where the recipe or the genome is not that of the run to be gone on
+    with; RunStopped; Interrupted.
     """
-    watcher = watcher or Watcher()
-    if recipe.trainer.devices * recipe.trainer.nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise FindnaError("more than one process comes with a later release: leave trainer.devices and trainer.nodes at 1")
+    recipe, remark = settled(recipe, launched())
     experiment = assemble(recipe)
-    choose_device(device)
+    engine = start_engine(device, recipe.trainer.precision)
+    watcher = watcher if watcher is not None and engine.first else Watcher()
+    if remark is not None:
+        watcher.say(remark)
     if not place.going_on:  # a checkpoint has its own weights, and outlives the run that gave the first ones
         for remark in take_initial_weights(experiment, recipe):
             watcher.say(remark)
     genome = open_genome(recipe, watcher.reading)
     experiment.on_genome(genome.contigs)
-    stop = StopRequest()
-    with place.claimed(recipe.name) as (folder, going_on), stop.listening():
+    engine.rows(recipe.data.batch_size)  # what does not divide is refused before there is a folder
+    stop, kept = StopRequest(), list[Record]()
+    watch = Watch(engine, when_lost(engine, kept))
+    with ExitStack() as stack, ended_well(engine, watch, recipe, watcher.say) as folders:
+        stack.enter_context(watch)
+        folder, going_on = claim(engine, stack, place, recipe.name)
+        folders.append(folder)
+        stack.enter_context(stop.listening())
         if going_on:
             _refuse_another(load_recipe(folder / RECIPE, components), recipe, folder)
         watcher.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
-        record = Record(folder, going_on=going_on)
-        sizes = _sizes(experiment, genome)
-        _refuse_another_genome(record.values.get("genomes", []), sizes["genomes"], folder)
-        before = record.values.get("resolved", {})
-        engine, micro_batch = resolve_engine(experiment, genome, device, before)
-        now = resolved_settings(engine, micro_batch)
-        _say_changes(before, now, watcher)
-        plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
+        kept.append(Record(folder, going_on=going_on, writes=engine.first))
+        kept[0].values = engine.told(lambda: kept[0].values)
         watcher = watcher.begun(folder, recipe)
-        with record.told():
-            record.update(status="running", resolved=now, **plan, **sizes, **origins_of(recipe, components, plugins))
-            if not going_on:
+        training = _prepared(experiment, genome, engine, kept[0], folder, watcher, going_on=going_on)
+        with kept[0].told():
+            kept[0].update(**origins_of(recipe, components, plugins))
+            if not going_on and engine.first:
                 (folder / RECIPE).write_text(recipe.dump())
-            if "baselines" not in record.values:
-                record.update(baselines=fit_baselines(experiment, genome))
-            looks = task_looks(recipe, experiment, engine)
-            training = _Training(experiment, genome, engine, folder, micro_batch, going_on, looks)
-            return _train(training, record, watcher, stop)
+            return _train(training, recipe, kept[0], watcher, stop)
+
+
+def _prepared(
+    experiment: Experiment, genome: GenomeData, engine: Engine, record: Record, folder: Path, watcher: Watcher, *,
+    going_on: bool,
+) -> _Training:  # fmt: skip
+    """What is trained, with what `auto` becomes; refused where the genome is not that of the run to be gone on with."""
+    sizes = _sizes(experiment, genome)
+    _refuse_another_genome(record.values.get("genomes", []), sizes["genomes"], folder)
+    before = record.values.get("resolved", {})
+    engine, micro_batch = resolve_engine(experiment, genome, engine, before)
+    now = resolved_settings(engine, micro_batch)
+    _say_changes(before, now, watcher)
+    return _Training(experiment, genome, engine, folder, micro_batch, going_on, {"resolved": now, **sizes})
 
 
 def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any], watcher: Watcher) -> None:
@@ -131,14 +147,17 @@ def _refuse_another(saved: Recipe, recipe: Recipe, folder: Path) -> None:
         raise FindnaError("\n  ".join([f"{folder}: was started with another recipe; --resume needs the same:", *differs]))
 
 
-def resolve_engine(experiment: Experiment, genome: GenomeData, device: str, resolved: Mapping[str, Any]) -> tuple[Engine, int]:
+def resolve_engine(
+    experiment: Experiment, genome: GenomeData, engine: Engine, resolved: Mapping[str, Any]
+) -> tuple[Engine, int]:  # fmt: skip
     """The engine and the micro-batch: what the recipe states, or else what the run resolved before, or else a choice."""
     settings = experiment.trainer
     precision = resolved.get("precision", "auto") if settings.precision == "auto" else settings.precision
-    engine = start_engine(device, precision, devices=settings.devices, nodes=settings.nodes)
+    engine = engine.of_precision(precision)
     before = resolved.get("micro_batch") if settings.micro_batch == "auto" else None
     share = len(engine.rows(experiment.batch_size))
-    return engine, min(before or choose_micro_batch(experiment, genome.windows, engine), share)
+    chosen = min(before or choose_micro_batch(experiment, genome.windows, engine), share)
+    return engine, -engine.largest(-chosen)  # what fits every process
 
 
 @dataclass(frozen=True)
@@ -149,24 +168,31 @@ class _Training:
     folder: Path
     micro_batch: int
     going_on: bool
-    looks: Callable[[int], Mapping[str, float]]
+    about: Mapping[str, Any]
 
 
-def _train(training: _Training, record: Record, watcher: Watcher, stop: StopRequest) -> Result:
+def _train(training: _Training, recipe: Recipe, record: Record, watcher: Watcher, stop: StopRequest) -> Result:
+    experiment, engine = training.experiment, training.engine
+    plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
+    record.update(status="running", **plan, **training.about)
+    if "baselines" not in record.values:
+        record.update(baselines=engine.told(lambda: fit_baselines(experiment, training.genome)))
+    looks = task_looks(recipe, experiment, engine) if engine.first else lambda step: {}
     started = time.perf_counter()
     before = record.values.get("timings", {}).get("training_seconds", 0.0)
     baselines = record.values["baselines"]
     try:
         metrics = train(
-            training.experiment, training.genome.windows, training.engine, training.folder,
+            experiment, training.genome.windows, engine, training.folder,
             micro_batch=training.micro_batch, report=watcher.report, stop=stop, resume=training.going_on,
             beside={f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _SHOWN},
-            evaluate=training.looks,
+            evaluate=looks,
         )  # fmt: skip
+        engine.largest(0)  # nobody leaves before all have finished
     finally:
         seconds = round(before + time.perf_counter() - started, 1)
         record.update(timings={"training_seconds": seconds})
-    return Result(training.folder, metrics, baselines, seconds)
+    return Result(training.folder, metrics, baselines, seconds, engine.first)
 
 
 def _sizes(experiment: Experiment, data: GenomeData) -> dict[str, Any]:

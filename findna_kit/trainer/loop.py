@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from findna_kit import checkpoint
 from findna_kit.engine import largest_that_fits
-from findna_kit.errors import CheckpointMismatch, Interrupted
+from findna_kit.errors import CheckpointMismatch, Interrupted, RunStopped
 from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compiling import compiled_encoders
@@ -38,15 +38,15 @@ class Reporter(Protocol):
 
 
 class StopRequest:
-    """SIGINT and SIGTERM ask the run to save and stop after the step it is in; a second Ctrl-C stops it at once."""
+    """SIGINT, SIGTERM and SIGUSR2 ask the run to save and stop after the step it is in; a second one stops it at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, the two signals are taken; afterwards they mean what they did before."""
-        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Inside, the signals are taken; afterwards they mean what they did before."""
+        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
         try:
             yield
         finally:
@@ -76,34 +76,39 @@ def train(
 
     beside: numbers to stand in every row of a look at the held-out windows (baselines), so that curves show both.
     evaluate: is asked after every step, and before the first, for scores to stand in its row; no rule ever sees them.
-    Raises NotFinite (nothing applied), Interrupted (saved), CheckpointMismatch (nothing loaded), FindnaError (no compiler).
+    Of several processes the first writes, reports and evaluates, and all stop where one is asked to.
+    Raises NotFinite (nothing applied), Interrupted (saved), CheckpointMismatch (nothing loaded), FindnaError (no compiler),
+    ProcessLost (another process is gone), RunStopped (the processes hold different networks).
     """  # fmt: skip
     experiment.to(engine.device)
     experiment.student.train()
     experiment.teacher.eval()
-    state = _State(experiment, run)
+    state = _State(experiment, engine, run)
     if resume:
         state.load()
     look = Validation(experiment, data, engine, micro_batch, beside or {})
-    writer = MetricsWriter(run, state.step if resume else -1)
+    writer = MetricsWriter(run, state.step if resume else -1) if engine.first else None
     try:
         with compiled_encoders(experiment):
             if not resume:
                 state.latest = look.look(Clock(0, experiment.steps))
-                writer.write({"step": 0, **state.latest, **evaluate(0)})
+                if writer is not None:
+                    writer.write({"step": 0, **state.latest, **evaluate(0)})
                 state.save(writer)
             _loop(experiment, data, engine, state, writer, look, micro_batch, report, stop, evaluate)
     finally:
-        writer.close()
+        if writer is not None:
+            writer.close()
     return state.latest
 
 
 def _loop(
-    experiment: Experiment, data: Data, engine: Engine, state: _State, writer: MetricsWriter, look: Validation,
+    experiment: Experiment, data: Data, engine: Engine, state: _State, writer: MetricsWriter | None, look: Validation,
     micro_batch: int, report: Reporter, stop: StopRequest, evaluate: Callable[[int], Mapping[str, float]],
 ) -> None:  # fmt: skip
     settings, steps = experiment.trainer, experiment.steps
-    _obey(stop, state, steps)  # it may have come while the genome was read
+    stop.signal = engine.largest(stop.signal or 0) or None  # it may have come while the genome was read
+    _obey(stop, state, steps)
     started, counted = time.perf_counter(), 0
     while state.step < steps:
         metrics = train_step(experiment, data, engine, state.optimizer, Clock(state.step, steps), state.latest, micro_batch)
@@ -120,10 +125,12 @@ def _loop(
             held_out = look.look(Clock(state.step, steps))
             state.latest |= held_out
             row |= held_out
-        row |= evaluate(state.step)
-        if row:
-            writer.write({"step": state.step, **row})
-        report(state.step, row)
+        if writer is not None:
+            row |= evaluate(state.step)
+            if row:
+                writer.write({"step": state.step, **row})
+            report(state.step, row)
+        stop.signal = engine.largest(stop.signal or 0) or None
         if last or state.step % settings.checkpoint_every == 0 or stop.signal is not None:
             state.save(writer)
         started += time.perf_counter() - began  # what is not training does not count as slow training
@@ -140,13 +147,20 @@ def _obey(stop: StopRequest, state: _State, steps: int) -> None:
 class _State:
     """What a checkpoint holds: the step, every tensor that training moves, and the latest metrics."""
 
-    def __init__(self, experiment: Experiment, run: Path) -> None:
-        self.experiment, self.run, self.step = experiment, run, 0
+    def __init__(self, experiment: Experiment, engine: Engine, run: Path) -> None:
+        self.experiment, self.engine, self.run, self.step = experiment, engine, run, 0
         self.optimizer = ScheduledAdamW(experiment)
         self.latest: dict[str, float] = {}
 
-    def save(self, writer: MetricsWriter) -> None:
-        """Metric rows first: a checkpoint never knows more than they do."""
+    def save(self, writer: MetricsWriter | None) -> None:
+        """Metric rows first: a checkpoint never knows more than they do. RunStopped where the processes have parted."""
+        if not self.engine.agree(self.experiment.model_tensors().values()):
+            raise RunStopped(
+                f"step {self.step}: the processes hold different networks, which they never should; nothing of it is saved: "
+                "look for a part that is not the same on every machine"
+            )
+        if writer is None:
+            return
         writer.sync()
         rule = checkpoint.prefixed("teacher_update", self.experiment.teacher_update.state_dict())
         state = {**self.optimizer.tensors(), **self.experiment.loss_tensors(), **rule}

@@ -82,14 +82,6 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
     assert [row["step"] for row in read_rows(tmp_path / "run")] == [0, 1]
 
 
-def test_more_than_one_process_is_refused_today(tmp_path, monkeypatch):
-    with pytest.raises(FindnaError, match="more than one process comes with a later release"):
-        run(tmp_path / "run", "trainer.devices=2")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(FindnaError, match="more than one process"):
-        run(tmp_path / "run")
-
-
 def test_resume_needs_the_same_held_out_stretches(tmp_path):
     bed = tmp_path / "held.bed"
     bed.write_text("chr2R_2000000_7000000\t0\t9000\n")

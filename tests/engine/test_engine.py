@@ -53,10 +53,16 @@ def test_a_batch_that_does_not_divide_is_refused():
         Three(CPU, "fp32").rows(8)
 
 
-def test_a_launcher_that_disagrees_with_the_recipe_is_refused(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(FindnaError, match="started 3 processes, the recipe states 2 devices on 1 nodes"):
-        start_engine("cpu", "fp32", devices=2)
+def test_one_process_agrees_with_itself_and_tells_itself():
+    engine = start_engine("cpu", "fp32")
+    assert engine.first
+    assert engine.largest(3) == 3
+    assert engine.agree([torch.ones(2)])
+    assert engine.told(lambda: {"a": [1]}) == {"a": [1]}
+
+
+def test_another_precision_of_the_same_processes():
+    assert start_engine("cpu", "fp32").of_precision("bf16").precision == "bf16"
 
 
 def test_the_largest_that_fits_is_found_by_halving():

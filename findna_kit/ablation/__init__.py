@@ -1,0 +1,1 @@
+"""Which piece mattered: designs of studies, and what their scores say."""

@@ -1,0 +1,160 @@
+"""Where the tensors live, and the sums over the processes that share a global batch."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from findna_kit.engine.devices import choose_device, choose_precision
+from findna_kit.engine.launch import launched, start_fabric
+from findna_kit.errors import FindnaError, ProcessLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from findna_kit.engine.devices import Precision
+
+Told = TypeVar("Told")
+
+
+class Engine:
+    """One process, unless a launcher has started more. What asks the others raises ProcessLost where one of them is gone."""
+
+    def __init__(self, device: torch.device, precision: Precision, fabric: Any = None) -> None:
+        self.device, self.precision, self._fabric = device, precision, fabric
+
+    @property
+    def rank(self) -> int:
+        """The number of this process."""
+        return 0 if self._fabric is None else int(self._fabric.global_rank)
+
+    @property
+    def processes(self) -> int:
+        """How many processes share the global batch."""
+        return 1 if self._fabric is None else int(self._fabric.world_size)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    def of_precision(self, precision: str) -> Engine:
+        """The same processes, multiplying otherwise. Raises FindnaError for a precision that the device does not have."""
+        return Engine(self.device, choose_precision(precision, self.device), self._fabric)
+
+    def rows(self, batch_size: int) -> Tensor:
+        """The process's indices in the global batch, contiguous. Raises FindnaError where the batch does not divide."""
+        if batch_size % self.processes:
+            raise FindnaError(f"data.batch_size {batch_size} does not divide into {self.processes} processes")
+        share = batch_size // self.processes
+        return torch.arange(self.rank * share, (self.rank + 1) * share, device=self.device)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """bf16 matrix products where the precision says so."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum over processes."""
+        if self._fabric is None:
+            return value
+        with _all_there():
+            summed: Tensor = self._fabric.all_reduce(value, reduce_op="sum")
+        return summed
+
+    def gather(self, value: Tensor) -> Tensor:
+        """Every process's rows, in global order: [B, ...] to [processes * B, ...]."""
+        if self._fabric is None:
+            return value
+        everybody = [torch.empty_like(value) for _ in range(self.processes)]
+        with _all_there():
+            torch.distributed.all_gather(everybody, value.contiguous())
+        return torch.cat(everybody)
+
+    def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Sums gradients over processes, in one flat tensor, in the order given; a parameter without one counts as zero."""
+        if self._fabric is None:
+            return
+        owners = list(parameters)
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in owners])
+        summed = self.sum(flat)
+        for owner, part in zip(owners, summed.split([p.numel() for p in owners]), strict=True):
+            owner.grad = part.view_as(owner)
+
+    def largest(self, value: int) -> int:
+        """The largest of what the processes say."""
+        return value if self._fabric is None else int(self.gather(torch.tensor([value], device=self.device)).max())
+
+    def agree(self, tensors: Iterable[Tensor]) -> bool:
+        """Whether every process holds the same bits."""
+        if self._fabric is None:
+            return True
+        digest = torch.stack([_digest(tensor) for tensor in tensors]).to(self.device)
+        everybody = self.gather(digest[None])
+        return bool((everybody == everybody[0]).all())
+
+    def told(self, make: Callable[[], Told]) -> Told:
+        """What the first process makes, ready for JSON; the others are told of it, and make nothing.
+
+        A FindnaError of the first is raised in every process, so that none waits for what will not come.
+        """
+        if self._fabric is None:
+            return make()
+        said: dict[str, Any] = {}
+        if self.first:
+            try:
+                said = {"value": make()}
+            except FindnaError as error:
+                self._broadcast({"refused": str(error)})
+                raise
+        said = self._broadcast(said)
+        if "refused" in said:
+            refused = FindnaError(said["refused"])
+            refused.silent = True
+            raise refused
+        value: Told = said["value"]
+        return value
+
+    def _broadcast(self, said: dict[str, Any]) -> dict[str, Any]:
+        """What the first process says, as bytes of JSON: nothing between processes is a pickle."""
+        text = torch.tensor(list(json.dumps(said).encode()), dtype=torch.uint8)
+        shown = torch.zeros(self.largest(len(text)), dtype=torch.uint8, device=self.device)
+        if self.first:
+            shown[: len(text)] = text.to(self.device)
+        with _all_there():
+            torch.distributed.broadcast(shown, 0)
+        told: dict[str, Any] = json.loads(bytes(shown.tolist()).decode())
+        return told
+
+
+@contextmanager
+def _all_there() -> Iterator[None]:
+    """A collective that fails has lost a process: gloo and NCCL say so by a RuntimeError of their own words."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ProcessLost(f"another process of this run is gone ({reason})") from error
+
+
+def _digest(tensor: Tensor) -> Tensor:
+    """A number of the tensor's bits, int64."""
+    whole = tensor.detach().contiguous().view(torch.uint8) if tensor.dim() else tensor.detach()[None].view(torch.uint8)
+    place = torch.arange(whole.numel(), device=whole.device) % 1009 + 1
+    return (whole.flatten().long() * place).sum()
+
+
+def start_engine(device: str, precision: str) -> Engine:
+    """The engine for `device` (auto, cpu or cuda), with the processes that a launcher has started.
+
+    Raises FindnaError where there is no such device.
+    """
+    chosen, launch = choose_device(device), launched()
+    if launch is None:
+        return Engine(chosen, choose_precision(precision, chosen))
+    fabric = start_fabric(chosen.type, launch)
+    return Engine(fabric.device, choose_precision(precision, chosen), fabric)

@@ -1,0 +1,118 @@
+"""Several processes, one run: whose numbers count, what the first one does for all, and what is said where one is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from findna_kit.engine import SUPERVISOR
+from findna_kit.errors import FindnaError, Interrupted, ProcessLost, RunStopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import ExitStack
+
+    from findna_kit.engine import Engine, Launch, Watch
+    from findna_kit.recipe import Recipe
+    from findna_kit.runs.folder import Place, Record
+
+
+def settled(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str | None]:
+    """The recipe with the launcher's numbers in it, and a remark where they are not its own.
+
+    Raises FindnaError where the recipe states more than one process, and the launcher has started another number, or where
+    there is no launcher.
+    """
+    trainer = recipe.trainer
+    stated = trainer.devices * trainer.nodes
+    if launch is None:
+        if stated > 1:
+            raise FindnaError(
+                f"trainer.devices {trainer.devices} on trainer.nodes {trainer.nodes}: this is one process; "
+                "start it by `findna-kit run`, torchrun or srun"
+            )
+        return recipe, None
+    if stated not in (1, launch.processes):
+        raise FindnaError(
+            f"{launch.by} started {launch.processes} processes on {launch.nodes} nodes, the recipe states {trainer.devices} "
+            f"devices on {trainer.nodes} nodes: make them agree, or leave trainer.devices and trainer.nodes out"
+        )
+    trainer = trainer.model_copy(update={"devices": launch.per_node, "nodes": launch.nodes})
+    remark = (
+        f"{launch.by}: {launch.processes} processes on {launch.nodes} node{'s' if launch.nodes > 1 else ''} share each batch"
+    )
+    return recipe.model_copy(update={"trainer": trainer}), remark
+
+
+def claim(engine: Engine, stack: ExitStack, place: Place, name: str) -> tuple[Path, bool]:
+    """The run's folder, claimed by the first process for all, and whether there is a run to be gone on with."""
+
+    def claimed() -> list[str | bool]:
+        folder, going_on = stack.enter_context(place.claimed(name))
+        if told := os.environ.get(SUPERVISOR):
+            Path(told).write_text(str(folder))
+        return [str(folder.absolute()) if engine.processes > 1 else str(folder), going_on]
+
+    folder, going_on = engine.told(claimed)
+    return Path(str(folder)), bool(going_on)
+
+
+@contextmanager
+def ended_well(engine: Engine, watch: Watch, recipe: Recipe, say: Callable[[str], None]) -> Iterator[list[Path]]:
+    """Inside, a lost process becomes one sentence, and a job that asked for it is queued again once its state is saved.
+
+    Gives a list for the run's folder. Raises what is raised inside; of ProcessLost with the way to go on.
+    """
+    folders = list[Path]()
+    try:
+        yield folders
+    except ProcessLost as error:
+        going_on = f"; its last checkpoint is whole: go on with --resume {folders[0]}" if folders else ""
+        lost = ProcessLost(f"{error}, and the run has stopped{going_on}")
+        lost.silent = not speaks(engine, first_is_lost=watch.first_is_lost())
+        raise lost from error
+    except RunStopped as stopped:
+        stopped.silent = not engine.first
+        raise
+    except Interrupted as stopped:
+        stopped.silent = not engine.first
+        if recipe.trainer.requeue and engine.first and stopped.signal_number == signal.SIGUSR2:
+            say(requeue())
+        raise
+
+
+def when_lost(engine: Engine, kept: Sequence[Record]) -> Callable[[str], None]:
+    """What ends a process that may be waiting for another one for ever: the record is written, and the sentence said."""
+
+    def end(sentence: str) -> None:
+        for record in kept:
+            record.update(status="stopped", reason=sentence)
+        if speaks(engine, first_is_lost=" 0 of " in sentence):
+            print(sentence, file=sys.stderr, flush=True)
+        os._exit(ProcessLost.exit_code)
+
+    return end
+
+
+def speaks(engine: Engine, *, first_is_lost: bool) -> bool:
+    """Whether this process tells the user that one is lost: the first, or else the second; the kit tells it of its own."""
+    return SUPERVISOR not in os.environ and engine.rank == int(first_is_lost)
+
+
+def requeue() -> str:
+    """Queues the Slurm job that this process is part of again; a sentence of what came of it."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return "trainer.requeue: this is no Slurm job, so nothing is queued again"
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603, S607
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"trainer.requeue: job {job} could not be queued again: {error}"
+    if done.returncode:
+        return f"trainer.requeue: job {job} could not be queued again: {done.stderr.strip()}"
+    return f"trainer.requeue: job {job} is queued again"

@@ -1,0 +1,163 @@
+"""Intervals that cover, tests that find nothing where there is nothing, and corrections as their papers state them."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from findna_kit.ablation.statistics import (
+    FEW,
+    benjamini_hochberg,
+    effects,
+    hedges_g,
+    holm,
+    paired_interval,
+    permutation_p,
+    smallest_family_p,
+    smallest_p,
+)
+
+TASKS = ["one", "two", "three", "four"]
+SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=8)
+
+
+def study(random, seeds, effect, levels=1):
+    """Scores of a reference and levels [seeds, tasks]: seeds and tasks differ, runs of one seed share what the seed brings."""
+    shared = random.normal(0.6, 0.05, (seeds, 1)) + random.normal(0, 0.1, (1, len(TASKS)))
+    noise = [random.normal(0, 0.02, (seeds, 1)) + random.normal(0, 0.02, (seeds, len(TASKS))) for _ in range(levels + 1)]
+    return shared + noise[0], {f"level {n}": shared + noise[n + 1] + effect for n in range(levels)}
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 8])
+def test_the_interval_covers_at_its_nominal_rate(seeds):
+    random = np.random.default_rng(seeds)
+    hits = []
+    for _ in range(1500):
+        reference, levels = study(random, seeds, effect=0.03)
+        found = effects(reference, levels, TASKS)["level 0"].overall
+        hits.append(found.low <= 0.03 <= found.high)
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.018)  # 3 standard errors of 1500 studies
+
+
+def test_a_percentile_bootstrap_would_not_have():
+    random = np.random.default_rng(0)
+    hits = []
+    for _ in range(600):
+        reference, levels = study(random, 5, effect=0.03)
+        differences = (levels["level 0"] - reference).mean(1)
+        low, high = np.quantile(differences[random.integers(0, 5, (400, 5))].mean(1), [0.025, 0.975])
+        hits.append(low <= 0.03 <= high)
+    assert np.mean(hits) < 0.9
+
+
+@pytest.mark.parametrize("seeds", [6, 8])
+def test_false_positives_stay_at_their_rate_in_a_family(seeds):
+    """Three levels that change nothing: in at most one study of twenty is any of them found to."""
+    random = np.random.default_rng(10 + seeds)
+    wrong = []
+    for _ in range(600):
+        reference, levels = study(random, seeds, effect=0.0, levels=3)
+        wrong.append(any(found.verdict in ("better", "worse") for found in effects(reference, levels, TASKS).values()))
+    assert np.mean(wrong) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 600)
+
+
+def test_single_tests_are_as_strict_as_they_say():
+    random = np.random.default_rng(3)
+    p = []
+    for _ in range(1500):
+        reference, levels = study(random, 7, effect=0.0)
+        p.append(effects(reference, levels, TASKS)["level 0"].p)
+    for level in (0.05, 0.2, 0.5):
+        assert np.mean(np.array(p) <= level) <= level + 3 * np.sqrt(level * (1 - level) / 1500)
+    assert np.mean(np.array(p) <= 0.5) > 0.44, "and no stricter, but for the steps of 1/64"
+
+
+def test_an_effect_that_is_there_is_found():
+    random = np.random.default_rng(4)
+    found = [effects(*study(random, 8, effect=0.05), TASKS)["level 0"] for _ in range(200)]
+    assert np.mean([one.verdict == "better" for one in found]) > 0.95
+    assert all(one.verdict == "worse" for one in [effects(*study(random, 8, effect=-0.2), TASKS)["level 0"]])
+
+
+def test_the_interval_is_the_paired_t_tests():
+    one, other = np.random.default_rng(0).normal(size=(2, 6))
+    expected = stats.ttest_rel(one, other).confidence_interval(0.9)
+    found = paired_interval(one - other, 0.9)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_one_seed_has_no_interval_and_no_verdict():
+    found = effects(np.array([[0.5] * 4]), {"level": np.array([[0.9] * 4])}, TASKS)["level"]
+    assert (found.overall.value, found.overall.low, found.overall.high) == (pytest.approx(0.4), None, None)
+    assert (found.p, found.size, found.verdict) == (1.0, None, "not enough seeds to say")
+
+
+@given(st.integers(0, 999), st.integers(2, 7))
+def test_the_permutation_counts_every_pattern_of_signs(seed, seeds):
+    differences = np.random.default_rng(seed).normal(0.3, 1, (seeds, 3))
+    observed = abs(differences.mean())
+    patterns = [abs(np.mean(np.array(signs)[:, None] * differences)) for signs in itertools.product((1, -1), repeat=seeds)]
+    assert permutation_p(differences) == pytest.approx(np.mean([found >= observed - 1e-12 for found in patterns]))
+
+
+@pytest.mark.parametrize("seeds", [2, 5, 6, 10])
+def test_the_smallest_p_is_reached_and_no_smaller(seeds):
+    assert permutation_p(np.full((seeds, 2), 0.7)) == smallest_p(seeds) == 2 / 2**seeds
+
+
+def test_below_six_seeds_nothing_can_be_found():
+    assert smallest_p(FEW - 1) > 0.05 >= smallest_p(FEW)
+    strong = effects(np.zeros((5, 4)), {"level": np.ones((5, 4))}, TASKS)["level"]
+    assert strong.verdict == "not enough seeds to say"
+
+
+def test_a_family_needs_more():
+    assert smallest_family_p(6, 3, "holm") == pytest.approx(3 * 2 / 64)
+    reference, many = np.zeros((6, 4)), {f"level {n}": np.ones((6, 4)) for n in range(3)}
+    assert {found.verdict for found in effects(reference, many, TASKS).values()} == {"not enough seeds to say"}
+
+
+def test_of_many_seeds_patterns_are_drawn_the_same_every_time():
+    differences = np.random.default_rng(0).normal(0.1, 1, (20, 2))
+    assert permutation_p(differences, seed=1) == permutation_p(differences, seed=1)
+    exact = stats.permutation_test(
+        (differences.mean(1),), np.mean, permutation_type="samples", n_resamples=20000, rng=np.random.default_rng(0)
+    ).pvalue
+    assert permutation_p(differences) == pytest.approx(exact, abs=0.02)
+    assert permutation_p(np.full((30, 2), 1.0)) == pytest.approx(1 / 20000)
+
+
+@given(SHARES)
+def test_holm_as_its_paper_states_it(p):
+    """Step down: the i-th smallest is refused while p (m - i) stays below the level."""
+    for level in (0.01, 0.05, 0.3):
+        order, rejected = sorted(range(len(p)), key=lambda index: p[index]), set()
+        for rank, index in enumerate(order):
+            if p[index] * (len(p) - rank) > level:
+                break
+            rejected.add(index)
+        assert {index for index, value in enumerate(holm(p)) if value <= level} == rejected
+
+
+@given(SHARES)
+def test_benjamini_and_hochbergs_are_scipys(p):
+    assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p, method="bh"))
+
+
+def test_hedges_g():
+    differences = np.array([1.0, 2.0, 3.0, 4.0])
+    assert hedges_g(differences) == pytest.approx(2.5 / differences.std(ddof=1) * (1 - 3 / 11))
+    assert hedges_g(np.full(4, 0.1)) is None
+
+
+@pytest.mark.parametrize(("reference", "level", "sentence"), [
+    (np.zeros((3, 4)), np.zeros((4, 4)), r"level: scores \(4, 4\)"),
+    (np.zeros((3, 3)), np.zeros((3, 3)), r"reference: scores \(3, 3\), \[seeds, 4 tasks\]"),
+    (np.zeros((3, 4)), np.full((3, 4), np.nan), "level: a score is not finite"),
+])  # fmt: skip
+def test_what_does_not_pair_is_refused(reference, level, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        effects(reference, {"level": level}, TASKS)

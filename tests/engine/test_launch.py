@@ -1,0 +1,35 @@
+"""Who started the processes, and how many: torchrun's variables, srun's, the kit's own."""
+
+import pytest
+
+from findna_kit.engine import SUPERVISOR, Launch, launched
+
+TORCHRUN = {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "RANK": "5", "LOCAL_RANK": "1"}
+SRUN = {
+    "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "3",
+    "SLURM_NTASKS": "4",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("environment", "found"), [
+    ({}, None),
+    (TORCHRUN, Launch(8, 2, 5, "torchrun")),
+    ({**TORCHRUN, SUPERVISOR: "file"}, Launch(8, 2, 5, "findna-kit")),
+    ({"WORLD_SIZE": "1", "LOCAL_RANK": "0"}, None),
+    (SRUN, Launch(4, 2, 3, "srun")),
+    ({**SRUN, "SLURM_STEP_NUM_TASKS": "1"}, None),
+    ({**SRUN, **TORCHRUN}, Launch(8, 2, 5, "torchrun")),
+])  # fmt: skip
+def test_what_the_launcher_says(environment, found):
+    assert launched(environment) == found
+
+
+@pytest.mark.parametrize("step", ["batch", ""])
+def test_a_batch_script_is_one_process_whatever_its_job_has(step):
+    """It has the job's numbers of tasks; only what srun starts in it is a step with a number."""
+    assert launched({**SRUN, "SLURM_STEP_ID": step}) is None
+    assert launched({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
+
+
+def test_processes_on_a_node():
+    assert Launch(8, 2, 5, "srun").per_node == 4

@@ -1,0 +1,90 @@
+"""Whose numbers of processes count, and a Slurm job that is queued again."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from findna_kit.engine import Launch
+from findna_kit.errors import FindnaError, Interrupted
+from findna_kit.runs import Place, Watcher, start
+from findna_kit.runs.processes import requeue, settled
+from tests.building import small
+
+
+def stating(devices, nodes=1):
+    return small("self_distill", f"trainer.devices={devices}", f"trainer.nodes={nodes}")[0]
+
+
+def test_a_launchers_numbers_take_the_recipes_place():
+    recipe, remark = settled(stating(1), Launch(4, 2, 0, "srun"))
+    assert (recipe.trainer.devices, recipe.trainer.nodes) == (2, 2)
+    assert remark == "srun: 4 processes on 2 nodes share each batch"
+
+
+def test_a_recipe_that_states_the_same_number_is_content():
+    assert settled(stating(4), Launch(4, 2, 0, "srun"))[0].trainer.nodes == 2
+
+
+def test_another_number_is_refused():
+    with pytest.raises(FindnaError, match="torchrun started 2 processes on 1 nodes, the recipe states 3 devices on 1 nodes"):
+        settled(stating(3), Launch(2, 1, 0, "torchrun"))
+
+
+def test_without_a_launcher_the_recipe_is_left_alone_and_more_than_one_is_refused():
+    recipe = stating(1)
+    assert settled(recipe, None) == (recipe, None)
+    with pytest.raises(FindnaError, match="this is one process; start it by `findna-kit run`, torchrun or srun"):
+        settled(stating(2), None)
+
+
+def scontrol(folder, text):
+    """A program of that name, found first."""
+    folder.mkdir()
+    (folder / "scontrol").write_text(f"#!/bin/sh\n{text}\n")
+    (folder / "scontrol").chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
+
+
+def test_a_job_is_queued_again(tmp_path, monkeypatch):
+    for name, value in scontrol(tmp_path / "bin", f'echo "$@" > {tmp_path}/asked').items():
+        monkeypatch.setenv(name, value)
+    assert requeue() == "trainer.requeue: job 17 is queued again"
+    assert (tmp_path / "asked").read_text() == "requeue 17\n"
+
+
+def test_a_job_that_slurm_does_not_queue_again_is_said(tmp_path, monkeypatch):
+    for name, value in scontrol(tmp_path / "bin", "echo 'Requested operation is disabled' >&2; exit 1").items():
+        monkeypatch.setenv(name, value)
+    assert requeue() == "trainer.requeue: job 17 could not be queued again: Requested operation is disabled"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "could not be queued again: [Errno 2]" in requeue()
+
+
+def test_outside_of_slurm_nothing_is_queued(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert "this is no Slurm job" in requeue()
+
+
+@pytest.mark.parametrize(("number", "queued"), [(signal.SIGUSR2, True), (signal.SIGTERM, False)])
+def test_a_run_that_is_warned_by_usr2_saves_and_asks_for_its_job_again(number, queued, tmp_path, monkeypatch):
+    """SIGTERM comes with scancel too, and with a preemption after which Slurm queues by itself."""
+    for name, value in scontrol(tmp_path / "bin", f'echo "$@" > {tmp_path}/asked').items():
+        monkeypatch.setenv(name, value)
+    recipe, components, plugins = small("self_distill", "steps=50", "trainer.requeue=true")
+    said = []
+
+    def report(step, metrics):
+        if step == 2:
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+
+    with pytest.raises(Interrupted) as stopped:
+        start(
+            recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu",
+            watcher=Watcher(said.append, report=report),
+        )  # fmt: skip
+    assert stopped.value.exit_code == 128 + number
+    assert (tmp_path / "asked").exists() is queued
+    assert ("trainer.requeue: job 17 is queued again" in said) is queued
