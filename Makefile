@@ -5,12 +5,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Programs whose threads spin on the same two cores slow each other many times over.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help run check lint test slow schema clean
+.PHONY: help run check lint test slow schema reference docs clean
 help:
 	@echo "make run     set up, then pretrain and evaluate recipes/self_distill.yaml"
 	@echo "make check   set up, then lint, types, import contracts and every test but the slow ones"
 	@echo "make slow    the slow tests: real genomes, whole wheel"
-	@echo "make schema  write recipes/recipe.schema.json anew"
+	@echo "make schema  what editors check recipes by           make reference    the pages that follow from the code"
+	@echo "make docs    build/docs/index.html; warnings are errors"
 	@echo "make lint    ruff, mypy, import-linter          make test    pytest alone"
 
 .venv/core: pyproject.toml constraints.txt
@@ -18,8 +19,9 @@ help:
 	$(PIP) -e .
 	@touch $@
 
-.venv/dev: .venv/core plugins/findna-kit-example/pyproject.toml
-	$(PIP) -e '.[dev]' -e plugins/findna-kit-example
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+.venv/dev: .venv/core $(PLUGINS)
+	$(PIP) -e '.[dev]' $(foreach plugin,$(PLUGINS),-e '$(dir $(plugin))[dev]')
 	@touch $@
 
 run: .venv/core
@@ -41,7 +43,15 @@ slow: .venv/dev
 
 # What an editor checks the shipped recipes by; tests/recipe/test_json_schema.py says when it is stale.
 schema: .venv/dev
-	$(BIN)/findna-kit schema --without example > recipes/.new && mv recipes/.new recipes/recipe.schema.json
+	FINDNA_KIT_PLUGINS=none $(BIN)/findna-kit schema > recipes/.new && mv recipes/.new recipes/recipe.schema.json
+	FINDNA_KIT_PLUGINS=objectives $(BIN)/findna-kit schema > recipes/.new && mv recipes/.new recipes/methods/recipe.schema.json
+
+# docs/reference/ and docs/methods.md; tests/test_reference.py says when they are stale.
+reference: .venv/dev
+	$(BIN)/python tools/write_reference.py
+
+docs: .venv/dev
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs build/docs
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -94,6 +94,9 @@ def _refuse_misfits(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss]
     if batch_norms([encoder]):
         why = "findna_kit.heads.BatchNorm inside, which is for heads: a row would depend on its neighbours"
         problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {why}"))
+    if encoder.max_length is not None and encoder.max_length < recipe.data.length:
+        why = f"{recipe.encoder.name} takes at most {encoder.max_length} nucleotides (got {recipe.data.length})"
+        problems.append(Problem("recipe", "data.length", why))
     for label, loss in losses.items():
         reason = _misfit(label, loss, encoder) or loss.problem(views)
         if reason is not None:

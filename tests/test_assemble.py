@@ -130,6 +130,18 @@ def test_an_encoder_that_normalises_over_the_batch_is_refused(norm, what):
         assemble(recipe.model_copy(update={"encoder": replace(recipe.encoder, component=Strange)}))
 
 
+def test_windows_longer_than_the_encoder_takes_are_refused():
+    recipe, _, _ = small("masked_only")
+
+    class Short(recipe.encoder.component):
+        max_length = 63
+
+    with pytest.raises(RecipeError, match=r"data\.length: chordmixer takes at most 63 nucleotides \(got 64\)"):
+        assemble(recipe.model_copy(update={"encoder": replace(recipe.encoder, component=Short)}))
+    Short.max_length = 64
+    assert assemble(recipe.model_copy(update={"encoder": replace(recipe.encoder, component=Short)})).length == 64
+
+
 def test_a_teacher_may_lack_heads_that_nobody_reads_and_no_other():
     recipe, _, _ = small("self_distill")
 

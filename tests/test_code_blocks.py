@@ -97,10 +97,9 @@ def test_looks_while_a_run_goes_on_are_a_recipe(tmp_path):
     assert load_recipe(tmp_path / "recipe.yaml", load_plugins()[0]).evaluation.every == 200
 
 
-def test_a_method_is_checked_by_its_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_a_method_is_checked_by_its_name(tmp_path):
     ((_, script),) = blocks(PAGES["docs/methods.md"], "sh")
-    (words,) = words_of(script, tmp_path.joinpath())
+    (words,) = words_of(script, tmp_path)
     code, out, err = findna(*words)
     assert (code, out.partition(";")[0]) == (0, "byol: good"), err
 

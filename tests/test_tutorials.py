@@ -50,7 +50,7 @@ def test_what_a_page_says_was_printed_is_what_is_printed(followed):
             missing = {first for first in firsts(text) if first not in out}
             assert missing == set(), f"{name}: {out}"
             shown += 1
-    assert shown == sum(language == "text" for language, _ in blocks(page(f"tutorials/{name}.md"))) > 1
+    assert shown == sum(language == "text" for language, _ in blocks(page(f"tutorials/{name}.md"))) >= 1
 
 
 def test_it_leaves_the_runs_that_it_speaks_of(followed):

@@ -81,6 +81,8 @@ def test_it_holds_what_a_user_needs(wheel):
     recipes = [path.relative_to(ROOT) for path in (ROOT / "recipes").rglob("*") if path.is_file()]
     assert {f"findna_kit/{path.as_posix()}" for path in recipes} <= held
     assert {"findna_kit/recipes/recipe.schema.json", "findna_kit/py.typed", "findna_kit/data/builtin/genome.fa.gz"} <= held
+    templates = {f"findna_kit/cli/templates/{path.name}" for path in (ROOT / "findna_kit" / "cli" / "templates").iterdir()}
+    assert templates and templates <= held
     assert not [name for name in held if name.startswith(("tests/", "plugins/", "benchmarks/", "tools/", "recipes/"))]
 
 

@@ -65,7 +65,7 @@ def paired_interval(differences: NDArray[np.float64], level: float = 0.95) -> In
 
 def smallest_p(seeds: int) -> float:
     """The smallest p that the permutation test of so many seeds can give: all signs as they are, or all turned."""
-    return min(1.0, 2.0 / 2**seeds)
+    return min(1.0, 2.0 * 0.5**seeds)
 
 
 def permutation_p(differences: NDArray[np.float64], *, seed: int = 0) -> float:

@@ -62,7 +62,8 @@ def new(name: str, kinds: str, out: Path | None) -> None:
 
 def files(name: str, kinds: Iterable[str]) -> dict[str, str]:
     """The text of every file of the package by path in it, for a name that may be one."""
-    chosen = [kind for kind in REGISTRIES if kind in set(kinds)]
+    asked = set(kinds)
+    chosen = [kind for kind in REGISTRIES if kind in asked]
     word = name.replace("-", "_")
     words = {
         "name": name, "word": word, "module": f"findna_{word}", "distribution": f"findna-{name}",

@@ -55,8 +55,8 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launch | None:
 def start_fabric(accelerator: str, launch: Launch) -> Any:
     """A lightning-fabric with its process group."""
     from lightning_fabric import Fabric  # 2.4 s of imports that one process does not need
-    from lightning_fabric.plugins.environments import LightningEnvironment
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     own = LightningEnvironment() if launch.by == "findna-kit" else None
     strategy = DDPStrategy(timeout=_PATIENCE, cluster_environment=own)

@@ -83,9 +83,8 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
             _pass_on(children, signal.SIGTERM)
             asked = True
         time.sleep(_LOOK)
-    killed = [rank for rank, child in enumerate(children) if child.returncode < 0]
-    bad = [rank for rank, child in enumerate(children) if child.returncode]
-    return failed if failed is not None else (killed or bad or [None])[0]
+    ended = [rank for rank, child in enumerate(children) if child.returncode]  # the last ones, since the last look
+    return failed if failed is not None else next(iter(ended), None)
 
 
 def _sentence(rank: int, processes: int, name: str, folder: str) -> str:

@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +39,10 @@ class Watch:
 
     def _connected(self, engine: Engine) -> TCPStore:
         wait = timedelta(seconds=PATIENCE)
-        host = os.environ.get("MASTER_ADDR", "127.0.0.1") if engine.first else ""
         store = TCPStore("0.0.0.0", 0, None, is_master=True, wait_for_workers=False, timeout=wait) if engine.first else None  # noqa: S104
-        where = engine.told(lambda: [host or socket.gethostname(), store.port if store else 0])
-        return store or TCPStore(str(where[0]), int(where[1]), None, is_master=False, timeout=wait)
+        host = engine.told(lambda: os.environ.get("MASTER_ADDR", socket.gethostname()))
+        port = engine.told(lambda: store.port if store else 0)
+        return store or TCPStore(host, port, None, is_master=False, timeout=wait)
 
     def __enter__(self) -> Watch:
         """Begins to beat."""

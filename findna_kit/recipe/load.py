@@ -13,6 +13,7 @@ from findna_kit.recipe.document import Found, Node, dotted, refusal
 from findna_kit.recipe.layers import absolute, components_in, read_layers
 from findna_kit.recipe.schema import Recipe
 from findna_kit.recipe.sentences import Said, explain
+from findna_kit.recipe.shipped import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def load_recipe(
             break
     found = [*layers.found, *(placed for one in said if (placed := place_of(layers.root, one)) is not None)]
     if found:
-        raise refusal(found, _suppliers(said, failed))
+        raise refusal(found, [*_suppliers(said, failed), *_of_methods(said, str(source))])
     return recipe
 
 
@@ -98,6 +99,12 @@ def place_of(root: Node, said: Said) -> Found | None:
     last = trail[-1]
     whole = len(trail) == len(said.path) + 1
     return Found(last.where if whole and not said.at_key else last.key, dotted(said.path), said.message)
+
+
+def _of_methods(said: Sequence[Said], source: str) -> list[str]:
+    """What a shipped recipe of a published method needs, where a component is unknown."""
+    unknown = any(one.unknown for one in said) and source.startswith(f"{METHODS}/")
+    return ["recipes of published methods need findna-kit-objectives: pip install it"] if unknown else []
 
 
 def _suppliers(said: Sequence[Said], failed: Sequence[Plugin]) -> list[str]:

@@ -58,8 +58,8 @@ def train_step(
     rows = engine.rows(experiment.batch_size)
     batch = training_batch(experiment, data, clock.step, rows)
     optimizer.zero_grad()
-    for norm in experiment.norms:
-        norm.before_step()
+    for normalised in experiment.norms:
+        normalised.before_step()
     sums, counts = accumulate_gradients(experiment, data, engine, clock, batch, micro_batch)
     parameters = optimizer.parameters
     engine.sum_gradients(parameters)
@@ -76,8 +76,8 @@ def train_step(
         if weighted.loss.coupling == "sample":  # a batch-coupled loss has seen the global batch already
             carry = {name: engine.gather(value) for name, value in carry.items()}
         weighted.loss.after_step(carry, clock)
-    for norm in experiment.norms:
-        norm.after_step()
+    for normalised in experiment.norms:
+        normalised.after_step()
     return metrics
 
 

@@ -55,8 +55,16 @@ def test_a_mistyped_command_is_answered():
 
 def test_recipes_lists_what_is_shipped():
     listed = fine("recipes", env={"FINDNA_KIT_PLUGINS": "none"}).stdout
-    assert [line.split()[0] for line in listed.splitlines()[1:]] == SHIPPED
+    names = [line.split()[0] for line in listed.splitlines()[1:]]
+    assert [name for name in names if not name.startswith("methods/")] == SHIPPED
+    assert {"methods/byol", "methods/dino", "methods/two_views"} <= set(names)
     assert sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")) == SHIPPED
+
+
+def test_a_recipe_of_a_method_says_which_plugin_it_needs():
+    said = refused("check", "methods/byol", env={"FINDNA_KIT_PLUGINS": "none"})
+    assert "no loss is called 'byol'" in said
+    assert said.splitlines()[-1] == "recipes of published methods need findna-kit-objectives: pip install it"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -74,14 +74,15 @@ def test_list_is_what_recipes_alone_does():
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))
 def test_a_copy_is_the_same_recipe_and_its_editor_finds_the_schema(name, folder):
     out, err = fine("recipes", "copy", name)
+    file = f"{name.rpartition('/')[2]}.yaml"
     assert out == ""
-    assert err.splitlines()[-1] == f"next: edit it, then findna-kit check ./{name}.yaml"
-    assert {path.name for path in folder.iterdir()} == {f"{name}.yaml", SCHEMA}
-    assert (folder / f"{name}.yaml").read_bytes() == shipped_recipes()[name].read_bytes()
-    assert f"$schema={SCHEMA}" in (folder / f"{name}.yaml").read_text().splitlines()[1]
+    assert err.splitlines()[-1] == f"next: edit it, then findna-kit check ./{file}"
+    assert {path.name for path in folder.iterdir()} == {file, SCHEMA}
+    assert (folder / file).read_bytes() == shipped_recipes()[name].read_bytes()
+    assert f"$schema={SCHEMA}" in (folder / file).read_text().splitlines()[1]
     components, _ = load_plugins()
     overrides = ["data.genome=builtin"]
-    assert load_recipe(f"./{name}.yaml", components, overrides=overrides) == load_recipe(name, components, overrides=overrides)
+    assert load_recipe(f"./{file}", components, overrides=overrides) == load_recipe(name, components, overrides=overrides)
 
 
 def test_a_copy_does_not_change_what_the_shipped_name_means(folder):

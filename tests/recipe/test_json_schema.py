@@ -11,9 +11,9 @@ from pydantic import Field, PlainValidator
 from ruamel.yaml import YAML
 
 from findna_kit.errors import RecipeError
-from findna_kit.installed import Owner
+from findna_kit.installed import CHOICE, Owner
 from findna_kit.interfaces import ComponentConfig
-from findna_kit.plugins import BUILTIN, installed_plugins, load_plugins
+from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.recipe.json_schema import recipe_schema
 from findna_kit.recipe.shipped import SCHEMA
@@ -21,6 +21,8 @@ from tests.building import ROOT
 from tests.recipe.conftest import RECIPE, ToyEncoder
 
 SHIPPED = sorted(shipped_recipes())
+OBJECTIVES = "objectives"
+"""The plugin that recipes/methods/ need."""
 
 
 def document(text):
@@ -50,15 +52,24 @@ def judged(write, load, components):
 
 @pytest.fixture(scope="module")
 def builtin():
-    components, _ = load_plugins(without=[owner.plugin for owner, _ in installed_plugins() if owner.plugin != BUILTIN])
-    return components
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CHOICE, "none")
+        return load_plugins()[0]
+
+
+@pytest.fixture(scope="module")
+def with_objectives():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CHOICE, OBJECTIVES)
+        return load_plugins()[0]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_recipes_and_their_dumps_are_accepted(name, builtin):
-    schema = validator(recipe_schema(builtin))
+def test_shipped_recipes_and_their_dumps_are_accepted(name, builtin, with_objectives):
+    components = with_objectives if name.startswith("methods/") else builtin
+    schema = validator(recipe_schema(components))
     schema.validate(document(shipped_recipes()[name].read_text()))
-    dumped = load_recipe(name, builtin).dump()
+    dumped = load_recipe(name, components).dump()
     assert "base:" not in dumped
     schema.validate(document(dumped))
 
@@ -97,7 +108,7 @@ REFUSED = [
     ("dim: 12", "dims: 12"),
     ("dim: 12", "dim: 10"),
     ("dim: 12", "weight: 1"),
-    ("dim: 12", "rc: average"),
+    ("dim: 12", "rc: both"),
     ("{name: chordmixer, dim: 12}", "3"),
     ("{name: chordmixer, dim: 12}", "chordmixr"),
     ("{name: chordmixer, dim: 12}", "picky"),
@@ -264,7 +275,7 @@ def test_every_builtin_component_stands_there_with_its_parameters(builtin):
         alone, *maps = places[registry.kind]["anyOf"]
         assert alone["enum"] == list(registry)
         for name, schema in zip(registry, maps, strict=True):
-            own = {"name", "weight"} if registry.kind == "loss" else {"name"}
+            own = {"name", *{"loss": ["weight"], "encoder": ["rc"]}.get(registry.kind, [])}
             config = registry[name].Config
             assert schema["properties"]["name"]["const"] == name
             assert schema["properties"]["name"]["description"].startswith(registry[name].__doc__.partition("\n")[0])
@@ -283,11 +294,11 @@ def test_no_internal_key_and_no_class_name_is_offered(builtin):
     assert "Config" not in written
 
 
-def test_the_schema_beside_the_shipped_recipes_is_todays(builtin):
-    others = [f" --without {owner.plugin}" for owner, _ in installed_plugins() if owner.plugin != BUILTIN]
-    renew = f"renew it: findna-kit schema{''.join(others)} > recipes/{SCHEMA}"
-    committed = ROOT / "recipes" / SCHEMA
-    assert committed.is_file() and json.loads(committed.read_text()) == recipe_schema(builtin), renew
+@pytest.mark.parametrize(("folder", "plugins"), [("recipes", "builtin"), ("recipes/methods", "with_objectives")])
+def test_the_schema_beside_the_shipped_recipes_is_todays(folder, plugins, request):
+    committed = ROOT / folder / SCHEMA
+    expected = recipe_schema(request.getfixturevalue(plugins))
+    assert committed.is_file() and json.loads(committed.read_text()) == expected, "renew it: make schema"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

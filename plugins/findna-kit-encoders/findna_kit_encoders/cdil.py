@@ -89,7 +89,7 @@ class _Layer(nn.Module):
         super().__init__()
         half = config.kernel // 2
         self.offsets = [tap * dilation for tap in range(-half, half + 1)]
-        self.dropout = config.dropout
+        self.dropout = nn.Dropout(config.dropout)
         drawn = nn.Linear(config.kernel * config.dim, config.dim)
         self.direction, self.bias = drawn.weight, drawn.bias
         self.magnitude = nn.Parameter(drawn.weight.detach().norm(dim=1))
@@ -97,7 +97,8 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor, ring: _Ring) -> Tensor:
         weight = F.normalize(self.direction, dim=1) * self.magnitude[:, None]
         update = F.linear(torch.cat([ring(x, offset) for offset in self.offsets], dim=-1), weight, self.bias)
-        return x + F.relu(F.dropout(update, self.dropout, self.training))
+        mixed: Tensor = x + F.relu(self.dropout(update))
+        return mixed
 
 
 class _Ring:

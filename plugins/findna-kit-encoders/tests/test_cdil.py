@@ -120,6 +120,8 @@ def test_with_fewer_layers_it_is_local_and_class_embeddings_are_pooled():
 
 def test_dropout_falls_on_updates_while_training():
     encoder = built(CDIL, dim=8, dropout=0.5)
+    shares = [module.p for module in encoder.modules() if isinstance(module, torch.nn.Dropout)]
+    assert shares == [0.5] * encoder.depth, "where fine-tuning sets it"
     inputs = batch(20, 12)
     whole = encoder(*inputs)[0]
     assert encoder(*inputs)[0].equal(whole)

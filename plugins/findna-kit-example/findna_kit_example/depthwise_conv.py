@@ -33,6 +33,7 @@ class DepthwiseConv(Encoder):
                 raise ValueError("an odd number is wanted, so that a base stands in the middle")
             return kernel
 
+    examples = ({"dim": 12, "hidden": 16, "blocks": 2, "kernel": 5, "dropout": 0.1},)
     global_mixing = False
     """What it sees is local, so it is given no class rows: the network pools class embeddings by attention."""
 

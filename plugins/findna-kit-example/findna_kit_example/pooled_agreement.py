@@ -27,6 +27,7 @@ class PooledAgreement(Loss):
         hidden: int = Field(256, gt=0, description="width of the projector and of the predictor")
         output: int = Field(64, gt=0, description="width of the projections")
 
+    examples = ({"hidden": 16, "output": 8},)
     reads = "pooled"
     needs_teacher = True
 

@@ -5,6 +5,8 @@ import torch
 from findna_kit_example import DepthwiseConv
 from pydantic import ValidationError
 
+from findna_kit.testing import check_encoder
+
 BASES, CHANNELS = 4, 5
 
 
@@ -18,6 +20,10 @@ def one_hot(batch, length):
     generator = torch.Generator().manual_seed(1)
     tokens = torch.randint(BASES, (batch, length), generator=generator)
     return torch.nn.functional.one_hot(tokens, CHANNELS).float(), torch.ones(batch, length, dtype=torch.bool)
+
+
+def test_conforms():
+    check_encoder(DepthwiseConv)
 
 
 @pytest.mark.parametrize("length", [1, 2, 31, 32, 200])

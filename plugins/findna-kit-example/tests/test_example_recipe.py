@@ -1,15 +1,14 @@
-"""Both components in a recipe, through the command line. The plugin must be installed."""
+"""Both components in the recipe that the plugin brings, through the command line. The plugin must be installed."""
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import findna_kit
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "example.yaml"
+RECIPE = "example:example"
 SMALL = (
     "steps=2", "data.batch_size=4", "data.length=64", "class_tokens=2", "trainer.validation_windows=8", "evaluation.tasks=[]",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from findna_kit_example import PooledAgreement
 
 from findna_kit.interfaces import BranchOutput, ViewPlan
 from findna_kit.schedules import Clock
+from findna_kit.testing import check_loss
 from findna_kit.views import View
 
 CLOCK = Clock(0, 10)
@@ -33,6 +34,10 @@ def outputs(head, *names, seed=0, requires_grad=False):
 
 def plan(name, *, student=False, teacher=False):
     return ViewPlan(name, student=student, teacher=teacher, masked=False)
+
+
+def test_conforms():
+    check_loss(PooledAgreement)
 
 
 def test_is_one_minus_the_cosine_over_pairs_of_different_views():

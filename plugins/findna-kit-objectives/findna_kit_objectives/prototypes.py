@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from findna_kit.heads import Projector, Prototypes
 from findna_kit.interfaces import ComponentConfig
-from findna_kit.schedules import Schedule, ScheduleValue
+from findna_kit.schedules import Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,9 @@ class PrototypeConfig(ComponentConfig):
     hidden: int = Field(512, gt=0, description="width of the projector")
     bottleneck: int = Field(128, gt=0, description="output width of the projector")
     prototypes: int = Field(512, gt=1, description="number of prototypes")
-    prototype_learning_rate: Schedule | None = Field(None, description="of the prototypes; null: the recipe's, as all else has")
+    prototype_learning_rate: Annotated[Schedule, within(0)] | None = Field(
+        None, description="of the prototypes; null: the recipe's, as all else has"
+    )
     prototypes_frozen: float = Field(
         0.0, ge=0, le=1, description="share of the steps that the prototypes stay as they were drawn"
     )

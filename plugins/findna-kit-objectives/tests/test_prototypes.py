@@ -55,7 +55,9 @@ def test_held_at_first_wants_the_rate_that_follows():
     assert prototype_rates(PrototypeConfig()) == {}
 
 
-@pytest.mark.parametrize("values", [{"prototypes": 1}, {"layers": 0}, {"prototypes_frozen": 1.5}, {"bottleneck": 0}])
-def test_sizes_that_make_no_head_are_refused(values):
-    with pytest.raises(ValidationError, match=r"greater than|less than"):
+@pytest.mark.parametrize("values", [
+    {"prototypes": 1}, {"layers": 0}, {"prototypes_frozen": 1.5}, {"bottleneck": 0}, {"prototype_learning_rate": -0.1},
+])  # fmt: skip
+def test_what_makes_no_head_is_refused(values):
+    with pytest.raises(ValidationError, match=r"greater than|less than|must be at least 0"):
         PrototypeConfig(**values)

@@ -1,0 +1,176 @@
+"""Writes the pages of docs/ that follow from the code: `make reference`, which is `python tools/write_reference.py`.
+
+One page for each kind of component and one that lists them all, from the registry with our own plugins installed; the page of
+recipes of published methods, from those files; and the page of what a plugin may import, from the sources, of which nothing is
+run for it. tests/test_reference.py says when they are stale.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stubs import escaped, python_page
+
+from findna_kit.cli.parameters import parameters
+from findna_kit.plugins import load_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from findna_kit.registry import Registry
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+OWN = {"builtin", "encoders", "objectives", "teachers", "variation"}
+"""The plugins whose components are listed; the example is there to be copied."""
+WRITTEN = "<!-- Written by tools/write_reference.py: `make reference`. Change the code, not this page. -->"
+TITLES = {
+    "augmentation": "Augmentations", "masking": "Maskings", "encoder": "Encoders", "loss": "Losses",
+    "teacher_update": "Teacher updates",
+}  # fmt: skip
+DECLARED = ("stride", "global_mixing", "strand", "reads", "coupling", "needs_teacher", "serves")
+"""What a class declares beside its parameters and its page repeats."""
+BASES = ("self_distill", "two_views")
+
+
+def main() -> None:
+    """Writes every page."""
+    (DOCS / "reference").mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (DOCS / name).write_text(text)
+
+
+def pages() -> dict[str, str]:
+    """Every written page by its path in docs/."""
+    registries = own_registries()
+    found = {
+        "reference/components.md": overview(registries),
+        "methods.md": methods(),
+        "reference/python.md": f"{WRITTEN}\n\n{python_page()}",
+    }
+    return {**{_page_of(one.kind): kind_page(one) for one in registries}, **found}
+
+
+def own_registries() -> tuple[Registry[Any], ...]:
+    """What the kit and its own plugins register. Exits with a sentence where one of them is not there or fails."""
+    components, plugins = load_plugins()
+    loaded = {plugin.owner.plugin for plugin in plugins if plugin.failure is None}
+    if missing := OWN - loaded:
+        sys.exit(f"not installed, or failing to load: {', '.join(sorted(missing))}; pip install -e plugins/..., plugins doctor")
+    for plugin in plugins:
+        if plugin.owner.plugin not in OWN:
+            for registry in components.registries():
+                registry.drop(plugin.owner)
+    return components.registries()
+
+
+def _page_of(kind: str) -> str:
+    return f"reference/{TITLES[kind].lower().replace(' ', '-')}.md"
+
+
+def overview(registries: tuple[Registry[Any], ...]) -> str:
+    """The page that lists every component."""
+    lines = [
+        WRITTEN,
+        "# Components",
+        "What a recipe can choose: the kit's own components (`findna-kit`) and those of its plugins, which lie in `plugins/`. "
+        "`findna-kit components` prints what is installed with you, strangers' plugins included; `findna-kit components NAME`, "
+        "one with its parameters. A *schedule* is a number, or a curve over the run: `{cosine: {start: 0.98, end: 1.0}}`.",
+    ]
+    for registry in registries:
+        page = Path(_page_of(registry.kind)).name
+        lines.append(f"## [{TITLES[registry.kind]}]({page})")
+        rows = [_row(f"[{name}]({page}#{name})", _owner(registry, name), _first(registry[name])) for name in registry]
+        lines.append("\n".join(["| name | from | what it does |", "| --- | --- | --- |", *rows]))
+    names = "\n".join(Path(_page_of(registry.kind)).stem for registry in registries)
+    lines.append(f"```{{toctree}}\n:hidden:\n\n{names}\n```")
+    return "\n\n".join(lines) + "\n"
+
+
+def _owner(registry: Registry[Any], name: str) -> str:
+    return registry.owners(name)[0].distribution
+
+
+def _first(component: type) -> str:
+    return escaped(inspect.cleandoc(component.__doc__ or "").partition("\n\n")[0].replace("\n", " "))
+
+
+def kind_page(registry: Registry[Any]) -> str:
+    """The page of one kind."""
+    note = f"Every `{registry.kind}` of the kit and its plugins. [All kinds](components.md)."
+    return "\n\n".join([WRITTEN, f"# {TITLES[registry.kind]}", note, *(_component(registry, name) for name in registry)]) + "\n"
+
+
+def _component(registry: Registry[Any], name: str) -> str:
+    component = registry[name]
+    module = inspect.cleandoc(sys.modules[component.__module__].__doc__ or "")
+    parts = [f"## {name}", f"*{_owner(registry, name)}*", escaped(module), escaped(inspect.cleandoc(component.__doc__ or ""))]
+    declared = [f"`{word}: {str(value).lower()}`" for word, value in _declared(component)]
+    if declared:
+        parts.append(f"Declares {', '.join(declared)}.")
+    rows = [
+        _row(f"`{row['name']}`", escaped(row["type"]), _default(row["default"]), escaped(row["meaning"]))
+        for row in parameters(component.Config)
+    ]
+    heads = ["| parameter | type | default | meaning |", "| --- | --- | --- | --- |"]
+    return "\n\n".join([*parts, "\n".join([*heads, *rows]) if rows else "It has no parameters."])
+
+
+def _declared(component: type) -> Iterator[tuple[str, Any]]:
+    """What the class says that its kind does not say already; what an instance decides is not among it."""
+    kind = next(one for one in component.__mro__ if one.__module__ == "findna_kit.interfaces")
+    for word in DECLARED:
+        value = getattr(component, word, None)
+        if isinstance(value, str | int) and value != getattr(kind, word, None):
+            yield word, value
+
+
+def _default(default: str) -> str:
+    return default if default == "required" else f"`{default}`"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def methods() -> str:
+    """The page of recipes of published methods, and of those that plugins bring."""
+    lines = [
+        WRITTEN,
+        "# Recipes of published methods",
+        "One file a method, in `recipes/methods/`: what it stands on (`base:`) and what differs. They need the plugin "
+        "`findna-kit-objectives`; sizes are a laptop's, not the papers'. Any of them runs by its name:",
+        "```sh\nfindna-kit check methods/byol\n```",
+        "What a paper's method is, and where ours departs from it, stands with its [loss](reference/losses.md). "
+        "None of these has been compared with published numbers.",
+    ]
+    paths = sorted((ROOT / "recipes" / "methods").glob("*.yaml"), key=lambda path: (path.stem not in BASES, path.stem))
+    rows = [_row(f"[{path.stem}](#{path.stem})", escaped(_said(path)[0])) for path in paths]
+    lines.append("\n".join(["| recipe | what it is |", "| --- | --- |", *rows]))
+    lines += [f"## {path.stem}\n\n```yaml\n{_said(path)[1]}```" for path in paths]
+    lines += ["## Recipes of the plugins", "They run by their name.", _plugin_recipes()]
+    return "\n\n".join(lines) + "\n"
+
+
+def _said(path: Path) -> tuple[str, str]:
+    """The sentence that begins a recipe, and what follows the comments at its top."""
+    text = path.read_text()
+    body = re.sub(r"\A(?:#.*\n)+", "", text)
+    return text.partition("\n")[0].removeprefix("#").strip().rstrip("."), body
+
+
+def _plugin_recipes() -> str:
+    rows = ["| recipe | what it is |", "| --- | --- |"]
+    for folder in sorted(ROOT.glob("plugins/findna-kit-*/*/recipes")):
+        plugin = folder.parents[1].name.removeprefix("findna-kit-")
+        if plugin in OWN:
+            rows += [_row(f"`{plugin}:{path.stem}`", escaped(_said(path)[0])) for path in sorted(folder.glob("*.yaml"))]
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()
