@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 Heads = dict[str, nn.Module]
 
 
-def assemble(recipe: Recipe, device: str = "cpu") -> Experiment:
+def assemble(recipe: Recipe, device: str = "cpu", *, taught: bool = True) -> Experiment:
     """Builds every part; the initial weights are a function of the seed. Device `meta` builds without memory.
 
+    taught: False where only the student is wanted, which then stands for its teacher: a rule may need another run for that.
     Raises RecipeError with every pair of parts that do not go together.
     """
     pipelines = _pipelines(recipe)
@@ -36,6 +37,9 @@ def assemble(recipe: Recipe, device: str = "cpu") -> Experiment:
         made: Encoder = choice.component(
             choice.config, length=recipe.data.length + recipe.class_tokens, class_tokens=recipe.class_tokens
         )
+        if choice.rc not in (None, "none") and made.strand != "none":  # an instance may say otherwise than its class
+            why = f"{choice.name} is strand-{made.strand} by itself; leave rc out"
+            raise RecipeError([Problem("recipe", "encoder.rc", why)])
         encoder = with_rc(made, choice.rc or "none", recipe.class_tokens)
         losses: dict[str, Loss] = {
             label: loss.component(loss.config, dim=width(encoder), class_tokens=recipe.class_tokens)
@@ -47,7 +51,7 @@ def assemble(recipe: Recipe, device: str = "cpu") -> Experiment:
         student = Branch(encoder, recipe.class_tokens, {label: twins for label, (twins, _) in heads.items()})
         predictors = nn.ModuleDict({label: nn.ModuleDict(own) for label, (_, own) in heads.items()})
         rule = recipe.teacher_update.component(recipe.teacher_update.config)
-        teacher = rule.initial(student)
+        teacher = rule.initial(student) if taught else student
         _refuse_teacher(recipe, student, teacher, losses)
     return Experiment(
         seed=recipe.seed, steps=recipe.steps, length=recipe.data.length, batch_size=recipe.data.batch_size,
@@ -168,6 +172,8 @@ def _misfit(label: str, loss: Loss, encoder: Encoder) -> str | None:
         return "torch keeps this label for itself; take another"
     if list(loss.parameters()):
         return f"{type(loss).__name__} has parameters of its own, which nobody would train; what is trained belongs into a head"
+    if loss.coupling not in ("sample", "batch"):
+        return f"{type(loss).__name__}.coupling must be sample or batch (got {loss.coupling!r})"
     if loss.layers(encoder.depth) and loss.coupling == "batch":  # it may refuse the depth itself
         return "couples the batch, and hidden layers are not kept for that"
     if loss.reads in ("masked", "all") and encoder.stride != 1:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -14,10 +13,10 @@ from findna_kit import checkpoint, dna, seeds
 from findna_kit.assemble import assemble
 from findna_kit.engine import Engine, choose_device, choose_precision
 from findna_kit.errors import FindnaError
-from findna_kit.installed import CHOICE, installed
 from findna_kit.network import apply_heads, pool, read_rows
 from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe
+from findna_kit.recorded import precision_of, refuse_missing
 from findna_kit.views import View
 
 if TYPE_CHECKING:
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from findna_kit.network import Branch
-    from findna_kit.plugins import Plugin
     from findna_kit.recipe import Recipe
-    from findna_kit.registry import Components
 
 Pooling = Literal["mean", "class"]
 Strand = Literal["forward", "both"]
@@ -208,15 +205,15 @@ def load(
         raise FindnaError(f"branch {branch!r}: student or teacher is wanted")
     components, plugins = load_plugins(without)
     failed = [plugin for plugin in plugins if plugin.failure]
-    _refuse_missing(folder, components, failed)
+    refuse_missing(folder, components, failed)
     recipe = load_recipe(folder / "recipe.yaml", components, failed=failed)
-    experiment = assemble(recipe)
     saved = checkpoint.load_model(folder, chosen)
-    served = _served(folder, branch, experiment.teacher_update.serves, saved)
+    served = _served(folder, branch, recipe.teacher_update.component.serves, saved)
+    experiment = assemble(recipe, taught=served == "teacher")
     network = experiment.teacher if served == "teacher" else experiment.student
     checkpoint.fill(f"{checkpoint.path_of(folder, chosen)}: the {served}", network.state_dict(), checkpoint.part(served, saved))
     where = choose_device(device)
-    engine = Engine(where, choose_precision(_precision(folder, recipe), where))
+    engine = Engine(where, choose_precision(precision_of(folder, recipe), where))
     return FrozenModel(network, recipe, branch=served, step=chosen, engine=engine)
 
 
@@ -234,59 +231,15 @@ def _served(folder: Path, asked: Which | None, rule: Which, saved: Mapping[str, 
 def untrained(model: FrozenModel, number: int) -> FrozenModel:
     """A network of the same kind that has learned nothing: number 0 as the recipe's own seed draws it, others by other seeds.
 
-    Also where the run began with another run's weights (`init_from`).
+    Also where the run began with another run's weights (`init_from`), or the encoder with weights of its own (`forget`).
     """
     recipe = model.recipe
     if number:
         recipe = recipe.model_copy(update={"seed": seeds.key(recipe.seed, "untrained", number) % 2**63})
-    return FrozenModel(assemble(recipe).student, recipe, branch=model.branch, step=0, engine=model.engine)
-
-
-def _precision(run: Path, recipe: Recipe) -> str:
-    """What the run computed in, so that its embeddings are the same on another machine; `auto` only where it says nothing."""
-    recorded: str | None = _recorded(run).get("resolved", {}).get("precision")
-    return recorded or recipe.trainer.precision
-
-
-def _recorded(run: Path) -> dict[str, Any]:
-    """What run.json holds; nothing where there is none: a folder may be put together by hand. FindnaError for damage."""
-    path = run / "run.json"
-    try:
-        told = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise FindnaError(f"{path}: is no JSON ({error}); restore it from a copy") from error
-    if not isinstance(told, dict):
-        raise FindnaError(f"{path}: is not what a run writes; restore it from a copy")
-    return told
-
-
-def _refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) -> None:
-    """FindnaError that names the distribution of every component which the run used and nobody registers now."""
-    known = {registry.kind: registry for registry in components.registries()}
-    used: dict[str, dict[str, str]] = _recorded(run).get("components", {})
-    lost = {
-        (kind, name): owner for kind, names in used.items() for name, owner in names.items() if name not in known.get(kind, ())
-    }
-    if lost:
-        told = "; ".join(f"{kind} {name!r} of {owner}" for (kind, name), owner in lost.items())
-        broken = {plugin.owner.distribution for plugin in failed}
-        ways = [way for owner in dict.fromkeys(lost.values()) if (way := _remedy(owner, broken))]
-        raise FindnaError("\n".join([f"{run}: was made with what nobody registers now: {told}", *ways, *map(str, failed)]))
-
-
-def _remedy(owner: str, broken: Collection[str]) -> str | None:
-    """What brings a run's plugin back: `owner` is its distribution and version. None where it failed, which says enough."""
-    name, _, then = owner.rpartition(" ")
-    now = next((offer.owner.version for offer in installed() if offer.owner.distribution == name), None)
-    if now is None:
-        return f"pip install {name}    (the run was made with {then})"
-    if name in broken:
-        return None
-    if now == then:
-        return f"{owner} is installed, but left out: by --without, or by {CHOICE}"
-    return f"{name} {now} is installed and does not bring it, or is left out: pip install {name}=={then}"
+    network = assemble(recipe, taught=False).student
+    with seeds.torch_seed(recipe.seed, "forget", device=torch.device("cpu")):
+        network.encoder.forget()
+    return FrozenModel(network, recipe, branch=model.branch, step=0, engine=model.engine)
 
 
 def _average(

@@ -76,9 +76,12 @@ class Projector(nn.Sequential):
         modules: list[nn.Module] = []
         for first, second in pairwise(sizes):
             between = [nn.GELU()] if norm == "none" else [BatchNorm(second), nn.ReLU()]
-            modules += [nn.Linear(first, second), *between]
+            # A bias before the norm would be taken out by it: of its gradient nothing but rounding is left.
+            modules += [nn.Linear(first, second, bias=norm == "none"), *between]
         last = 1 if norm == "none" else 2  # nothing stands after the last layer
         super().__init__(*modules[:-last])
+        if norm == "batch":
+            self[-1] = nn.Linear(sizes[-2], sizes[-1])
 
 
 class Prototypes(nn.Module):

@@ -64,17 +64,27 @@ class ComponentConfig(BaseModel):
                 raise PluginError(f"{cls.__qualname__}.{name}: the recipe uses this key itself; take another name")
             if not info.description:
                 raise PluginError(f"{cls.__qualname__}.{name}: has no description; write Field(..., description=...)")
+            if _holds_path(info.annotation) and not _is_path(info.annotation, info.metadata):
+                raise PluginError(
+                    f"{cls.__qualname__}.{name}: a RecipePath stands alone, or beside None; name one file a field"
+                )
 
     @classmethod
     def paths(cls) -> tuple[str, ...]:
         """The fields that are a RecipePath, or may be one."""
-        return tuple(name for name, info in cls.model_fields.items() if _marked(info.annotation, *info.metadata))
+        return tuple(name for name, info in cls.model_fields.items() if _is_path(info.annotation, info.metadata))
 
 
-def _marked(annotation: Any, *metadata: Any) -> bool:
+def _is_path(annotation: Any, metadata: Sequence[Any]) -> bool:
+    """Of a field that is a RecipePath, or one or None."""
     if any(isinstance(mark, _IsPath) for mark in metadata):
         return True
-    return any(isinstance(part, _IsPath) or _marked(part) for part in get_args(annotation))
+    parts = get_args(annotation)
+    return type(None) in parts and any(isinstance(mark, _IsPath) for part in parts for mark in get_args(part))
+
+
+def _holds_path(annotation: Any) -> bool:
+    return any(isinstance(part, _IsPath) or _holds_path(part) for part in get_args(annotation))
 
 
 class Encoder(nn.Module, ABC):
@@ -106,6 +116,12 @@ class Encoder(nn.Module, ABC):
 
         bases [B, C + L, 5] float: one-hot over A C G T N, MASK rows zero, class rows (zero) first, padding last.
         valid [B, C + L] bool: class rows are valid.
+        """
+
+    def forget(self) -> None:
+        """Draws anew, in place, what it has read from elsewhere: the control that has learned nothing is made so.
+
+        Called with torch's generator seeded.
         """
 
 
@@ -250,7 +266,7 @@ class TeacherUpdate(ABC):
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Moves the teacher in place; returns what to log (`momentum`).
 
-        metrics: the step's losses and the latest held-out ones, the same in every process.
+        metrics: the step's losses and the latest held-out ones, the same in every process; `look`: the step of the latter.
         """
 
     def state_dict(self) -> dict[str, torch.Tensor]:

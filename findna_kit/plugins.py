@@ -37,21 +37,25 @@ class Plugin:
 
 
 def load_plugins(without: Collection[str] = ()) -> tuple[Components, list[Plugin]]:
-    """The components of every plugin that FINDNA_KIT_PLUGINS lets in but those named in `without`, and what became of each.
+    """The components of every plugin that FINDNA_KIT_PLUGINS lets in, and what became of each.
+
+    without: plugins, or distributions, that are left out.
 
     A plugin that fails is kept with its reason, and whatever it had registered is taken back. Raises FindnaError for a
     name, in either, that no plugin has.
     """
     available = offered(COMPONENTS)
     if without:
-        names = {offer.owner.plugin for offer in installed() if offer.group == COMPONENTS}
+        owners = [offer.owner for offer in installed() if offer.group == COMPONENTS]
+        names = {name for owner in owners for name in (owner.plugin, owner.distribution)}
         for name in without:
             if name not in names:
                 raise FindnaError(
                     f"--without {name}: no plugin has that name{nearest(name, names)} (installed: {', '.join(sorted(names))})"
                 )
     components = Components()
-    return components, [load_plugin(offer, components) for offer in available if offer.owner.plugin not in without]
+    wanted = [offer for offer in available if not {offer.owner.plugin, offer.owner.distribution} & set(without)]
+    return components, [load_plugin(offer, components) for offer in wanted]
 
 
 def load_plugin(offer: Offer, components: Components) -> Plugin:

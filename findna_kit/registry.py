@@ -73,9 +73,9 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         claims = self._entries[name]
         if len(claims) > 1:
             owners = " and ".join(str(owner) for _, owner in claims)
-            raise ComponentClash(
-                f"{self.kind} {name!r} is claimed by {owners}; leave one out with --without {claims[-1][1].plugin}"
-            )
+            last, others = claims[-1][1], [owner.plugin for _, owner in claims[:-1]]
+            out = last.distribution if last.plugin in others else last.plugin
+            raise ComponentClash(f"{self.kind} {name!r} is claimed by {owners}; leave one out with --without {out}")
         return claims[0][0]
 
     def __iter__(self) -> Iterator[str]:

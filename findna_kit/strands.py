@@ -61,6 +61,10 @@ class _BothStrands(Encoder):
         kept = torch.cat([valid[:, : self.classes], valid[:, self.classes :: self.stride]], dim=1)
         return self._made(embeddings, kept), {layer: self._made(rows, kept) for layer, rows in hidden.items()}
 
+    def forget(self) -> None:
+        """The encoder inside does."""
+        self.encoder.forget()
+
     def _made(self, rows: Tensor, kept: Tensor) -> Tensor:
         forward, reverse = rows.chunk(2)
         return self._of_strands(forward, turned(reverse, kept, self.classes))

@@ -69,6 +69,7 @@ def test_what_would_do_nothing_or_break_is_refused(overrides, sentence):
 @pytest.mark.parametrize(("declared", "sentence"), [
     ({"parameter": True}, "has parameters of its own"),
     ({"layers": lambda self, depth: (0,), "coupling": "batch"}, "hidden layers"),
+    ({"coupling": "global"}, r"coupling must be sample or batch \(got 'global'\)"),
     ({"twin_heads": lambda self: {"norm": BatchNorm(22), "classifier": nn.Linear(22, 4)}}, "which the loss does not couple"),
     ({"twin_heads": lambda self: {"norm": nn.BatchNorm1d(22)}, "coupling": "batch"}, r"heads\.BatchNorm is the one to use"),
 ])  # fmt: skip
@@ -244,3 +245,15 @@ def test_a_mask_that_would_do_nothing_is_said_once_of_views_made_alike():
     with pytest.raises(RecipeError) as refused:
         assemble(small("self_distill", "views.shifted.mask=independent", "views.shifted.count=3")[0])
     assert [problem.path for problem in refused.value.problems] == ["views.shifted.mask"]
+
+
+def test_an_instance_that_is_equivariant_takes_no_rc():
+    recipe, _, _ = small("masked_only", "encoder.rc=equivariant")
+
+    class Strange(recipe.encoder.component):
+        def __init__(self, config, **sizes):
+            super().__init__(config, **sizes)
+            self.strand = "equivariant"
+
+    with pytest.raises(RecipeError, match=r"encoder\.rc: chordmixer is strand-equivariant by itself; leave rc out"):
+        assemble(recipe.model_copy(update={"encoder": replace(recipe.encoder, component=Strange)}))

@@ -11,6 +11,7 @@ import findna_kit
 from findna_kit import dna
 from findna_kit.checkpoint import path_of
 from findna_kit.errors import CheckpointMismatch, FindnaError
+from findna_kit.frozen import untrained
 from findna_kit.runs import Place, start
 from findna_kit.views import View
 from tests.building import small
@@ -223,3 +224,19 @@ def test_what_cannot_be_asked_for_bases_is_a_sentence(run, transformer_run, tmp_
     start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     with pytest.raises(FindnaError, match="has no loss that predicts nucleotides"):
         findna_kit.load(tmp_path / "run").base_log_probabilities(["ACGT"], np.array([0]))
+
+
+def test_the_control_that_learned_nothing_forgets_what_an_encoder_brings(run, monkeypatch):
+    """The built-ins bring nothing; one that reads weights of its own must not pass for untrained."""
+    model = findna_kit.load(run, device="cpu")
+    plain = untrained(model, 0).embed(["ACGTACGTTT"])
+
+    def forget(encoder):
+        with torch.no_grad():
+            encoder.embed.weight.copy_(torch.randn_like(encoder.embed.weight))
+
+    monkeypatch.setattr(type(model.network.encoder), "forget", forget)
+    first, again, other = (untrained(model, number).embed(["ACGTACGTTT"]) for number in (0, 0, 1))
+    assert (first == again).all()
+    assert not (first == plain).all()
+    assert not (first == other).all()

@@ -27,6 +27,12 @@ def test_a_projector_may_normalise_between_its_layers():
     assert kinds == [nn.Linear, BatchNorm, nn.ReLU, nn.Linear, BatchNorm, nn.ReLU, nn.Linear]
 
 
+def test_a_layer_before_a_norm_has_no_bias():
+    """It would be taken out by the norm, and moved by the rounding of its gradient."""
+    assert [m.bias is None for m in Projector(6, 10, 3, 3, norm="batch") if isinstance(m, nn.Linear)] == [True, True, False]
+    assert [m.bias is None for m in Projector(6, 10, 3, 3) if isinstance(m, nn.Linear)] == [False] * 3
+
+
 def test_prototypes_are_cosines():
     head, x = Prototypes(5, 7), torch.randn(3, 5)
     expected = torch.cosine_similarity(x[:, None], head.weight[None], dim=-1)

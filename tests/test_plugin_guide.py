@@ -68,7 +68,7 @@ class Reader:
         self.keep(line, done)
 
     def pytest(self, line, words):
-        run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+        run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words]
         env = {**os.environ, "PYTHONPATH": str(self.site)}
         self.keep(line, subprocess.run(run, cwd=self.at, capture_output=True, text=True, env=env))
 

@@ -197,6 +197,11 @@ def test_a_clash_names_both_owners_and_without_solves_it(site):
     assert "claimed twice" in listed
 
 
+def test_without_takes_a_distribution_too(site):
+    install(site, "findna-rival", OWN + HOOK.replace("own_mixer", "chordmixer"), version="4.0")
+    assert findna("check", "self_distill", "--without", "findna-rival")[0] == 0
+
+
 def test_two_strangers_clash_in_their_own_name_only(site):
     install(site, "findna-first", OWN + HOOK)
     install(site, "findna-second", OWN + HOOK + "    registry.encoders.add('second_mixer', Own)\n")

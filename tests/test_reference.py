@@ -159,7 +159,7 @@ class _Base:
     assert tools[1]._public(tree) == ["One", "_Base"]
     stub = tools[1]._stub(tree.body, 0, source)
     assert stub == (
-        '@decorated\nclass One(_Base):\n    """Words."""\n    kept: int = 3\n    """Of it."""\n\n'
+        '@decorated\nclass One(_Base):\n    """Words."""\n\n    kept: int = 3\n    """Of it."""\n\n'
         "    def __init__(self, a: int) -> None: ...\n\n"
         '    def call(self, *, b: int = 2) -> int:\n        """Says so."""'
     )

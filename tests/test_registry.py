@@ -132,6 +132,14 @@ def test_a_name_claimed_twice_names_both_owners_and_the_way_out():
     assert list(registry) == ["flip", "turn"]
 
 
+def test_of_two_plugins_of_one_name_the_distribution_is_the_way_out():
+    components = filled(flip=Flip)
+    with components.registering(Owner(OURS.plugin, "findna-others", "3.0")):
+        components.augmentations.add("flip", Turn)
+    with pytest.raises(ComponentClash, match="leave one out with --without findna-others"):
+        components.augmentations["flip"]
+
+
 def test_one_name_in_two_kinds_is_no_clash():
     components = Components()
     with components.registering(OURS):

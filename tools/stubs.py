@@ -73,13 +73,14 @@ def _stub(body: list[ast.stmt], place: int, source: str) -> str:
     first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
     parts = [_text(lines, first, node.body[0].lineno - 1)]
     if _is_words(node.body[0]):
-        parts.append(_own(lines, node.body[0]))
+        parts.append(_own(lines, node.body[0]) + ("\n" if isinstance(node, ast.ClassDef) else ""))
     if isinstance(node, ast.ClassDef):
         members = [_stub(node.body, at, source) for at, one in enumerate(node.body) if _is_public(_name(one))]
         parts += [f"\n{text}" if "def " in text or "class " in text else text for text in members]
     elif not _is_words(node.body[0]):
         parts[0] += " ..."
-    return re.sub(r"  # (?:noqa|type:|fmt:).*", "", "\n".join(filter(None, parts)))
+    text = re.sub(r"  # (?:noqa|type:|fmt:).*", "", "\n".join(filter(None, parts)))
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip()
 
 
 def _is_words(node: ast.stmt | None) -> bool:

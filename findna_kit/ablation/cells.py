@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,15 +14,17 @@ from filelock import FileLock, Timeout
 
 from findna_kit.errors import FindnaError
 from findna_kit.files import whole
+from findna_kit.recipe import differences, load_recipe
 from findna_kit.runs.folder import EVALUATION, LOCK, RECORD, read_by_task, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from findna_kit.ablation.study import Cell, Study
+    from findna_kit.registry import Components
 
 State = Literal["finished", "running", "failed", "missing"]
 STUDY, FAILED, LOG, RECIPE = "study.json", "failed.json", "log.txt", "recipe.yaml"
@@ -27,10 +32,14 @@ STUDY, FAILED, LOG, RECIPE = "study.json", "failed.json", "log.txt", "recipe.yam
 
 @dataclass(frozen=True)
 class CellFolder:
-    """One cell on the disk: a folder for its recipe, log and failure, and in it the run's own, `run`."""
+    """One cell on the disk: a folder for its recipe, log and failure, and in it the run's own, `run`.
+
+    tasks: what each is called in tables, by its key in evaluation.json.
+    """
 
     cell: Cell
     folder: Path
+    tasks: Mapping[str, str]
 
     @property
     def run(self) -> Path:
@@ -38,24 +47,42 @@ class CellFolder:
         return self.folder / "run"
 
     def state(self) -> State:
-        """Finished: trained and scored on every task. Running: some process holds the run's folder, on whichever machine."""
+        """Finished: trained and scored on every task. Running: some process is at it, whoever started it."""
         if self._scored():
             return "finished"
         if self._held():
             return "running"
         return "failed" if (self.folder / FAILED).exists() else "missing"
 
+    def refuse_another(self, components: Components) -> None:
+        """FindnaError where the cell was begun with another recipe."""
+        path = self.folder / RECIPE
+        if not path.exists() or path.read_text() == self.cell.recipe.dump():
+            return
+        if differs := differences(load_recipe(path.absolute(), components), self.cell.recipe):
+            wrong = f"{path}: was begun with another recipe; take another --out, or give back what was changed:"
+            raise FindnaError("\n  ".join([wrong, *differs]))
+
     def prepare(self) -> None:
-        """Writes the cell's recipe. FindnaError where another recipe lies there: the study has changed."""
+        """Writes the cell's recipe, and forgets how it failed before."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path, text = self.folder / RECIPE, self.cell.recipe.dump()
-        if path.exists() and path.read_text() != text:
-            raise FindnaError(
-                f"{path}: the study has changed since this cell was begun; take another --out, or remove the cell"
-            )
-        with whole(path) as beside:
-            beside.write_text(text)
+        with whole(self.folder / RECIPE) as beside:
+            beside.write_text(self.cell.recipe.dump())
         (self.folder / FAILED).unlink(missing_ok=True)
+
+    @contextmanager
+    def taken(self) -> Iterator[int]:
+        """A descriptor that marks the cell as running for as long as any process has it open.
+
+        It is for the cell's own process, which has it from its first moment to its last, while the run's lock is taken only
+        once everything has been imported, and left before the run is scored.
+        """
+        descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def fail(self, reason: str) -> None:
         """Keeps why it failed, beside its log."""
@@ -75,38 +102,45 @@ class CellFolder:
         if not record.is_file() or json.loads(record.read_text()).get("status") != "finished":
             return False
         results, protocols = self._results(), self.cell.recipe.evaluation.protocols
-        return all(set(protocols) <= set(results.get(task, {}).get("protocols", {})) for task in self.tasks())
-
-    def tasks(self) -> tuple[str, ...]:
-        """As evaluation.json names them."""
-        return self.cell.recipe.evaluation.tasks
+        return all(set(protocols) <= set(results.get(task, {}).get("protocols", {})) for task in self.tasks)
 
     def _results(self) -> dict[str, dict[str, Any]]:
-        return read_by_task(self.run / EVALUATION, "and evaluate the run again")
+        return read_by_task(self.run / EVALUATION, "and call ablate again")
 
     def _held(self) -> bool:
-        if not self.run.is_dir():
-            return False
-        lock = FileLock(self.run / LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            return True
-        lock.release()
+        """Whether a process that `ablate` started has the cell, or another one its run."""
+        return _locked(self.folder / LOCK) or _locked(self.run / LOCK)
+
+
+def _locked(path: Path) -> bool:
+    if not path.exists():
         return False
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
-def folders_of(cells: Sequence[Cell], out: Path) -> list[CellFolder]:
+def folders_of(cells: Sequence[Cell], out: Path, tasks: Mapping[str, str]) -> list[CellFolder]:
     """Every cell's folder in the study's."""
-    return [CellFolder(cell, out / cell.place) for cell in cells]
+    return [CellFolder(cell, out / cell.place, tasks) for cell in cells]
 
 
 def scores_of(study: Study, folders: Sequence[CellFolder], condition: str) -> NDArray[np.float64]:
-    """The encoder's score [seeds, tasks] of one condition, seeds in the study's order. Every cell of it must be finished."""
+    """The encoder's score [seeds, tasks] of one condition, seeds in the study's order. Every cell of it must be finished.
+
+    Raises FindnaError for a score that is no number.
+    """
     by_seed = {one.cell.seed: one for one in folders if one.cell.condition == condition}
-    return np.array(
+    scores = np.array(
         [
-            [by_seed[seed].score(task, study.protocol, study.score)["encoder"] for task in by_seed[seed].tasks()]
+            [by_seed[seed].score(task, study.protocol, study.score)["encoder"] for task in by_seed[seed].tasks]
             for seed in study.every_seed
         ]
     )
+    if not np.isfinite(scores).all():
+        raise FindnaError(f"{condition}: {study.metric} of a seed is no number, and cannot be compared; take another metric")
+    return scores

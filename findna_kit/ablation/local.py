@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from findna_kit.ablation.cells import LOG, RECIPE
+from findna_kit.errors import Interrupted
+from findna_kit.trainer import StopRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from findna_kit.ablation.cells import CellFolder
 
@@ -21,54 +24,92 @@ _STOPPED = (130, 143, 128 + signal.SIGUSR2)
 """Exit codes of a run that was asked to stop, and has saved: it is missing, not failed."""
 
 
-def run_here(
-    folders: Sequence[CellFolder], jobs: int, changed: Callable[[], None], *, device: str, without: Sequence[str]
-) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class Way:
+    """How cells are run. retry: those that failed before, too."""
+
+    jobs: int = 1
+    device: str = "auto"
+    without: Collection[str] = ()
+    retry: bool = False
+
+
+def run_here(folders: Sequence[CellFolder], way: Way, changed: Callable[[], None]) -> dict[str, str]:
     """Runs the cells, `jobs` at a time; one that fails is kept with its reason, and the others go on.
 
-    A cell that another process is running (an earlier call's, which was killed) is waited for. KeyboardInterrupt stops all,
-    when they have saved.
+    A cell that another process is running (an earlier call's, which was killed) is waited for. Gives the signal's name of those
+    that were killed. Raises Interrupted where a signal asked to stop, when every cell has saved; a second one kills them.
     """
-    waiting = list(folders)
-    running: dict[subprocess.Popen[bytes], CellFolder] = {}
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    try:
-        while waiting or running:
-            for one in [one for one in waiting if one.state() != "running"][: jobs - len(running)]:
-                waiting.remove(one)
-                if one.state() != "finished":
-                    running[_started(one, device, without, threads)] = one
-                changed()
-            for process in [process for process in running if process.poll() is not None]:
-                _judge(running.pop(process), process.returncode)
-                changed()
-            time.sleep(_LOOK)
-    except BaseException:
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-        for process in running:
-            process.wait()
-        raise
+    here, stop = _Here(way, changed, list(folders)), StopRequest()
+    with stop.listening():
+        try:
+            try:
+                while (here.waiting or here.running) and stop.signal is None:
+                    here.look()
+                    time.sleep(_LOOK)
+            finally:
+                here.end(signal.SIGTERM)
+        except KeyboardInterrupt:
+            here.end(signal.SIGKILL)
+            raise
+    if stop.signal is not None:
+        raise Interrupted(stop.signal, "stopped, once the running cells had saved; the same command goes on with the study")
+    return here.killed
 
 
-def command(one: CellFolder, device: str, without: Sequence[str]) -> list[str]:
+def command(one: CellFolder, way: Way) -> list[str]:
     """What runs a cell, from wherever it stands."""
-    left_out = [word for name in without for word in ("--without", name)]
+    left_out = [word for name in way.without for word in ("--without", name)]
     recipe, run = str(one.folder / RECIPE), str(one.run)
-    return [sys.executable, "-m", "findna_kit", "run", recipe, "--resume", run, "--device", device, *left_out]
+    return [sys.executable, "-m", "findna_kit", "run", recipe, "--resume", run, "--device", way.device, *left_out]
 
 
-def _started(one: CellFolder, device: str, without: Sequence[str], threads: int) -> subprocess.Popen[bytes]:
-    one.prepare()
-    with (one.folder / LOG).open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - this very program
-            command(one, device, without), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-            env={"OMP_NUM_THREADS": str(threads), **os.environ},  # busy threads beside each other slow all of them
-        )  # fmt: skip
+@dataclass
+class _Here:
+    way: Way
+    changed: Callable[[], None]
+    waiting: list[CellFolder]
+    running: dict[subprocess.Popen[bytes], CellFolder] = field(default_factory=dict)
+    killed: dict[str, str] = field(default_factory=dict)
 
+    def look(self) -> None:
+        """Starts what there is room for, and judges what has ended."""
+        for process in [process for process in self.running if process.poll() is not None]:
+            self._judge(self.running.pop(process), process.returncode)
+            self.changed()
+        for one in list(self.waiting):
+            if len(self.running) >= self.way.jobs:
+                break
+            state = one.state()
+            if state != "running":
+                self.waiting.remove(one)
+                if state != "finished":
+                    self.running[self._started(one)] = one
+                self.changed()
 
-def _judge(one: CellFolder, code: int) -> None:
-    """Keeps why a cell failed; one that was stopped, or killed, is only missing."""
-    if code > 0 and code not in _STOPPED and one.state() != "finished":
+    def end(self, number: int) -> None:
+        """Sends a signal to every cell that runs, and waits."""
+        for process in self.running:
+            process.send_signal(number)
+        for process, one in self.running.items():
+            self._judge(one, process.wait(), asked=True)
+        self.running.clear()
+
+    def _started(self, one: CellFolder) -> subprocess.Popen[bytes]:
+        one.prepare()
+        threads = max(1, len(os.sched_getaffinity(0)) // (self.way.jobs * one.cell.recipe.trainer.devices))
+        with (one.folder / LOG).open("ab") as log, one.taken() as mark:
+            return subprocess.Popen(  # noqa: S603 - this very program
+                command(one, self.way), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                pass_fds=(mark,),
+                env={"OMP_NUM_THREADS": str(threads), **os.environ},  # busy threads beside each other slow all of them
+            )  # fmt: skip
+
+    def _judge(self, one: CellFolder, code: int, *, asked: bool = False) -> None:
+        """Keeps why a cell failed; one that was stopped, or killed, is only missing."""
+        if code < 0 and not asked:
+            self.killed[one.cell.place] = signal.Signals(-code).name
+        if code < 0 or code in _STOPPED or one.state() == "finished":
+            return
         last = (one.folder / LOG).read_text(errors="replace").strip().splitlines() or ["nothing was said"]
         one.fail(f"exit code {code}: {last[-1]}")

@@ -11,12 +11,12 @@ import numpy as np
 
 from findna_kit.ablation.cells import scores_of
 from findna_kit.ablation.statistics import FEW, effects, paired_interval, smallest_family_p
+from findna_kit.evaluation.table import FEATURE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from findna_kit.ablation.cells import CellFolder
-    from findna_kit.ablation.statistics import Interval
     from findna_kit.ablation.study import Study
 
 LEVEL = 0.95
@@ -28,7 +28,7 @@ def analyse(study: Study, folders: Sequence[CellFolder]) -> dict[str, Any]:
     The controls of a cell (a network of its kind that has learned nothing, k-mers, the majority) stand beside its scores.
     """
     conditions = list(study.conditions())
-    tasks = list(folders[0].tasks())
+    tasks = list(folders[0].tasks.values())
     scores = {name: scores_of(study, folders, name) for name in conditions}
     first, *others = conditions
     found = effects(
@@ -36,7 +36,7 @@ def analyse(study: Study, folders: Sequence[CellFolder]) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "study": study.model_dump(mode="json"),
-        "tasks": tasks,
+        "tasks": {name: path for path, name in folders[0].tasks.items()},
         "seeds": list(study.every_seed),
         "interval": {"level": LEVEL, "method": "Student's, of paired differences over seeds"},
         "test": "permutation of signs over seeds, a seed's tasks together; two-sided",
@@ -48,7 +48,7 @@ def analyse(study: Study, folders: Sequence[CellFolder]) -> dict[str, Any]:
                     task: {"mean": asdict(paired_interval(column, LEVEL)), "each": column.tolist()}
                     for task, column in zip(tasks, scores[name].T, strict=True)
                 },
-                "controls": _controls(study, folders, name, tasks),
+                "controls": _controls(study, [one for one in folders if one.cell.condition == name]),
                 **({"effect": asdict(found[name])} if name in found else {}),
             }
             for name in conditions
@@ -56,49 +56,60 @@ def analyse(study: Study, folders: Sequence[CellFolder]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _controls(study: Study, folders: Sequence[CellFolder], condition: str, tasks: Sequence[str]) -> dict[str, dict[str, float]]:
-    """The mean over seeds of each control's score, by task."""
-    own = [one for one in folders if one.cell.condition == condition]
-    read = {task: [one.score(task, study.protocol, study.score) for one in own] for task in tasks}
-    return {
-        task: {who: float(np.mean([each[who] for each in found])) for who in found[0] if who != "encoder"}
-        for task, found in read.items()
-    }
+def _controls(study: Study, folders: Sequence[CellFolder]) -> dict[str, dict[str, float]]:
+    """Of one condition: each control's score by task, its mean over seeds."""
+    found: dict[str, dict[str, float]] = {}
+    for path, name in folders[0].tasks.items():
+        read = [one.score(path, study.protocol, study.score) for one in folders]
+        for who in [who for who in read[0] if who != "encoder"]:
+            found.setdefault(who, {})[name] = float(np.mean([each[who] for each in read]))
+    return found
 
 
 def warnings_of(study: Study) -> list[str]:
     """What a design cannot say, before it is run."""
     seeds, others = len(study.every_seed), len(study.conditions()) - 1
     least = smallest_family_p(seeds, others, study.correction)
-    said = [f"{others + 1} conditions, {seeds} seeds: the smallest p that a condition can reach is {least:.2g}"]
+    conditions = f"{others + 1} conditions, {seeds} seed{'' if seeds == 1 else 's'}"
+    said = [f"{conditions}: the smallest adjusted p that a condition alone can reach is {least:.2g}"]
     if seeds < FEW:
         said.append(f"below {FEW} seeds no difference can be shown at 0.05, however large")
     elif least > 1 - LEVEL:
-        said.append(f"the family of {others} comparisons needs more seeds for any of them to reach 0.05")
+        said.append(f"with {others} comparisons, more seeds are needed for one of them alone to reach 0.05")
     return said
 
 
 def rows(result: Mapping[str, Any]) -> list[list[str]]:
-    """A header, then each condition: its difference to the first with its interval, p, size and verdict."""
-    metric, tasks = result["study"]["metric"], result["tasks"]
+    """A header, then each condition: its difference to the first with its interval, p, size and verdict; then the controls.
+
+    The controls are the first condition's: what learned nothing (its network untrained), or needs no network.
+    """
+    metric, tasks, seeds = result["study"]["metric"], result["tasks"], str(len(result["seeds"]))
     out = [["condition", "seeds", *tasks, f"difference of {metric}", "p", "adjusted", "Hedges' g", "verdict"]]
     for name, condition in result["conditions"].items():
         means = [f"{condition['scores'][task]['mean']['value']:.3f}" for task in tasks]
-        effect = condition.get("effect")
-        if effect is None:
-            told = ["", "", "", "", "the others are compared with this one"]
-        else:
-            size = "" if effect["size"] is None else f"{effect['size']:+.2f}"
-            told = [_interval(effect["overall"]), f"{effect['p']:.3g}", f"{effect['adjusted']:.3g}", size, effect["verdict"]]
-        out.append([name, str(len(result["seeds"])), *means, *told])
+        out.append([name, seeds, *means, *_told(condition.get("effect"))])
+    controls = next(iter(result["conditions"].values()))["controls"]
+    out += [
+        [FEATURE_NAMES[who], seeds, *(f"{by_task[task]:.3f}" for task in tasks), *_CONTROL] for who, by_task in controls.items()
+    ]
     return out
 
 
-def _interval(found: Mapping[str, Any] | Interval) -> str:
-    told = found if isinstance(found, dict) else asdict(found)  # type: ignore[arg-type]
-    if told["low"] is None:
-        return f"{told['value']:+.3f}"
-    return f"{told['value']:+.3f} [{told['low']:+.3f}, {told['high']:+.3f}]"
+_CONTROL = ("", "", "", "", "a control")
+
+
+def _told(effect: Mapping[str, Any] | None) -> list[str]:
+    if effect is None:
+        return ["", "", "", "", "the others are compared with this one"]
+    size = "" if effect["size"] is None else f"{effect['size']:+.2f}"
+    return [_interval(effect["overall"]), f"{effect['p']:.3g}", f"{effect['adjusted']:.3g}", size, effect["verdict"]]
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    if found["low"] is None:
+        return f"{found['value']:+.3f}"
+    return f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
 
 
 def as_csv(result: Mapping[str, Any]) -> str:
@@ -121,7 +132,7 @@ def as_latex(result: Mapping[str, Any]) -> str:
     lines = [" & ".join(row) + r" \\" for row in body]
     columns = "l" + "r" * (len(head) - 2) + "l"
     head_line = " & ".join(head) + r" \\"
-    begin = [rf"% {_legend(result)}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head_line, r"\midrule"]
+    begin = ["% " + _legend(result), rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head_line, r"\midrule"]
     return "\n".join([*begin, *lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -135,5 +146,10 @@ def _legend(result: Mapping[str, Any]) -> str:
 
 
 def _escaped(text: str) -> str:
-    table = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "\\": r"\textbackslash{}"}
-    return "".join(table.get(letter, letter) for letter in text)
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"}, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+}  # fmt: skip

@@ -2,90 +2,108 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from findna_kit.ablation.cells import STUDY, folders_of
 from findna_kit.ablation.local import run_here
+from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.ablation.results import analyse, as_csv, as_latex, as_markdown, warnings_of
-from findna_kit.ablation.study import cells_of, load_study
-from findna_kit.assemble import assemble
+from findna_kit.ablation.study import Study
+from findna_kit.engine import launched
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation import load_task
-from findna_kit.evaluation.summary import rows_scored
 from findna_kit.files import whole
-from findna_kit.runs.folder import write_json
+from findna_kit.runs.folder import LOCK, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from findna_kit.ablation.cells import CellFolder
-    from findna_kit.ablation.study import Study
+    from findna_kit.ablation.local import Way
     from findna_kit.plugins import Plugin
+    from findna_kit.recipe import Recipe
     from findna_kit.registry import Components
 
 RESULT = "result"
 
 
 @dataclass(frozen=True)
-class Way:
-    """How cells are run. retry: those that failed before, too."""
+class Watcher:
+    """Who is told: sentences; every cell's state, whenever one may have changed. check: refuses a recipe as `check` does."""
 
-    jobs: int = 1
-    device: str = "auto"
-    without: Collection[str] = ()
-    retry: bool = False
+    say: Callable[[str], None]
+    show: Callable[[dict[str, str]], None]
+    check: Callable[[Recipe], object]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands."""
+    """Where a study stands. failed: reasons by cell; killed: the signal that ended a cell in this call."""
 
     folder: Path
     states: dict[str, str]
     failed: dict[str, str] = field(default_factory=dict)
+    killed: dict[str, str] = field(default_factory=dict)
     result: dict[str, Any] | None = None
 
 
 def ablate(
-    path: Path, out: Path | None, way: Way, *, components: Components, plugins: Sequence[Plugin],
-    say: Callable[[str], None], show: Callable[[dict[str, str]], None],
+    given: str, out: Path | None, way: Way, *, components: Components, plugins: Sequence[Plugin], watcher: Watcher
 ) -> Progress:  # fmt: skip
-    """Runs what of a study is missing, and writes its tables when nothing is. show: is given every cell's state.
+    """Runs what of a study is missing, and writes its tables when nothing is.
 
-    Nothing begins before every cell has been read and assembled, and every task could be scored. FindnaError names the cell.
+    Nothing is written before every condition has been read and checked. Raises FindnaError for what is wrong; Interrupted.
     """
-    study = load_study(path)
-    cells = cells_of(study, path.parent, components, [plugin for plugin in plugins if plugin.failure])
-    for cell in cells:
-        if cell.seed == study.every_seed[0]:
-            assemble(cell.recipe, device="meta")
-    for task in cells[0].recipe.evaluation.tasks:
-        rows_scored(load_task(task))
+    if launched() is not None:
+        raise FindnaError("ablate starts the processes of its cells itself: call it without torchrun or srun")
+    stated = load_study(given)
+    study = stated.study
+
+    def check(recipe: Recipe) -> None:
+        _refuse_processes(recipe)
+        watcher.check(recipe)
+
+    cells = cells_of(stated, components, [plugin for plugin in plugins if plugin.failure], check)
     for sentence in warnings_of(study):
-        say(sentence)
+        watcher.say(sentence)
     folder = out or Path("studies") / study.name
+    folders = folders_of(cells, folder, _labels(study.tasks))
     with _claimed(folder, study):
-        folders = folders_of(cells, folder)
-        wanted = [one for one in folders if (state := one.state()) != "finished" and (way.retry or state != "failed")]
-
-        def changed() -> None:
-            show(_states(folders))
-
-        changed()
-        run_here(wanted, way.jobs, changed, device=way.device, without=list(way.without))
+        for one in folders:
+            one.refuse_another(components)
+        killed = _run_missing(folders, way, watcher)
         states = _states(folders)
         failed = {one.cell.place: one.reason() for one in folders if states[one.cell.place] == "failed"}
         if set(states.values()) != {"finished"}:
-            return Progress(folder, states, failed)
+            return Progress(folder, states, failed, killed)
         result = analyse(study, folders)
         write_tables(folder, result)
-        return Progress(folder, states, failed, result)
+        return Progress(folder, states, result=result)
+
+
+def _refuse_processes(recipe: Recipe) -> None:
+    """FindnaError for more than one machine, and for devices that the batch does not divide into."""
+    devices, nodes, rows = recipe.trainer.devices, recipe.trainer.nodes, recipe.data.batch_size
+    if nodes > 1:
+        raise FindnaError(f"trainer.nodes {nodes}: cells are run on this machine alone; leave nodes out")
+    if rows % devices:
+        raise FindnaError(f"data.batch_size {rows} does not divide into trainer.devices {devices}")
+
+
+def _run_missing(folders: Sequence[CellFolder], way: Way, watcher: Watcher) -> dict[str, str]:
+    wanted = [one for one in folders if (state := one.state()) != "finished" and (way.retry or state != "failed")]
+
+    def changed() -> None:
+        watcher.show(_states(folders))
+
+    changed()
+    return run_here(wanted, way, changed)
 
 
 def write_tables(folder: Path, result: dict[str, Any]) -> None:
@@ -96,6 +114,16 @@ def write_tables(folder: Path, result: dict[str, Any]) -> None:
             beside.write_text(text)
 
 
+def _labels(tasks: Sequence[str]) -> dict[str, str]:
+    """By each task's key in evaluation.json: its name or, where that is another's too, its path. FindnaError for one twice."""
+    loaded = [load_task(task) for task in tasks]
+    names = [task.name for task in loaded]
+    labels = {task.path: task.name if names.count(task.name) == 1 else task.path for task in loaded}
+    if len(labels) < len(loaded):
+        raise FindnaError(f"tasks: two of {', '.join(tasks)} are one and the same task; once is enough")
+    return labels
+
+
 def _states(folders: Sequence[CellFolder]) -> dict[str, str]:
     return {one.cell.place: one.state() for one in folders}
 
@@ -103,19 +131,32 @@ def _states(folders: Sequence[CellFolder]) -> dict[str, str]:
 @contextmanager
 def _claimed(folder: Path, study: Study) -> Iterator[None]:
     """The study's folder, held by this process alone. OutputExists where it is another study's, or no study's at all."""
-    told, path = study.model_dump(mode="json"), folder / STUDY
-    if folder.exists() and not path.is_file() and any(folder.iterdir()):
-        raise OutputExists(f"{folder}: holds something that is no study; take another --out")
-    if path.is_file() and json.loads(path.read_text()) != told:
-        raise OutputExists(f"{folder}: holds another study, or this one before it was changed; take another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=0)
     try:
+        if folder.exists() and not (folder / STUDY).is_file() and any(path.name != LOCK for path in folder.iterdir()):
+            raise OutputExists(f"{folder}: holds something that is no study; take another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=0)
         lock.acquire()
     except Timeout:
         raise FindnaError(f"{folder}: another `findna-kit ablate` is at work there; wait for it") from None
+    except OSError as error:
+        raise OutputExists(f"{folder}: cannot be a study's folder: {error.strerror}; name another --out") from error
     try:
-        write_json(path, told)
+        _refuse_another(folder, study)
+        write_json(folder / STUDY, study.model_dump(mode="json"))
         yield
     finally:
         lock.release()
+
+
+def _refuse_another(folder: Path, study: Study) -> None:
+    path = folder / STUDY
+    if not path.is_file():
+        return
+    try:
+        before = Study.model_validate_json(path.read_text())
+    except ValidationError:
+        before = None
+    # Maps are equal in any order, but the first level of a factor is its reference.
+    if before != study or list(before.conditions()) != list(study.conditions()):
+        raise OutputExists(f"{folder}: holds another study, or this one before it was changed; take another --out")

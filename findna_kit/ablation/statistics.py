@@ -163,9 +163,9 @@ def _effect(
 ) -> Effect:
     means = differences.mean(1)
     verdict: Verdict = "no difference shown"
-    if reachable > 1 - level:
-        verdict = "not enough seeds to say"
-    elif adjusted <= 1 - level:
+    if adjusted <= 1 - level:  # by Benjamini-Hochberg several together reach what one alone could not
         verdict = "better" if means.mean() > 0 else "worse"
+    elif reachable > 1 - level:
+        verdict = "not enough seeds to say"
     by_task = {task: paired_interval(differences[:, column], level) for column, task in enumerate(tasks)}
     return Effect(paired_interval(means, level), by_task, len(means), p, adjusted, hedges_g(means), verdict)

@@ -20,33 +20,40 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from findna_kit.ablation.run import Progress
+
 UNFINISHED = 3
 
 
-def ablate(
-    study: Path, *, out: Path | None, jobs: int, device: str, retry: bool, as_json: bool, without: Sequence[str]
-) -> None:  # fmt: skip
-    """Runs what is missing of a study, and prints what it says when nothing is; exit code 3 where cells failed."""
+def ablate(study: str, *, out: Path | None, jobs: int, device: str, retry: bool, as_json: bool, without: Sequence[str]) -> None:
+    """Runs what is missing of a study, and prints what it says when nothing is; exit code 3 where it is not finished."""
+    from findna_kit.ablation.local import Way
     from findna_kit.ablation.results import rows
-    from findna_kit.ablation.run import Way, ablate
+    from findna_kit.ablation.run import Watcher, ablate
 
     components, plugins = load_plugins(without)
     with _Shown() as shown:
         progress = ablate(
-            study, out, Way(jobs, device, tuple(without), retry), components=components, plugins=plugins, say=loading.say,
-            show=shown,
+            study, out, Way(jobs, device, tuple(without), retry), components=components, plugins=plugins,
+            watcher=Watcher(loading.say, shown, loading.examine),
         )  # fmt: skip
-    for place, reason in progress.failed.items():
-        loading.say(f"{place}: {reason} (the whole log is {progress.folder / place}/log.txt; --retry tries it again)")
     if progress.result is None:
-        counted = Counter(progress.states.values())
-        loading.say(f"{progress.folder}: {', '.join(f'{number} {state}' for state, number in counted.items())}")
+        _say_what_is_left(progress)
         raise typer.Exit(UNFINISHED)
     if as_json:
         print(json.dumps(progress.result, indent=1))
         return
     table(rows(progress.result))
     print(f"\n{progress.folder}: the study's folder; result.json, .csv, .md and .tex hold this table")
+
+
+def _say_what_is_left(progress: Progress) -> None:
+    for place, reason in progress.failed.items():
+        loading.say(f"{place}: {reason} (the whole log is {progress.folder / place}/log.txt; --retry runs it again)")
+    for place, name in progress.killed.items():
+        loading.say(f"{place}: was ended by {name}; the same command goes on with it")
+    counted = Counter(progress.states.values())
+    loading.say(f"{progress.folder}: {', '.join(f'{number} {state}' for state, number in counted.items())}")
 
 
 class _Shown:

@@ -157,7 +157,7 @@ def _plugins(context: typer.Context) -> None:
 
 @app.command()
 def ablate(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="path of a study's file")],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="path of a study's file, or name of a shipped one")],
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="the study's folder [default: studies/NAME]")] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="cells at a time")] = 1,
     device: Device = "auto",

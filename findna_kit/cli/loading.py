@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from findna_kit.plugins import Plugin
     from findna_kit.recipe import Recipe
     from findna_kit.registry import Components
+    from findna_kit.trainer import Experiment
 
 
 def say(sentence: str) -> None:
@@ -61,6 +62,21 @@ def refuse_bad_files(recipe: Recipe) -> None:
             wrong.append(f"evaluation.tasks.{number}: {error}")
     if wrong:
         raise FindnaError("\n".join(wrong))
+
+
+def examine(recipe: Recipe) -> Experiment:
+    """The recipe assembled without memory, once all is there that it names; says what `init_from` remarks.
+
+    FindnaError for what would fail a run before its first step, but for what is in the genome.
+    """
+    from findna_kit.assemble import assemble
+    from findna_kit.runs import take_initial_weights
+
+    experiment = assemble(recipe, device="meta")
+    refuse_bad_files(recipe)
+    for remark in take_initial_weights(experiment, recipe):
+        say(remark)
+    return experiment
 
 
 def _unreachable(path: str) -> str | None:

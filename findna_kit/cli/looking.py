@@ -18,14 +18,8 @@ if TYPE_CHECKING:
 
 def check(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
     """Validates, assembles without memory, looks whether the files are there, and reads the tasks."""
-    from findna_kit.assemble import assemble
-    from findna_kit.runs import take_initial_weights
-
     recipe, _, _ = loading.load(source, overrides, without)
-    experiment = assemble(recipe, device="meta")
-    loading.refuse_bad_files(recipe)
-    for remark in take_initial_weights(experiment, recipe):
-        loading.say(remark)
+    experiment = loading.examine(recipe)
     encoder = sum(parameter.numel() for parameter in experiment.student.encoder.parameters())
     trained = sum(parameter.numel() for parameter in experiment.trainable().values())
     print(f"{recipe.name}: good; {encoder:,} parameters in the encoder, {trained:,} trained in all")

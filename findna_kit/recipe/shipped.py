@@ -10,6 +10,8 @@ from findna_kit.installed import RECIPES, offered, only, recipes_of
 
 METHODS = "methods"
 """Folder of the recipes that need the kit's own plugins; their names are `methods/NAME`."""
+STUDIES = "ablations"
+"""Folder of the shipped studies; their names are `ablations/NAME`."""
 SCHEMA = "recipe.schema.json"
 """Beside the recipes, which name it to editors in their second line."""
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -17,12 +19,32 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 def shipped_recipes() -> dict[str, Path]:
     """The recipes that come with the package by name: of the installed wheel, or of the checkout that is installed editable."""
+    return _found("*.yaml", f"{METHODS}/*.yaml")
+
+
+def shipped_studies() -> dict[str, Path]:
+    """The ablation studies that come with the package, by name."""
+    return _found(f"{STUDIES}/*.yaml")
+
+
+def _found(*patterns: str) -> dict[str, Path]:
     folder = _PACKAGE / "recipes"
     # A checkout keeps them where readers look for them, beside the package; the build copies them into the wheel.
     if not folder.is_dir() and (_PACKAGE.parent / "pyproject.toml").is_file():
         folder = _PACKAGE.parent / "recipes"
-    found = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob(f"{METHODS}/*.yaml"))]
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
+    paths = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
+
+
+def find_study(given: str) -> Path:
+    """The file of a study, or of the shipped one of that name. Raises FileNotFoundError with the names that are there."""
+    path, shipped = Path(os.path.expanduser(given)), shipped_studies()  # noqa: PTH111 - as below
+    if os.path.isfile(path):  # noqa: PTH113 - as below
+        return path
+    if given in shipped:
+        return shipped[given]
+    near = nearest(given, shipped)
+    raise FileNotFoundError(f"no such file, and no shipped study has that name{near} (shipped: {', '.join(shipped) or 'none'})")
 
 
 def find_recipe(given: str, folder: Path) -> tuple[Path, str]:

@@ -63,7 +63,8 @@ class Place:
             ways = f"take another --out, go on with --resume {folder}, or --overwrite it"
             raise OutputExists(f"{folder}: is there already; {ways}")
         strange = sorted(path.name for path in held if not _is_own(path.name))
-        if strange or not (folder / RECORD).is_file():
+        begun = (folder / RECORD).is_file() or {path.name for path in held} <= {REPORTS}  # a reporter that failed to begin
+        if strange or not begun:
             why = f"{', '.join(strange[:3])} is not of it" if strange else f"no {RECORD}"
             raise OutputExists(f"{folder}: holds something that is no run ({why}); nothing there is touched")
         for path in held:

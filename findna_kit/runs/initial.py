@@ -56,6 +56,11 @@ def _other_encoder(run: Path, recipe: Recipe) -> list[str]:
     before, now = {"rc": "none"} | ({} if node is None else node.plain()), recipe.encoder.plain()
     if before.get("name") != now["name"]:
         raise CheckpointMismatch(f"init_from: {run} has the encoder {before.get('name')!r}, this recipe {now['name']!r}")
+    if before["rc"] != now["rc"]:
+        raise CheckpointMismatch(
+            f"init_from: {run} has the encoder with rc: {before['rc']}, this recipe with rc: {now['rc']}, whose tensors have "
+            "other names; state the same rc"
+        )
     return [
         f"init_from: {sentence}; the weights are taken all the same" for sentence in changes(before, now, "encoder").values()
     ]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from findna_kit.engine import Engine
     from findna_kit.trainer.experiment import Data, Experiment
 
+LOOK = "look"
+"""Among the metrics that a teacher rule is given: the step of the latest look at the held-out windows."""
 CPU_BYTES = 10 * 2**20
 """Of one layer's activations in a pass on a CPU: what stays near its cache."""
 
@@ -91,9 +93,10 @@ def train(
     try:
         with compiled_encoders(experiment):
             if not resume:
-                state.latest = look.look(Clock(0, experiment.steps))
+                held_out = engine.told(lambda: look.look(Clock(0, experiment.steps)))
+                state.latest = {**held_out, LOOK: 0.0}
                 if writer is not None:
-                    writer.write({"step": 0, **state.latest, **evaluate(0)})
+                    writer.write({"step": 0, **held_out, **evaluate(0)})
                 state.save(writer)
             _loop(experiment, data, engine, state, writer, look, micro_batch, report, stop, evaluate)
     finally:
@@ -122,8 +125,8 @@ def _loop(
             row, started, counted = {**metrics, "bases_per_second": speed}, now, 0
         began = time.perf_counter()
         if last or state.step % settings.validate_every == 0:
-            held_out = look.look(Clock(state.step, steps))
-            state.latest |= held_out
+            held_out = engine.told(lambda: look.look(Clock(state.step, steps)))
+            state.latest |= {**held_out, LOOK: float(state.step)}
             row |= held_out
         if writer is not None:
             row |= evaluate(state.step)

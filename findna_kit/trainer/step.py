@@ -10,7 +10,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from findna_kit.errors import NotFinite
 from findna_kit.interfaces import BranchOutput
-from findna_kit.trainer.terms import Batch, Forward, Outputs, dropout_seed, training_batch
+from findna_kit.trainer.terms import FEWEST, Batch, Forward, Outputs, dropout_seed, training_batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +114,7 @@ def accumulate_gradients(
             with dropout_seed(experiment, engine, clock, f"heads {place}"):
                 term = forward.term(label, students, teachers, clock)
             sums.add(label, term)
-            share = experiment.losses[label].weight(clock) / counts[label].clamp(min=1) * term.sum
+            share = experiment.losses[label].weight(clock) / counts[label].clamp(min=FEWEST) * term.sum
             total = share if total is None else total + share
         tensors, gradients = cached.rows_with_gradients(students, part) if cached else ([], [])
         if total is not None:
@@ -160,10 +160,10 @@ class _Cached:
             leaves = self._rows(self.student, label)
             for leaf in leaves.values():
                 leaf.requires_grad_(True)
-            with dropout_seed(forward.experiment, engine, self.clock, f"heads of {label}"):
+            with dropout_seed(forward.experiment, engine, self.clock, f"heads of {label}", shared=True):
                 term = forward.term(label, outputs, outputs, self.clock, rows=(leaves, self._rows(self.teacher, label)))
             sums.add(label, term)
-            weight = forward.experiment.losses[label].weight(self.clock) / counts[label].clamp(min=1)
+            weight = forward.experiment.losses[label].weight(self.clock) / counts[label].clamp(min=FEWEST)
             chains = (forward.experiment.student.heads[label], forward.experiment.predictors[label])
             heads = [parameter for chain in chains for parameter in chain.parameters()]
             wanted = [*leaves.values(), *heads]
@@ -199,7 +199,7 @@ def _metrics(
         for name, value in sums.values[label].items():
             whole = engine.sum(value) if weighted.loss.coupling == "sample" else value
             names.append(f"{label}/{name}")
-            values.append(whole / counts[label].clamp(min=1))
+            values.append(whole / counts[label].clamp(min=FEWEST))
     *numbers, gradient_norm = torch.stack([*values, norm]).tolist()
     metrics = dict(zip(names, numbers, strict=True))
     metrics["loss"] = sum(term.weight(clock) * metrics[f"{label}/loss"] for label, term in experiment.losses.items())

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from findna_kit.views import View
 
 Outputs = dict[str, "BranchOutput"]
+FEWEST = 1e-6
+"""What a count of items is at least divided by: there may be none, and with weights of positions they may be less than one."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ class Forward:
         losses = [self.experiment.losses[label].loss for label in labels]
         as_student = which == "student" if as_student is None else as_student
         role = "student" if as_student else "teacher"
-        if not losses or not (as_student or any(loss.needs_teacher for loss in losses)):
+        if not as_student:
+            losses = [loss for loss in losses if loss.needs_teacher]
+        if not losses:
             return {}
         module = getattr(self.experiment, which)
         wants = {loss.reads for loss in losses}
@@ -156,6 +160,12 @@ class Forward:
         return {label: self.experiment.losses[label].loss.count(student, teacher) for label in labels}
 
 
-def dropout_seed(experiment: Experiment, engine: Engine, clock: Clock, place: int | str) -> AbstractContextManager[None]:
-    """Dropout as a function of seed, step, rank and micro-batch: the same in both passes of a cached loss."""
-    return seeds.torch_seed(experiment.seed, "dropout", clock.step, engine.rank, place, device=engine.device)
+def dropout_seed(
+    experiment: Experiment, engine: Engine, clock: Clock, place: int | str, *, shared: bool = False
+) -> AbstractContextManager[None]:  # fmt: skip
+    """Dropout as a function of seed, step, rank and micro-batch: the same in both passes of a cached loss.
+
+    shared: of what every process computes alike, so without the rank.
+    """
+    rank = 0 if shared else engine.rank
+    return seeds.torch_seed(experiment.seed, "dropout", clock.step, rank, place, device=engine.device)

@@ -9,7 +9,7 @@ import torch
 from findna_kit.interfaces import BranchOutput
 from findna_kit.metrics.collapse import feature_deviation, rankme
 from findna_kit.trainer.step import Sums
-from findna_kit.trainer.terms import Forward, make_batch
+from findna_kit.trainer.terms import FEWEST, Forward, make_batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def _slices(count: int, size: int) -> list[slice]:
 
 def _divided(sums: Sums, counts: dict[str, Tensor], prefix: str) -> dict[str, float]:
     return {
-        f"{prefix}/{label}/{name}": float(value / counts[label].clamp(min=1))
+        f"{prefix}/{label}/{name}": float(value / counts[label].clamp(min=FEWEST))
         for label, values in sums.values.items()
         for name, value in values.items()
     }

@@ -120,6 +120,14 @@ def test_a_family_needs_more():
     assert {found.verdict for found in effects(reference, many, TASKS).values()} == {"not enough seeds to say"}
 
 
+def test_several_together_may_show_what_one_alone_could_not():
+    reference, many = np.zeros((6, 4)), {f"level {n}": np.ones((6, 4)) for n in range(3)}
+    found = effects(reference, many, TASKS, correction="benjamini_hochberg")
+    assert {(one.adjusted, one.verdict) for one in found.values()} == {(2 / 64, "better")}
+    found = effects(reference, many | {"level 1": reference, "level 2": reference}, TASKS, correction="benjamini_hochberg")
+    assert found["level 0"].verdict == "not enough seeds to say"
+
+
 def test_of_many_seeds_patterns_are_drawn_the_same_every_time():
     differences = np.random.default_rng(0).normal(0.1, 1, (20, 2))
     assert permutation_p(differences, seed=1) == permutation_p(differences, seed=1)

@@ -57,7 +57,7 @@ def whole(tmp_path_factory):
 
 def test_it_passes_its_own_tests(whole):
     folder, _ = whole
-    done = own_tests(folder, "-k", f"not ({MINUTES})", "-v")
+    done = own_tests(folder, "-k", f"not ({MINUTES})", "-vv")
     assert done.returncode == 0, done.stdout + done.stderr
     for kind in KINDS:
         assert f"tests/test_{kind}.py::" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import Field
 
+from findna_kit.errors import PluginError
 from findna_kit.installed import Owner
 from findna_kit.interfaces import Augmentation, ComponentConfig, RecipePath
 from findna_kit.recipe import load_recipe
@@ -52,6 +53,13 @@ def with_filed(components):
 
 def test_a_config_knows_its_paths():
     assert Filed.Config.paths() == ("file", "other")
+
+
+def test_a_list_of_them_is_refused_when_the_class_is_made():
+    with pytest.raises(PluginError, match=r"Config\.files: a RecipePath stands alone, or beside None"):
+
+        class Config(ComponentConfig):
+            files: tuple[RecipePath, ...] = Field((), description="several")
 
 
 def test_they_are_relative_to_the_file_that_states_them(with_filed, write, text, tmp_path, monkeypatch):

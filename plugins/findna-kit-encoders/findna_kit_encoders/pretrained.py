@@ -2,8 +2,8 @@
 
 The folder is what `save_pretrained` of a model and its tokenizer writes: config.json, safetensors, the vocabulary. It is read
 each time that the encoder is built, also where a finished run is loaded (its own weights then replace the folder's), so it
-must stay where it is. Networks and code from elsewhere are never asked for. In every other respect than its first weights the
-model is an encoder like any: an evaluation's untrained control, built anew from the recipe, is this model as it came.
+must stay where it is. Networks and code from elsewhere are never asked for. An evaluation's control that has learned nothing is
+the same architecture drawn anew.
 """
 
 from __future__ import annotations
@@ -53,9 +53,8 @@ class Pretrained(Encoder):
         self.max_length = None if model.positions is None else model.positions - class_tokens
         self.network = model.network
         self.register_buffer("ids", torch.tensor(model.ids), persistent=False)
-        words = self._words()
-        drawn = 0.02 * torch.randn(class_tokens, words.shape[1])
-        self.class_vectors = nn.Parameter(drawn if model.first is None else drawn + words.detach()[model.first])
+        self.first = model.first
+        self.class_vectors = nn.Parameter(self._drawn(class_tokens))
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Embeddings [B, C + L, dim]; hidden states are those after each of the model's layers."""
@@ -68,6 +67,17 @@ class Pretrained(Encoder):
         rows = torch.cat([first, rows[:, classes:]], dim=1)
         states = local_model.run(self.network, rows, valid, hidden=bool(layers))
         return states[-1], {layer: states[layer + 1] for layer in layers}
+
+    @torch.no_grad()
+    def forget(self) -> None:
+        """The same model as it would be drawn: what an evaluation's untrained control is."""
+        self.network.load_state_dict(type(self.network)(self.network.config).state_dict())
+        self.class_vectors.copy_(self._drawn(len(self.class_vectors)))
+
+    def _drawn(self, class_tokens: int) -> Tensor:
+        words = self._words().detach()
+        drawn = 0.02 * torch.randn(class_tokens, words.shape[1])
+        return drawn if self.first is None else drawn + words[self.first]
 
     def _words(self) -> Tensor:
         """The model's embeddings of its tokens, [V, E]."""

@@ -58,8 +58,8 @@ class BarlowTwins(Loss):
         return pairs.alone(views)
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Pairs of views: each pair is one item, over the whole batch."""
-        return pairs.items(student, len(pairs.ordered(student)) // 2, per_sequence=False)
+        """Pairs of views, times sequences: a pair is one term over the batch, which counts for each of its sequences."""
+        return pairs.items(student, len(pairs.ordered(student)) // 2)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
         """Over heads' `projector` [B, output].
@@ -77,7 +77,8 @@ class BarlowTwins(Loss):
             diagonals.append(diagonal.detach().mean())
             rests.append((rest.detach() / (len(correlation) * (len(correlation) - 1))).sqrt())
         metrics = {"diagonal": torch.stack(diagonals).sum(), "off_diagonal": torch.stack(rests).sum()}
-        return Term(torch.stack(losses).sum(), metrics)
+        rows = len(columns[0])
+        return Term(rows * torch.stack(losses).sum(), {name: rows * value for name, value in metrics.items()})
 
 
 def _columns(z: Tensor) -> Tensor:

@@ -27,10 +27,10 @@ def ordered(views: Iterable[str]) -> list[tuple[str, str]]:
     return list(permutations(views, 2))
 
 
-def items(views: Mapping[str, View], pairs: int, *, per_sequence: bool = True) -> Tensor:
-    """Pairs, times sequences unless those are taken together: a scalar on the views' device."""
+def items(views: Mapping[str, View], pairs: int) -> Tensor:
+    """Pairs, times sequences: a scalar on the views' device."""
     tokens = next(iter(views.values())).tokens
-    return torch.tensor(float(pairs * (len(tokens) if per_sequence else 1)), device=tokens.device)
+    return torch.tensor(float(pairs * len(tokens)), device=tokens.device)
 
 
 def without_teacher(views: Sequence[ViewPlan]) -> str | None:

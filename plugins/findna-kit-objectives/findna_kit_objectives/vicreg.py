@@ -60,8 +60,8 @@ class VICReg(Loss):
         return pairs.alone(views)
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Pairs of views: each pair is one item, over the whole batch."""
-        return pairs.items(student, len(pairs.ordered(student)) // 2, per_sequence=False)
+        """Pairs of views, times sequences: a pair is one term over the batch, which counts for each of its sequences."""
+        return pairs.items(student, len(pairs.ordered(student)) // 2)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
         """Over heads' `projector` [B, output].
@@ -73,7 +73,7 @@ class VICReg(Loss):
         parts = torch.stack([
             torch.stack([F.mse_loss(first, second), *(self._of(first) + self._of(second))])
             for first, second in combinations([output.heads["projector"].float() for output in student.values()], 2)
-        ]).sum(0)  # fmt: skip
+        ]).sum(0) * len(next(iter(student.values())).heads["projector"])  # fmt: skip
         invariance, variance, covariance, deviations = parts
         total = config.invariance * invariance + config.variance * variance + config.covariance * covariance
         named = {"invariance": invariance, "variance": variance, "covariance": covariance, "deviation": deviations / 2}

@@ -16,10 +16,9 @@ def test_a_view_is_never_paired_with_itself():
     assert pairs.ordered("abc") == [("a", "b"), ("a", "c"), ("b", "a"), ("b", "c"), ("c", "a"), ("c", "b")]
 
 
-def test_items_are_pairs_times_sequences_or_pairs_alone():
+def test_items_are_pairs_times_sequences():
     views = {"a": windows(5, 8), "b": windows(5, 8)}
     assert float(pairs.items(views, 3)) == 15
-    assert float(pairs.items(views, 3, per_sequence=False)) == 3
 
 
 @pytest.mark.parametrize(

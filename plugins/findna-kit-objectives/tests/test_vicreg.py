@@ -8,9 +8,17 @@ from branches import CLOCK, built, numbers, plan, views_of, windows
 from findna_kit_objectives import VICReg
 from pydantic import ValidationError
 
-from findna_kit.interfaces import BranchOutput
+from findna_kit.interfaces import BranchOutput, Term
 
 BATCH, OUTPUT = 6, 4
+
+
+def per_row(loss, student):
+    """The term as its paper states it, over a batch; the loss counts it for each of the batch's rows."""
+    term, rows = loss(student, {}, CLOCK), len(next(iter(student.values())).heads["projector"])
+    return Term(term.sum / rows, {name: value / rows for name, value in term.metrics.items()})
+
+
 SMALL = {"hidden": 10, "output": OUTPUT}
 
 
@@ -62,7 +70,7 @@ def test_two_views_make_equation_6(weights):
     names = ("invariance", "variance", "covariance")
     loss = built(VICReg, **SMALL, **dict(zip(names, weights, strict=True)))
     first, second = numbers(BATCH, OUTPUT, seed=1) / 2, numbers(BATCH, OUTPUT, seed=2)
-    term = loss(shown(a=first, b=second), {}, CLOCK)
+    term = per_row(loss, shown(a=first, b=second))
     expected, parts = oracle(first, second, weights)
     assert parts[1] > 0.1, "the hinge is at work"
     assert term.sum.item() == pytest.approx(expected, rel=1e-4)
@@ -74,7 +82,7 @@ def test_two_views_make_equation_6(weights):
 
 def test_the_weights_are_the_papers_where_none_is_stated():
     first, second = numbers(BATCH, OUTPUT, seed=1) / 2, numbers(BATCH, OUTPUT, seed=2)
-    term = built(VICReg, **SMALL)(shown(a=first, b=second), {}, CLOCK)
+    term = per_row(built(VICReg, **SMALL), shown(a=first, b=second))
     assert term.sum.item() == pytest.approx(oracle(first, second, (25, 25, 1))[0], rel=1e-4)
 
 
@@ -82,39 +90,39 @@ def test_every_pair_of_views_is_one_item_of_the_whole_batch():
     loss, z = built(VICReg, **SMALL), {name: numbers(BATCH, OUTPUT, seed=seed) for seed, name in enumerate("abc")}
     student = shown(**z)
     expected = sum(oracle(z[one], z[other], (25, 25, 1))[0] for one, other in ("ab", "ac", "bc"))
-    assert loss(student, {}, CLOCK).sum.item() == pytest.approx(expected, rel=1e-4)
-    assert float(loss.count(views_of(student), {})) == 3
+    assert per_row(loss, student).sum.item() == pytest.approx(expected, rel=1e-4)
+    assert float(loss.count(views_of(student), {})) == 3 * BATCH
 
 
 @pytest.mark.parametrize("target", [0.5, 3.0])
 def test_the_hinge_asks_for_a_deviation_and_for_no_more(target):
     z = numbers(BATCH, OUTPUT)
     loss = built(VICReg, **SMALL, target=target)
-    assert float(loss(shown(a=z, b=z), {}, CLOCK).metrics["variance"]) == pytest.approx(
+    assert float(per_row(loss, shown(a=z, b=z)).metrics["variance"]) == pytest.approx(
         2 * variance(z, target), rel=1e-4, abs=1e-6
     )
     wide = 100 * z
-    assert float(loss(shown(a=wide, b=wide), {}, CLOCK).metrics["variance"]) == 0
+    assert float(per_row(loss, shown(a=wide, b=wide)).metrics["variance"]) == 0
 
 
 def test_a_collapsed_batch_costs_what_the_hinge_takes_and_nothing_without_it():
     z = torch.full((BATCH, OUTPUT), 3.0)
-    term = built(VICReg, **SMALL)(shown(a=z, b=z), {}, CLOCK)
+    term = per_row(built(VICReg, **SMALL), shown(a=z, b=z))
     assert term.sum.item() == pytest.approx(25 * 2 * (1 - 0.01), rel=1e-5), "epsilon leaves a deviation of 0.01"
     assert float(term.metrics["deviation"]) == pytest.approx(0.01, rel=1e-4)
-    assert built(VICReg, **SMALL, variance=0.0)(shown(a=z, b=z), {}, CLOCK).sum.item() == 0
+    assert per_row(built(VICReg, **SMALL, variance=0.0), shown(a=z, b=z)).sum.item() == 0
 
 
 def test_features_that_all_say_the_same_cost_by_their_covariance():
     z = numbers(BATCH, 1).expand(BATCH, OUTPUT)
     expected = 2 * (OUTPUT - 1) * covariances(z)[0][0] ** 2
-    assert float(built(VICReg, **SMALL)(shown(a=z, b=z), {}, CLOCK).metrics["covariance"]) == pytest.approx(expected, rel=1e-4)
+    assert float(per_row(built(VICReg, **SMALL), shown(a=z, b=z)).metrics["covariance"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_single_row_has_no_variance():
     """The last of the held-out windows may stand alone."""
     z = numbers(1, OUTPUT).requires_grad_()
-    term = built(VICReg, **SMALL)(shown(a=z, b=z), {}, CLOCK)
+    term = per_row(built(VICReg, **SMALL), shown(a=z, b=z))
     term.sum.backward()
     assert term.sum.item() == pytest.approx(49.5)
     assert z.grad.isfinite().all()
@@ -122,7 +130,7 @@ def test_a_single_row_has_no_variance():
 
 def test_both_views_get_a_gradient():
     z = [numbers(BATCH, OUTPUT, seed=seed).requires_grad_() for seed in (1, 2)]
-    built(VICReg, **SMALL)(shown(a=z[0], b=z[1]), {}, CLOCK).sum.backward()
+    per_row(built(VICReg, **SMALL), shown(a=z[0], b=z[1])).sum.backward()
     assert all(one.grad.abs().sum() > 0 for one in z)
 
 

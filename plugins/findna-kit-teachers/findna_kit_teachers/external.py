@@ -28,7 +28,7 @@ class External(TeacherUpdate):
     It keeps that run's encoder and class tokens, and the heads of losses that both have under one label. A loss that reads the
     teacher and has twin heads finds them there only if the other run was trained with it; one without twin heads needs none.
     The teacher is saved with every checkpoint, so a resumed run goes on with the one it began with; that run's folder must
-    still be there, because its recipe says how the teacher is built.
+    still be there, because its recipe says how the teacher is built. The student is loaded without it.
     """
 
     class Config(ComponentConfig):

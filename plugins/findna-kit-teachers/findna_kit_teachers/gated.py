@@ -29,8 +29,8 @@ class Gated(TeacherUpdate):
     """`teacher <- m teacher + (1 - m) student` only while a held-out metric of the student is no worse than the best so far.
 
     A look is worse if it misses the best one by more than `tolerance`; after more than `patience` worse looks in a row the
-    teacher stands whole, buffers too, until a look is not worse. Before the first look it moves. A value that repeats the
-    last one to the bit counts as the same look.
+    teacher stands whole, buffers too, until a look is not worse. Before the first look it moves. Between two looks
+    nothing is counted: `look` among the metrics is the step of the latest one.
     """
 
     class Config(MovingConfig):
@@ -53,7 +53,7 @@ class Gated(TeacherUpdate):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         # Of the metric with its sign turned where higher is better: least is best.
-        self.best, self.last, self.worse = math.inf, math.inf, 0
+        self.best, self.last, self.worse = math.inf, -1, 0
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Moves parameters and buffers, or nothing; logs `momentum`, which is 1 while the teacher stands.
@@ -61,7 +61,9 @@ class Gated(TeacherUpdate):
         Raises FindnaError where the held-out windows have been looked at and the metric is not among what was seen.
         """
         value = self._watched(metrics)
-        if value is not None and value != self.last and not (math.isnan(value) and math.isnan(self.last)):
+        look = int(metrics.get("look", clock.step))
+        if value is not None and look != self.last:
+            self.last = look
             self._look(value)
         if self.worse > self.config.patience:
             return {"momentum": 1.0}
@@ -82,16 +84,16 @@ class Gated(TeacherUpdate):
         )
 
     def _look(self, value: float) -> None:
-        self.last = value
         self.worse = 0 if value <= self.best + self.config.tolerance else self.worse + 1
         self.best = min(self.best, value)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """`best` and `last` value, least best, and the number of `worse` looks in a row."""
-        kept = {name: torch.tensor(getattr(self, name), dtype=torch.float64, device="cpu") for name in ("best", "last")}
-        return {**kept, "worse": torch.tensor(self.worse, device="cpu")}
+        """The `best` value, least best; the step of the `last` look; and the number of `worse` looks in a row."""
+        best = torch.tensor(self.best, dtype=torch.float64, device="cpu")
+        counted = {name: torch.tensor(getattr(self, name), device="cpu") for name in ("last", "worse")}
+        return {"best": best, **counted}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Takes back what `state_dict` gave; ValueError for anything else."""
         best, last, worse = whole_state("gated", state, ("best", "last", "worse"))
-        self.best, self.last, self.worse = float(best), float(last), int(worse)
+        self.best, self.last, self.worse = float(best), int(last), int(worse)

@@ -154,8 +154,9 @@ def test_a_run_that_is_gone_is_missed_in_a_sentence(other, tmp_path):
     shutil.copytree(other, source)
     run(Place(tmp_path / "run"), EXTERNAL, f"teacher_update.run={source}", "steps=1")
     shutil.rmtree(source)
+    assert findna_kit.load(tmp_path / "run", device="cpu").branch == "student", "which needs no teacher"
     with pytest.raises(FindnaError) as caught:
-        findna_kit.load(tmp_path / "run", device="cpu")
+        findna_kit.load(tmp_path / "run", "teacher", device="cpu")
     assert str(caught.value) == (
         f"teacher_update.run: the teacher is a network of {source}, which cannot be loaded; put it back as it was, or name "
         f"another run: {source}: is no run's folder (checkpoints/ with a checkpoint in it is looked for)"

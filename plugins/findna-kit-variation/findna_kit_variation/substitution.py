@@ -28,8 +28,12 @@ class Substitution(Augmentation):
         """How many, and of which kind."""
 
         rate: float = Field(0.05, ge=0, le=1, description="of each base outside CpG to be replaced by another one")
-        transition_ratio: float = Field(2.0, ge=0, description="transitions for each transversion, outside CpG")
-        cpg_excess: float = Field(10.0, ge=0, description="times as many transitions of the C and the G of a CpG")
+        transition_ratio: float = Field(
+            2.0, ge=0, allow_inf_nan=False, description="transitions for each transversion, outside CpG"
+        )
+        cpg_excess: float = Field(
+            10.0, ge=0, allow_inf_nan=False, description="times as many transitions of the C and the G of a CpG"
+        )
 
         @property
         def transition(self) -> float:

@@ -1,0 +1,64 @@
+"""What a run's folder says of itself: its precision, and who made its components."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from findna_kit.errors import FindnaError
+from findna_kit.installed import CHOICE, installed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from findna_kit.plugins import Plugin
+    from findna_kit.recipe import Recipe
+    from findna_kit.registry import Components
+
+
+def precision_of(run: Path, recipe: Recipe) -> str:
+    """What the run computed in, so that its embeddings are the same on another machine; `auto` only where it says nothing."""
+    told: str | None = recorded(run).get("resolved", {}).get("precision")
+    return told or recipe.trainer.precision
+
+
+def recorded(run: Path) -> dict[str, Any]:
+    """What run.json holds; nothing where there is none: a folder may be put together by hand. FindnaError for damage."""
+    path = run / "run.json"
+    try:
+        told = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise FindnaError(f"{path}: is no JSON ({error}); restore it from a copy") from error
+    if not isinstance(told, dict):
+        raise FindnaError(f"{path}: is not what a run writes; restore it from a copy")
+    return told
+
+
+def refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) -> None:
+    """FindnaError that names the distribution of every component which the run used and nobody registers now."""
+    known = {registry.kind: registry for registry in components.registries()}
+    used: dict[str, dict[str, str]] = recorded(run).get("components", {})
+    lost = {
+        (kind, name): owner for kind, names in used.items() for name, owner in names.items() if name not in known.get(kind, ())
+    }
+    if lost:
+        told = "; ".join(f"{kind} {name!r} of {owner}" for (kind, name), owner in lost.items())
+        broken = {plugin.owner.distribution for plugin in failed}
+        ways = [way for owner in dict.fromkeys(lost.values()) if (way := _remedy(owner, broken))]
+        raise FindnaError("\n".join([f"{run}: was made with what nobody registers now: {told}", *ways, *map(str, failed)]))
+
+
+def _remedy(owner: str, broken: Collection[str]) -> str | None:
+    """What brings a run's plugin back: `owner` is its distribution and version. None where it failed, which says enough."""
+    name, _, then = owner.rpartition(" ")
+    now = next((offer.owner.version for offer in installed() if offer.owner.distribution == name), None)
+    if now is None:
+        return f"pip install {name}    (the run was made with {then})"
+    if name in broken:
+        return None
+    if now == then:
+        return f"{owner} is installed, but left out: by --without, or by {CHOICE}"
+    return f"{name} {now} is installed and does not bring it, or is left out: pip install {name}=={then}"
