@@ -22,6 +22,7 @@ from tests.variants import made
 HERE = "tests/test_code_blocks.py"
 DONE_BY = {
     "README.md": {"bash": HERE, "python": HERE},
+    "docs/ablations.md": {"sh": HERE, "yaml": "tests/ablation/test_guide.py"},
     "docs/architecture.md": {"mermaid": "tests/test_architecture.py", "python": "tests/test_adding.py"},
     "docs/benchmarks.md": {"bash": HERE},
     "docs/embeddings.md": {"bash": "tests/cli/test_embedding.py", "python": "tests/cli/test_embedding.py"},
@@ -34,7 +35,7 @@ DONE_BY = {
     "docs/results.md": {"text": HERE},
     "docs/tasks.md": dict.fromkeys(("bash", "yaml", "text"), "tests/test_tasks_guide.py"),
     "docs/testing-a-plugin.md": dict.fromkeys(("sh", "python", "toml"), HERE),
-    "docs/tutorials/first-ablation.md": dict.fromkeys(("sh", "python", "text"), "tests/test_tutorials.py"),
+    "docs/tutorials/first-ablation.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),
     "docs/tutorials/first-recipe.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),
     "docs/variants.md": {"sh": "tests/test_exchange_guides.py", "text": "tests/test_exchange_guides.py"},
     "docs/write-a-plugin.md": dict.fromkeys(("sh", "python", "toml", "yaml"), "tests/test_plugin_guide.py"),

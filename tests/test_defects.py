@@ -109,7 +109,7 @@ def test_defect_3_augmentations_compose_and_are_fresh_every_step():
 def test_defect_4_a_step_of_self_distillation_runs_and_moves_the_centre():
     experiment, data, engine = experiment_of(small("distill_only")[0])
     before = state_of(experiment)
-    state = _State(experiment, run=None)
+    state = _State(experiment, engine, run=None)
     metrics = train_step(experiment, data, engine, state.optimizer, Clock(0, 10), {}, 8)
     after = state_of(experiment)
     assert math.isfinite(metrics["distill/loss"])

@@ -153,7 +153,7 @@ def test_defect_8_n_is_no_target_no_insertion_and_masks_do_not_repeat():
 def test_defect_9_what_is_saved_is_loaded_and_goes_on_bit_for_bit(tmp_path):
     recipe = small("self_distill", "optimizer.learning_rate=0.01")[0]
     first, data, engine = experiment_of(recipe)
-    state = _State(first, tmp_path)
+    state = _State(first, engine, tmp_path)
     for step in range(3):
         state.latest = train_step(first, data, engine, state.optimizer, Clock(step, 10), {}, 8)
         state.step += 1
@@ -163,7 +163,7 @@ def test_defect_9_what_is_saved_is_loaded_and_goes_on_bit_for_bit(tmp_path):
 
     torch.manual_seed(99)  # nothing of torch's own state may matter
     second, data, engine = experiment_of(recipe)
-    loaded = _State(second, tmp_path)
+    loaded = _State(second, engine, tmp_path)
     assert not state_of(second)["student.encoder.embed.weight"].equal(state_of(first)["student.encoder.embed.weight"])
     loaded.load()
     assert loaded.step == 3
@@ -192,7 +192,7 @@ def test_defect_9_what_is_saved_is_loaded_and_goes_on_bit_for_bit(tmp_path):
 def test_defect_10_the_teacher_follows_the_student_of_this_step():
     setting = ("teacher_update={name: ema, momentum: 0.5}", "optimizer.learning_rate=0.01")
     experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
-    optimizer = _State(experiment, run=None).optimizer
+    optimizer = _State(experiment, engine, run=None).optimizer
     before = state_of(experiment)
     train_step(experiment, data, engine, optimizer, Clock(0, 10), {}, 8)
     after = state_of(experiment)

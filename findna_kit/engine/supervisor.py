@@ -75,7 +75,9 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
     while any(child.poll() is None for child in children):
         bad = [rank for rank, child in enumerate(children) if child.returncode not in (None, 0)]
         if failed is None and bad:
-            failed, since = bad[0], time.monotonic()
+            since = time.monotonic()
+        if bad and not asked:  # the others end because one was killed, and may be seen to before it is
+            failed = min(bad, key=lambda rank: children[rank].returncode > 0)
         waited = time.monotonic() - since if failed is not None else 0.0
         if waited > 2 * _GRACE:
             _pass_on(children, signal.SIGKILL)
@@ -83,8 +85,8 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
             _pass_on(children, signal.SIGTERM)
             asked = True
         time.sleep(_LOOK)
-    ended = [rank for rank, child in enumerate(children) if child.returncode]  # the last ones, since the last look
-    return failed if failed is not None else next(iter(ended), None)
+    ended = [rank for rank, child in enumerate(children) if child.returncode]
+    return failed if asked else min(ended, key=lambda rank: children[rank].returncode > 0, default=None)
 
 
 def _sentence(rank: int, processes: int, name: str, folder: str) -> str:

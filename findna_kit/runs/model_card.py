@@ -99,8 +99,9 @@ def _genome(path: str) -> str:
 def _recipe(model: FrozenModel) -> str:
     recipe = model.recipe
     parameters = sum(parameter.numel() for parameter in model.network.encoder.parameters())
+    encoder = {key: value for key, value in recipe.encoder.plain().items() if (key, value) != ("rc", "none")}
     lines = [
-        f"encoder: {_stated(recipe.encoder.plain())}; {parameters:,} parameters, embeddings of {model.dim}",
+        f"encoder: {_stated(encoder)}; {parameters:,} parameters, embeddings of {model.dim}",
         *(f"loss `{label}`: {_stated(loss.plain())}" for label, loss in recipe.losses.items()),
         f"teacher: {_stated(recipe.teacher_update.plain())}",
         f"{recipe.steps:,} steps of {recipe.data.batch_size} windows, seed {recipe.seed}, {recipe.class_tokens} class tokens",

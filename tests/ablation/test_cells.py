@@ -42,7 +42,7 @@ def scored(cell, value=0.5, *, status="finished", tasks=tuple(TASKS), protocols=
 @contextmanager
 def another_process(path):
     """Holds the lock of a file from outside."""
-    code = "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(); print(flush=True); sys.stdin.read()"
+    code = "import sys, filelock; held = filelock.FileLock(sys.argv[1]); held.acquire(); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         try:

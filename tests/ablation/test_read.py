@@ -108,7 +108,7 @@ def test_a_broken_level_names_its_condition_and_stands_on_its_line(tmp_path):
     assert said[5].startswith(f"{path}:5:27  views.masked.mask.name: ")
     assert "did you mean 'independent'?" in said[5]
     assert said[6] == "the condition mask-odd:"
-    assert said[7].startswith(f"{path}:5:67  ")
+    assert said[7].startswith(f"{path}:5:65  views.masked.mask.fraction.x: ")
 
 
 def test_what_is_wrong_with_the_base_is_said_once(tmp_path):

@@ -119,6 +119,7 @@ def test_a_folder_that_is_taken_is_refused_once(one, tmp_path):
     assert err.count("is there already") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
 def test_stopped_with_some_it_goes_on_with_others(first, then, one, tmp_path):
     run = tmp_path / "run"
@@ -140,6 +141,7 @@ def test_stopped_with_some_it_goes_on_with_others(first, then, one, tmp_path):
     assert json.loads((run / "run.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", LAUNCHERS)
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_rank_that_is_killed_ends_the_other_with_one_message(by, victim, tmp_path):

@@ -20,6 +20,10 @@ Measured, one seed, 150 steps (deviation and rank: of the student's pooled embed
     latent_prediction, over channels                        0.01             0.00       0.009   1.14
     latent_prediction, of itself, as it is                  0.11             0.03       0.011   1.15
 
+swav without Sinkhorn keeps one or two of sixteen prototypes, as the draw of its head has it: of seeds 3, 4 and 5 at 300 steps,
+information 0.19, 0.17 and 0.00 with entropy shares of 0.02, 0.02 and 0.00; balanced, 0.48, 0.46 and 0.47 with 0.32, 0.35 and
+0.34.
+
 What does not show: swav without Sinkhorn and ibot without centring have all but one prototype idle, while their embeddings
 still differ (rank about 2): it is the loss's own signal that fires. The variance of targets over the sequence is near 1 by
 construction; what counts there is that of the predictions, and the deviation.
@@ -81,14 +85,14 @@ def held_out(genome, monkeypatch, request):
 
 def test_swav_balanced_keeps_its_clusters_apart(held_out):
     found = held_out(f"name: swav, {HEAD}")
+    assert found["tried/code_entropy_share"] > 0.3
     assert found["tried/assignment_information"] > 0.2
     assert found["collapse/student/pooled_rankme"] > 2
 
 
-def test_swav_without_sinkhorn_assigns_all_to_one(held_out):
+def test_swav_without_sinkhorn_assigns_all_to_one_or_two(held_out):
     found = held_out(f"name: swav, sinkhorn_iterations: 0, {HEAD}")
-    assert found["tried/assignment_information"] < 0.02
-    assert found["tried/code_entropy_share"] < 0.05
+    assert found["tried/code_entropy_share"] < 0.1
 
 
 DINO = {"see": BOTH, "class_tokens": 1, "teacher": EMA}

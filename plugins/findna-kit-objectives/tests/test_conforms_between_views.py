@@ -6,6 +6,7 @@ from findna_kit_objectives import BYOL, BarlowTwins, MoCo, SimCLR, SimSiam, VICR
 from findna_kit.testing import check_loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [BYOL, BarlowTwins, MoCo, SimCLR, SimSiam, VICReg], ids=lambda kind: kind.__name__)
 def test_conforms(kind):
     check_loss(kind)
