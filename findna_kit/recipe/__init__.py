@@ -5,6 +5,9 @@ from findna_kit.recipe.differences import changes, differences
 from findna_kit.recipe.layers import read_layers
 from findna_kit.recipe.load import load_recipe
 from findna_kit.recipe.schema import Recipe, ViewChoice
-from findna_kit.recipe.shipped import shipped_recipes
+from findna_kit.recipe.shipped import shipped_recipes, shipped_task_files
 
-__all__ = ["Chosen", "Recipe", "ViewChoice", "changes", "differences", "load_recipe", "read_layers", "shipped_recipes"]
+__all__ = [
+    "Chosen", "Recipe", "ViewChoice", "changes", "differences", "load_recipe", "read_layers", "shipped_recipes",
+    "shipped_task_files",
+]  # fmt: skip

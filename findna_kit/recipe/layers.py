@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from findna_kit.recipe.document import Found, Node, Where, dotted, got, parse, read_text, refusal
-from findna_kit.recipe.shipped import find_recipe
+from findna_kit.recipe.shipped import find_recipe, shipped_task_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +25,9 @@ COMPONENTS = {
 }  # fmt: skip
 """Where components stand, and the registry of each; the schema's `Chosen` fields, a test compares them."""
 _BEDS = (("include",), ("exclude",), ("validation", "bed"))
+TASKS = ("evaluation", "tasks", ANY)
 PATHS = (
-    ("init_from", "run"), ("evaluation", "tasks", ANY), ("data", "genome"), ("data", "genome", ANY, "path"),
+    ("init_from", "run"), TASKS, ("data", "genome"), ("data", "genome", ANY, "path"),
     *(("data", *bed) for bed in _BEDS), *(("data", "genome", ANY, *bed) for bed in _BEDS),
 )  # fmt: skip
 """Values that are paths, unless they are `builtin`."""
@@ -266,8 +267,13 @@ def _absolute(root: Node) -> None:
     """Makes the paths absolute, each from the folder of whoever stated it."""
     for pattern in PATHS:
         for _, _, node in _at(root, pattern):
-            if node.value != "builtin":
+            if node.value != "builtin" and not (pattern == TASKS and _is_shipped_task(node)):
                 absolute(node)
+
+
+def _is_shipped_task(node: Node) -> bool:
+    """Whether it is the name of one, and no file of the user's."""
+    return node.value in shipped_task_files() and not os.path.exists(node.folder / str(node.value))  # noqa: PTH110 - as in absolute
 
 
 def absolute(node: Node) -> None:

@@ -12,6 +12,8 @@ METHODS = "methods"
 """Folder of the recipes that need the kit's own plugins; their names are `methods/NAME`."""
 STUDIES = "ablations"
 """Folder of the shipped studies; their names are `ablations/NAME`."""
+TASKS = "tasks"
+"""Folder of the files of labelled tasks."""
 SCHEMA = "recipe.schema.json"
 """Beside the recipes, which name it to editors in their second line."""
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -20,6 +22,11 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 def shipped_recipes() -> dict[str, Path]:
     """The recipes that come with the package by name: of the installed wheel, or of the checkout that is installed editable."""
     return _found("*.yaml", f"{METHODS}/*.yaml")
+
+
+def shipped_task_files() -> dict[str, Path]:
+    """The files of labelled tasks that come with the package, by name (`gue/H3`)."""
+    return {name.removeprefix(f"{TASKS}/"): path for name, path in _found(f"{TASKS}/**/*.yaml").items()}
 
 
 def shipped_studies() -> dict[str, Path]:

@@ -114,3 +114,13 @@ def test_a_path_may_start_at_home(write, components, text, tmp_path, monkeypatch
     write(text, "home/recipe.yaml")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert load_recipe("~/recipe.yaml", components).name == "small"
+
+
+def test_a_shipped_task_keeps_its_name_where_no_such_file_is(components, write, text, tmp_path):
+    write(text)
+    chosen = ["evaluation.tasks=[builtin, gue/H3, mine]"]
+    assert "gue/H3" in shipped.shipped_task_files()
+    tasks = load_recipe("recipe.yaml", components, overrides=chosen).evaluation.tasks
+    assert tasks == ("builtin", "gue/H3", str(tmp_path / "mine"))
+    write("a folder of the user's own", "gue/H3/train.csv")
+    assert load_recipe("recipe.yaml", components, overrides=chosen).evaluation.tasks[1] == str(tmp_path / "gue" / "H3")

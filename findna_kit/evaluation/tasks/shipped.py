@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from findna_kit.evaluation.tasks.description import TaskFile, read_task_file
-from findna_kit.recipe import shipped_recipes
+from findna_kit.recipe import shipped_task_files
 
 DATA_VARIABLE = "FINDNA_KIT_TASKS"
 
@@ -26,9 +26,7 @@ class Shipped:
 
 def shipped_tasks() -> dict[str, Shipped]:
     """Those beside the shipped recipes, by name, in the order of the names."""
-    folder = shipped_recipes()["self_distill"].parent / "tasks"
-    names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
-    return {name: Shipped(name, path) for name, path in names.items()}
+    return {name: Shipped(name, path) for name, path in shipped_task_files().items()}
 
 
 def data_folder(given: Path | None) -> Path | None:
