@@ -146,7 +146,9 @@ def methods() -> str:
         "`findna-kit-objectives`; sizes are a laptop's, not the papers'. Any of them runs by its name:",
         "```sh\nfindna-kit check methods/byol\n```",
         "What a paper's method is, and where ours departs from it, stands with its [loss](reference/losses.md). "
-        "None of these has been compared with published numbers.",
+        "None of these has been compared with published numbers, and few have been run to their end: read the collapse "
+        "signals that a run prints, and its scores beside those of the network that has learned nothing. Without a masked "
+        "loss beside them, methods without negatives were seen to collapse here at settings that looked harmless.",
     ]
     paths = sorted((ROOT / "recipes" / "methods").glob("*.yaml"), key=lambda path: (path.stem not in BASES, path.stem))
     rows = [_row(f"[{path.stem}](#{path.stem})", escaped(_said(path)[0])) for path in paths]
