@@ -79,8 +79,8 @@ def offered(group: str) -> list[Offer]:
 def misnamed(offers: Sequence[Offer]) -> list[str]:
     """A sentence for each name in FINDNA_KIT_PLUGINS that is neither a plugin's nor a distribution's."""
     plugins = {offer.owner.plugin for offer in offers if offer.group == COMPONENTS}
-    known = plugins | {_normal(offer.owner.distribution) for offer in offers}
-    wrong = sorted(name for name in _chosen_names() or () if name not in known and _normal(name) not in known)
+    known = plugins | {normal_name(offer.owner.distribution) for offer in offers}
+    wrong = sorted(name for name in _chosen_names() or () if name not in known and normal_name(name) not in known)
     listed = ", ".join(sorted(plugins))
     return [f"{CHOICE}: no plugin is called {name!r}{nearest(name, known)} (installed: {listed})" for name in wrong]
 
@@ -132,16 +132,20 @@ def _chosen_names() -> frozenset[str] | None:
 def _named(owner: Owner, names: frozenset[str] | None) -> bool:
     if names is None or owner.is_builtin or owner.plugin in names:
         return True
-    return _normal(owner.distribution) in {_normal(name) for name in names}
+    return normal_name(owner.distribution) in {normal_name(name) for name in names}
 
 
 def _is_let_in(owner: Owner, group: str, names: frozenset[str] | None, inside: set[str]) -> bool:
     if group == COMPONENTS:
         return _named(owner, names)
     # What is beside components goes with the distribution: its own name says little of who brings it.
-    return owner.distribution in inside or names is None or _normal(owner.distribution) in {_normal(name) for name in names}
+    return (
+        owner.distribution in inside
+        or names is None
+        or normal_name(owner.distribution) in {normal_name(name) for name in names}
+    )
 
 
-def _normal(distribution: str) -> str:
-    """As PEP 503 compares names."""
+def normal_name(distribution: str) -> str:
+    """As PEP 503 compares names of distributions."""
     return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -69,8 +70,9 @@ class _BothStrands(Encoder):
         forward, reverse = rows.chunk(2)
         return self._of_strands(forward, turned(reverse, kept, self.classes))
 
+    @abstractmethod
     def _of_strands(self, forward: Tensor, reverse: Tensor) -> Tensor:
-        raise NotImplementedError
+        """One of both, in the first one's order."""
 
 
 class RCAverage(_BothStrands):

@@ -97,7 +97,7 @@ class _Here:
 
     def _started(self, one: CellFolder) -> subprocess.Popen[bytes]:
         one.prepare()
-        threads = max(1, len(os.sched_getaffinity(0)) // (self.way.jobs * one.cell.recipe.trainer.devices))
+        threads = max(1, (os.cpu_count() or 1) // (self.way.jobs * one.cell.recipe.trainer.devices))
         with (one.folder / LOG).open("ab") as log, one.taken() as mark:
             return subprocess.Popen(  # noqa: S603 - this very program
                 command(one, self.way), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,

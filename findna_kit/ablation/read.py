@@ -14,7 +14,7 @@ from findna_kit.ablation.study import Cell, Study
 from findna_kit.errors import FindnaError, RecipeError
 from findna_kit.recipe import load_recipe
 from findna_kit.recipe.document import Found, Node, Where, parse, read_text, refusal
-from findna_kit.recipe.layers import absolute
+from findna_kit.recipe.layers import absolute_task
 from findna_kit.recipe.load import place_of
 from findna_kit.recipe.sentences import explain
 from findna_kit.recipe.shipped import find_recipe, find_study
@@ -63,11 +63,9 @@ def load_study(given: str) -> Stated:
 
 
 def _absolute_tasks(root: Node) -> None:
-    """Makes the paths of tasks absolute, but for `builtin`."""
     tasks = root.below("tasks")
     for task in tasks.value if tasks is not None and isinstance(tasks.value, list) else ():
-        if task.value != "builtin":
-            absolute(task)
+        absolute_task(task)
 
 
 def _recipe(stated: Node, path: Path) -> Path:

@@ -2,11 +2,11 @@
 
 from findna_kit.engine.devices import Precision, choose_device, choose_precision, largest_that_fits
 from findna_kit.engine.engine import Engine, start_engine
-from findna_kit.engine.launch import SUPERVISOR, Launch, launched
+from findna_kit.engine.launch import LOST, SUPERVISOR, Launch, launched
 from findna_kit.engine.supervisor import supervise
 from findna_kit.engine.watch import Watch
 
 __all__ = [
-    "SUPERVISOR", "Engine", "Launch", "Precision", "Watch", "choose_device", "choose_precision", "largest_that_fits",
+    "LOST", "SUPERVISOR", "Engine", "Launch", "Precision", "Watch", "choose_device", "choose_precision", "largest_that_fits",
     "launched", "start_engine", "supervise",
 ]  # fmt: skip

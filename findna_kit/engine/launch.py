@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SUPERVISOR = "FINDNA_KIT_SUPERVISOR"
 """Set by the kit for processes that it starts: the file by which they tell it their run's folder."""
+LOST = ".lost"
+"""Ends the name of the file beside it by which they tell it that one of them is gone."""
 _PATIENCE = timedelta(days=1)
 """For a collective: the first process may score tasks while the others wait. One that is gone is noticed by `watch`."""
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from findna_kit.engine.launch import SUPERVISOR
+from findna_kit.engine.launch import LOST, SUPERVISOR
 from findna_kit.errors import ProcessLost
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 def supervise(arguments: Sequence[str], processes: int) -> int:
     """Runs `findna-kit ARGUMENTS` in that many processes; the exit code of the first.
 
-    Signals are passed on. Raises ProcessLost where one was killed, when the others have ended.
+    Signals are passed on. Raises ProcessLost where one was killed, or hung, when the others have ended.
     """
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "run"
@@ -37,9 +37,11 @@ def supervise(arguments: Sequence[str], processes: int) -> int:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        where = told.read_text() if told.exists() else ""
+        where, lost = (path.read_text() if path.exists() else "" for path in (told, told.with_suffix(LOST)))
     if failed is not None and (code := children[failed].returncode) < 0:
         raise ProcessLost(_sentence(failed, processes, signal.Signals(-code).name, where))
+    if failed is not None and lost:
+        raise ProcessLost(lost)
     return children[failed or 0].returncode
 
 
@@ -72,7 +74,7 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
     """Waits for all; the first that ended badly, if any: then the others are given time, asked, and made to end."""
     failed: int | None = None
     since, asked = 0.0, False
-    while any(child.poll() is None for child in children):
+    while None in [child.poll() for child in children]:  # every one is asked, each time
         bad = [rank for rank, child in enumerate(children) if child.returncode not in (None, 0)]
         if failed is None and bad:
             since = time.monotonic()

@@ -25,6 +25,7 @@ COMPONENTS = {
 }  # fmt: skip
 """Where components stand, and the registry of each; the schema's `Chosen` fields, a test compares them."""
 _BEDS = (("include",), ("exclude",), ("validation", "bed"))
+BUILTIN = "builtin"
 TASKS = ("evaluation", "tasks", ANY)
 PATHS = (
     ("init_from", "run"), TASKS, ("data", "genome"), ("data", "genome", ANY, "path"),
@@ -267,13 +268,19 @@ def _absolute(root: Node) -> None:
     """Makes the paths absolute, each from the folder of whoever stated it."""
     for pattern in PATHS:
         for _, _, node in _at(root, pattern):
-            if node.value != "builtin" and not (pattern == TASKS and _is_shipped_task(node)):
+            if pattern == TASKS:
+                absolute_task(node)
+            elif node.value != BUILTIN:
                 absolute(node)
 
 
-def _is_shipped_task(node: Node) -> bool:
-    """Whether it is the name of one, and no file of the user's."""
-    return node.value in shipped_task_files() and not os.path.exists(node.folder / str(node.value))  # noqa: PTH110 - as in absolute
+def absolute_task(node: Node) -> None:
+    """Makes a task's path absolute; the kit's own, `builtin` or a shipped one, keeps its name, unless a file is called so."""
+    task = node.value
+    if isinstance(task, str) and task != BUILTIN:
+        shipped = task in shipped_task_files() and not os.path.exists(node.folder / task)  # noqa: PTH110 - as below
+        if not shipped:
+            absolute(node)
 
 
 def absolute(node: Node) -> None:

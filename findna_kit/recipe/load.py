@@ -13,7 +13,7 @@ from findna_kit.recipe.document import Found, Node, dotted, refusal
 from findna_kit.recipe.layers import absolute, components_in, read_layers
 from findna_kit.recipe.schema import Recipe
 from findna_kit.recipe.sentences import Said, explain
-from findna_kit.recipe.shipped import METHODS
+from findna_kit.recipe.shipped import METHODS, OBJECTIVES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,7 @@ def place_of(root: Node, said: Said) -> Found | None:
 def _of_methods(said: Sequence[Said], source: str) -> list[str]:
     """What a shipped recipe of a published method needs, where a component is unknown."""
     unknown = any(one.unknown for one in said) and source.startswith(f"{METHODS}/")
-    return ["recipes of published methods need findna-kit-objectives: pip install it"] if unknown else []
+    return [f"recipes of published methods need {OBJECTIVES}: pip install it"] if unknown else []
 
 
 def _suppliers(said: Sequence[Said], failed: Sequence[Plugin]) -> list[str]:

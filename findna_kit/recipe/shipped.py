@@ -8,8 +8,8 @@ from pathlib import Path
 from findna_kit.errors import nearest
 from findna_kit.installed import RECIPES, offered, only, recipes_of
 
-METHODS = "methods"
-"""Folder of the recipes that need the kit's own plugins; their names are `methods/NAME`."""
+METHODS, OBJECTIVES = "methods", "findna-kit-objectives"
+"""Folder of the recipes of published methods, whose names are `methods/NAME`; and the distribution that those need."""
 STUDIES = "ablations"
 """Folder of the shipped studies; their names are `ablations/NAME`."""
 TASKS = "tasks"

@@ -112,7 +112,7 @@ class Record:
     """run.json: rewritten whole each time, beside and renamed, by the first of several processes."""
 
     def __init__(self, folder: Path, *, going_on: bool, writes: bool = True) -> None:
-        self._path, self._writes = folder / RECORD, writes
+        self.folder, self._path, self._writes = folder, folder / RECORD, writes
         self.values: dict[str, Any] = json.loads(self._path.read_text()) if going_on and self._path.is_file() else {}
 
     @contextmanager

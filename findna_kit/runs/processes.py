@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from findna_kit.engine import SUPERVISOR
+from findna_kit.engine import LOST, SUPERVISOR
 from findna_kit.errors import FindnaError, Interrupted, ProcessLost, RunStopped
 
 if TYPE_CHECKING:
@@ -72,9 +72,8 @@ def ended_well(engine: Engine, watch: Watch, recipe: Recipe, say: Callable[[str]
     try:
         yield folders
     except ProcessLost as error:
-        going_on = f"; its last checkpoint is whole: go on with --resume {folders[0]}" if folders else ""
-        lost = ProcessLost(f"{error}, and the run has stopped{going_on}")
-        lost.silent = not speaks(engine, first_is_lost=watch.first_is_lost())
+        lost = ProcessLost(_with_the_way_on(str(error), folders))
+        lost.silent = not _speaks(engine, str(lost), first_is_lost=watch.first_is_lost())
         raise lost from error
     except RunStopped as stopped:
         stopped.silent = not engine.first
@@ -86,22 +85,31 @@ def ended_well(engine: Engine, watch: Watch, recipe: Recipe, say: Callable[[str]
         raise
 
 
-def when_lost(engine: Engine, kept: Sequence[Record]) -> Callable[[str], None]:
+def when_lost(engine: Engine, kept: Sequence[Record]) -> Callable[[str, int], None]:
     """What ends a process that may be waiting for another one for ever: the record is written, and the sentence said."""
 
-    def end(sentence: str) -> None:
+    def end(sentence: str, lost: int) -> None:
+        sentence = _with_the_way_on(sentence, [record.folder for record in kept])
         for record in kept:
             record.update(status="stopped", reason=sentence)
-        if speaks(engine, first_is_lost=" 0 of " in sentence):
+        if _speaks(engine, sentence, first_is_lost=lost == 0):
             print(sentence, file=sys.stderr, flush=True)
         os._exit(ProcessLost.exit_code)
 
     return end
 
 
-def speaks(engine: Engine, *, first_is_lost: bool) -> bool:
-    """Whether this process tells the user that one is lost: the first, or else the second; the kit tells it of its own."""
-    return SUPERVISOR not in os.environ and engine.rank == int(first_is_lost)
+def _with_the_way_on(sentence: str, folders: Sequence[Path]) -> str:
+    going_on = f"; its last checkpoint is whole: go on with --resume {folders[0]}" if folders else ""
+    return f"{sentence}, and the run has stopped{going_on}"
+
+
+def _speaks(engine: Engine, sentence: str, *, first_is_lost: bool) -> bool:
+    """Whether this process tells the user that one is lost: the first, or else the second; or, told here, the supervisor."""
+    if supervisor := os.environ.get(SUPERVISOR):
+        Path(supervisor).with_suffix(LOST).write_text(sentence)
+        return False
+    return engine.rank == int(first_is_lost)
 
 
 def requeue() -> str:

@@ -81,35 +81,44 @@ def start(
     """
     recipe, remark = settled(recipe, launched())
     experiment = assemble(recipe)
-    engine = start_engine(device, recipe.trainer.precision)
-    watcher = watcher if watcher is not None and engine.first else Watcher()
-    if remark is not None:
-        watcher.say(remark)
-    if not place.going_on:  # a checkpoint has its own weights, and outlives the run that gave the first ones
-        for remark in take_initial_weights(experiment, recipe):
+    with ExitStack() as stack:
+        engine = start_engine(device, recipe.trainer.precision)
+        stack.callback(engine.close)
+        watcher = watcher if watcher is not None and engine.first else Watcher()
+        if remark is not None:
             watcher.say(remark)
-    genome = open_genome(recipe, watcher.reading)
-    experiment.on_genome(genome.contigs)
-    engine.rows(recipe.data.batch_size)  # what does not divide is refused before there is a folder
-    stop, kept = StopRequest(), list[Record]()
-    watch = Watch(engine, when_lost(engine, kept))
-    with ExitStack() as stack, ended_well(engine, watch, recipe, watcher.say) as folders:
-        stack.enter_context(watch)
-        folder, going_on = claim(engine, stack, place, recipe.name)
-        folders.append(folder)
-        stack.enter_context(stop.listening())
-        if going_on:
-            _refuse_another(load_recipe(folder / RECIPE, components), recipe, folder)
-        watcher.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
-        kept.append(Record(folder, going_on=going_on, writes=engine.first))
-        kept[0].values = engine.told(lambda: kept[0].values)
-        watcher = watcher.begun(folder, recipe)
-        training = _prepared(experiment, genome, engine, kept[0], folder, watcher, going_on=going_on)
-        with kept[0].told():
-            kept[0].update(**origins_of(recipe, components, plugins))
-            if not going_on and engine.first:
-                (folder / RECIPE).write_text(recipe.dump())
-            return _train(training, recipe, kept[0], watcher, stop)
+        if not place.going_on:  # a checkpoint has its own weights, and outlives the run that gave the first ones
+            for remark in take_initial_weights(experiment, recipe):
+                watcher.say(remark)
+        genome = open_genome(recipe, watcher.reading)
+        experiment.on_genome(genome.contigs)
+        engine.rows(recipe.data.batch_size)  # what does not divide is refused before there is a folder
+        stop, kept = StopRequest(), list[Record]()
+        watch = Watch(engine, when_lost(engine, kept))
+        with ended_well(engine, watch, recipe, watcher.say) as folders:
+            stack.enter_context(watch)
+            folder, going_on = claim(engine, stack, place, recipe.name)
+            folders.append(folder)
+            stack.enter_context(stop.listening())
+            if going_on:
+                _refuse_another(load_recipe(folder / RECIPE, components), recipe, folder)
+            watcher.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
+            kept.append(Record(folder, going_on=going_on, writes=engine.first))
+            kept[0].values = engine.told(lambda: kept[0].values)
+            watcher = _begun(watcher, engine, folder, recipe)
+            training = _prepared(experiment, genome, engine, kept[0], folder, watcher, going_on=going_on)
+            with kept[0].told():
+                kept[0].update(**origins_of(recipe, components, plugins))
+                if not going_on and engine.first:
+                    (folder / RECIPE).write_text(recipe.dump())
+                return _train(training, recipe, kept[0], watcher, stop)
+
+
+def _begun(watcher: Watcher, engine: Engine, folder: Path, recipe: Recipe) -> Watcher:
+    """The first process's reporters begun; where one cannot, every process is told, and none waits for the first."""
+    begun = list[Watcher]()
+    engine.told(lambda: begun.append(watcher.begun(folder, recipe)))
+    return begun[0] if begun else watcher
 
 
 def _prepared(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, PluginError, nearest
-from findna_kit.installed import COMPONENTS, installed
+from findna_kit.installed import COMPONENTS, installed, normal_name
 from findna_kit.plugins import load_plugin
 from findna_kit.registry import Components
 from findna_kit.testing.checks import Nonconforming
@@ -75,7 +74,7 @@ def conformances(package: str) -> list[Conformance]:
 def _offers(package: str) -> list[Offer]:
     """The package's entry points for components."""
     every = [offer for offer in installed() if offer.group == COMPONENTS]
-    named = [one for one in every if package == one.owner.plugin or _plain(package) == _plain(one.owner.distribution)]
+    named = [one for one in every if package == one.owner.plugin or normal_name(package) == normal_name(one.owner.distribution)]
     if not named:
         known = sorted({name for one in every for name in (one.owner.plugin, one.owner.distribution)})
         listed = ", ".join(f"{one.owner.plugin} ({one.owner.distribution})" for one in every)
@@ -83,8 +82,3 @@ def _offers(package: str) -> list[Offer]:
             f"no installed plugin or distribution is called {package!r}{nearest(package, known)} (installed: {listed})"
         )
     return named
-
-
-def _plain(name: str) -> str:
-    """As PEP 503 compares names of distributions."""
-    return re.sub(r"[-_.]+", "-", name).lower()

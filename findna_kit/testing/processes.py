@@ -142,18 +142,6 @@ class _TwoProcesses:
         self.global_rank = rank
         distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
 
-    def all_reduce(self, value: Tensor, *, reduce_op: str) -> Tensor:
-        """The sum over both."""
-        summed = value.clone()
-        distributed.all_reduce(summed)
-        return summed
-
-    def all_gather(self, value: Tensor) -> Tensor:
-        """[2, ...]: of both, by rank."""
-        parts = [torch.empty_like(value) for _ in range(2)]
-        distributed.all_gather(parts, value.contiguous())
-        return torch.stack(parts)
-
 
 def _take_part(order: dict[str, Any], rank: int) -> None:
     folder, path = Path(order["folder"]), order["class"].split(".")

@@ -205,9 +205,7 @@ def state(subject: Subject) -> Iterator[str]:
     student, rule = _student(subject), _rule(subject)
     teacher = rule.initial(student)
     for saved_at in (0, 3):
-        for step in range(CALLS) if saved_at == 0 else range(3):
-            if step >= saved_at and saved_at == 0:
-                break
+        for step in range(saved_at):
             _drift(student, step)
             _call(rule, teacher, student, step)
         saved = rule.state_dict()

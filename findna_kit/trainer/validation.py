@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -32,11 +33,26 @@ class Validation:
         self, experiment: Experiment, data: Data, engine: Engine, micro_batch: int, beside: Mapping[str, float] | None = None
     ) -> None:
         self.experiment, self.engine, self.micro_batch, self.beside = experiment, engine, micro_batch, dict(beside or {})
-        self.windows = data.validation.fixed(experiment.trainer.validation_windows).to(engine.device)
-        rows = torch.arange(len(self.windows.tokens), device=engine.device)
-        self.batch = make_batch(experiment, self.windows, step="validation", rows=rows)
-        self.plain = make_batch(experiment, self.windows, step="validation", rows=rows, plain=True)
-        self.forward = Forward(experiment, engine)
+        self.data, self.forward = data, Forward(experiment, engine)
+
+    @cached_property
+    def windows(self) -> View:
+        """The held-out windows; like the views of them, made by a process that looks, when it looks first."""
+        return self.data.validation.fixed(self.experiment.trainer.validation_windows).to(self.engine.device)
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The recipe's views of them."""
+        return self._batch(plain=False)
+
+    @cached_property
+    def plain(self) -> Batch:
+        """The same without augmentation."""
+        return self._batch(plain=True)
+
+    def _batch(self, *, plain: bool) -> Batch:
+        rows = torch.arange(len(self.windows.tokens), device=self.engine.device)
+        return make_batch(self.experiment, self.windows, step="validation", rows=rows, plain=plain)
 
     @torch.no_grad()
     def look(self, clock: Clock) -> dict[str, float]:

@@ -78,6 +78,17 @@ def test_paths_in_a_level_start_from_the_studys_folder(tmp_path, monkeypatch):
     assert found.data.files == {"genome": str(tmp_path / "here" / "ä" / "mine.fa")}
 
 
+def test_shipped_tasks_keep_their_names_in_a_study(tmp_path):
+    """As in a recipe, where no such file is."""
+    stated = load_study(str(write_study(tmp_path, tasks="[builtin, gue/H3, task]")))
+    assert stated.study.tasks == ("builtin", "gue/H3", str(tmp_path / "task"))
+
+
+def test_a_task_that_is_no_path_is_refused_on_its_line(tmp_path):
+    with pytest.raises(FindnaError, match=r"study.yaml:\d+:\d+  tasks"):
+        load_study(str(write_study(tmp_path, tasks="[[task]]")))
+
+
 @pytest.mark.parametrize(("budget", "steps"), [
     ("{steps: 7}", [7, 7, 0]), ("{tokens: 2000}", [3, 1, 0]), ("{tokens: 1024}", [2, 1, 0]), ("null", [800, 800, 0]),
 ])  # fmt: skip

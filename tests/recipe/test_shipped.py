@@ -124,3 +124,9 @@ def test_a_shipped_task_keeps_its_name_where_no_such_file_is(components, write, 
     assert tasks == ("builtin", "gue/H3", str(tmp_path / "mine"))
     write("a folder of the user's own", "gue/H3/train.csv")
     assert load_recipe("recipe.yaml", components, overrides=chosen).evaluation.tasks[1] == str(tmp_path / "gue" / "H3")
+
+
+def test_a_task_that_is_no_path_is_refused_on_its_line(components, write, text):
+    write(text)
+    with pytest.raises(RecipeError, match=r"evaluation.tasks"):
+        load_recipe("recipe.yaml", components, overrides=["evaluation.tasks=[[gue/H3]]"])

@@ -1,15 +1,20 @@
 """Whose numbers of processes count, and a Slurm job that is queued again."""
 
+import json
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from findna_kit.engine import Launch
-from findna_kit.errors import FindnaError, Interrupted
+from findna_kit import checkpoint
+from findna_kit.engine import SUPERVISOR, Engine, Launch
+from findna_kit.errors import FindnaError, Interrupted, PluginError, RunStopped
 from findna_kit.runs import Place, Watcher, start
-from findna_kit.runs.processes import requeue, settled
+from findna_kit.runs.processes import _speaks, requeue, settled
+from findna_kit.runs.start import _begun
 from tests.building import small
 
 
@@ -88,3 +93,51 @@ def test_a_run_that_is_warned_by_usr2_saves_and_asks_for_its_job_again(number, q
     assert stopped.value.exit_code == 128 + number
     assert (tmp_path / "asked").exists() is queued
     assert ("trainer.requeue: job 17 is queued again" in said) is queued
+
+
+def test_processes_that_have_parted_save_nothing_more(tmp_path, monkeypatch):
+    recipe, components, plugins = small("self_distill", "steps=4")
+    monkeypatch.setattr(Engine, "agree", lambda self, tensors: not list(tensors))
+    with pytest.raises(
+        RunStopped, match="the processes hold different networks, which they never should; nothing of it is saved"
+    ):
+        start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    assert checkpoint.steps_saved(tmp_path / "run") == []
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "stopped"
+
+
+class Supervised:
+    """The second of two processes."""
+
+    rank = 1
+
+
+def test_what_the_kits_own_processes_say_of_a_lost_one_is_left_to_their_supervisor(tmp_path, monkeypatch):
+    monkeypatch.setenv(SUPERVISOR, str(tmp_path / "run"))
+    assert not _speaks(Supervised(), "process 0 of 2 is gone", first_is_lost=True)
+    assert (tmp_path / "run.lost").read_text() == "process 0 of 2 is gone"
+    monkeypatch.delenv(SUPERVISOR)
+    assert _speaks(Supervised(), "", first_is_lost=True)
+    assert not _speaks(Supervised(), "", first_is_lost=False)
+
+
+def refuse(*_):
+    raise PluginError("reporter 'board' could not begin")
+
+
+def test_a_reporter_that_cannot_begin_is_told_to_every_process(tmp_path):
+    """Only the first has reporters: it must not be the only one that stops."""
+
+    told_of = []
+
+    class Told(Engine):
+        def told(self, make):
+            told_of.append(make)
+            return super().told(make)
+
+    engine, recipe = Told(torch.device("cpu"), "fp32"), stating(1)
+    with pytest.raises(PluginError, match="could not begin"):
+        _begun(Watcher(reporters=SimpleNamespace(begin=refuse)), engine, tmp_path, recipe)
+    assert len(told_of) == 1
+    other = Watcher()
+    assert _begun(other, engine, tmp_path, recipe) is other

@@ -108,14 +108,14 @@ def test_a_launcher_and_a_recipe_that_differ_are_refused(tmp_path):
 def test_what_cannot_be_shared_is_refused_before_anything_starts(choice, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = findna("run", "self_distill", *CHOICES, "--set", choice, "--out", "run")
-    assert code == 2
+    assert code == 2, err
     assert sentence in err
     assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_is_taken_is_refused_once(one, tmp_path):
     code, _, err = ended(launch([sys.executable], "--out", one, "--set", "trainer.devices=2", cwd=tmp_path))
-    assert code == 2
+    assert code == 2, err
     assert err.count("is there already") == 1
 
 
@@ -165,3 +165,20 @@ def test_a_rank_that_is_killed_ends_the_other_with_one_message(by, victim, tmp_p
     if victim == 1:
         record = json.loads((run / "run.json").read_text())
         assert record["status"] == "stopped"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_rank_that_hangs_ends_the_other_with_one_message(victim, tmp_path):
+    """By the heartbeat: 40 s without one, and as long again until the supervisor ends what does not end by itself."""
+    run = tmp_path / "run"
+    started = launch([sys.executable], "--out", run, "--set", "trainer.devices=2", "--set", "steps=100000", cwd=tmp_path)
+    wait_for_step(run, 3)
+    ranks = children(started.pid)
+    os.kill(ranks[victim], signal.SIGSTOP)
+    code, _, err = ended(started, 150)
+    assert code == 3, err
+    assert not any(Path(f"/proc/{rank}").exists() for rank in ranks)
+    assert err.count(f"process {victim} of 2 has given no sign of life, and the run has stopped") == 1, err
+    assert err.count(f"go on with --resume {run}") == 1, err
+    assert findna_kit.load(run, device="cpu").step == checkpoint.steps_saved(run)[-1] >= 3

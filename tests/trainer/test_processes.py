@@ -41,6 +41,10 @@ def test_counts_are_those_of_the_whole_batch(one_and_two):
     assert two["counts"] == one["counts"] == {"masked": first + second, "distill": 16, "contrast": 16}
 
 
+def test_processes_know_whether_they_hold_the_same_bits(one_and_two):
+    assert one_and_two[1]["agree"] == [True, False, False]
+
+
 def test_gradients_of_the_first_step(one_and_two):
     one, two = one_and_two
     for owner in ("student.encoder", "student.heads.distill", "student.heads.contrast", "student.heads.masked"):

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit import strands
 from findna_kit.testing import check_encoder
 
 
@@ -80,25 +79,15 @@ def test_layers_are_the_papers():
         first, second = x.chunk(2, dim=-1)
         return torch.cat([module(first), reversed_within(module(reversed_within(second, valid, classes)), valid, classes)], -1)
 
-    vectors = torch.cat([encoder.shared.class_vectors, torch.zeros(17, 8, dtype=torch.float64)])
-    strand, other = (encoder.shared.embed(one) + vectors for one in (bases, other_strand(bases, valid, classes)))
+    vectors = torch.cat([encoder.shared.encoder.class_vectors, torch.zeros(17, 8, dtype=torch.float64)])
+    strand, other = (encoder.shared.encoder.embed(one) + vectors for one in (bases, other_strand(bases, valid, classes)))
     x = torch.cat([strand, reversed_within(other, valid, classes)], dim=-1)
-    for block in encoder.shared.blocks:
+    for block in encoder.shared.encoder.blocks:
         (mixer,) = block.mixers
         x = x + on_both_halves(lambda half, mixer=mixer: mixer(half, valid), on_both_halves(block.norm, x))
     found, hidden = encoder(bases, valid, layers=(1,))
     torch.testing.assert_close(hidden[1][valid], x[valid])
-    torch.testing.assert_close(found[valid], on_both_halves(encoder.shared.norm, x)[valid])
-
-
-def test_is_what_the_kit_makes_of_mamba():
-    """As `rc: equivariant` does, by code of its own."""
-    encoder, (bases, valid) = caduceus(class_tokens=3), rows_of(4, 25, 3)
-    wrapped = strands.RCEquivariant(encoder.shared, 3)
-    assert (wrapped.dim, wrapped.depth, wrapped.strand) == (encoder.dim, encoder.depth, encoder.strand)
-    found, expected = encoder(bases, valid, layers=(0,)), wrapped(bases, valid, layers=(0,))
-    torch.testing.assert_close(found[0][valid], expected[0][valid])
-    torch.testing.assert_close(found[1][0][valid], expected[1][0][valid])
+    torch.testing.assert_close(found[valid], on_both_halves(encoder.shared.encoder.norm, x)[valid])
 
 
 def test_costs_the_parameters_of_one_strand():

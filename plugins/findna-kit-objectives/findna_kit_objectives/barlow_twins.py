@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from findna_kit.heads import Projector
-from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
-from findna_kit_objectives import pairs
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Term
+from findna_kit_objectives.between import BetweenViews
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from findna_kit.schedules import Clock
-    from findna_kit.views import View
 
 _EPSILON = 1e-8
 """Added to a feature's variance, far above rounding: the authors' batch normalisation adds 1e-5."""
 
 
-class BarlowTwins(Loss):
+class BarlowTwins(BetweenViews):
     """`sum_i (1 - C_ii)^2 + redundancy sum_(i != j) C_ij^2`, C the correlation over the batch of the projections' features.
 
     Once for every pair of the student's views. The first sum is the paper's invariance term, the second its redundancy
@@ -44,22 +42,7 @@ class BarlowTwins(Loss):
         {"hidden": 12, "output": 6},
         {"hidden": 12, "output": 6, "norm": "none"},
     )
-    reads = "pooled"
-    coupling = "batch"
     config: Config
-
-    def twin_heads(self) -> dict[str, nn.Module]:
-        """A projector of the pooled embedding."""
-        config = self.config
-        return {"projector": Projector(self.dim, config.hidden, config.output, config.layers, norm=config.norm)}
-
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
-        """Two views of the student's."""
-        return pairs.alone(views)
-
-    def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Pairs of views, times sequences: a pair is one term over the batch, which counts for each of its sequences."""
-        return pairs.items(student, len(pairs.ordered(student)) // 2)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
         """Over heads' `projector` [B, output].

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from findna_kit.heads import Projector
-from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Term, ViewPlan
 from findna_kit_objectives import pairs, spread
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from findna_kit.views import View
 
 
-class BYOL(Loss):
+class BYOL(spread.SpreadAround):
     """`|q(z) - z'|^2` of both at length 1, so `2 - 2 cos`: z the student's projection of a view, z' the teacher's of another.
 
     q is the predictor. Over all pairs of a student's and another, teacher's view: symmetric where both branches see the same
@@ -44,13 +44,6 @@ class BYOL(Loss):
     reads = "pooled"
     needs_teacher = True
     config: Config
-    mean: Tensor
-
-    def __init__(self, config: Config, *, dim: int, class_tokens: int) -> None:
-        super().__init__(config, dim=dim, class_tokens=class_tokens)
-        self.coupling = "batch" if config.norm == "batch" else "sample"
-        if self.coupling == "sample":  # there is no batch to look at, but the last step's
-            self.register_buffer("mean", torch.zeros(config.output))
 
     def twin_heads(self) -> dict[str, nn.Module]:
         """The projector; the teacher's copy follows it by the recipe's rule."""
@@ -80,12 +73,5 @@ class BYOL(Loss):
         both = pairs.across(student, targets)
         # Not as 2 - 2 cos, of which little but rounding is left where the branches nearly agree.
         distances = torch.stack([(predicted[s] - targets[t]).square().sum() for s, t in both])
-        middle = spread.middle(projected)
-        alone = self.coupling == "sample"
-        metrics = {"spread": spread.around(projected, self.mean if alone else middle.mean(0)) * len(both)}
-        return Term(distances.sum(), metrics, {"projections": middle} if alone else {})
-
-    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
-        """Keeps the batch's mean projection, around which the next step's spread is measured where sequences do not meet."""
-        if self.coupling == "sample":
-            self.mean.copy_(carry["projections"].mean(0))
+        around, carry = self.spread(projected)
+        return Term(distances.sum(), {"spread": around * len(both)}, carry)

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit.heads import Projector
-from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
-from findna_kit_objectives import pairs, spread
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Term
+from findna_kit_objectives import spread
+from findna_kit_objectives.between import BetweenViews
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from findna_kit.schedules import Clock
-    from findna_kit.views import View
 
 
-class SimCLR(Loss):
+class SimCLR(BetweenViews):
     """`- log exp(z_i z_j / t) / sum_(k != i) exp(z_i z_k / t)`, j the other view of i, k over all 2 N rows of both views.
 
     Over all pairs of the student's views, both ways. The built-in `info_nce` sums over the N rows of the other view alone: here
@@ -41,22 +39,8 @@ class SimCLR(Loss):
         {"hidden": 12, "output": 6},
         {"hidden": 12, "output": 6, "norm": "batch"},
     )
-    reads = "pooled"
-    coupling = "batch"
+    both_ways = True
     config: Config
-
-    def twin_heads(self) -> dict[str, nn.Module]:
-        """A projector of the pooled embedding."""
-        config = self.config
-        return {"projector": Projector(self.dim, config.hidden, config.output, config.layers, norm=config.norm)}
-
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
-        """Two views of the student's."""
-        return pairs.alone(views)
-
-    def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Ordered pairs of views, times sequences."""
-        return pairs.items(student, len(pairs.ordered(student)))
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
         """Cross-entropy in nats over heads' `projector` [N, output].

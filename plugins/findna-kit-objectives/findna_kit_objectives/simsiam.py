@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from findna_kit.heads import BatchNorm, Projector
-from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Term, ViewPlan
 from findna_kit.schedules import Schedule, within
 from findna_kit_objectives import pairs, spread
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from findna_kit.views import View
 
 
-class SimSiam(Loss):
+class SimSiam(spread.SpreadAround):
     """`- cos(p, stop_gradient(z'))`: p the predictor's output on a view's projection, z' another view's projection.
 
     Over all ordered pairs of the student's views; with two, its mean is equation 4. With `norm: batch`, as in the paper, the
@@ -48,13 +48,6 @@ class SimSiam(Loss):
     )
     reads = "pooled"
     config: Config
-    mean: Tensor
-
-    def __init__(self, config: Config, *, dim: int, class_tokens: int) -> None:
-        super().__init__(config, dim=dim, class_tokens=class_tokens)
-        self.coupling = "batch" if config.norm == "batch" else "sample"
-        if self.coupling == "sample":  # there is no batch to look at, but the last step's
-            self.register_buffer("mean", torch.zeros(config.output))
 
     def twin_heads(self) -> dict[str, nn.Module]:
         """The projector."""
@@ -87,12 +80,5 @@ class SimSiam(Loss):
         targets = {name: z.detach() for name, z in projected.items()} if self.config.stop_gradient else projected
         both = pairs.ordered(student)
         cosines = torch.stack([(predicted[one] * targets[other]).sum(-1) for one, other in both])
-        middle = spread.middle(projected)
-        alone = self.coupling == "sample"
-        metrics = {"spread": spread.around(projected, self.mean if alone else middle.mean(0)) * len(both)}
-        return Term(-cosines.sum(), metrics, {"projections": middle} if alone else {})
-
-    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
-        """Keeps the batch's mean projection, around which the next step's spread is measured where sequences do not meet."""
-        if self.coupling == "sample":
-            self.mean.copy_(carry["projections"].mean(0))
+        around, carry = self.spread(projected)
+        return Term(-cosines.sum(), {"spread": around * len(both)}, carry)

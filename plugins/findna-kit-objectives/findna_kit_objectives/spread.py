@@ -7,17 +7,19 @@ plot that deviation).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
+
+from findna_kit.interfaces import Loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
-
     from findna_kit.interfaces import BranchOutput
+    from findna_kit.schedules import Clock
 
 
 def unit(outputs: Mapping[str, BranchOutput], head: str) -> dict[str, Tensor]:
@@ -39,3 +41,31 @@ def around(views: Mapping[str, Tensor], mean: Tensor) -> Tensor:
 def middle(views: Mapping[str, Tensor]) -> Tensor:
     """What to carry for the next mean: each sequence's mean over views, [B, d], detached."""
     return torch.stack([z.detach() for z in views.values()]).mean(0)
+
+
+class SpreadAround(Loss):
+    """Measures the spread of its projections around their mean: the batch's, or, where it sees no batch, the last step's.
+
+    Its parameters have `norm`, of which `batch` couples the batch, and `output`, the width of the projections.
+    """
+
+    config: Any
+    mean: Tensor
+
+    def __init__(self, config: Any, *, dim: int, class_tokens: int) -> None:
+        super().__init__(config, dim=dim, class_tokens=class_tokens)
+        self.coupling = "batch" if config.norm == "batch" else "sample"
+        if self.coupling == "sample":
+            self.register_buffer("mean", torch.zeros(config.output))
+
+    def spread(self, projected: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of the views' unit projections [B, d], summed over sequences; and what to carry for the next step's mean."""
+        mine = middle(projected)
+        if self.coupling == "batch":
+            return around(projected, mine.mean(0)), {}
+        return around(projected, self.mean), {"projections": mine}
+
+    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
+        """Keeps the batch's mean projection."""
+        if self.coupling == "sample":
+            self.mean.copy_(carry["projections"].mean(0))

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from findna_kit.heads import Projector
-from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
-from findna_kit_objectives import pairs
+from findna_kit.interfaces import BranchOutput, ComponentConfig, Term
+from findna_kit_objectives.between import BetweenViews
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from findna_kit.schedules import Clock
-    from findna_kit.views import View
 
 
-class VICReg(Loss):
+class VICReg(BetweenViews):
     """`invariance s(Z, Z') + variance (v(Z) + v(Z')) + covariance (c(Z) + c(Z'))`, once for every pair of the student's views.
 
     s: mean squared difference, over features too as Algorithm 1 takes it (equation 5 as printed sums over those, with which the
@@ -46,22 +44,7 @@ class VICReg(Loss):
         {"hidden": 12, "output": 6},
         {"hidden": 12, "output": 6, "norm": "none"},
     )
-    reads = "pooled"
-    coupling = "batch"
     config: Config
-
-    def twin_heads(self) -> dict[str, nn.Module]:
-        """The projector of the pooled embedding."""
-        config = self.config
-        return {"projector": Projector(self.dim, config.hidden, config.output, config.layers, norm=config.norm)}
-
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
-        """Two views of the student's."""
-        return pairs.alone(views)
-
-    def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Pairs of views, times sequences: a pair is one term over the batch, which counts for each of its sequences."""
-        return pairs.items(student, len(pairs.ordered(student)) // 2)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
         """Over heads' `projector` [B, output].

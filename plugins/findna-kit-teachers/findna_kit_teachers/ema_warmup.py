@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from findna_kit.interfaces import TeacherUpdate
+from findna_kit.moving import MovingConfig, move
 from findna_kit.schedules import Schedule, ScheduleValue, within
-from findna_kit_teachers.moving import MovingConfig, move
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from findna_kit.errors import FindnaError, nearest
 from findna_kit.interfaces import TeacherUpdate
+from findna_kit.moving import MovingConfig, move
 from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
-from findna_kit_teachers.moving import MovingConfig, move, whole_state
+from findna_kit_teachers.state import whole_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

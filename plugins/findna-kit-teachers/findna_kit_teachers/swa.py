@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 
 from findna_kit.interfaces import TeacherUpdate
-from findna_kit_teachers.moving import MovingConfig, move, whole_state
+from findna_kit.moving import MovingConfig, move
+from findna_kit_teachers.state import whole_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from findna_kit_teachers.moving import MovingConfig
 from safetensors.torch import load_file
 from torch import nn
 
 from findna_kit import checkpoint
 from findna_kit.cli import main
 from findna_kit.metrics.writers import read_rows
+from findna_kit.moving import MovingConfig
 from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.runs import Watcher, start

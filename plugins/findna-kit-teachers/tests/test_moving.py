@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from findna_kit_teachers.moving import MovingConfig, move, whole_state
+from findna_kit_teachers.state import whole_state
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from teaching import Student, same, state_of
+
+from findna_kit.moving import MovingConfig, move
 
 
 @given(st.floats(0, 1), st.sampled_from(["copy", "average"]))

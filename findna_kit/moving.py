@@ -1,4 +1,4 @@
-"""Moving a teacher towards its student: what the averaging rules of this package share."""
+"""Moving a teacher towards its student: what averaging rules share, the kit's and strangers'."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from findna_kit.interfaces import ComponentConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor, nn
 
 
@@ -36,10 +34,3 @@ def move(teacher: nn.Module, student: nn.Module, momentum: float, buffers: Liter
         else:
             mine.copy_(theirs)
     get_ema_multi_avg_fn(momentum)(old, new, None)
-
-
-def whole_state(rule: str, state: Mapping[str, Tensor], names: tuple[str, ...]) -> list[Tensor]:
-    """The tensors of these names. Raises ValueError where others are there, or one of them is not."""
-    if set(state) != set(names):
-        raise ValueError(f"{rule} keeps {', '.join(names)}, but was given {sorted(state)}")
-    return [state[name] for name in names]
