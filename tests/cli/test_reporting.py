@@ -1,4 +1,4 @@
-"""The command report, in processes of its own."""
+"""The command report: where the page goes, and what it says where there is none."""
 
 import json
 import subprocess
@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.building import command
+from tests.installing import findna
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +34,19 @@ def test_it_says_where_the_page_is(run):
     (["NOWHERE"], "NOWHERE: is no folder; give what `run` or `ablate` made\n"),
     (["."], ".: neither a run's folder nor a study's; give what `run` or `ablate` made\n"),
     (["RUN", "."], "a page of 2 folders belongs to none of them: say with --out FILE.html where to\n"),
-    (["RUN", "--out", "there.txt"], "there.txt: is there already, and is no report of findna-kit, so it is not touched; name another --out\n"),
+    (["RUN", "--out", "there.txt"], "there.txt: is there already, and is no report of findna-kit, so it is not touched; "
+     "name another --out\n"),
 ])  # fmt: skip
-def test_what_is_wrong_is_a_sentence(run, tmp_path, words, sentence):
+def test_what_is_wrong_is_a_sentence(run, tmp_path, monkeypatch, words, sentence):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "there.txt").write_text("mine")
-    done = command("report", *[str(run) if word == "RUN" else word for word in words], cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
+    assert findna("report", *[run if word == "RUN" else word for word in words]) == (2, "", sentence)
     assert (tmp_path / "there.txt").read_text() == "mine"
 
 
 def test_a_run_that_cannot_be_embedded_is_refused(run, tmp_path):
-    done = command("report", run, "--embed", "builtin", "--out", tmp_path / "page.html")
-    assert done.returncode == 2 and "Traceback" not in done.stderr and "checkpoint" in done.stderr
+    code, out, said = findna("report", run, "--embed", "builtin", "--out", tmp_path / "page.html")
+    assert (code, out) == (2, "") and "checkpoints/ with a checkpoint in it is looked for" in said
     assert not (tmp_path / "page.html").exists()
 
 

@@ -54,9 +54,10 @@ class Opened:
 
 TOLD = """
 const told = (one) => `${one.tagName}.${one.getAttribute('class')}: ${one.textContent.trim().slice(0, 60)}`;
+const every = (selector) => [...document.querySelectorAll(selector)];
 const shown = (one) => one.getClientRects().length > 0 && !one.closest('.unseen') && !one.closest('.skip');
 const own = (one) => [...one.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
-const words = () => [...document.querySelectorAll('body *')].filter(one => own(one) && shown(one) && !['title', 'desc'].includes(one.tagName));
+const words = () => every('body *:not(title, desc)').filter(one => own(one) && shown(one));
 const luminance = (rgb) => {
   const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;

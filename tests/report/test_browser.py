@@ -62,10 +62,11 @@ def test_nothing_is_wider_than_the_window(browser, either, width):
     with Opened(browser, either, width=width) as opened:
         opened.open_all()
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
-        assert opened.ask("return [...document.querySelectorAll('.drawing, figure, p, h1, h2, h3, .scroll, nav a')].filter(one => {"
-                          " const box = one.getBoundingClientRect(); return shown(one) && (box.left < 0 || box.right > innerWidth + 0.5) })"
+        assert opened.ask("return every('.drawing, figure, p, h1, h2, h3, .scroll, nav a').filter(one => {"
+                          " const box = one.getBoundingClientRect();"
+                          " return shown(one) && (box.left < 0 || box.right > innerWidth + 0.5) })"
                           ".map(told)") == []  # fmt: skip
-        wide = "return [...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+        wide = "return every('.scroll').filter(one => one.scrollWidth > one.clientWidth).length"
         assert opened.ask(wide) > 0 or width > 390, "some tables are, and scroll in their own box"
 
 
@@ -80,7 +81,7 @@ def test_tables_and_figures_are_there(browser, path, width):
             assert picture.is_visible(), name
             box = picture.bounding_box()
             assert box["width"] > 280 and box["height"] > 60, name
-        drawn = "return [...document.querySelectorAll('.drawing')].filter(one => !one.querySelector('path.curve, path.mark, path.dot')).map(told)"
+        drawn = "return every('.drawing').filter(one => !one.querySelector('path.curve, path.mark, path.dot')).map(told)"
         assert opened.ask(drawn) == [], "every drawing shows something"
 
 
@@ -105,7 +106,7 @@ def test_words_in_drawings_do_not_cover_each_other(browser, either, width):
               const frame = drawing.getBoundingClientRect();
               const boxes = [...drawing.querySelectorAll('text')].map(one => [one, one.getBoundingClientRect()]);
               for (const [place, [one, a]] of boxes.entries()) {
-                if (a.left < frame.left - 1 || a.right > frame.right + 1 || a.top < frame.top - 1 || a.bottom > frame.bottom + 1)
+                if (Math.min(a.left - frame.left, frame.right - a.right, a.top - frame.top, frame.bottom - a.bottom) < -1)
                   wrong.push(`outside: ${told(one)}`);
                 for (const [other, b] of boxes.slice(place + 1))
                   if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
@@ -129,7 +130,7 @@ def test_words_and_lines_stand_out_from_the_paper(browser, either, scheme):
         )
         assert pale == []
         lines = opened.ask(
-            "return [...document.querySelectorAll('path.curve, path.mark, path.dot, path.interval, path.level, path.axis, path.zero')]"
+            "return every('.curve, .mark, .dot, .interval, .level, .axis, .zero')"
             ".map(one => [ratio(numbers(getComputedStyle(one).stroke).slice(0, 3), behind(one)), one.getAttribute('class')])"
         )
         assert len(lines) > 100 and min(lines)[0] >= 3
@@ -155,20 +156,16 @@ def test_the_keyboard_reaches_all_that_scrolls_and_folds(browser, path):
         assert page.evaluate("document.activeElement.className") == "skip"
         box = page.evaluate("(({left, top}) => [left, top])(document.activeElement.getBoundingClientRect())")
         assert min(box) >= 0, "the way past the contents shows when it is reached"
-        wanted = opened.ask(
-            "return [...document.querySelectorAll('a, summary, .scroll')].filter(one => one.getClientRects().length && one.checkVisibility()).length"
-        )
+        wanted = opened.ask("return every('a, summary, .scroll').filter(one => one.checkVisibility()).length")
         page.evaluate("document.querySelectorAll('a, summary, .scroll').forEach(one => { one.dataset.wanted = '' })")
         for _ in range(wanted):
             outline = page.evaluate(
-                "(({outlineStyle, outlineWidth}) => [outlineStyle, parseFloat(outlineWidth)])(getComputedStyle(document.activeElement))"
+                "(style => [style.outlineStyle, parseFloat(style.outlineWidth)])(getComputedStyle(document.activeElement))"
             )
             assert outline[0] != "none" and outline[1] >= 2, "it shows where one is"
             page.evaluate("document.activeElement.dataset.reached = ''")
             page.keyboard.press("Tab")
-        missed = opened.ask(
-            "return [...document.querySelectorAll('[data-wanted]:not([data-reached])')].filter(one => one.checkVisibility()).map(told)"
-        )
+        missed = opened.ask("return every('[data-wanted]:not([data-reached])').filter(one => one.checkVisibility()).map(told)")
         assert missed == []
 
 
@@ -192,7 +189,7 @@ def test_on_paper_it_is_light_and_nothing_is_folded(browser, path, scheme):
         assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert opened.page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
         assert not opened.page.locator("nav").is_visible()
-        hidden = "return [...document.querySelectorAll('pre, table')].filter(one => !one.checkVisibility({contentVisibilityAuto: true})).map(told)"
+        hidden = "return every('pre, table').filter(one => !one.checkVisibility({contentVisibilityAuto: true})).map(told)"
         assert opened.ask(hidden) == []
         assert opened.page.pdf(format="A4")[:5] == b"%PDF-"
 

@@ -7,8 +7,8 @@ from tests.report.crafted import BAD, EVIL, IMAGE, QUOTES, crafted, crafted_stud
 from tests.report.reading import Page
 
 TAGS = {
-    "html", "head", "meta", "title", "style", "body", "a", "header", "h1", "h2", "h3", "p", "nav", "ul", "li", "main", "section",
-    "footer", "div", "table", "caption", "span", "thead", "tbody", "tr", "th", "td", "details", "summary", "pre", "code",
+    "html", "head", "meta", "title", "style", "body", "a", "header", "h1", "h2", "h3", "p", "nav", "ul", "li", "main", "code",
+    "section", "footer", "div", "table", "caption", "span", "thead", "tbody", "tr", "th", "td", "details", "summary", "pre",
     "figure", "figcaption", "svg", "desc", "text", "path",
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_its_headings_are_in_order(name, request):
     page = request.getfixturevalue(name)
     levels = [int(one["tag"][1]) for one in page.of("h1", "h2", "h3", "h4")]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False))
+    assert all(below <= above + 1 for above, below in pairwise(levels))
     assert {one["tag"] for one in page.of("main", "nav", "header", "footer")} == {"main", "nav", "header", "footer"}
     assert page.of("html")[0]["lang"] == "en"
 

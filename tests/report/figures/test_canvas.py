@@ -1,5 +1,6 @@
 """Drawings: what is in a name stays text, and series can be told apart."""
 
+from itertools import pairwise
 from xml.etree import ElementTree
 
 from findna_kit.report.figures.canvas import COLOURS, DASHES, SHAPES, Canvas, mark, number, sample, style
@@ -22,7 +23,7 @@ def test_names_are_text():
 def test_thirty_two_series_look_different_and_neighbours_differ_in_both():
     styles = [style(place) for place in range(COLOURS * DASHES)]
     assert len(set(styles)) == COLOURS * DASHES
-    assert all(a[0] != b[0] and a[1] != b[1] for a, b in zip(styles, styles[1:], strict=False) if a[0] != "c7")
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in pairwise(styles) if a[0] != "c7")
 
 
 def test_marks_are_all_different_and_around_their_point():
