@@ -32,6 +32,7 @@ DONE_BY = {
     "docs/plugins.md": {"sh": HERE, "python": "tests/test_plugins_page.py", "toml": "tests/test_plugins_page.py"},
     "docs/recipes.md": {"yaml": "tests/test_recipe_guide.py"},
     "docs/reference/python.md": {"python": "tests/test_reference.py"},
+    "docs/reports.md": {"sh": HERE},
     "docs/results.md": {"text": HERE},
     "docs/tasks.md": dict.fromkeys(("bash", "yaml", "text"), "tests/test_tasks_guide.py"),
     "docs/testing-a-plugin.md": dict.fromkeys(("sh", "python", "toml"), HERE),

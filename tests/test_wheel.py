@@ -82,7 +82,8 @@ def test_it_holds_what_a_user_needs(wheel):
     assert {f"findna_kit/{path.as_posix()}" for path in recipes} <= held
     assert {"findna_kit/recipes/recipe.schema.json", "findna_kit/py.typed", "findna_kit/data/builtin/genome.fa.gz"} <= held
     templates = {f"findna_kit/cli/templates/{path.name}" for path in (ROOT / "findna_kit" / "cli" / "templates").iterdir()}
-    assert templates and templates <= held
+    templates |= {f"findna_kit/report/templates/{name}" for name in ("page.html", "blocks.html", "style.css")}
+    assert len(templates) > 3 and templates <= held
     assert not [name for name in held if name.startswith(("tests/", "plugins/", "benchmarks/", "tools/", "recipes/"))]
 
 

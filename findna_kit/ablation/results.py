@@ -123,7 +123,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     """The rows as a table, and how to read it."""
     head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows(result))
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)]
-    return "\n".join([*lines, "", _legend(result), ""])
+    return "\n".join([*lines, "", legend(result), ""])
 
 
 def as_latex(result: Mapping[str, Any]) -> str:
@@ -132,11 +132,12 @@ def as_latex(result: Mapping[str, Any]) -> str:
     lines = [" & ".join(row) + r" \\" for row in body]
     columns = "l" + "r" * (len(head) - 2) + "l"
     head_line = " & ".join(head) + r" \\"
-    begin = ["% " + _legend(result), rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head_line, r"\midrule"]
+    begin = ["% " + legend(result), rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head_line, r"\midrule"]
     return "\n".join([*begin, *lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _legend(result: Mapping[str, Any]) -> str:
+def legend(result: Mapping[str, Any]) -> str:
+    """How the rows are to be read."""
     study, seeds = result["study"], len(result["seeds"])
     return (
         f"{study['name']}: mean {study['metric']} over {seeds} seeds; differences are paired by seed and averaged over tasks, "

@@ -1,4 +1,4 @@
-"""Commands on what comes after pretraining: evaluate, tasks, embed, variants, import, export."""
+"""Commands on what comes after pretraining: evaluate, tasks, embed, variants, report, import, export."""
 
 from __future__ import annotations
 
@@ -189,3 +189,23 @@ def score_variants(
 
     asked = Asked(genome, length, strand, on_mismatch, branch, step, device, tuple(without or ()))
     variants(folder, vcf, out, asked, overwrite=overwrite, as_json=as_json)
+
+
+@downstream.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN_OR_STUDY...", help="folders that `run` or `ablate` made")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.html", help="[default: report.html in the folder, if it is one]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a report that --out names")] = False,
+    embed_task: Annotated[
+        str | None, typer.Option("--embed", metavar="TASK", help="with a picture of each run's embeddings of its test part")
+    ] = None,
+    data: TaskData = None,
+    device: Device = "auto",
+    without: Without = None,
+) -> None:
+    """Write one HTML page of runs and studies that needs no network: curves, scores, effects, cost, recipes."""
+    from findna_kit.cli import reporting
+
+    reporting.report(folders, out=out, overwrite=overwrite, embed=embed_task, data=data, device=device, without=without or [])

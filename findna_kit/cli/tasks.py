@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from findna_kit.evaluation.tasks import Shipped
 
 FOUND_SOMETHING = 3
-_KINDS = {"same": "same", "reverse_complement": "other strand", "near": "near"}
 
 
 def listing(data: Path | None, *, as_json: bool) -> None:
@@ -93,50 +92,10 @@ def audit(
 
 
 def _tell(report: Mapping[str, Any]) -> None:
-    sizes = report["sizes"]
-    print(f"{report['path']}: {', '.join(f'{part} {size:,}' for part, size in sizes.items())}")
+    from findna_kit.evaluation.table import audit_lines, audit_rows
+
+    print(f"{report['path']}: {', '.join(f'{part} {size:,}' for part, size in report['sizes'].items())}")
     for note in report["notes"]:
         print(f"note: {note}")
-    rows = [["rows of", "found in", *_KINDS.values(), "of another label", "in all", "not compared"]]
-    for pair in report["between"]:
-        counts = [f"{len(pair['rows'][kind]):,}" for kind in _KINDS]
-        counts.append(f"{pair['near_with_another_label']:,}")
-        rows.append([pair["rows_of"], pair["found_in"], *counts, f"{pair['share']:.1%}", f"{pair['not_compared']:,}"])
-    table(rows)
-    print(f"repeated inside: {', '.join(f'{part} {count:,}' for part, count in report['repeats'].items())}")
-    conflicting = report["conflicting"]
-    print(f"sequences with more than one label: {conflicting['sequences']:,}, in {_rows(conflicting['rows'])} rows")
-    leaked = report["leaked"]
-    print(f"test rows found in the other parts: {len(leaked['rows']):,} of {sizes['test']:,} ({leaked['share']:.1%})")
-    for seen in report["trained_on"]:
-        print(f"test rows in what {report['run']} was trained on: {_seen(seen, sizes['test'])}")
-    for seen in report["lies_in"]:
-        print(f"test rows that lie in a genome: {_seen(seen, sizes['test'])}")
-    for sentence in report["unknown"]:
-        print(f"not known: {sentence}")
-    print(_method(report))
-
-
-def _rows(rows: Mapping[str, Sequence[int]]) -> str:
-    return f"{sum(map(len, rows.values())):,}"
-
-
-def _seen(seen: Mapping[str, Any], rows: int) -> str:
-    compared = rows - seen["not_compared"]
-    lacking = f"; {seen['not_compared']:,} could not be looked for" if seen["not_compared"] else ""
-    share = f" ({seen['share']:.1%})" if compared else ""
-    return f"{len(seen['rows']):,} of {compared:,}{share}, in {seen['bases']:,} bases of {seen['path']}{lacking}"
-
-
-def _method(report: Mapping[str, Any]) -> str:
-    """How it was compared, and what that cannot see."""
-    method = report["method"]
-    told = (
-        f"near: shares {method['near']:.0%} or more of the {method['k']}-mers ({method['sampled']} is looked at) of the "
-        "shorter one, on either strand; of another label: near ones whose nearest row has another; not compared: has fewer "
-        f"than {method['least_shared']} of them, so only exact copies were looked for"
-    )
-    if report["trained_on"] or report["lies_in"]:
-        k = (report["trained_on"] or report["lies_in"])[0]["k"]
-        told += f"; in a genome: half or more of a row's {k}-mers; one with none, or with N in each, cannot be looked for"
-    return told
+    table(audit_rows(report))
+    print(*audit_lines(report), sep="\n")

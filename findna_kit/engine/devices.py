@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import resource
+import sys
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -50,3 +52,14 @@ def largest_that_fits(rows: int, attempt: Callable[[int], None]) -> int:
             rows = -(-rows // 2)
         else:
             return rows
+
+
+def peak_memory(device: torch.device) -> dict[str, Any]:
+    """The most memory that this process has held so far: `bytes`, and `of` what.
+
+    Of a GPU what torch had reserved there; of a CPU the process's resident memory, Python and libraries included.
+    """
+    if device.type == "cuda":
+        return {"bytes": torch.cuda.max_memory_reserved(device), "of": "reserved on the GPU"}
+    unit = 1 if sys.platform == "darwin" else 1024  # what getrusage counts in
+    return {"bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "of": "resident in main memory"}

@@ -1,4 +1,4 @@
-"""A result of `evaluate` as rows of text; whoever shows it draws the lines."""
+"""A result of `evaluate`, and an audit, as rows and lines of text; whoever shows them draws the tables."""
 
 from __future__ import annotations
 
@@ -81,3 +81,78 @@ def _chosen(repeats: Sequence[Mapping[str, Any]]) -> str:
         if values:
             words.append(f"{name}={'/'.join(values)}")
     return ", ".join(words) + ("" if all(chosen.get("converged", True) for chosen in repeats) else " (not converged)")
+
+
+def about_lines(result: Mapping[str, Any], where: str = "") -> list[str]:
+    """Of what the scores are, and what is to be known beside them. where: which of several tasks of one name it is."""
+    sizes = ", ".join(f"{name} {size}" for name, size in result["sizes"].items())
+    layer = "" if result["layer"] is None else f" of hidden layer {result['layer']}"
+    how = f"{result['pooling']} pooling{layer}, {result['strand']} strand{'s' if result['strand'] == 'both' else ''}"
+    leakage = result["leakage"]
+    found = f"{leakage['test_rows']} of the test rows ({leakage['share']:.1%}) are, nearly or wholly, in the other parts"
+    dropped = f"; the {leakage['dropped']} are left out here" if leakage["dropped"] else ", and are scored"
+    return [
+        f"task {result['task']}{where} ({sizes}); encoder: {result['branch']} at step {result['step']}, {how}",
+        *result["notes"],
+        *([f"leakage: {found}{dropped}"] if leakage["test_rows"] else []),
+        *(
+            f"{seen['share']:.1%} of the test sequences lie in the stretches that the run was trained on"
+            for seen in leakage["trained_on"]
+        ),
+    ]
+
+
+def strands_text(result: Mapping[str, Any]) -> str:
+    """How far the encoder, and one that has learned nothing, tell a sequence from its reverse complement."""
+    return ", ".join(
+        f"{FEATURE_NAMES[who]} {'not to be said, all embeddings are the same' if found['value'] is None else score_text(found)}"
+        for who, found in result["strands"].items()
+    )
+
+
+_KINDS = {"same": "same", "reverse_complement": "other strand", "near": "near"}
+
+
+def audit_rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """The header, then for each pair of parts the rows of the one that the other has."""
+    rows = [["rows of", "found in", *_KINDS.values(), "of another label", "in all", "not compared"]]
+    for pair in report["between"]:
+        counts = [f"{len(pair['rows'][kind]):,}" for kind in _KINDS]
+        counts.append(f"{pair['near_with_another_label']:,}")
+        rows.append([pair["rows_of"], pair["found_in"], *counts, f"{pair['share']:.1%}", f"{pair['not_compared']:,}"])
+    return rows
+
+
+def audit_lines(report: Mapping[str, Any]) -> list[str]:
+    """The rest of an audit in words, at the end how it was made, and what that cannot see."""
+    conflicting, leaked, rows = report["conflicting"], report["leaked"], report["sizes"]["test"]
+    rows_of_several = sum(map(len, conflicting["rows"].values()))
+    return [
+        f"repeated inside: {', '.join(f'{part} {count:,}' for part, count in report['repeats'].items())}",
+        f"sequences with more than one label: {conflicting['sequences']:,}, in {rows_of_several:,} rows",
+        f"test rows found in the other parts: {len(leaked['rows']):,} of {rows:,} ({leaked['share']:.1%})",
+        *(f"test rows in what {report['run']} was trained on: {_seen(seen, rows)}" for seen in report["trained_on"]),
+        *(f"test rows that lie in a genome: {_seen(seen, rows)}" for seen in report["lies_in"]),
+        *(f"not known: {sentence}" for sentence in report["unknown"]),
+        _method(report),
+    ]
+
+
+def _seen(seen: Mapping[str, Any], rows: int) -> str:
+    compared = rows - seen["not_compared"]
+    lacking = f"; {seen['not_compared']:,} could not be looked for" if seen["not_compared"] else ""
+    share = f" ({seen['share']:.1%})" if compared else ""
+    return f"{len(seen['rows']):,} of {compared:,}{share}, in {seen['bases']:,} bases of {seen['path']}{lacking}"
+
+
+def _method(report: Mapping[str, Any]) -> str:
+    method = report["method"]
+    told = (
+        f"near: shares {method['near']:.0%} or more of the {method['k']}-mers ({method['sampled']} is looked at) of the "
+        "shorter one, on either strand; of another label: near ones whose nearest row has another; not compared: has fewer "
+        f"than {method['least_shared']} of them, so only exact copies were looked for"
+    )
+    if report["trained_on"] or report["lies_in"]:
+        k = (report["trained_on"] or report["lies_in"])[0]["k"]
+        told += f"; in a genome: half or more of a row's {k}-mers; one with none, or with N in each, cannot be looked for"
+    return told

@@ -1,7 +1,7 @@
 """Recipes: a YAML document, its base and the `--set`s in; one typed, complete Recipe out, or every problem at once."""
 
 from findna_kit.recipe.choice import Chosen
-from findna_kit.recipe.differences import changes, differences
+from findna_kit.recipe.differences import changes, differences, stated
 from findna_kit.recipe.layers import read_layers
 from findna_kit.recipe.load import load_recipe
 from findna_kit.recipe.schema import Recipe, ViewChoice
@@ -9,5 +9,5 @@ from findna_kit.recipe.shipped import shipped_recipes, shipped_task_files
 
 __all__ = [
     "Chosen", "Recipe", "ViewChoice", "changes", "differences", "load_recipe", "read_layers", "shipped_recipes",
-    "shipped_task_files",
+    "shipped_task_files", "stated",
 ]  # fmt: skip

@@ -30,6 +30,11 @@ def changes(saved: Any, wanted: Any, *path: str) -> dict[str, str]:
     }
 
 
+def stated(tree: Any) -> dict[str, str]:
+    """Everything that a plain tree states, by its dotted path, as it is written in differences."""
+    return dict(_leaves(tree, ()))
+
+
 def _leaves(tree: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str, str]]:
     if isinstance(tree, (dict, list)) and tree:
         for key, below in tree.items() if isinstance(tree, dict) else enumerate(tree):

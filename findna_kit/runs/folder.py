@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RECIPE, RECORD, LOCK = "recipe.yaml", "run.json", ".lock"
-EVALUATION, CELLS, AUDIT = "evaluation.json", "evaluation", "audit.json"
+EVALUATION, CELLS, AUDIT, REPORT = "evaluation.json", "evaluation", "audit.json", "report.html"
 REPORTS = "reports"
 """Where reporters of plugins write, if they write into a run's folder."""
 
@@ -76,7 +78,7 @@ class Place:
 
 def _is_own(name: str) -> bool:
     """Whether a run writes a file or folder of that name, or one beside it that a kill left (`.run.json.123`)."""
-    own = (RECIPE, RECORD, EVALUATION, CELLS, AUDIT, REPORTS, FILE, BOARD, checkpoint.FOLDER)
+    own = (RECIPE, RECORD, EVALUATION, CELLS, AUDIT, REPORT, REPORTS, FILE, BOARD, checkpoint.FOLDER)
     return name in own or any(name.startswith(f".{one}.") for one in own)
 
 
@@ -106,6 +108,23 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def held(folder: Path) -> bool:
+    """Whether a process of this machine, or of one that shares its locks, is in the folder. Asks, and writes nothing."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class Record:

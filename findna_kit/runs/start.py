@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from findna_kit.assemble import assemble
-from findna_kit.engine import Watch, launched, start_engine
+from findna_kit.engine import Watch, launched, peak_memory, start_engine
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import differences, load_recipe
 from findna_kit.runs.folder import RECIPE, Record
@@ -200,7 +200,10 @@ def _train(training: _Training, recipe: Recipe, record: Record, watcher: Watcher
         engine.largest(0)  # nobody leaves before all have finished
     finally:
         seconds = round(before + time.perf_counter() - started, 1)
-        record.update(timings={"training_seconds": seconds})
+        peaks = [record.values.get("peak_memory"), peak_memory(engine.device)]  # of the first process; before a resume, too
+        record.update(
+            timings={"training_seconds": seconds}, peak_memory=max(filter(None, peaks), key=lambda peak: peak["bytes"])
+        )
     return Result(training.folder, metrics, baselines, seconds, engine.first)
 
 

@@ -12,7 +12,7 @@ from findna_kit.checkpoint import path_of, steps_saved
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
 from findna_kit.runs import Place, Scoring, Watcher, evaluate_run, open_genome, start
-from findna_kit.runs.folder import alone
+from findna_kit.runs.folder import alone, held
 from tests.building import ROOT, small
 
 
@@ -228,3 +228,25 @@ def test_evaluation_stands_beside_its_controls(tmp_path, tiny_task):
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())[str(tiny_task)] == json.loads(json.dumps(result))
     (again,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
     assert again == result
+
+
+def test_the_most_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
+    out = tmp_path / "run"
+    run(out, "steps=1")
+    record = json.loads((out / "run.json").read_text())
+    assert record["peak_memory"]["bytes"] > 50e6, "Python and torch alone are more"
+    assert record["peak_memory"]["of"] == "resident in main memory"
+    before = {"bytes": 2**60, "of": "reserved on the GPU"}
+    (out / "run.json").write_text(json.dumps({**record, "peak_memory": before}))
+    run(out, "steps=1", resume=True)
+    assert json.loads((out / "run.json").read_text())["peak_memory"] == before
+
+
+def test_whether_a_folder_is_held_is_asked_without_touching_it(tmp_path):
+    assert not held(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with alone(tmp_path):
+        assert held(tmp_path)
+    assert not held(tmp_path)
+    with alone(tmp_path):
+        pass  # asking has left no lock behind

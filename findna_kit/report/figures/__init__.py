@@ -1,0 +1,1 @@
+"""Drawings as inline SVG: vectors, no script, every text a text."""

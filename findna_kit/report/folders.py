@@ -1,0 +1,218 @@
+"""Folders as a page needs them: a run, or a study with its cells; read without a plugin, and told apart by what they hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from findna_kit import checkpoint
+from findna_kit.ablation.cells import FAILED, STUDY
+from findna_kit.ablation.run import RESULT
+from findna_kit.ablation.study import Study
+from findna_kit.errors import FindnaError
+from findna_kit.recipe.document import Found, Where, parse, read_text, refusal
+from findna_kit.report.metrics import last_step
+from findna_kit.runs.folder import AUDIT, EVALUATION, RECIPE, RECORD, held, read_by_task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Kept = TypeVar("Kept", bound=BaseModel)
+
+
+class _Kept(BaseModel):
+    """Part of a file that another command wrote: what a page shows of it, and no more."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Genome(_Kept):
+    """What a run was trained on."""
+
+    path: str
+    digest: str
+    weight: float
+    bases: int
+    training_bases: int
+    validation_bases: int
+
+
+class Memory(_Kept):
+    """The most that was held, and of what."""
+
+    bytes: int
+    of: str
+
+
+class Record(_Kept):
+    """run.json."""
+
+    status: str | None = None
+    reason: str | None = None
+    name: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    plugins: list[str] = Field(default_factory=list)
+    components: dict[str, dict[str, str]] = Field(default_factory=dict)
+    resolved: dict[str, Any] = Field(default_factory=dict)
+    genomes: list[Genome] = Field(default_factory=list)
+    parameters: int | None = None
+    encoder_parameters: int | None = None
+    baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
+    timings: dict[str, float] = Field(default_factory=dict)
+    peak_memory: Memory | None = None
+    imported: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, whatever state it is in. label: what it is called on the page, unlike any other there."""
+
+    folder: Path
+    label: str
+    record: Record
+    recorded: bool
+    """Whether there is a run.json."""
+
+    @cached_property
+    def recipe_text(self) -> str | None:
+        """recipe.yaml as it stands there; None where there is none."""
+        path = self.folder / RECIPE
+        return read_text(path, str(path), 0) if path.is_file() else None
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe as plain maps and lists, empty where there is none. RecipeError where it is no YAML."""
+        if self.recipe_text is None:
+            return {}
+        name, found = str(self.folder / RECIPE), list[Found]()
+        root = parse(self.recipe_text, lambda line, column: Where(0, name, line, column), self.folder, found)
+        plain = None if root is None or found else root.plain()
+        if not isinstance(plain, dict):
+            raise refusal(found or [Found(Where(0, name, 1, 1), "", "a recipe is a map of keys")])
+        return plain
+
+    @cached_property
+    def evaluation(self) -> dict[str, dict[str, Any]]:
+        """evaluation.json by task; empty where it was not evaluated."""
+        return read_by_task(self.folder / EVALUATION, "`findna-kit evaluate` makes it anew")
+
+    @cached_property
+    def audits(self) -> dict[str, dict[str, Any]]:
+        """audit.json by task."""
+        return read_by_task(self.folder / AUDIT, "`findna-kit tasks audit` makes it anew")
+
+    @cached_property
+    def last_step(self) -> int | None:
+        """The last one that is in metrics.jsonl."""
+        return last_step(self.folder)
+
+    @cached_property
+    def status(self) -> str:
+        """In words, with what ended it."""
+        if not self.recorded:
+            return f"not recorded: there is no {RECORD}"
+        status = self.record.status
+        if status == "running" and not held(self.folder):
+            return "says running, but no process here holds the folder: it was killed, or runs on another machine"
+        if status is None:
+            return "imported" if self.record.imported else "not recorded"
+        return f"{status}: {self.record.reason}" if self.record.reason else status
+
+
+@dataclass(frozen=True)
+class CellOf:
+    """One cell of a study. state: in words; run: None where there is no run's folder yet."""
+
+    condition: str
+    seed: int
+    state: str
+    run: Run | None
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study's folder. result: what `ablate` wrote at the end, None before."""
+
+    folder: Path
+    label: str
+    study: Study
+    cells: list[CellOf] = field(default_factory=list)
+    result: dict[str, Any] | None = None
+
+    def runs(self, condition: str) -> list[Run]:
+        """Those that a condition has, by the study's order of seeds."""
+        return [cell.run for cell in self.cells if cell.condition == condition and cell.run is not None]
+
+
+def read_folder(folder: Path, label: str) -> Run | StudyFolder:
+    """A run or a study. FindnaError where it is neither, and for a file in it that is damaged."""
+    try:
+        there = folder.is_dir()
+    except OSError:
+        there = False
+    if there and (folder / STUDY).is_file():
+        return _study(folder, label)
+    if there and ((folder / RECORD).is_file() or ((folder / RECIPE).is_file() and (folder / checkpoint.FOLDER).is_dir())):
+        return read_run(folder, label)
+    what = "neither a run's folder nor a study's" if there else "is no folder"
+    hint = f"; the run of this cell is {folder / 'run'}" if there and (folder / "run" / RECORD).is_file() else ""
+    raise FindnaError(f"{folder}: {what}; give what `run` or `ablate` made{hint}")
+
+
+def read_run(folder: Path, label: str) -> Run:
+    """A run's folder; most of it is read when it is asked for."""
+    path = folder / RECORD
+    if not path.is_file():
+        return Run(folder, label, Record(), recorded=False)
+    return Run(folder, label, _checked(Record, path), recorded=True)
+
+
+def _study(folder: Path, label: str) -> StudyFolder:
+    study = _checked(Study, folder / STUDY)
+    cells = []
+    for condition in study.conditions():
+        for seed in study.every_seed:
+            own = folder / "cells" / condition / f"seed-{seed}"
+            run = read_run(own / "run", f"{condition}, seed {seed}") if (own / "run" / RECORD).is_file() else None
+            cells.append(CellOf(condition, seed, _state(own, run), run))
+    path = folder / f"{RESULT}.json"
+    result = _json(path) if path.is_file() else None
+    if result is not None and not isinstance(result, dict):
+        raise FindnaError(f"{path}: is not what `ablate` writes; call it again, which makes it anew")
+    return StudyFolder(folder, label, study, cells, result)
+
+
+def _state(own: Path, run: Run | None) -> str:
+    if (own / FAILED).is_file():
+        told = _json(own / FAILED)
+        return f"failed: {told.get('reason') if isinstance(told, dict) else told}"
+    if run is None:
+        return "running" if held(own) else "not begun"
+    if run.record.status == "finished" and not run.evaluation:
+        return "trained, not scored yet"
+    return run.status
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FindnaError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise FindnaError(f"{path}: is no JSON ({error}); restore it from a copy") from error
+
+
+def _checked(kind: type[Kept], path: Path) -> Kept:
+    try:
+        return kind.model_validate(_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        wrong = f"{where or 'all of it'}: {first['msg']}"
+        raise FindnaError(f"{path}: is not what this version of the kit writes ({wrong}); restore it from a copy") from error

@@ -1,0 +1,1 @@
+"""What a page says, heading by heading; each module gives the blocks below one."""

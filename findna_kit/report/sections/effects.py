@@ -1,0 +1,110 @@
+"""What a study declared, and what it found: as result.json has it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from findna_kit.ablation.results import legend, rows
+from findna_kit.report.blocks import Figure, Note, Panel, Section, Table
+from findna_kit.report.figures.intervals import Bar, draw_intervals, range_of
+from findna_kit.report.sections.scores import together, written_by
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from findna_kit.report.blocks import Block
+    from findna_kit.report.figures.canvas import Shape
+    from findna_kit.report.folders import StudyFolder
+
+_LOOK: dict[str, tuple[Shape, int]] = {"better": ("triangle", 2), "worse": ("diamond", 1), "no difference shown": ("circle", 7)}
+_UNSAID: tuple[Shape, int] = ("cross", 7)
+_READ = (
+    "Triangle: better; diamond: worse; circle: no difference shown, which is not the same as no difference; cross: not enough "
+    "seeds to say. All by the adjusted p of the table, not by the interval."
+)
+
+
+def declared_section(part: str, of: StudyFolder) -> Section:
+    """The study's file."""
+    study = of.study
+    facts = {
+        "folder": str(of.folder.resolve()), "recipe": study.recipe, "design": study.design.replace("_", " "),
+        "seeds": ", ".join(map(str, study.every_seed)), "tasks": ", ".join(study.tasks), "metric": study.metric,
+        "correction": study.correction.replace("_", " "),
+        "budget": "the recipe's own steps" if study.budget is None else _plain(study.budget.model_dump(exclude_none=True)),
+        "overrides": _plain(study.overrides) if study.overrides else "none",
+    }  # fmt: skip
+    levels = [
+        [f"{factor}: {label}", _plain(level) if level else "as the recipe has it"]
+        for (factor, label), level in study.every_level().items()
+    ]
+    conditions = [[name, *chosen.values()] for name, chosen in study.conditions().items()]
+    return Section(f"{part}-declared", "Declared before the first run", [
+        Table("The study", ["", study.name], [[name, value] for name, value in facts.items()], words=True),
+        Table("Levels of each factor; the first is its reference", ["level", "what it states"], levels, words=True),
+        Table("Conditions; all are compared with the first", ["condition", *study.factors], conditions, folded=True),
+    ])  # fmt: skip
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def effects_section(part: str, of: StudyFolder) -> Section:
+    """Differences to the first condition, drawn and in the table that `ablate` prints."""
+    title, key = "Effects", f"{part}-effects"
+    if of.result is None:
+        call = f"findna-kit ablate STUDY.yaml --out {shlex.quote(str(of.folder))}"
+        said = "Not finished yet, so nothing is compared: the same call goes on with what is missing."
+        return Section(key, title, [Note(said, missing=True, command=call)])
+    with written_by(of.folder / "result.json", "ablate"):
+        return Section(key, title, _effects(key, of.result))
+
+
+def _effects(key: str, result: Mapping[str, Any]) -> list[Block]:
+    head, *body = rows(result)
+    table = Table("Result", head, [together(row) for row in body])
+    study, told = result["study"], legend(result)
+    effects = {name: one["effect"] for name, one in result["conditions"].items() if "effect" in one}
+    every = {f"all tasks: {study['metric']}": [_bar(name, one["overall"], one) for name, one in effects.items()]}
+    if len(result["tasks"]) > 1:
+        every |= {
+            f"{task} alone: {study['metric']}": [_bar(name, one["by_task"][task], None) for name, one in effects.items()]
+            for task in result["tasks"]
+        }
+    values = range_of([bar for bars in every.values() for bar in bars], zero=True)
+    panels = [
+        Panel(
+            title,
+            draw_intervals(
+                f"{key}-{number}", title, ". ".join(f"{bar.name}: {bar.told}" for bar in bars), bars, axis="difference",
+                values=values, zero=True,
+            ),
+        )
+        for number, (title, bars) in enumerate(every.items())
+    ]  # fmt: skip
+    first = next(iter(result["conditions"]))
+    caption = f"Difference of each condition to {first}, with {result['interval']['level']:.0%} intervals"
+    alone = " Of single tasks intervals alone are given: the study is judged over all of them." if len(panels) > 1 else ""
+    return [Note(told), Figure(caption, panels, table), Note(_READ + alone), _seeds(result)]
+
+
+def _bar(name: str, found: Mapping[str, Any], effect: Mapping[str, Any] | None) -> Bar:
+    value, low, high = found["value"], found["low"], found["high"]
+    ends = "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
+    verdict = f" {effect['verdict']}" if effect else ""
+    shape, colour = _LOOK.get(effect["verdict"], _UNSAID) if effect else ("square", 7)
+    return Bar(name, f"{value + 0.0:+.3f}{ends}{verdict}", value, low, high, shape, colour)
+
+
+def _seeds(result: Mapping[str, Any]) -> Table:
+    """Every seed's own score."""
+    body = [
+        [f"{name}, {task}", *(f"{score:.3f}" for score in own["each"])]
+        for name, condition in result["conditions"].items()
+        for task, own in condition["scores"].items()
+    ]
+    head = ["condition and task", *(f"seed {seed}" for seed in result["seeds"])]
+    return Table(f"{result['study']['metric']} of every seed", head, body, folded=True)

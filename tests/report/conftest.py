@@ -1,0 +1,55 @@
+"""Real runs and a real study, small: made once, and copied by who changes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from findna_kit.ablation.cells import STUDY, folders_of
+from findna_kit.ablation.local import Way
+from findna_kit.ablation.read import cells_of, load_study
+from findna_kit.ablation.run import Watcher, ablate
+from findna_kit.evaluation import Asked
+from findna_kit.plugins import load_plugins
+from findna_kit.runs import Place, Scoring, evaluate_run, start
+from findna_kit.runs.folder import write_json
+from tests.ablation.writing import write_study
+from tests.building import small
+from tests.runs.test_score import write_task
+
+
+def trained(folder, *overrides, name="self_distill"):
+    recipe, components, plugins = small(name, *overrides)
+    return start(recipe, Place(out=folder), components=components, plugins=plugins, device="cpu").folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A folder with the runs `one` and `two`, both scored on `task`, of which `two` had looks at it, and `bare`, unscored."""
+    folder = tmp_path_factory.mktemp("runs")
+    task = write_task(folder / "task")
+    looks = (f"evaluation.tasks=[{task}]", "evaluation.protocols=[knn]", "evaluation.every=4")
+    trained(folder / "one", "steps=8")
+    trained(folder / "two", "steps=12", "losses.distill.weight=0.5", *looks)
+    trained(folder / "bare", "steps=2", name="masked_only")
+    for run in ("one", "two"):
+        evaluate_run(folder / run, [str(task)], Scoring(Asked(("knn", "probe"))))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """A finished study's folder: two conditions, two seeds. Its cells are run in this process, which is all that differs."""
+    folder = tmp_path_factory.mktemp("studies")
+    file = str(write_study(folder))
+    components, plugins = load_plugins()
+    stated = load_study(file)
+    cells = cells_of(stated, components, [], lambda recipe: None)
+    (folder / "tiny").mkdir()
+    write_json(folder / "tiny" / STUDY, stated.study.model_dump(mode="json"))  # so that `ablate` goes on with it
+    for one in folders_of(cells, folder / "tiny", {}):
+        one.prepare()
+        start(one.cell.recipe, Place(resume=one.run), components=components, plugins=plugins, device="cpu")
+        evaluate_run(one.run, one.cell.recipe.evaluation.tasks, Scoring(Asked(("knn",))))
+    watcher = Watcher(lambda sentence: None, lambda states: None, lambda recipe: None)
+    assert ablate(file, folder / "tiny", Way(), components=components, plugins=plugins, watcher=watcher).result
+    return folder / "tiny"
