@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from findna_kit.errors import FindnaError
 from findna_kit.files import whole
 from findna_kit.recipe import differences, load_recipe
+from findna_kit.recorded.record import held
 from findna_kit.runs.folder import EVALUATION, LOCK, RECORD, read_by_task, write_json
 
 if TYPE_CHECKING:
@@ -109,19 +109,7 @@ class CellFolder:
 
     def _held(self) -> bool:
         """Whether a process that `ablate` started has the cell, or another one its run."""
-        return _locked(self.folder / LOCK) or _locked(self.run / LOCK)
-
-
-def _locked(path: Path) -> bool:
-    if not path.exists():
-        return False
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        return True
-    lock.release()
-    return False
+        return held(self.folder / LOCK) or held(self.run / LOCK)
 
 
 def folders_of(cells: Sequence[Cell], out: Path, tasks: Mapping[str, str]) -> list[CellFolder]:

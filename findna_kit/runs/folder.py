@@ -15,12 +15,16 @@ from findna_kit import checkpoint
 from findna_kit.errors import FindnaError, Interrupted, OutputExists, RunStopped
 from findna_kit.files import whole
 from findna_kit.metrics.writers import BOARD, FILE
+from findna_kit.recorded.record import EVALUATION as EVALUATION
+from findna_kit.recorded.record import LOCK as LOCK
+from findna_kit.recorded.record import RECIPE as RECIPE
+from findna_kit.recorded.record import RECORD as RECORD
+from findna_kit.recorded.record import read_by_task as read_by_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RECIPE, RECORD, LOCK = "recipe.yaml", "run.json", ".lock"
-EVALUATION, CELLS, AUDIT = "evaluation.json", "evaluation", "audit.json"
+CELLS, AUDIT = "evaluation", "audit.json"
 REPORTS = "reports"
 """Where reporters of plugins write, if they write into a run's folder."""
 
@@ -134,22 +138,6 @@ class Record:
         self.values |= values
         if self._writes:
             write_json(self._path, self.values)
-
-
-def read_by_task(path: Path, anew: str) -> dict[str, dict[str, Any]]:
-    """What stands in a run's evaluation.json or audit.json, by the task's path; nothing where there is no such file.
-
-    anew: what makes it again. FindnaError where it is damaged.
-    """
-    try:
-        kept = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise FindnaError(f"{path}: is no JSON ({error}); remove it, {anew}") from error
-    if not (isinstance(kept, dict) and all(isinstance(entry, dict) for entry in kept.values())):
-        raise FindnaError(f"{path}: does not hold one entry for each task; remove it, {anew}")
-    return kept
 
 
 def write_json(path: Path, content: Any) -> None:
