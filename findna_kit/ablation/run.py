@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from findna_kit.ablation.board import write_board
 from findna_kit.ablation.cells import STUDY, folders_of
 from findna_kit.ablation.local import run_here
 from findna_kit.ablation.read import cells_of, load_study
@@ -84,6 +85,7 @@ def ablate(
             return Progress(folder, states, failed, killed)
         result = analyse(study, folders)
         write_tables(folder, result)
+        write_board(folder, result)
         return Progress(folder, states, result=result)
 
 
