@@ -56,11 +56,9 @@ def criterion(metric: str, maximise: bool | None = None) -> Criterion:
         words.pop()
     end = words[-1] in HIGHER if words[-1] in (*LOWER, *HIGHER) else None
     if end is None and maximise is None:
-        raise FindnaError(f"{metric}: whether more of it is better is not known; say --maximise or --minimise")
+        raise FindnaError(f"{metric}: whether more of it is better is not known; say maximise or minimise")
     if end is not None and maximise is not None and end != maximise:
-        raise FindnaError(
-            f"{metric}: {'higher' if end else 'lower'} is better; leave --{'minimise' if end else 'maximise'} out"
-        )
+        raise FindnaError(f"{metric}: {'higher' if end else 'lower'} is better; leave {'minimise' if end else 'maximise'} out")
     return Criterion(metric, bool(end if maximise is None else maximise))
 
 

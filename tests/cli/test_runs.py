@@ -93,7 +93,7 @@ def test_a_metric_that_no_run_has(runs):
     (["list", "--status", "finishd"], "--status finishd: no run has that; did you mean 'finished'? (known: finished, "),
     (["best", "--metric", "task/probe/mcc"], "task/probe/mcc: is a score on test rows, and test sets choose nothing: "),
     (["best", "--metric", "loss"], "loss: is of what was trained on, or nobody's; "),
-    (["best", "--metric", "held_out/masked/loss", "--maximise"], "held_out/masked/loss: lower is better; leave --maximise out"),
+    (["best", "--metric", "held_out/masked/loss", "--maximise"], "held_out/masked/loss: lower is better; leave maximise out"),
     (["best", "--metric", "held_out/other/loss"], "runs: no finished run has a number for held_out/other/loss"),
     (["compare", "runs/a"], "compare wants two runs or more"),
     (["compare", "runs/a", "runs/d"], "runs/d/run.json: is no JSON ("),

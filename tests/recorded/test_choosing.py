@@ -21,12 +21,12 @@ LOSS = criterion("held_out/masked/loss")
 def test_the_better_end_is_known_by_the_last_word(metric, higher):
     assert criterion(metric).maximise is higher
     assert criterion(metric, higher).maximise is higher
-    with pytest.raises(FindnaError, match=f"{'higher' if higher else 'lower'} is better; leave --"):
+    with pytest.raises(FindnaError, match=f"{'higher' if higher else 'lower'} is better; leave "):
         criterion(metric, not higher)
 
 
 def test_or_is_asked_for():
-    with pytest.raises(FindnaError, match="whether more of it is better is not known; say --maximise or --minimise"):
+    with pytest.raises(FindnaError, match="whether more of it is better is not known; say maximise or minimise"):
         criterion("collapse/teacher/pooled_rankme")
     assert criterion("collapse/teacher/pooled_rankme", True).words == "collapse/teacher/pooled_rankme (higher is better)"
 
