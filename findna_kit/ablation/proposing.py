@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Told = tuple["Mapping[str, float]", float | None]
 """What was drawn for a trial, and what its metric came to; None: it failed."""
 
+AT_RANDOM = 10
+"""Trials that must have been told before tpe looks where good ones lie."""
+
 
 def propose(search: Search, number: int, told: Sequence[Told]) -> dict[str, float]:
     """What to draw for a trial, by recipe path: numbers of ranges, places of choices.
@@ -32,7 +35,10 @@ def _drawn(search: Search, number: int, told: Sequence[Told]) -> dict[str, float
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it says on stderr that a study is made
     seed = int(np.random.SeedSequence([search.seed, number]).generate_state(1)[0])
-    sampler = optuna.samplers.TPESampler(seed=seed) if search.sampler == "tpe" else optuna.samplers.RandomSampler(seed=seed)
+    if search.sampler == "tpe":
+        sampler: optuna.samplers.BaseSampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=AT_RANDOM)
+    else:
+        sampler = optuna.samplers.RandomSampler(seed=seed)
     study = optuna.create_study(direction="maximize" if search.by.maximise else "minimize", sampler=sampler)
     space = {path: _distribution(one) for path, one in search.space.items()}
     for drawn, value in told:
