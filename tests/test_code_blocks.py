@@ -34,6 +34,7 @@ DONE_BY = {
     "docs/reference/python.md": {"python": "tests/test_reference.py"},
     "docs/reports.md": {"sh": HERE},
     "docs/results.md": {"text": HERE},
+    "docs/runs.md": {"sh": HERE},
     "docs/tasks.md": dict.fromkeys(("bash", "yaml", "text"), "tests/test_tasks_guide.py"),
     "docs/testing-a-plugin.md": dict.fromkeys(("sh", "python", "toml"), HERE),
     "docs/tutorials/first-ablation.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),

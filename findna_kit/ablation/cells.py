@@ -14,7 +14,8 @@ import numpy as np
 from findna_kit.errors import FindnaError
 from findna_kit.files import whole
 from findna_kit.recipe import differences, load_recipe
-from findna_kit.runs.folder import EVALUATION, LOCK, RECORD, held, read_by_task, write_json
+from findna_kit.recorded.record import held
+from findna_kit.runs.folder import EVALUATION, LOCK, RECORD, read_by_task, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -108,7 +109,7 @@ class CellFolder:
 
     def _held(self) -> bool:
         """Whether a process that `ablate` started has the cell, or another one its run."""
-        return held(self.folder) or held(self.run)
+        return held(self.folder / LOCK) or held(self.run / LOCK)
 
 
 def folders_of(cells: Sequence[Cell], out: Path, tasks: Mapping[str, str]) -> list[CellFolder]:

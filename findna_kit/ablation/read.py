@@ -20,7 +20,7 @@ from findna_kit.recipe.sentences import explain
 from findna_kit.recipe.shipped import find_recipe, find_study
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from findna_kit.ablation.study import Budget, Level
     from findna_kit.plugins import Plugin
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stated:
-    """A study, the folder that its paths start from, and where in its file each recipe path was given a value, by `--set`."""
+    """A study, the folder that its paths start from, and where in its file each recipe path was given a value, by `--set`.
+
+    Of a path of the search's space, by `space PATH`.
+    """
 
     study: Study
     folder: Path
@@ -87,7 +90,18 @@ def _places(root: Node) -> dict[str, str]:
     for level in [*levels, *(node for node in (root.below("overrides"),) if node is not None)]:
         for path, node in level.value.items() if isinstance(level.value, dict) else ():
             places[f"--set {_override(path, node.plain())}"] = str(node.key)
+    search = root.below("search")
+    space = None if search is None else search.below("space")
+    for path, node in space.value.items() if space is not None and isinstance(space.value, dict) else ():
+        places[f"space {path}"] = str(node.key)
     return places
+
+
+def with_values(stated: Stated, values: Mapping[str, Any]) -> Stated:
+    """The study with values of its search's space in every condition; what is wrong with one is said where its range stands."""
+    study = stated.study.model_copy(update={"overrides": {**stated.study.overrides, **values}})
+    places = {f"--set {_override(path, value)}": stated.places[f"space {path}"] for path, value in values.items()}
+    return replace(stated, study=study, places={**stated.places, **places})
 
 
 def _under(node: Node) -> list[Node]:
@@ -104,9 +118,9 @@ def cells_of(
     """
     study, cells, wrong, seen = stated.study, list[Cell](), list[str](), set[str]()
     recipes: dict[str, Recipe] = {}
-    for condition, levels in study.conditions().items():
+    for condition in study.conditions():
         try:
-            recipe = _read(stated, condition, levels, components, failed)
+            recipe = recipe_of(stated, condition, components, failed)
             _same_as_none(recipe, recipes)
             check(recipe)
         except FindnaError as error:
@@ -122,10 +136,9 @@ def cells_of(
     return cells
 
 
-def _read(
-    stated: Stated, condition: str, levels: dict[str, str], components: Components, failed: Sequence[Plugin]
-) -> Recipe:  # fmt: skip
-    study = stated.study
+def recipe_of(stated: Stated, condition: str, components: Components, failed: Sequence[Plugin]) -> Recipe:
+    """A condition's recipe with the first of the study's seeds. FindnaError for what `load_recipe` refuses."""
+    study, levels = stated.study, stated.study.conditions()[condition]
     fixed = {"name": condition.replace("+", "."), "seed": study.every_seed[0], "evaluation.tasks": study.tasks}
     fixed["evaluation.protocols"] = [study.protocol]
     chosen: list[Level] = [study.overrides, *(study.factors[factor][level] for factor, level in levels.items()), fixed]

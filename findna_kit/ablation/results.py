@@ -143,6 +143,7 @@ def legend(result: Mapping[str, Any]) -> str:
         f"{study['name']}: mean {study['metric']} over {seeds} seeds; differences are paired by seed and averaged over tasks, "
         f"with {LEVEL:.0%} Student intervals; p by {result['test']}, adjusted by {study['correction'].replace('_', ' and ')} "
         f"(smallest that can be reached: {result['smallest_p']:.2g})."
+        + (f" Every condition has {result['search']['words']}." if "search" in result else "")
     )
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from findna_kit.ablation.board import write_board
 from findna_kit.ablation.cells import STUDY, folders_of
 from findna_kit.ablation.local import run_here
-from findna_kit.ablation.read import cells_of, load_study
+from findna_kit.ablation.read import cells_of, load_study, with_values
 from findna_kit.ablation.results import analyse, as_csv, as_latex, as_markdown, warnings_of
+from findna_kit.ablation.search import Searcher
 from findna_kit.ablation.study import Study
 from findna_kit.engine import launched
 from findna_kit.errors import FindnaError, OutputExists
@@ -69,12 +71,19 @@ def ablate(
         _refuse_processes(recipe)
         watcher.check(recipe)
 
-    cells = cells_of(stated, components, [plugin for plugin in plugins if plugin.failure], check)
+    folder, failed_plugins = out or Path("studies") / study.name, [plugin for plugin in plugins if plugin.failure]
+    searcher = Searcher(stated, folder, components, failed_plugins, check, watcher.say) if study.search else None
+    cells = searcher.refuse() if searcher else cells_of(stated, components, failed_plugins, check)
+    labels = _labels(study.tasks)
     for sentence in warnings_of(study):
         watcher.say(sentence)
-    folder = out or Path("studies") / study.name
-    folders = folders_of(cells, folder, _labels(study.tasks))
     with _claimed(folder, study):
+        if searcher:
+            searched = searcher.find(lambda trials: _run(trials, way, watcher))
+            if searched.result is None:
+                return Progress(folder, searched.states, killed=searched.killed)
+            cells = cells_of(with_values(stated, searched.result["values"]), components, failed_plugins, check)
+        folders = folders_of(cells, folder, labels)
         for one in folders:
             one.refuse_another(components)
         killed = _run_missing(folders, way, watcher)
@@ -82,8 +91,9 @@ def ablate(
         failed = {one.cell.place: one.reason() for one in folders if states[one.cell.place] == "failed"}
         if set(states.values()) != {"finished"}:
             return Progress(folder, states, failed, killed)
-        result = analyse(study, folders)
+        result = analyse(study, folders) | ({"search": searched.result} if searcher else {})
         write_tables(folder, result)
+        write_board(folder, result)
         return Progress(folder, states, result=result)
 
 
@@ -99,8 +109,16 @@ def _refuse_processes(recipe: Recipe) -> None:
 def _run_missing(folders: Sequence[CellFolder], way: Way, watcher: Watcher) -> dict[str, str]:
     wanted = [one for one in folders if (state := one.state()) != "finished" and (way.retry or state != "failed")]
 
+    return _run(wanted, way, watcher, folders)
+
+
+def _run(
+    wanted: Sequence[CellFolder], way: Way, watcher: Watcher, shown: Sequence[CellFolder] | None = None
+) -> dict[str, str]:  # fmt: skip
+    """Runs these, and shows the states of `shown`, or of these."""
+
     def changed() -> None:
-        watcher.show(_states(folders))
+        watcher.show(_states(shown or wanted))
 
     changed()
     return run_here(wanted, way, changed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from findna_kit.ablation.space import Search  # noqa: TC001 - pydantic reads it
 from findna_kit.errors import nearest
 from findna_kit.evaluation.evaluate import NAMES
 from findna_kit.evaluation.scores import SCORES
@@ -70,6 +71,7 @@ class Study(Settings):
     tasks: tuple[str, ...] = Field(min_length=1, description="builtin, or paths of labelled tasks")
     metric: str = Field(description="protocol/score that the study will be judged by: probe/mcc, knn/accuracy, ...")
     correction: Literal["holm", "benjamini_hochberg"] = Field("holm", description="for the family of all comparisons")
+    search: Search | None = Field(None, description="values for every condition, chosen by held-out windows before the cells")
 
     @field_validator("overrides")
     @classmethod
@@ -124,6 +126,27 @@ class Study(Settings):
                 f"the condition {longest[:40]}... has {len(longest)} letters, {_LONGEST} at most; shorten the labels"
             )
         return self
+
+    @model_validator(mode="after")
+    def _searched(self) -> Self:
+        if self.search is not None and (said := self._searches_what_is_stated(self.search)):
+            raise refusal_of("search", said, self.search)
+        return self
+
+    def _searches_what_is_stated(self, search: Search) -> list[Said]:
+        """Of a search, what the study states already."""
+        said = _not_stated_here(dict(search.space), "search", "space")
+        if search.seed in self.every_seed:
+            why = f"{search.seed} is one of the study's seeds, where what it chooses would look better than it is; take another"
+            said.append(Said(("search", "seed"), why))
+        levels = {f"factors.{factor}.{name}": level for (factor, name), level in self.every_level().items()}
+        for where, level in {"overrides": self.overrides, **levels}.items():
+            for path, key in product(search.space, level):
+                if _overlap(path, key):
+                    said.append(
+                        Said(("search", "space", path), f"{where} states {key} already; leave one of them out", at_key=True)
+                    )
+        return said
 
     @property
     def every_seed(self) -> tuple[int, ...]:
@@ -180,6 +203,13 @@ def _not_stated_here(level: Level, *path: str) -> list[Said]:
         for key in level
         if (first := key.partition(".")[0].strip()) in _OWN
     ]
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two recipe paths are one, or one lies in what the other states."""
+    parts, others = one.split("."), other.split(".")
+    shared = min(len(parts), len(others))
+    return parts[:shared] == others[:shared]
 
 
 def _differs(levels: Mapping[str, str], first: Mapping[str, str]) -> str:

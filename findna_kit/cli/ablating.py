@@ -44,6 +44,8 @@ def ablate(study: str, *, out: Path | None, jobs: int, device: str, retry: bool,
         print(json.dumps(progress.result, indent=1))
         return
     table(rows(progress.result))
+    if "search" in progress.result:
+        print(f"\nevery condition has {progress.result['search']['words']}")
     print(f"\n{progress.folder}: the study's folder; result.json, .csv, .md and .tex hold this table")
 
 

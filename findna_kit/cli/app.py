@@ -13,6 +13,7 @@ import typer
 from findna_kit.cli.downstream import downstream
 from findna_kit.cli.extending import CommandsOfPlugins
 from findna_kit.cli.options import Device, Json, Overrides, RecipeArgument, Without
+from findna_kit.cli.runs import runs_app
 from findna_kit.errors import FindnaError, Interrupted, RunStopped
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ plugins_app = typer.Typer(help="Plugins: list them, look whether they work, writ
 app.add_typer(plugins_app, name="plugins")
 recipes_app = typer.Typer(help="Shipped recipes, and those of plugins: list them, copy one.")
 app.add_typer(recipes_app, name="recipes")
+app.add_typer(runs_app, name="runs")
 app.add_typer(downstream)
 
 

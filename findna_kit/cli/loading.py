@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from findna_kit.engine import launched
 from findna_kit.errors import FindnaError, TaskError
 
 if TYPE_CHECKING:
@@ -92,6 +91,7 @@ def _unreachable(path: str) -> str | None:
 
 def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple[Recipe, Components, list[Plugin]]:
     """A recipe and what it was chosen from; says what its reader remarked."""
+    from findna_kit.engine import launched
     from findna_kit.plugins import load_plugins
     from findna_kit.recipe import load_recipe
 

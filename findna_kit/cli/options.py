@@ -12,6 +12,7 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", hel
 Without = Annotated[list[str] | None, typer.Option("--without", metavar="PLUGIN", help="leave a plugin out")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
 Json = Annotated[bool, typer.Option("--json", help="machine-readable result on stdout")]
+Csv = Annotated[bool, typer.Option("--csv", help="the rows as CSV on stdout")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder")]
 Branch = Annotated[
     Literal["student", "teacher"] | None, typer.Option("--branch", help="[default: the one that the run serves]")

@@ -1,13 +1,21 @@
 """Recipes: a YAML document, its base and the `--set`s in; one typed, complete Recipe out, or every problem at once."""
 
 from findna_kit.recipe.choice import Chosen
-from findna_kit.recipe.differences import changes, differences, stated
+from findna_kit.recipe.differences import changes, differences, leaves
 from findna_kit.recipe.layers import read_layers
 from findna_kit.recipe.load import load_recipe
 from findna_kit.recipe.schema import Recipe, ViewChoice
 from findna_kit.recipe.shipped import shipped_recipes, shipped_task_files
 
 __all__ = [
-    "Chosen", "Recipe", "ViewChoice", "changes", "differences", "load_recipe", "read_layers", "shipped_recipes",
-    "shipped_task_files", "stated",
+    "Chosen",
+    "Recipe",
+    "ViewChoice",
+    "changes",
+    "differences",
+    "leaves",
+    "load_recipe",
+    "read_layers",
+    "shipped_recipes",
+    "shipped_task_files",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ def differences(saved: Recipe, wanted: Recipe) -> list[str]:
 
 def changes(saved: Any, wanted: Any, *path: str) -> dict[str, str]:
     """`path: saved value -> wanted value` by path, for everything below `path` that differs between two plain trees."""
-    before, after = dict(_leaves(saved, path)), dict(_leaves(wanted, path))
+    before, after = dict(leaves(saved, path)), dict(leaves(wanted, path))
     return {
         key: f"{key}: {before.get(key, 'not stated')} -> {after.get(key, 'not stated')}"
         for key in dict.fromkeys([*before, *after])
@@ -30,14 +30,10 @@ def changes(saved: Any, wanted: Any, *path: str) -> dict[str, str]:
     }
 
 
-def stated(tree: Any) -> dict[str, str]:
-    """Everything that a plain tree states, by its dotted path, as it is written in differences."""
-    return dict(_leaves(tree, ()))
-
-
-def _leaves(tree: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str, str]]:
+def leaves(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Every path of a plain tree that ends, and the value there as text."""
     if isinstance(tree, (dict, list)) and tree:
         for key, below in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _leaves(below, (*path, key))
+            yield from leaves(below, (*path, key))
     else:
         yield dotted(path), "null" if tree is None else repr(tree)

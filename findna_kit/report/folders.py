@@ -15,8 +15,9 @@ from findna_kit.ablation.run import RESULT
 from findna_kit.ablation.study import Study
 from findna_kit.errors import FindnaError
 from findna_kit.recipe.document import Found, Where, parse, read_text, refusal
+from findna_kit.recorded.record import held
 from findna_kit.report.metrics import last_step
-from findna_kit.runs.folder import AUDIT, EVALUATION, RECIPE, RECORD, held, read_by_task
+from findna_kit.runs.folder import AUDIT, EVALUATION, LOCK, RECIPE, RECORD, read_by_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +119,7 @@ class Run:
         if not self.recorded:
             return f"not recorded: there is no {RECORD}"
         status = self.record.status
-        if status == "running" and not held(self.folder):
+        if status == "running" and not held(self.folder / LOCK):
             return "says running, but no process here holds the folder: it was killed, or runs on another machine"
         if status is None:
             return "imported" if self.record.imported else "not recorded"
@@ -193,7 +194,7 @@ def _state(own: Path, run: Run | None) -> str:
         told = _json(own / FAILED)
         return f"failed: {told.get('reason') if isinstance(told, dict) else told}"
     if run is None:
-        return "running" if held(own) else "not begun"
+        return "running" if held(own / LOCK) else "not begun"
     if run.record.status == "finished" and not run.evaluation:
         return "trained, not scored yet"
     return run.status

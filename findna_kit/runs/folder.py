@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +15,16 @@ from findna_kit import checkpoint
 from findna_kit.errors import FindnaError, Interrupted, OutputExists, RunStopped
 from findna_kit.files import whole
 from findna_kit.metrics.writers import BOARD, FILE
+from findna_kit.recorded.record import EVALUATION as EVALUATION
+from findna_kit.recorded.record import LOCK as LOCK
+from findna_kit.recorded.record import RECIPE as RECIPE
+from findna_kit.recorded.record import RECORD as RECORD
+from findna_kit.recorded.record import read_by_task as read_by_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RECIPE, RECORD, LOCK = "recipe.yaml", "run.json", ".lock"
-EVALUATION, CELLS, AUDIT, REPORT = "evaluation.json", "evaluation", "audit.json", "report.html"
+CELLS, AUDIT, REPORT = "evaluation", "audit.json", "report.html"
 REPORTS = "reports"
 """Where reporters of plugins write, if they write into a run's folder."""
 
@@ -110,23 +112,6 @@ def alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def held(folder: Path) -> bool:
-    """Whether a process of this machine, or of one that shares its locks, is in the folder. Asks, and writes nothing."""
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
-    finally:
-        os.close(descriptor)
-    return False
-
-
 class Record:
     """run.json: rewritten whole each time, beside and renamed, by the first of several processes."""
 
@@ -153,22 +138,6 @@ class Record:
         self.values |= values
         if self._writes:
             write_json(self._path, self.values)
-
-
-def read_by_task(path: Path, anew: str) -> dict[str, dict[str, Any]]:
-    """What stands in a run's evaluation.json or audit.json, by the task's path; nothing where there is no such file.
-
-    anew: what makes it again. FindnaError where it is damaged.
-    """
-    try:
-        kept = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise FindnaError(f"{path}: is no JSON ({error}); remove it, {anew}") from error
-    if not (isinstance(kept, dict) and all(isinstance(entry, dict) for entry in kept.values())):
-        raise FindnaError(f"{path}: does not hold one entry for each task; remove it, {anew}")
-    return kept
 
 
 def write_json(path: Path, content: Any) -> None:

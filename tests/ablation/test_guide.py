@@ -2,7 +2,9 @@
 
 import re
 
-from findna_kit.ablation.read import cells_of, load_study
+from findna_kit.ablation.proposing import AT_RANDOM
+from findna_kit.ablation.read import cells_of, load_study, with_values
+from findna_kit.ablation.space import TOGETHER, Range, Search
 from findna_kit.ablation.statistics import FEW, smallest_family_p
 from findna_kit.ablation.study import PROTOCOLS, Budget, Study
 from findna_kit.evaluation.scores import SCORES
@@ -14,10 +16,10 @@ PAGE = page("ablations.md")
 
 
 def test_its_study_is_good(tmp_path):
-    ((_, text),) = blocks(PAGE, "yaml")
-    (tmp_path / "mine.yaml").write_text(text)
+    (_, text), (_, search) = blocks(PAGE, "yaml")
+    (tmp_path / "mine.yaml").write_text(text + search)
     stated = load_study(str(tmp_path / "mine.yaml"))
-    cells = cells_of(stated, load_plugins()[0], [], lambda recipe: None)
+    cells = cells_of(with_values(stated, stated.study.search.middle), load_plugins()[0], [], lambda recipe: None)
     assert list(dict.fromkeys(cell.condition for cell in cells)) == [
         "reference", "objective-masked", "objective-none", "encoder-conv",
     ]  # fmt: skip
@@ -30,6 +32,14 @@ def test_every_key_is_in_its_table_and_no_other():
     assert all(f"{{{name}: N}}" in table for name in Budget.model_fields)
     (metric,) = [line for line in table.splitlines() if line.startswith("| `metric`")]
     assert all(f"`{name}`" in metric for name in (*PROTOCOLS, *SCORES))
+
+
+def test_every_key_of_a_search_is_in_its_table():
+    table = PAGE.partition("## Searching first")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Search.model_fields)
+    assert all(f"`{name}`" in table or name in ("low", "high", "choices") for name in Range.model_fields)
+    assert f"left out: {TOGETHER}. So many" in table
+    assert (AT_RANDOM, "its first ten are drawn at random" in table) == (10, True)
 
 
 def test_every_design_is_in_its_table():

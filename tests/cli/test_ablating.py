@@ -18,6 +18,7 @@ from findna_kit.recipe.shipped import shipped_studies
 from tests.ablation.test_local import at_work, trained_some, until
 from tests.ablation.writing import CUT, write_study
 from tests.installing import findna
+from tests.metrics.boards import read_hparams
 
 MINE = "{genome: {fly: {}, mine: {data.genome: mine.fa}}}"
 
@@ -83,6 +84,22 @@ def test_a_table_on_stdout_states_on_stderr_and_files_of_both(finished):
     result = json.loads((out / "result.json").read_text())
     assert result["tasks"] == {"task": str(finished[0].parent / "task")}
     assert json.loads((out / "study.json").read_text()) == result["study"]
+
+
+def test_tensorboard_shows_the_cells_beside_each_other(finished):
+    """The page of the study's board, and of its whole folder, where the cells' own curves lie too."""
+    _, out, _ = finished
+    conditions = json.loads((out / "result.json").read_text())["conditions"]
+    wanted = {
+        f"{name}/seed-{seed}": (
+            {"rate": name.removeprefix("rate-").replace("reference", "low"), "seed": seed},
+            {"knn/mcc": round(conditions[name]["scores"]["task"]["each"][seed], 6)},
+        )
+        for name in conditions
+        for seed in (0, 1)
+    }
+    assert read_hparams(out / "tensorboard")[1] == wanted
+    assert read_hparams(out)[1] == wanted
 
 
 def test_seeds_are_paired(finished):

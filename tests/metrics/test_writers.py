@@ -1,6 +1,7 @@
 """metrics.jsonl and TensorBoard."""
 
 import json
+import time
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -45,6 +46,7 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path):
 
 def test_tensorboard_shows_the_same_numbers_after_a_resume_too(tmp_path):
     write(tmp_path, 0, [{"step": step, "loss": float(step)} for step in (1, 2, 3)])
+    time.sleep(1.1)  # TensorBoard reads files in the order of their names, which have the second they were begun in
     write(tmp_path, 1, [{"step": 2, "loss": 20.0}])
     board = EventAccumulator(str(tmp_path / "tensorboard"))
     board.Reload()

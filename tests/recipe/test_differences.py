@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from findna_kit.recipe import differences, stated
+from findna_kit.recipe import differences, leaves
 
 
 def test_equal_recipes_have_no_differences(load):
@@ -44,4 +44,4 @@ def test_what_may_change_between_the_halves_of_a_run_is_no_difference(load, give
 
 def test_everything_that_a_tree_states_is_by_its_path():
     tree = {"a": {"b": [1, {"c": None}], "d": {}}, "e": "word", "f": []}
-    assert stated(tree) == {"a.b.0": "1", "a.b.1.c": "null", "a.d": "{}", "e": "'word'", "f": "[]"}
+    assert dict(leaves(tree)) == {"a.b.0": "1", "a.b.1.c": "null", "a.d": "{}", "e": "'word'", "f": "[]"}

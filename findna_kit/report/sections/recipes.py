@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit.recipe import stated
+from findna_kit.recipe import leaves
 from findna_kit.report.blocks import Code, Note, Section, Table
 from findna_kit.runs.folder import RECIPE
 
@@ -29,7 +29,7 @@ def recipes_section(part: str, named: Sequence[tuple[str, Run]], *, own: str = "
 
 
 def _differences(named: Sequence[tuple[str, Run]], own: str) -> Block:
-    trees = [stated(run.recipe) for _, run in named]
+    trees = [dict(leaves(run.recipe)) for _, run in named]
     paths = [path for path in dict.fromkeys(path for tree in trees for path in tree) if path not in own.split()]
     rows = [
         [path, *(tree.get(path, "not stated") for tree in trees)]

@@ -1,8 +1,10 @@
-"""What a run's folder says of itself: its precision, and who made its components."""
+"""A run's own files: what they are called, its record, its scores, and whether a process has it."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.errors import FindnaError
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
     from findna_kit.registry import Components
 
+RECIPE, RECORD, LOCK = "recipe.yaml", "run.json", ".lock"
+EVALUATION = "evaluation.json"
+
 
 def precision_of(run: Path, recipe: Recipe) -> str:
     """What the run computed in, so that its embeddings are the same on another machine; `auto` only where it says nothing."""
@@ -25,7 +30,7 @@ def precision_of(run: Path, recipe: Recipe) -> str:
 
 def recorded(run: Path) -> dict[str, Any]:
     """What run.json holds; nothing where there is none: a folder may be put together by hand. FindnaError for damage."""
-    path = run / "run.json"
+    path = run / RECORD
     try:
         told = json.loads(path.read_text())
     except FileNotFoundError:
@@ -35,6 +40,39 @@ def recorded(run: Path) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise FindnaError(f"{path}: is not what a run writes; restore it from a copy")
     return told
+
+
+def read_by_task(path: Path, anew: str) -> dict[str, dict[str, Any]]:
+    """What stands in a run's evaluation.json or audit.json, by the task's path; nothing where there is no such file.
+
+    anew: what makes it again. FindnaError where it is damaged.
+    """
+    try:
+        kept = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise FindnaError(f"{path}: is no JSON ({error}); remove it, {anew}") from error
+    if not (isinstance(kept, dict) and all(isinstance(entry, dict) for entry in kept.values())):
+        raise FindnaError(f"{path}: does not hold one entry for each task; remove it, {anew}")
+    return kept
+
+
+def held(path: Path) -> bool:
+    """Whether a process has taken this lock: one of this machine, or of one that shares its locks. It only looks."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) -> None:

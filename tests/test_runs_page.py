@@ -1,0 +1,18 @@
+"""docs/runs.md: statuses and metrics are those of the code."""
+
+import re
+
+from findna_kit.recorded.choosing import _HELD_OUT
+from findna_kit.recorded.entries import STATUSES
+from tests.pages import page
+
+PAGE = page("runs.md")
+
+
+def test_every_status_is_told():
+    (row,) = [line for line in PAGE.splitlines() if line.startswith("| status |")]
+    assert set(re.findall(r"`(\w+)`", row)) == set(STATUSES)
+
+
+def test_what_may_choose_is_told():
+    assert all(f"`{name}...`" in PAGE for name in _HELD_OUT)
