@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from findna_kit.checkpoint import path_of, steps_saved
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
+from findna_kit.recorded.record import held
 from findna_kit.runs import Place, Scoring, Watcher, evaluate_run, open_genome, start
-from findna_kit.runs.folder import alone, held
+from findna_kit.runs.folder import LOCK, alone
 from tests.building import ROOT, small
 
 
@@ -243,10 +244,10 @@ def test_the_most_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
 
 
 def test_whether_a_folder_is_held_is_asked_without_touching_it(tmp_path):
-    assert not held(tmp_path)
+    assert not held(tmp_path / LOCK)
     assert list(tmp_path.iterdir()) == []
     with alone(tmp_path):
-        assert held(tmp_path)
-    assert not held(tmp_path)
+        assert held(tmp_path / LOCK)
+    assert not held(tmp_path / LOCK)
     with alone(tmp_path):
         pass  # asking has left no lock behind
