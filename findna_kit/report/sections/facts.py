@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from findna_kit.report.blocks import Block
-    from findna_kit.report.folders import CellOf, Run
+    from findna_kit.report.folders import CellOf, Genome, Run
 
 NOT_SAID = "not recorded"
 
@@ -18,8 +18,8 @@ NOT_SAID = "not recorded"
 def runs_section(part: str, runs: Sequence[Run]) -> Section:
     """A column for each run."""
     own = {"folder": _folder, "status": lambda run: run.status, "name": lambda run: run.record.name or NOT_SAID}
-    facts = [own | {"seed": _seed, "steps": _steps} | SIZE | AROUND]
-    blocks: list[Block] = [_table("What was run, and from which versions", facts[0], [(run.label, run) for run in runs])]
+    facts = own | {"seed": _seed, "steps": _steps} | SIZE | AROUND | {"genomes": _genomes}
+    blocks: list[Block] = [_table("What was run, and from which versions", facts, [(run.label, run) for run in runs])]
     blocks += [
         Note(f"{run.label}: no step is recorded in metrics.jsonl, so it has no curves.", missing=True)
         for run in runs
@@ -98,9 +98,12 @@ def _components(run: Run) -> str:
 
 
 def _genomes(run: Run) -> str:
+    return _of_genomes(run, lambda one: f"; {one.training_bases:,} for training, {one.validation_bases:,} held out")
+
+
+def _of_genomes(run: Run, parts: Callable[[Genome], str]) -> str:
     told = [
-        f"{one.path} (digest {one.digest}; {one.bases:,} bases, {one.training_bases:,} for training, {one.validation_bases:,} "
-        f"held out; {one.weight:.0%} of the windows)"
+        f"{one.path} (digest {one.digest}; {one.bases:,} bases{parts(one)}; {one.weight:.0%} of the windows)"
         for one in run.record.genomes
     ]
     if not told and run.record.imported:
@@ -117,6 +120,6 @@ AROUND: dict[str, Callable[[Run], str]] = {
     "device": _device,
     "versions": _versions,
     "plugins that were there": lambda run: "; ".join(run.record.plugins) or NOT_SAID,
-    "genomes": _genomes,
+    "genomes": lambda run: _of_genomes(run, lambda one: ""),  # what is held out may follow from the seed
 }
 """What a difference between runs should not come from."""
