@@ -33,6 +33,8 @@ _LOOK, _SETTLE = 0.5, 5.0
 """Seconds between looks at the cells' files; after Slurm has said that a job is over, until it has left no word."""
 _ASK = (2.0, 20.0)
 """Seconds between questions to Slurm: at first and when something has changed, and at most."""
+_AWAY = ("unable to contact", "timed out", "connection refused", "temporarily")
+"""What sbatch says where the controller is away for a moment, and has refused nothing."""
 _TIMEOUTS = 100
 """How often a job that ran out of its time is queued again."""
 
@@ -219,6 +221,8 @@ class _Jobs:
 
     def _refuse_unless_silent(self, held: _Held, reason: str) -> None:
         """FindnaError where Slurm answers, and has not taken the job; where it does not answer, it is asked again later."""
+        if any(word in reason.lower() for word in _AWAY):
+            return
         try:
             taken = held.claim.name in queue.look([held.claim.name])
         except queue.NoAnswer:

@@ -68,7 +68,7 @@ def _of_torchrun(environment: Mapping[str, str]) -> Launch:
 def _of_srun(environment: Mapping[str, str]) -> Launch:
     processes, nodes = (int(environment.get(f"SLURM_STEP_NUM_{what}", 1)) for what in ("TASKS", "NODES"))
     rank, local, node = (int(environment.get(f"SLURM_{what}", 0)) for what in ("PROCID", "LOCALID", "NODEID"))
-    if processes % nodes:
+    if processes > 1 and processes % nodes:
         uneven = FindnaError(
             f"srun started {processes} processes on {nodes} nodes: as many are needed on each; give --ntasks-per-node"
         )

@@ -1,31 +1,37 @@
 """A plain sbatch job that asks for it is queued again by Slurm itself, and ends as if nothing had been."""
 
 import json
+import shlex
 
 import pytest
 
 from findna_kit import checkpoint
 from findna_kit.metrics.writers import read_rows
+from tests.pages import blocks, page
 from tests.runs.test_several import CHOICES, wait_for_step
 from tests.trainer.test_resume import without_times
 
 STEPS = ("--set", "steps=150", "--set", "trainer.validate_every=50", "--set", "trainer.checkpoint_every=10")
 RUN = ("run", "self_distill", *CHOICES, *STEPS, "--set", "trainer.requeue=true", "--resume", "run")
-SCRIPT = """\
-#!/bin/bash
-#SBATCH --ntasks={tasks} --open-mode=append --output=job.txt --signal=USR2@60 --time=10
-srun {command}
-"""
+((_, SCRIPT), _) = blocks(page("clusters.md"))
+"""The page's own, with other numbers."""
 
 
-def quoted(words):
-    return " ".join(f"'{word}'" for word in words)
+def script(tasks, words):
+    text = SCRIPT
+    for shown, here in {
+        "--ntasks=1": f"--ntasks={tasks}", "--cpus-per-task=8": "--cpus-per-task=1", "--time=4:00:00": "--time=10",
+        "findna-kit run mine.yaml --resume runs/mine --set trainer.requeue=true": shlex.join(words),
+    }.items():  # fmt: skip
+        assert shown in text
+        text = text.replace(shown, here)
+    return text
 
 
 def submitted(cluster, folder, tasks, *more):
     folder.mkdir()
-    (folder / "job.sh").write_text(SCRIPT.format(tasks=tasks, command=quoted(cluster.findna(*RUN, *more))))
-    code, out, err = cluster.ask("sbatch", "--parsable", "job.sh", cwd=folder)
+    (folder / "job.sh").write_text(script(tasks, cluster.findna(*RUN, *more)))
+    code, out, err = cluster.ask("sbatch", "--parsable", "--output=job.txt", "job.sh", cwd=folder)
     assert code == 0, err
     return out.strip()
 
