@@ -25,6 +25,7 @@ DONE_BY = {
     "docs/ablations.md": {"sh": HERE, "yaml": "tests/ablation/test_guide.py"},
     "docs/architecture.md": {"mermaid": "tests/test_architecture.py", "python": "tests/test_adding.py"},
     "docs/benchmarks.md": {"bash": HERE},
+    "docs/clusters.md": {"sh": "tests/slurm/test_requeue.py"},
     "docs/embeddings.md": {"bash": "tests/cli/test_embedding.py", "python": "tests/cli/test_embedding.py"},
     "docs/evaluation.md": {"bash": HERE, "yaml": HERE},
     "docs/exchange.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),

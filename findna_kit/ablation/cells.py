@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from findna_kit.ablation.claim import Claim, drop, last_beat
 from findna_kit.errors import FindnaError
 from findna_kit.files import whole
 from findna_kit.recipe import differences, load_recipe
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from findna_kit.ablation.study import Cell, Study
     from findna_kit.registry import Components
 
-State = Literal["finished", "running", "failed", "missing"]
+State = Literal["finished", "queued", "running", "failed", "missing"]
 STUDY, FAILED, LOG, RECIPE = "study.json", "failed.json", "log.txt", "recipe.yaml"
+_STOPPED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""Signals that ask a run to save and stop, which then ends with 128 and theirs."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,14 @@ class CellFolder:
         return self.folder / "run"
 
     def state(self) -> State:
-        """Finished: trained and scored on every task. Running: some process is at it, whoever started it."""
+        """Finished: trained and scored on every task. Running: some process is at it, whoever started it.
+
+        Queued and running are of its Slurm job, where it has one, what its files say; whether that job is, only Slurm knows.
+        """
         if self._scored():
             return "finished"
+        if Claim.read(self.folder) is not None:
+            return "queued" if last_beat(self.folder) is None else "running"
         if self._held():
             return "running"
         return "failed" if (self.folder / FAILED).exists() else "missing"
@@ -69,6 +78,7 @@ class CellFolder:
         with whole(self.folder / RECIPE) as beside:
             beside.write_text(self.cell.recipe.dump())
         (self.folder / FAILED).unlink(missing_ok=True)
+        drop(self.folder)
 
     @contextmanager
     def taken(self) -> Iterator[int]:
@@ -83,6 +93,17 @@ class CellFolder:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def ended(self, code: int) -> str | None:
+        """Keeps why its run failed, from its exit code; the name of the signal where one stopped or killed it."""
+        if code < 0:
+            return signal.Signals(-code).name
+        if code - 128 in _STOPPED:
+            return signal.Signals(code - 128).name
+        if self.state() != "finished":
+            last = (self.folder / LOG).read_text(errors="replace").strip().splitlines() or ["nothing was said"]
+            self.fail(f"exit code {code}: {last[-1]}")
+        return None
 
     def fail(self, reason: str) -> None:
         """Keeps why it failed, beside its log."""

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from findna_kit.ablation.cells import LOG, RECIPE
-from findna_kit.errors import Interrupted
+from findna_kit.ablation.claim import Claim
+from findna_kit.errors import FindnaError, Interrupted
 from findna_kit.trainer import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from findna_kit.ablation.cells import CellFolder
+    from findna_kit.recipe import Recipe
 
 _LOOK = 0.2
-_STOPPED = (130, 143, 128 + signal.SIGUSR2)
-"""Exit codes of a run that was asked to stop, and has saved: it is missing, not failed."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,36 @@ class Way:
     device: str = "auto"
     without: Collection[str] = ()
     retry: bool = False
+
+
+class Here:
+    """Runs cells on this machine."""
+
+    def refuse(self, recipe: Recipe) -> None:
+        """FindnaError for more than one machine, and for processes that the batch does not divide into."""
+        if recipe.trainer.nodes > 1:
+            raise FindnaError(
+                f"trainer.nodes {recipe.trainer.nodes}: cells are run on this machine alone; leave nodes out, or take "
+                "--executor slurm"
+            )
+        refuse_uneven(recipe)
+
+    def run(self, folders: Sequence[CellFolder], way: Way, changed: Callable[[], None]) -> dict[str, str]:
+        """As `run_here`. FindnaError where a Slurm job has one of the cells."""
+        for one in folders:
+            if claim := Claim.read(one.folder):
+                raise FindnaError(
+                    f"{one.cell.place}: job {claim.id or claim.name} of Slurm has it; --executor slurm asks what became of it"
+                )
+        return run_here(folders, way, changed)
+
+
+def refuse_uneven(recipe: Recipe) -> None:
+    """FindnaError for processes that the batch does not divide into."""
+    trainer, rows = recipe.trainer, recipe.data.batch_size
+    if rows % (trainer.devices * trainer.nodes):
+        stated = f"trainer.devices {trainer.devices}" + (f" on trainer.nodes {trainer.nodes}" if trainer.nodes > 1 else "")
+        raise FindnaError(f"data.batch_size {rows} does not divide into {stated}")
 
 
 def run_here(folders: Sequence[CellFolder], way: Way, changed: Callable[[], None]) -> dict[str, str]:
@@ -107,9 +137,6 @@ class _Here:
 
     def _judge(self, one: CellFolder, code: int, *, asked: bool = False) -> None:
         """Keeps why a cell failed; one that was stopped, or killed, is only missing."""
-        if code < 0 and not asked:
-            self.killed[one.cell.place] = signal.Signals(-code).name
-        if code < 0 or code in _STOPPED or one.state() == "finished":
-            return
-        last = (one.folder / LOG).read_text(errors="replace").strip().splitlines() or ["nothing was said"]
-        one.fail(f"exit code {code}: {last[-1]}")
+        by = one.ended(code)
+        if code < 0 and by is not None and not asked:
+            self.killed[one.cell.place] = by

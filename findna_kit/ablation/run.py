@@ -5,14 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from findna_kit.ablation.board import write_board
 from findna_kit.ablation.cells import STUDY, folders_of
-from findna_kit.ablation.local import run_here
 from findna_kit.ablation.read import cells_of, load_study, with_values
 from findna_kit.ablation.results import analyse, as_csv, as_latex, as_markdown, warnings_of
 from findna_kit.ablation.search import Searcher
@@ -44,9 +43,21 @@ class Watcher:
     check: Callable[[Recipe], object]
 
 
+class Executor(Protocol):
+    """Where cells are run."""
+
+    def refuse(self, recipe: Recipe) -> None:
+        """FindnaError for a cell that cannot be run there."""
+        ...
+
+    def run(self, folders: Sequence[CellFolder], way: Way, changed: Callable[[], None]) -> dict[str, str]:
+        """Runs the cells and calls `changed` whenever a state may have; gives what killed a cell, by its place."""
+        ...
+
+
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands. failed: reasons by cell; killed: the signal that ended a cell in this call."""
+    """Where a study stands. failed: reasons by cell; killed: what ended a cell from outside in this call."""
 
     folder: Path
     states: dict[str, str]
@@ -56,7 +67,8 @@ class Progress:
 
 
 def ablate(
-    given: str, out: Path | None, way: Way, *, components: Components, plugins: Sequence[Plugin], watcher: Watcher
+    given: str, out: Path | None, way: Way, *, components: Components, plugins: Sequence[Plugin], watcher: Watcher,
+    executor: Executor,
 ) -> Progress:  # fmt: skip
     """Runs what of a study is missing, and writes its tables when nothing is.
 
@@ -68,7 +80,7 @@ def ablate(
     study = stated.study
 
     def check(recipe: Recipe) -> None:
-        _refuse_processes(recipe)
+        executor.refuse(recipe)
         watcher.check(recipe)
 
     folder, failed_plugins = out or Path("studies") / study.name, [plugin for plugin in plugins if plugin.failure]
@@ -79,14 +91,14 @@ def ablate(
         watcher.say(sentence)
     with _claimed(folder, study):
         if searcher:
-            searched = searcher.find(lambda trials: _run(trials, way, watcher))
+            searched = searcher.find(lambda trials: _run(trials, way, watcher, executor))
             if searched.result is None:
                 return Progress(folder, searched.states, killed=searched.killed)
             cells = cells_of(with_values(stated, searched.result["values"]), components, failed_plugins, check)
         folders = folders_of(cells, folder, labels)
         for one in folders:
             one.refuse_another(components)
-        killed = _run_missing(folders, way, watcher)
+        killed = _run_missing(folders, way, watcher, executor)
         states = _states(folders)
         failed = {one.cell.place: one.reason() for one in folders if states[one.cell.place] == "failed"}
         if set(states.values()) != {"finished"}:
@@ -97,23 +109,14 @@ def ablate(
         return Progress(folder, states, result=result)
 
 
-def _refuse_processes(recipe: Recipe) -> None:
-    """FindnaError for more than one machine, and for devices that the batch does not divide into."""
-    devices, nodes, rows = recipe.trainer.devices, recipe.trainer.nodes, recipe.data.batch_size
-    if nodes > 1:
-        raise FindnaError(f"trainer.nodes {nodes}: cells are run on this machine alone; leave nodes out")
-    if rows % devices:
-        raise FindnaError(f"data.batch_size {rows} does not divide into trainer.devices {devices}")
-
-
-def _run_missing(folders: Sequence[CellFolder], way: Way, watcher: Watcher) -> dict[str, str]:
+def _run_missing(folders: Sequence[CellFolder], way: Way, watcher: Watcher, executor: Executor) -> dict[str, str]:
     wanted = [one for one in folders if (state := one.state()) != "finished" and (way.retry or state != "failed")]
 
-    return _run(wanted, way, watcher, folders)
+    return _run(wanted, way, watcher, executor, folders)
 
 
 def _run(
-    wanted: Sequence[CellFolder], way: Way, watcher: Watcher, shown: Sequence[CellFolder] | None = None
+    wanted: Sequence[CellFolder], way: Way, watcher: Watcher, executor: Executor, shown: Sequence[CellFolder] | None = None
 ) -> dict[str, str]:  # fmt: skip
     """Runs these, and shows the states of `shown`, or of these."""
 
@@ -121,7 +124,7 @@ def _run(
         watcher.show(_states(shown or wanted))
 
     changed()
-    return run_here(wanted, way, changed)
+    return executor.run(wanted, way, changed)
 
 
 def write_tables(folder: Path, result: dict[str, Any]) -> None:

@@ -95,7 +95,9 @@ class Searcher:
             folders = {
                 number: self._folder(number, one) for number, one in zip(numbers, batch, strict=True) if "state" not in one
             }
-            killed = run([one for one in folders.values() if one.state() in ("missing", "running")]) if folders else {}
+            killed = (
+                run([one for one in folders.values() if one.state() in ("missing", "queued", "running")]) if folders else {}
+            )
             states: dict[str, str] = {one.cell.place: one.state() for one in folders.values()}
             if any(state not in ("finished", "failed") for state in states.values()):
                 return Searched(None, states, killed)

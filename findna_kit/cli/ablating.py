@@ -14,28 +14,33 @@ from rich.table import Table
 
 from findna_kit.cli import loading
 from findna_kit.cli.progress import table
+from findna_kit.errors import FindnaError
 from findna_kit.plugins import load_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from findna_kit.ablation.run import Progress
+    from findna_kit.ablation.run import Executor, Progress
 
 UNFINISHED = 3
 
 
-def ablate(study: str, *, out: Path | None, jobs: int, device: str, retry: bool, as_json: bool, without: Sequence[str]) -> None:
+def ablate(
+    study: str, *, out: Path | None, jobs: int, device: str, retry: bool, as_json: bool, without: Sequence[str],
+    executor: str = "local", slurm: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Runs what is missing of a study, and prints what it says when nothing is; exit code 3 where it is not finished."""
     from findna_kit.ablation.local import Way
     from findna_kit.ablation.results import rows
     from findna_kit.ablation.run import Watcher, ablate
 
+    where = _executor(executor, slurm)
     components, plugins = load_plugins(without)
     with _Shown() as shown:
         progress = ablate(
             study, out, Way(jobs, device, tuple(without), retry), components=components, plugins=plugins,
-            watcher=Watcher(loading.say, shown, loading.examine),
+            watcher=Watcher(loading.say, shown, loading.examine), executor=where,
         )  # fmt: skip
     if progress.result is None:
         _say_what_is_left(progress)
@@ -47,6 +52,20 @@ def ablate(study: str, *, out: Path | None, jobs: int, device: str, retry: bool,
     if "search" in progress.result:
         print(f"\nevery condition has {progress.result['search']['words']}")
     print(f"\n{progress.folder}: the study's folder; result.json, .csv, .md and .tex hold this table")
+
+
+def _executor(name: str, settings: Sequence[str]) -> Executor:
+    """FindnaError where it cannot be had, or does not have those settings."""
+    if name == "slurm":
+        from findna_kit.ablation.sbatch import read_settings
+        from findna_kit.ablation.slurm import OnSlurm
+
+        return OnSlurm(read_settings(settings), loading.say)
+    if settings:
+        raise FindnaError("--slurm is for --executor slurm")
+    from findna_kit.ablation.local import Here
+
+    return Here()
 
 
 def _say_what_is_left(progress: Progress) -> None:

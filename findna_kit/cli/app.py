@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -161,7 +161,11 @@ def _plugins(context: typer.Context) -> None:
 def ablate(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="path of a study's file, or name of a shipped one")],
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="the study's folder [default: studies/NAME]")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="cells at a time")] = 1,
+    executor: Annotated[Literal["local", "slurm"], typer.Option("--executor", help="where cells are run")] = "local",
+    jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="cells at a time, queued ones too")] = 1,
+    slurm: Annotated[
+        list[str] | None, typer.Option("--slurm", metavar="K=V", help="one setting of the scheduler, such as time=2:00:00")
+    ] = None,
     device: Device = "auto",
     retry: Annotated[bool, typer.Option("--retry", help="run the cells that failed before, too")] = False,
     as_json: Json = False,
@@ -170,7 +174,10 @@ def ablate(
     """Run the cells of a study that are missing, and say which piece mattered."""
     from findna_kit.cli import ablating
 
-    ablating.ablate(study, out=out, jobs=jobs, device=device, retry=retry, as_json=as_json, without=without or [])
+    ablating.ablate(
+        study, out=out, jobs=jobs, device=device, retry=retry, as_json=as_json, without=without or [], executor=executor,
+        slurm=slurm or [],
+    )  # fmt: skip
 
 
 @plugins_app.command("list")

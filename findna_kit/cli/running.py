@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from signal import SIGUSR2
 from typing import TYPE_CHECKING
 
 from findna_kit.cli import loading, scoring
@@ -58,7 +59,12 @@ def _several(recipe: Recipe) -> int:
         )
     if recipe.data.batch_size % settings.devices:
         raise FindnaError(f"data.batch_size {recipe.data.batch_size} does not divide into {settings.devices} processes")
-    return supervise(sys.argv[1:], settings.devices)
+    code = supervise(sys.argv[1:], settings.devices)
+    if settings.requeue and code == 128 + SIGUSR2:
+        from findna_kit.runs.processes import requeue
+
+        loading.say(requeue())
+    return code
 
 
 def summary(recipe: Recipe, result: Result) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,18 +18,23 @@ SUPERVISOR = "FINDNA_KIT_SUPERVISOR"
 """Set by the kit for processes that it starts: the file by which they tell it their run's folder."""
 LOST = ".lost"
 """Ends the name of the file beside it by which they tell it that one of them is gone."""
-_PATIENCE = timedelta(days=1)
+PATIENCE = timedelta(days=1)
 """For a collective: the first process may score tasks while the others wait. One that is gone is noticed by `watch`."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How many processes were started, on how many nodes, and by whom; `rank` is this one's number."""
+    """How many processes were started, on how many nodes, and by whom.
+
+    rank: this one's number; local: its number on its node; node: the number of its node.
+    """
 
     processes: int
     nodes: int
     rank: int
     by: str
+    local: int = 0
+    node: int = 0
 
     @property
     def per_node(self) -> int:
@@ -40,28 +46,47 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launch | None:
     """What the launcher says; None where this process is alone.
 
     Slurm's own numbers count only in a step that srun started: a batch script has the job's, and is one process.
+    Raises FindnaError where srun has put more processes on one node than on another.
     """
     if "LOCAL_RANK" in environment and "WORLD_SIZE" in environment:
-        processes = int(environment["WORLD_SIZE"])
-        per_node = int(environment.get("LOCAL_WORLD_SIZE", processes))
-        by = "findna-kit" if SUPERVISOR in environment else "torchrun"
-        found = Launch(processes, max(1, processes // per_node), int(environment.get("RANK", environment["LOCAL_RANK"])), by)
+        found = _of_torchrun(environment)
     elif "SLURM_STEP_NUM_TASKS" in environment and environment.get("SLURM_STEP_ID", "").isdigit():
-        nodes = int(environment.get("SLURM_STEP_NUM_NODES", 1))
-        found = Launch(int(environment["SLURM_STEP_NUM_TASKS"]), nodes, int(environment.get("SLURM_PROCID", 0)), "srun")
+        found = _of_srun(environment)
     else:
         return None
     return found if found.processes > 1 else None
 
 
+def _of_torchrun(environment: Mapping[str, str]) -> Launch:
+    processes, local = int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"])
+    per_node = int(environment.get("LOCAL_WORLD_SIZE", processes))
+    by = "findna-kit" if SUPERVISOR in environment else "torchrun"
+    rank = int(environment.get("RANK", local))
+    return Launch(processes, max(1, processes // per_node), rank, by, local, int(environment.get("GROUP_RANK", 0)))
+
+
+def _of_srun(environment: Mapping[str, str]) -> Launch:
+    processes, nodes = (int(environment.get(f"SLURM_STEP_NUM_{what}", 1)) for what in ("TASKS", "NODES"))
+    rank, local, node = (int(environment.get(f"SLURM_{what}", 0)) for what in ("PROCID", "LOCALID", "NODEID"))
+    if processes > 1 and processes % nodes:
+        uneven = FindnaError(
+            f"srun started {processes} processes on {nodes} nodes: as many are needed on each; give --ntasks-per-node"
+        )
+        uneven.silent = rank > 0
+        raise uneven
+    return Launch(processes, nodes, rank, "srun", local, node)
+
+
 def start_fabric(accelerator: str, launch: Launch) -> Any:
-    """A lightning-fabric with its process group."""
+    """A lightning-fabric with its process group. Raises FindnaError where the processes of a Slurm step cannot meet."""
     from lightning_fabric import Fabric  # 2.4 s of imports that one process does not need
-    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    own = LightningEnvironment() if launch.by == "findna-kit" else None
-    strategy = DDPStrategy(timeout=_PATIENCE, cluster_environment=own)
+    from findna_kit.engine.meeting import Started, meet
+
+    if launch.by == "srun":
+        meet(launch, "nccl" if accelerator == "cuda" else "gloo", PATIENCE)
+    strategy = DDPStrategy(timeout=PATIENCE, cluster_environment=Started(launch))
     with _quiet():
         fabric = Fabric(accelerator=accelerator, devices=launch.per_node, num_nodes=launch.nodes, strategy=strategy)
         fabric.launch()
@@ -74,9 +99,7 @@ def _quiet() -> Iterator[None]:
     loud = logging.getLogger("lightning_fabric")
     before = loud.level
     loud.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*srun.* command is available on your system but is not used.*")
-        try:
-            yield
-        finally:
-            loud.setLevel(before)
+    try:
+        yield
+    finally:
+        loud.setLevel(before)

@@ -46,8 +46,6 @@ def supervise(arguments: Sequence[str], processes: int) -> int:
 
 
 def _started(arguments: Sequence[str], processes: int, told: Path) -> list[subprocess.Popen[bytes]]:
-    # Inside a Slurm job its variables would be taken for a step's own.
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "PMI"))}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "findna_kit", *arguments]
@@ -55,7 +53,7 @@ def _started(arguments: Sequence[str], processes: int, told: Path) -> list[subpr
         subprocess.Popen(  # noqa: S603 - this very program
             command,
             env={
-                **clean, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes), "RANK": str(rank),
+                **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes), "RANK": str(rank),
                 "LOCAL_WORLD_SIZE": str(processes), "LOCAL_RANK": str(rank), "NODE_RANK": "0", SUPERVISOR: str(told),
             },
             start_new_session=True,  # a Ctrl-C comes once, by way of this process

@@ -80,7 +80,10 @@ def ended_well(engine: Engine, watch: Watch, recipe: Recipe, say: Callable[[str]
         raise
     except Interrupted as stopped:
         stopped.silent = not engine.first
-        if recipe.trainer.requeue and engine.first and stopped.signal_number == signal.SIGUSR2:
+        asked = recipe.trainer.requeue and stopped.signal_number == signal.SIGUSR2
+        if asked and engine.first and SUPERVISOR not in os.environ:  # else by the supervisor, when all have ended
+            say(str(stopped))  # first: Slurm ends the whole job at once
+            stopped.silent = True
             say(requeue())
         raise
 
@@ -113,14 +116,20 @@ def _speaks(engine: Engine, sentence: str, *, first_is_lost: bool) -> bool:
 
 
 def requeue() -> str:
-    """Queues the Slurm job that this process is part of again; a sentence of what came of it."""
+    """Queues the Slurm job that this process is part of again; a sentence of what came of it.
+
+    Slurm answers by ending the job, this process with it: its SIGTERM is not heeded before the answer is there.
+    """
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return "trainer.requeue: this is no Slurm job, so nothing is queued again"
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603, S607
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"trainer.requeue: job {job} could not be queued again: {error}"
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if done.returncode:
         return f"trainer.requeue: job {job} could not be queued again: {done.stderr.strip()}"
     return f"trainer.requeue: job {job} is queued again"

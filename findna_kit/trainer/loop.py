@@ -40,7 +40,10 @@ class Reporter(Protocol):
 
 
 class StopRequest:
-    """SIGINT, SIGTERM and SIGUSR2 ask the run to save and stop after the step it is in; a second one stops it at once."""
+    """SIGINT, SIGTERM and SIGUSR2 ask the run to save and stop after the step it is in; a SIGINT after that stops it at once.
+
+    A second SIGTERM or SIGUSR2 does not: Slurm signals every process of a step, and so does whoever started one there.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -56,9 +59,10 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _take(self, number: int, frame: Any) -> None:
-        if self.signal is not None:
+        if self.signal is None:
+            self.signal = number
+        elif number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal = number
 
 
 def train(

@@ -91,6 +91,8 @@ def test_a_run_that_is_warned_by_usr2_saves_and_asks_for_its_job_again(number, q
             watcher=Watcher(said.append, report=report),
         )  # fmt: skip
     assert stopped.value.exit_code == 128 + number
+    assert stopped.value.silent is queued, "said before Slurm was asked, which ends the job at once"
+    assert sum("is saved" in sentence for sentence in said) == queued
     assert (tmp_path / "asked").exists() is queued
     assert ("trainer.requeue: job 17 is queued again" in said) is queued
 

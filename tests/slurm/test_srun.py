@@ -1,0 +1,69 @@
+"""Processes that srun starts are one run: the same numbers, one voice, and an end in time where one is lost."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import findna_kit
+from findna_kit import checkpoint
+from tests.runs.test_several import CHOICES, losses, wait_for_step
+
+RUN = ("run", "self_distill", *CHOICES)
+LAYOUTS = {"one node": (("-n", "2"), 1), "two nodes": (("-N", "2", "--ntasks-per-node", "1"), 2)}
+
+
+@pytest.fixture(scope="module")
+def one(cluster, tmp_path_factory):
+    """The run of one process, by srun too."""
+    folder = tmp_path_factory.mktemp("one")
+    code, _, err = cluster.ask("srun", "-n", "1", *cluster.findna(*RUN, "--out", "run"), cwd=folder)
+    assert code == 0, err
+    assert "share each batch" not in err
+    return folder / "run"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_two_are_one(layout, cluster, one, tmp_path):
+    words, nodes = LAYOUTS[layout]
+    code, out, err = cluster.ask("srun", *words, *cluster.findna(*RUN, "--out", "run"), cwd=tmp_path)
+    assert code == 0, err
+    assert losses(tmp_path / "run") == pytest.approx(losses(one), rel=1e-5)
+    assert losses(one).keys() == set(range(1, 13))
+    assert out.count("12 steps in") == 1
+    assert err.count(f"srun: 2 processes on {nodes} node") == 1
+    assert "Warning" not in err and "lightning" not in err.lower()
+    assert f"  devices: {2 // nodes}\n  nodes: {nodes}\n" in (tmp_path / "run" / "recipe.yaml").read_text()
+
+
+def ranks(run):
+    """The processes of a run, by their command, the first one first."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words, variables = entry.read_text().split("\0"), (entry.parent / "environ").read_text().split("\0")
+        except OSError:
+            continue
+        if str(run) in words and "findna_kit" in words and words[0] != "srun":
+            found[dict(one.partition("=")[::2] for one in variables).get("SLURM_PROCID")] = int(entry.parent.name)
+    return [found[number] for number in sorted(found)]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_rank_that_is_killed_ends_the_other_with_one_message(victim, cluster, tmp_path):
+    run = tmp_path / "run"
+    started = cluster.start("srun", "-n", "2", *cluster.findna(*RUN, "--out", str(run), "--set", "steps=100000"), cwd=tmp_path)
+    wait_for_step(run, 3)
+    both = ranks(run)
+    assert len(both) == 2
+    began = time.monotonic()
+    os.kill(both[victim], signal.SIGKILL)
+    _, err = started.communicate(timeout=60)
+    assert time.monotonic() - began < 60
+    assert started.returncode != 0
+    assert not any(Path(f"/proc/{rank}").exists() for rank in both)
+    assert err.count(f"go on with --resume {run}") == 1, err
+    assert "Traceback" not in err
+    assert findna_kit.load(run, device="cpu").step == checkpoint.steps_saved(run)[-1] >= 3
