@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from findna_kit.ablation.budgets import STEPS, found
 from findna_kit.ablation.cells import STUDY, folders_of
 from findna_kit.ablation.local import run_here
 from findna_kit.ablation.read import cells_of, load_study
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from findna_kit.ablation.cells import CellFolder
     from findna_kit.ablation.local import Way
+    from findna_kit.ablation.study import Cell
     from findna_kit.plugins import Plugin
     from findna_kit.recipe import Recipe
     from findna_kit.registry import Components
@@ -72,9 +74,10 @@ def ablate(
     cells = cells_of(stated, components, [plugin for plugin in plugins if plugin.failure], check)
     for sentence in warnings_of(study):
         watcher.say(sentence)
-    folder = out or Path("studies") / study.name
-    folders = folders_of(cells, folder, _labels(study.tasks))
+    folder, labels = out or Path("studies") / study.name, _labels(study.tasks)
     with _claimed(folder, study):
+        cells = _with_steps(study, cells, folder, way, watcher)
+        folders = folders_of(cells, folder, labels)
         for one in folders:
             one.refuse_another(components)
         killed = _run_missing(folders, way, watcher)
@@ -85,6 +88,22 @@ def ablate(
         result = analyse(study, folders)
         write_tables(folder, result)
         return Progress(folder, states, result=result)
+
+
+def _with_steps(study: Study, cells: list[Cell], folder: Path, way: Way, watcher: Watcher) -> list[Cell]:
+    """The cells with the steps that the budget gives; from here on the folder is this study's, and has them."""
+    if study.budget is None or not study.budget.measured:
+        _declare(folder, study)
+        return cells
+    given = found(study.budget, cells, folder, way, watcher.say)
+    _declare(folder, study)
+    given.write(folder)
+    watcher.say(f"steps, kept in {folder / STEPS}: {', '.join(f'{name} {steps:,}' for name, steps in given.steps.items())}")
+    return given.given(cells)
+
+
+def _declare(folder: Path, study: Study) -> None:
+    write_json(folder / STUDY, study.model_dump(mode="json"))
 
 
 def _refuse_processes(recipe: Recipe) -> None:
@@ -143,7 +162,6 @@ def _claimed(folder: Path, study: Study) -> Iterator[None]:
         raise OutputExists(f"{folder}: cannot be a study's folder: {error.strerror}; name another --out") from error
     try:
         _refuse_another(folder, study)
-        write_json(folder / STUDY, study.model_dump(mode="json"))
         yield
     finally:
         lock.release()

@@ -41,12 +41,19 @@ class Budget(Settings):
 
     steps: int | None = Field(None, gt=0, description="optimizer steps")
     tokens: int | None = Field(None, gt=0, description="nucleotides drawn from the genome, windows times their length")
+    flops: float | None = Field(None, gt=0, allow_inf_nan=False, description="floating-point operations, as `plan` counts them")
+    seconds: float | None = Field(None, gt=0, allow_inf_nan=False, description="of training, as measured on this machine")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.steps is None) == (self.tokens is None):
-            raise ValueError("exactly one of steps, tokens is wanted")
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError(f"exactly one of {', '.join(type(self).model_fields)} is wanted")
         return self
+
+    @property
+    def measured(self) -> bool:
+        """Whether its steps are known only once a step of every condition has been taken."""
+        return self.flops is not None or self.seconds is not None
 
 
 class Study(Settings):

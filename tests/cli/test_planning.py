@@ -16,11 +16,15 @@ def test_plan_prints_tables(tmp_path):
     for said in (
         "trained",
         "weights of both branches",
-        "measured peak, of the whole process, its high-water mark",
+        "measured peak, resident in main memory",
         "cpu, fp32, micro-batch 8",
         "over 2 steps)",
+        "FLOPs per base",
+        "losses.distill",
+        "the largest batch that fits in one pass: ",
         "to finish",
-        "800 steps and 201 looks; evaluation",
+        "core-hours",
+        "800 steps, 201 looks, 0 at tasks, and 268 checkpoints; counting baselines and the evaluation after training",
     ):
         assert said in done.stdout
     assert "taking 2 steps to warm up and 2 to measure" in done.stderr
