@@ -56,7 +56,8 @@ def plan(
     peak = peak_memory(subject.engine.device)  # before anything else holds more
     finish = pace.finish(recipe, recipe.steps)
     return {
-        **counted, "memory": {**memory, "peak": peak["bytes"], "peak_is": peak["of"]}, "resolved": resolved_settings(subject.engine, subject.micro_batch),
+        **counted, "memory": {**memory, "peak": peak["bytes"], "peak_is": peak["of"]},
+        "resolved": resolved_settings(subject.engine, subject.micro_batch),
         "measured": pace.plain(subject.bases), "flops": flops_of(subject), "largest_batch": largest_batch(subject),
         "finish": {**finish, **hours(subject.engine, finish["seconds"])},
     }  # fmt: skip
