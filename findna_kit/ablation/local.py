@@ -94,6 +94,14 @@ def command(one: CellFolder, way: Way) -> list[str]:
     return [sys.executable, "-m", "findna_kit", "run", recipe, "--resume", run, "--device", way.device, *left_out]
 
 
+def cell_threads(way: Way, recipe: Recipe) -> int:
+    """Of each process of a cell: what OMP_NUM_THREADS says or else the cores, shared among all that run at a time."""
+    stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if stated.isdigit() and int(stated):
+        return int(stated)
+    return max(1, (os.cpu_count() or 1) // (way.jobs * recipe.trainer.devices))
+
+
 @dataclass
 class _Here:
     way: Way
@@ -127,7 +135,7 @@ class _Here:
 
     def _started(self, one: CellFolder) -> subprocess.Popen[bytes]:
         one.prepare()
-        threads = max(1, (os.cpu_count() or 1) // (self.way.jobs * one.cell.recipe.trainer.devices))
+        threads = cell_threads(self.way, one.cell.recipe)
         with (one.folder / LOG).open("ab") as log, one.taken() as mark:
             return subprocess.Popen(  # noqa: S603 - this very program
                 command(one, self.way), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,

@@ -65,6 +65,19 @@ def load_study(given: str) -> Stated:
     return Stated(study.model_copy(update={"recipe": str(_recipe(root.value["recipe"], path))}), path.parent, _places(root))
 
 
+def is_study(given: str) -> bool:
+    """Whether `given` is a study rather than a recipe: a shipped one's name, or a file that states factors, or a recipe."""
+    try:
+        path = find_study(given)
+    except FileNotFoundError:
+        return False
+    try:
+        root = parse(read_text(path, given, 0), lambda line, column: Where(0, given, line, column), path.parent.absolute(), [])
+    except RecipeError:
+        return False
+    return root is not None and isinstance(root.value, dict) and not {"factors", "recipe"}.isdisjoint(root.value)
+
+
 def _absolute_tasks(root: Node) -> None:
     tasks = root.below("tasks")
     for task in tasks.value if tasks is not None and isinstance(tasks.value, list) else ():
@@ -164,8 +177,11 @@ def _override(path: str, value: Any) -> str:
 
 
 def _within(budget: Budget | None, recipe: Recipe) -> Recipe:
-    """The recipe with the budget's steps; one that learns nothing keeps its none. FindnaError where not one step fits."""
-    if budget is None or recipe.steps == 0:
+    """The recipe with the budget's steps; one that learns nothing keeps its none, and one whose steps are measured its own.
+
+    FindnaError where not one step fits.
+    """
+    if budget is None or budget.measured or recipe.steps == 0:
         return recipe
     drawn = recipe.data.batch_size * recipe.data.length
     steps = budget.steps or (budget.tokens or 0) // drawn

@@ -40,10 +40,11 @@ def analyse(study: Study, folders: Sequence[CellFolder]) -> dict[str, Any]:
         "seeds": list(study.every_seed),
         "interval": {"level": LEVEL, "method": "Student's, of paired differences over seeds"},
         "test": "permutation of signs over seeds, a seed's tasks together; two-sided",
-        "smallest_p": smallest_family_p(len(study.every_seed), len(others), study.correction),
+        "smallest_p": smallest_p_of(study),
         "conditions": {
             name: {
                 "levels": study.conditions()[name],
+                "steps": next(one.cell.recipe.steps for one in folders if one.cell.condition == name),
                 "scores": {
                     task: {"mean": asdict(paired_interval(column, LEVEL)), "each": column.tolist()}
                     for task, column in zip(tasks, scores[name].T, strict=True)
@@ -66,10 +67,15 @@ def _controls(study: Study, folders: Sequence[CellFolder]) -> dict[str, dict[str
     return found
 
 
+def smallest_p_of(study: Study) -> float:
+    """The smallest adjusted p that a condition alone can reach."""
+    return smallest_family_p(len(study.every_seed), len(study.conditions()) - 1, study.correction)
+
+
 def warnings_of(study: Study) -> list[str]:
     """What a design cannot say, before it is run."""
     seeds, others = len(study.every_seed), len(study.conditions()) - 1
-    least = smallest_family_p(seeds, others, study.correction)
+    least = smallest_p_of(study)
     conditions = f"{others + 1} conditions, {seeds} seed{'' if seeds == 1 else 's'}"
     said = [f"{conditions}: the smallest adjusted p that a condition alone can reach is {least:.2g}"]
     if seeds < FEW:
@@ -85,13 +91,14 @@ def rows(result: Mapping[str, Any]) -> list[list[str]]:
     The controls are the first condition's: what learned nothing (its network untrained), or needs no network.
     """
     metric, tasks, seeds = result["study"]["metric"], result["tasks"], str(len(result["seeds"]))
-    out = [["condition", "seeds", *tasks, f"difference of {metric}", "p", "adjusted", "Hedges' g", "verdict"]]
+    out = [["condition", "seeds", "steps", *tasks, f"difference of {metric}", "p", "adjusted", "Hedges' g", "verdict"]]
     for name, condition in result["conditions"].items():
         means = [f"{condition['scores'][task]['mean']['value']:.3f}" for task in tasks]
-        out.append([name, seeds, *means, *_told(condition.get("effect"))])
+        out.append([name, seeds, f"{condition['steps']}", *means, *_told(condition.get("effect"))])
     controls = next(iter(result["conditions"].values()))["controls"]
     out += [
-        [FEATURE_NAMES[who], seeds, *(f"{by_task[task]:.3f}" for task in tasks), *_CONTROL] for who, by_task in controls.items()
+        [FEATURE_NAMES[who], seeds, "", *(f"{by_task[task]:.3f}" for task in tasks), *_CONTROL]
+        for who, by_task in controls.items()
     ]
     return out
 

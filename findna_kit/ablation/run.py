@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from findna_kit.ablation.board import write_board
+from findna_kit.ablation.budgets import STEPS, found
 from findna_kit.ablation.cells import STUDY, folders_of
 from findna_kit.ablation.read import cells_of, load_study, with_values
 from findna_kit.ablation.results import analyse, as_csv, as_latex, as_markdown, warnings_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from findna_kit.ablation.cells import CellFolder
     from findna_kit.ablation.local import Way
+    from findna_kit.ablation.study import Cell
     from findna_kit.plugins import Plugin
     from findna_kit.recipe import Recipe
     from findna_kit.registry import Components
@@ -91,10 +93,12 @@ def ablate(
         watcher.say(sentence)
     with _claimed(folder, study):
         if searcher:
+            _declare(folder, study)
             searched = searcher.find(lambda trials: _run(trials, way, watcher, executor))
             if searched.result is None:
                 return Progress(folder, searched.states, killed=searched.killed)
             cells = cells_of(with_values(stated, searched.result["values"]), components, failed_plugins, check)
+        cells = _with_steps(study, cells, folder, way, watcher)
         folders = folders_of(cells, folder, labels)
         for one in folders:
             one.refuse_another(components)
@@ -107,6 +111,22 @@ def ablate(
         write_tables(folder, result)
         write_board(folder, result)
         return Progress(folder, states, result=result)
+
+
+def _with_steps(study: Study, cells: list[Cell], folder: Path, way: Way, watcher: Watcher) -> list[Cell]:
+    """The cells with the steps that the budget gives; from here on the folder is this study's, and has them."""
+    if study.budget is None or not study.budget.measured:
+        _declare(folder, study)
+        return cells
+    given = found(study.budget, cells, folder, way, watcher.say)
+    _declare(folder, study)
+    given.write(folder)
+    watcher.say(f"steps, kept in {folder / STEPS}: {', '.join(f'{name} {steps:,}' for name, steps in given.steps.items())}")
+    return given.given(cells)
+
+
+def _declare(folder: Path, study: Study) -> None:
+    write_json(folder / STUDY, study.model_dump(mode="json"))
 
 
 def _run_missing(folders: Sequence[CellFolder], way: Way, watcher: Watcher, executor: Executor) -> dict[str, str]:
@@ -164,7 +184,6 @@ def _claimed(folder: Path, study: Study) -> Iterator[None]:
         raise OutputExists(f"{folder}: cannot be a study's folder: {error.strerror}; name another --out") from error
     try:
         _refuse_another(folder, study)
-        write_json(folder / STUDY, study.model_dump(mode="json"))
         yield
     finally:
         lock.release()

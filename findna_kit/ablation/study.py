@@ -42,12 +42,19 @@ class Budget(Settings):
 
     steps: int | None = Field(None, gt=0, description="optimizer steps")
     tokens: int | None = Field(None, gt=0, description="nucleotides drawn from the genome, windows times their length")
+    flops: float | None = Field(None, gt=0, allow_inf_nan=False, description="floating-point operations, as `plan` counts them")
+    seconds: float | None = Field(None, gt=0, allow_inf_nan=False, description="of training, as measured on this machine")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.steps is None) == (self.tokens is None):
-            raise ValueError("exactly one of steps, tokens is wanted")
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError(f"exactly one of {', '.join(type(self).model_fields)} is wanted")
         return self
+
+    @property
+    def measured(self) -> bool:
+        """Whether its steps are known only once a step of every condition has been taken."""
+        return self.flops is not None or self.seconds is not None
 
 
 class Study(Settings):
@@ -136,6 +143,9 @@ class Study(Settings):
     def _searches_what_is_stated(self, search: Search) -> list[Said]:
         """Of a search, what the study states already."""
         said = _not_stated_here(dict(search.space), "search", "space")
+        if self.budget is not None and self.budget.measured:
+            why = "what a step costs may follow from what is searched for; take a budget of steps or tokens, or search before"
+            said.append(Said(("search",), why, at_key=True))
         if search.seed in self.every_seed:
             why = f"{search.seed} is one of the study's seeds, where what it chooses would look better than it is; take another"
             said.append(Said(("search", "seed"), why))

@@ -82,17 +82,20 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, without: Without 
 
 @app.command()
 def plan(
-    recipe: RecipeArgument,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE|STUDY", help="a path, a shipped name, or a plugin's plugin:name")],
     steps: Annotated[int, typer.Option("--steps", min=1, help="steps to measure, after the warm-up")] = 5,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="of a study: cells at a time")] = 1,
     device: Device = "auto",
     as_json: Json = False,
     overrides: Overrides = None,
     without: Without = None,
 ) -> None:
-    """Parameters and memory of a recipe, and the time to finish, from a few real steps; no run is made."""
+    """Parameters, memory, operations and time of a recipe or a study, from a few real steps; no run is made."""
     from findna_kit.cli import planning
 
-    planning.plan(recipe, device=device, steps=steps, as_json=as_json, overrides=overrides or [], without=without or [])
+    planning.plan(
+        recipe, device=device, steps=steps, jobs=jobs, as_json=as_json, overrides=overrides or [], without=without or []
+    )  # fmt: skip
 
 
 @app.command()

@@ -63,3 +63,16 @@ def peak_memory(device: torch.device) -> dict[str, Any]:
         return {"bytes": torch.cuda.max_memory_reserved(device), "of": "reserved on the GPU"}
     unit = 1 if sys.platform == "darwin" else 1024  # what getrusage counts in
     return {"bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "of": "resident in main memory"}
+
+
+def largest_found(rows: int, most: int, attempt: Callable[[int], None]) -> int:
+    """What `largest_that_fits` of `rows`, and where all of them do, twice, four times, ... as many, up to `most`."""
+    found = largest_that_fits(rows, attempt)
+    while found >= rows and 2 * found <= most:
+        try:
+            attempt(2 * found)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            break
+        found *= 2
+    return found

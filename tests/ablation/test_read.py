@@ -1,8 +1,12 @@
 """Cells of a study: recipes with the levels in them, paired by seed, all of them read before anything is said."""
 
+import json
+
 import pytest
 
+from findna_kit.ablation.cells import CellFolder
 from findna_kit.ablation.read import cells_of, load_study
+from findna_kit.ablation.run import _labels as labels_of
 from findna_kit.assemble import assemble
 from findna_kit.errors import FindnaError
 from findna_kit.plugins import load_plugins
@@ -10,6 +14,7 @@ from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.recipe.shipped import shipped_studies
 from tests.ablation.writing import CUT, write_study
 from tests.building import small
+from tests.evaluation.tasks.test_folders import gue
 
 COMPONENTS = load_plugins()[0]
 
@@ -175,3 +180,17 @@ def test_studies_are_no_recipes():
     } == shipped_studies().keys()  # fmt: skip
     assert not [name for name in shipped_recipes() if "ablation" in name]
     assert "optimizer" not in CUT, "what these tests cut is not what they compare"
+
+
+def test_shipped_tasks_keep_their_names_and_their_data_are_found_by_the_variable(tmp_path, monkeypatch):
+    gue(tmp_path / "GUE/tf/1")
+    monkeypatch.setenv("FINDNA_KIT_TASKS", str(tmp_path))
+    (reference, *_) = cells(tmp_path, tasks="[gue/tf_1, task]")
+    assert reference.recipe.evaluation.tasks == ("gue/tf_1", str(tmp_path / "task"))
+    assert labels_of(["gue/tf_1", str(tmp_path / "task")]) == {"gue/tf_1": "gue/tf_1", str(tmp_path / "task"): "task"}
+    folder = CellFolder(reference, tmp_path / "cell", {"gue/tf_1": "gue/tf_1"})
+    record = {"status": "finished"}
+    folder.run.mkdir(parents=True)
+    (folder.run / "run.json").write_text(json.dumps(record))
+    (folder.run / "evaluation.json").write_text(json.dumps({"gue/tf_1": {"protocols": {"knn": {}}}}))
+    assert folder.state() == "finished", "its scores are found by that name"

@@ -86,16 +86,27 @@ def test_what_was_declared_and_every_score_are_in_it(result):
 
 def test_rows_have_the_controls_last(result):
     head, first, second, third, *controls = rows(result[0])
-    assert head == ["condition", "seeds", "one", "builtin", "difference of knn/mcc", "p", "adjusted", "Hedges' g", "verdict"]
+    assert head == [
+        "condition",
+        "seeds",
+        "steps",
+        "one",
+        "builtin",
+        "difference of knn/mcc",
+        "p",
+        "adjusted",
+        "Hedges' g",
+        "verdict",
+    ]
     assert (first[0], first[1], first[-1]) == ("reference", "8", "the others are compared with this one")
     effect = result[0]["conditions"]["rate-high"]["effect"]
     value, low, high = (effect["overall"][key] for key in ("value", "low", "high"))
-    assert second[4:] == [f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "0.00781", "0.0156", f"{effect['size']:+.2f}", "better"]
+    assert second[5:] == [f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "0.00781", "0.0156", f"{effect['size']:+.2f}", "better"]
     assert third[-1] == "no difference shown"
-    assert [(row[0], row[2], row[-1]) for row in controls] == [
+    assert [(row[0], row[3], row[-1]) for row in controls] == [
         ("k-mer logistic regression", "0.700", "a control"), ("random initialisation", "0.350", "a control"),
     ]  # fmt: skip
-    assert {len(row) for row in rows(result[0])} == {9}
+    assert {len(row) for row in rows(result[0])} == {10}
 
 
 @pytest.mark.parametrize(("seeds", "warned"), [
@@ -122,8 +133,8 @@ def test_one_seed_has_no_interval(tmp_path):
     found = analyse(study, written(study, draws(study), tmp_path))
     assert found["conditions"]["reference"]["scores"]["one"]["mean"]["low"] is None
     told = rows(found)[2]
-    assert "[" not in told[4]
-    assert told[5:] == ["1", "1", "", "not enough seeds to say"]
+    assert "[" not in told[5]
+    assert told[6:] == ["1", "1", "", "not enough seeds to say"]
 
 
 def test_the_correction_is_the_declared_one(tmp_path):
@@ -143,10 +154,10 @@ def test_markdown_is_a_table_with_how_to_read_it(tmp_path):
     tasks = {"/data/one": "a|b", "builtin": "builtin"}
     text = as_markdown(analyse(study, written(study, draws(study), tmp_path, tasks)))
     head, line, *body, empty, legend = text.splitlines()
-    assert head.startswith("| condition | seeds | a\\|b | builtin |")
-    assert line == "| " + " | ".join(["---"] * 9) + " |"
+    assert head.startswith("| condition | seeds | steps | a\\|b | builtin |")
+    assert line == "| " + " | ".join(["---"] * 10) + " |"
     assert (len(body), empty) == (5, "")
-    assert {row.replace("\\|", "").count("|") for row in [head, *body]} == {10}
+    assert {row.replace("\\|", "").count("|") for row in [head, *body]} == {11}
     assert legend.startswith("tiny_1: mean knn/mcc over 8 seeds; differences are paired by seed and averaged over tasks")
     assert "adjusted by holm (smallest that can be reached: 0.016)" in legend
 
@@ -156,14 +167,14 @@ def test_latex_is_a_booktabs_table_whose_words_are_escaped(tmp_path):
     tasks = {"/data/one": "50%_of{a}\\b", "builtin": "~^#$&<>"}
     text = as_latex(analyse(study, written(study, draws(study), tmp_path, tasks)))
     legend, begin, top, head, middle, *body, bottom, end = text.splitlines()
-    assert (begin, top, middle) == (r"\begin{tabular}{lrrrrrrrl}", r"\toprule", r"\midrule")
+    assert (begin, top, middle) == (r"\begin{tabular}{lrrrrrrrrl}", r"\toprule", r"\midrule")
     assert (bottom, end) == (r"\bottomrule", r"\end{tabular}")
     assert legend.startswith("% tiny_1: mean knn/mcc")
     words = head.removesuffix(r" \\").split(" & ")
-    assert words[2] == r"50\%\_of\{a\}\textbackslash{}b"
-    assert words[3] == r"\textasciitilde{}\textasciicircum{}\#\$\&\textless{}\textgreater{}"
+    assert words[3] == r"50\%\_of\{a\}\textbackslash{}b"
+    assert words[4] == r"\textasciitilde{}\textasciicircum{}\#\$\&\textless{}\textgreater{}"
     assert len(body) == 5
-    assert all(row.endswith(r" \\") and row.replace(r"\&", "").count(" & ") == 8 for row in body)
+    assert all(row.endswith(r" \\") and row.replace(r"\&", "").count(" & ") == 9 for row in body)
 
 
 def test_the_files_hold_what_is_printed(result, tmp_path):

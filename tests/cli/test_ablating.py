@@ -346,3 +346,39 @@ def test_a_shipped_study_by_its_name(tmp_path, monkeypatch):
     result = json.loads((tmp_path / "studies" / "objectives" / "result.json").read_text())
     none = result["conditions"]["objective-none"]
     assert none["scores"]["task"]["mean"]["value"] == none["controls"]["random_init"]["task"], "it has learned nothing"
+
+
+def test_a_budget_of_seconds_is_measured_once_and_outlives_a_kill(tmp_path):
+    seldom = CUT.replace("validate_every: 4", "validate_every: 1000").replace("checkpoint_every: 3", "checkpoint_every: 10")
+    study, out = write_study(tmp_path, seeds=1, budget="{seconds: 6}", overrides=seldom), tmp_path / "out"
+    process = started(study, out)
+    until(lambda: trained_some(Cell(out)), seconds=180)
+    process.kill()
+    _, said = process.communicate()
+    os.kill(at_work(Cell(out)), signal.SIGKILL)
+    assert "reference: measuring 5 steps, round 3 of 3" in said
+    kept = json.loads((out / "steps.json").read_text())
+    stated = {name: one["steps"] for name, one in kept["conditions"].items()}
+    assert min(stated.values()) > 1
+    # As if the machine that goes on had measured otherwise.
+    kept["conditions"]["rate-high"]["steps"] = stated["rate-high"] = 3
+    (out / "steps.json").write_text(json.dumps(kept))
+    code, printed, said = ablate(study, out)
+    assert code == 0, said
+    assert "measuring" not in said
+    assert f"steps, kept in {out}/steps.json: reference {stated['reference']:,}, rate-high 3" in said
+    assert json.loads((out / "steps.json").read_text()) == kept
+    result = json.loads((out / "result.json").read_text())
+    for name, steps in stated.items():
+        assert json.loads((Cell(out, f"{name}/seed-0").run / "run.json").read_text())["steps"] == steps
+        assert result["conditions"][name]["steps"] == steps
+    assert printed.splitlines()[2].split()[:3] == ["rate-high", "1", "3"]
+
+
+def test_a_budget_too_small_leaves_the_folder_free(tmp_path):
+    study, out = write_study(tmp_path, budget="{flops: 10}"), tmp_path / "out"
+    code, printed, said = ablate(study, out)
+    assert (code, printed) == (2, "")
+    assert "the condition rate-high:" in said
+    assert "floating-point operations, more than the budget's 10 flops" in said
+    assert [path.name for path in out.iterdir()] in ([], [".lock"]), "another budget may be tried here"

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from tests.ablation.writing import write_study
 from tests.building import SMALL, SMALL_HEAD, command, sets
 
 CUT = sets(*SMALL, *SMALL_HEAD)
@@ -16,11 +17,15 @@ def test_plan_prints_tables(tmp_path):
     for said in (
         "trained",
         "weights of both branches",
-        "measured peak, of the whole process, its high-water mark",
+        "measured peak, resident in main memory",
         "cpu, fp32, micro-batch 8",
         "over 2 steps)",
+        "FLOPs per base",
+        "losses.distill",
+        "the largest batch that fits in one pass: ",
         "to finish",
-        "800 steps and 201 looks; evaluation",
+        "core-hours",
+        "800 steps, 201 looks, 0 at tasks, and 268 checkpoints; counting baselines and the evaluation after training",
     ):
         assert said in done.stdout
     assert "taking 2 steps to warm up and 2 to measure" in done.stderr
@@ -58,3 +63,30 @@ def test_a_device_that_is_not_there_is_refused():
     done = command("plan", "self_distill", "--device", "cuda")
     assert done.returncode == 2
     assert "torch sees no CUDA device here" in done.stderr
+
+
+def test_plan_of_a_study(tmp_path):
+    study = write_study(tmp_path, seeds=5)
+    done = command("plan", study, "--device", "cpu", "--steps", "1", "--jobs", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:2] == ["condition", "parameters"]
+    assert [line.split()[0] for line in lines[1:3]] == ["reference", "rate-high"]
+    assert "tiny: 10 cells, " in done.stdout
+    assert "with --jobs 2, each as fast as it was alone; each cell's start and evaluation come on top" in done.stdout
+    assert "2 conditions, 5 seeds: the smallest adjusted p that a condition alone can reach is 0.062" in done.stdout
+    assert "below 6 seeds no difference can be shown at 0.05, however large" in done.stdout
+    assert "rate-high: measuring 1 steps" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"study.yaml", "task"}
+    told = json.loads(command("plan", study, "--device", "cpu", "--steps", "1", "--json").stdout)
+    assert (told["smallest_p"], told["cells"], told["conditions"].keys()) == (0.0625, 10, {"reference", "rate-high"})
+
+
+def test_a_study_s_mistakes_are_sentences(tmp_path):
+    study = write_study(tmp_path, metric="knn/mc")
+    done = command("plan", study)
+    assert (done.returncode, "study.yaml:8:9  metric: " in done.stderr, done.stdout) == (2, True, "")
+    done = command("plan", write_study(tmp_path), "--set", "steps=3")
+    assert (done.returncode, done.stderr) == (2, "--set is of a recipe; a study states its overrides in its file\n")
+    done = command("plan", write_study(tmp_path, factors=None))
+    assert (done.returncode, "factors: missing; it is required" in done.stderr) == (2, True)

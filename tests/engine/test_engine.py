@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from findna_kit.engine import Engine, choose_device, choose_precision, largest_that_fits, start_engine
+from findna_kit.engine import Engine, choose_device, choose_precision, largest_found, largest_that_fits, start_engine
 from findna_kit.errors import FindnaError
 from findna_kit.trainer.loop import choose_micro_batch
 from tests.building import experiment_of, small
@@ -89,3 +89,23 @@ def test_wide_long_rows_are_taken_few_at_a_time_on_a_cpu():
     wide = ("encoder.dim=308", "data.length=1000", "data.batch_size=64", "trainer.micro_batch=auto", "class_tokens=10")
     experiment, data, engine = experiment_of(small("masked_only", *wide)[0])
     assert choose_micro_batch(experiment, data, engine) == 8
+
+
+def test_the_largest_is_looked_for_by_doubling_where_all_rows_fit():
+    def room(rows):
+        def attempt(asked):
+            tried.append(asked)
+            if asked > rows:
+                raise torch.OutOfMemoryError("full")
+
+        tried = []
+        return attempt, tried
+
+    attempt, tried = room(50)
+    assert largest_found(8, 1000, attempt) == 32
+    assert tried == [8, 16, 32, 64]
+    attempt, tried = room(50)
+    assert largest_found(65, 1000, attempt) == 33
+    assert tried == [65, 33], "half of it fits, and more was not to be had"
+    attempt, tried = room(50)
+    assert largest_found(8, 20, attempt) == 16
