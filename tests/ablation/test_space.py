@@ -97,3 +97,9 @@ def test_values_are_in_every_condition_and_what_is_wrong_is_said_where_their_ran
     }
     with pytest.raises(FindnaError, match=r"study.yaml:9:\d+  optimizer.weight_decay: must be at least 0"):
         cells_of(with_values(study, {"optimizer.weight_decay": -1}), components, [], lambda recipe: None)
+
+
+@pytest.mark.parametrize("budget", ["{flops: 1.0e+12}", "{seconds: 10}"])
+def test_not_beside_a_budget_that_is_measured(budget, tmp_path):
+    with pytest.raises(RecipeError, match="search: what a step costs may follow from what is searched for; take a budget of"):
+        load_study(str(write_study(tmp_path, search=stated(), budget=budget)))
