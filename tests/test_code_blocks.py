@@ -30,6 +30,7 @@ DONE_BY = {
     "docs/evaluation.md": {"bash": HERE, "yaml": HERE},
     "docs/exchange.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),
     "docs/methods.md": {"sh": HERE, "yaml": "tests/test_reference.py"},
+    "docs/planning.md": {"sh": HERE},
     "docs/plugins.md": {"sh": HERE, "python": "tests/test_plugins_page.py", "toml": "tests/test_plugins_page.py"},
     "docs/recipes.md": {"yaml": "tests/test_recipe_guide.py"},
     "docs/reference/python.md": {"python": "tests/test_reference.py"},

@@ -1,6 +1,7 @@
 """Steps, looks and saves of a run: as many as it takes, and the seconds that follow."""
 
 import json
+import time
 
 import pytest
 
@@ -70,9 +71,11 @@ def test_several_measurements_are_joined():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["self_distill", "masked_only", "info_nce"])
-def test_a_run_takes_the_time_that_was_planned_within_a_factor_of_two(tmp_path, name):
+def test_a_run_takes_the_time_that_was_planned_within_a_factor_of_two(tmp_path, name, monkeypatch):
+    """In seconds of the processor: by the clock two runs of one recipe differ by more, where others use the machine."""
     from findna_kit.runs.plan import plan
 
+    monkeypatch.setattr(time, "perf_counter", time.process_time)
     recipe, components, plugins = small_steps(name)
     planned = plan(recipe, device="cpu")["finish"]["seconds"]
     start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
@@ -86,5 +89,5 @@ def small_steps(name):
     from findna_kit.recipe import load_recipe
 
     components, plugins = load_plugins()
-    overrides = ["steps=60", "evaluation.tasks=[]", "trainer.validate_every=30"]
+    overrides = ["steps=30", "evaluation.tasks=[]", "trainer.validate_every=15"]
     return load_recipe(name, components, overrides=overrides), components, plugins
