@@ -54,9 +54,10 @@ class CellJob:
             self._process = subprocess.Popen(  # noqa: S603 - this very program
                 self.words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={"OMP_NUM_THREADS": _threads(), **os.environ}
             )
-            signal.signal(signal.SIGTERM, lambda number, _: self._tell(number))
+            before = signal.signal(signal.SIGTERM, lambda number, _: self._tell(number))
             while (code := self._process.poll()) is None:
                 time.sleep(_LOOK)
+            signal.signal(signal.SIGTERM, before)
             if code in [word for number in _ASKED for word in (-number, 128 + number)]:
                 time.sleep(_LINGER)
         if first:

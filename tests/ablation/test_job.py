@@ -49,6 +49,7 @@ def test_it_says_how_the_run_ended_and_keeps_what_it_said(tmp_path, monkeypatch)
     job(tmp_path, "print('said'); raise SystemExit(3)")()
     assert (read_end(tmp_path), (tmp_path / "log.txt").read_text()) == (3, "said\n")
     assert last_beat(tmp_path) is not None
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "a process that is forked later can be ended"
 
 
 def test_of_several_processes_the_first_speaks(tmp_path, monkeypatch):
