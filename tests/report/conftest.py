@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from findna_kit.ablation.cells import STUDY, folders_of
-from findna_kit.ablation.local import Way
+from findna_kit.ablation.local import Here, Way
 from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.ablation.run import Watcher, ablate
 from findna_kit.evaluation import Asked
@@ -51,5 +51,5 @@ def study(tmp_path_factory):
         start(one.cell.recipe, Place(resume=one.run), components=components, plugins=plugins, device="cpu")
         evaluate_run(one.run, one.cell.recipe.evaluation.tasks, Scoring(Asked(("knn",))))
     watcher = Watcher(lambda sentence: None, lambda states: None, lambda recipe: None)
-    assert ablate(file, folder / "tiny", Way(), components=components, plugins=plugins, watcher=watcher).result
+    assert ablate(file, folder / "tiny", Way(), components=components, plugins=plugins, watcher=watcher, executor=Here()).result
     return folder / "tiny"
