@@ -382,3 +382,25 @@ def test_a_budget_too_small_leaves_the_folder_free(tmp_path):
     assert "the condition rate-high:" in said
     assert "floating-point operations, more than the budget's 10 flops" in said
     assert [path.name for path in out.iterdir()] in ([], [".lock"]), "another budget may be tried here"
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (["--slurm", "time=5"], "--slurm is for --executor slurm"),
+    (["--executor", "slurm", "--slurm", "partion=gpu"], "did you mean 'partition'?"),
+    (["--executor", "slurm"], "--executor slurm: no Slurm answers here (there is no squeue); leave it out"),
+])  # fmt: skip
+def test_no_slurm_no_study(words, sentence, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, printed, said = ablate(write_study(tmp_path), tmp_path / "out", *words)
+    assert (code, printed) == (2, "")
+    assert len(said.splitlines()) == 1 and sentence in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_slurm_without_its_extra_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("findna_kit.runs.extras.find_spec", lambda name: None)
+    code, _, said = ablate(write_study(tmp_path), tmp_path / "out", "--executor", "slurm")
+    assert (code, said) == (
+        2, "--executor slurm needs submitit, which is not installed: pip install 'findna-kit[slurm]'\n",
+    )  # fmt: skip
+    assert not (tmp_path / "out").exists()
