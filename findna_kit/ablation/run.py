@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from findna_kit.ablation.cells import CellFolder
     from findna_kit.ablation.local import Way
-    from findna_kit.ablation.study import Cell
+    from findna_kit.ablation.study import Budget, Cell
     from findna_kit.plugins import Plugin
     from findna_kit.recipe import Recipe
     from findna_kit.registry import Components
@@ -92,33 +92,41 @@ def ablate(
     for sentence in warnings_of(study):
         watcher.say(sentence)
     with _claimed(folder, study):
-        if searcher:
+        if study.budget is not None and study.budget.measured:
+            cells = _with_steps(study, study.budget, cells, folder, way, watcher)
+        else:
             _declare(folder, study)
+        if searcher:
             searched = searcher.find(lambda trials: _run(trials, way, watcher, executor))
             if searched.result is None:
                 return Progress(folder, searched.states, killed=searched.killed)
             cells = cells_of(with_values(stated, searched.result["values"]), components, failed_plugins, check)
-        cells = _with_steps(study, cells, folder, way, watcher)
         folders = folders_of(cells, folder, labels)
         for one in folders:
             one.refuse_another(components)
         killed = _run_missing(folders, way, watcher, executor)
-        states = _states(folders)
+        return _come_to(study, folder, folders, killed, {"search": searched.result} if searcher else {})
+
+
+def _come_to(
+    study: Study, folder: Path, folders: Sequence[CellFolder], killed: dict[str, str], beside: dict[str, Any]
+) -> Progress:  # fmt: skip
+    """Where the study stands; with its result, and `beside` in it, written and told if every cell is finished."""
+    states = _states(folders)
+    if set(states.values()) != {"finished"}:
         failed = {one.cell.place: one.reason() for one in folders if states[one.cell.place] == "failed"}
-        if set(states.values()) != {"finished"}:
-            return Progress(folder, states, failed, killed)
-        result = analyse(study, folders) | ({"search": searched.result} if searcher else {})
-        write_tables(folder, result)
-        write_board(folder, result)
-        return Progress(folder, states, result=result)
+        return Progress(folder, states, failed, killed)
+    result = analyse(study, folders) | beside
+    write_tables(folder, result)
+    write_board(folder, result)
+    return Progress(folder, states, result=result)
 
 
-def _with_steps(study: Study, cells: list[Cell], folder: Path, way: Way, watcher: Watcher) -> list[Cell]:
+def _with_steps(
+    study: Study, budget: Budget, cells: Sequence[Cell], folder: Path, way: Way, watcher: Watcher
+) -> list[Cell]:  # fmt: skip
     """The cells with the steps that the budget gives; from here on the folder is this study's, and has them."""
-    if study.budget is None or not study.budget.measured:
-        _declare(folder, study)
-        return cells
-    given = found(study.budget, cells, folder, way, watcher.say)
+    given = found(budget, cells, folder, way, watcher.say)
     _declare(folder, study)
     given.write(folder)
     watcher.say(f"steps, kept in {folder / STEPS}: {', '.join(f'{name} {steps:,}' for name, steps in given.steps.items())}")

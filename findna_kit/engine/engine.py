@@ -107,7 +107,7 @@ class Engine:
             return True
         digest = blake2b(digest_size=7)  # so that it is an int64
         for tensor in tensors:
-            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
         everybody = self.gather(torch.tensor([int.from_bytes(digest.digest(), "big")], device=self.device))
         return bool((everybody == everybody[0]).all())
 

@@ -80,12 +80,17 @@ class Started(ClusterEnvironment):
 def meeting_place(launch: Launch, environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
     """Address and port where the first process of a Slurm step listens: MASTER_ADDR and MASTER_PORT, where they are set.
 
-    Else the node itself where it is the only one, or the first one's name; and a port of the step's own.
+    Else the node itself where it is the only one, or the first one's name; and a port of the step's own. Raises FindnaError for
+    a port that is no number.
     """
     job, step = (int(environment.get(name, 0)) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
-    port = int(environment.get("MASTER_PORT", _PORTS[(job + 1009 * step) % len(_PORTS)]))
+    stated = environment.get("MASTER_PORT", str(_PORTS[(job + 1009 * step) % len(_PORTS)]))
+    if not stated.isdecimal():
+        wrong = FindnaError(f"MASTER_PORT must be the number of a port, not {stated}")
+        wrong.silent = launch.rank > 0
+        raise wrong
     first = SLURMEnvironment.resolve_root_node_address(environment.get("SLURM_STEP_NODELIST", "127.0.0.1"))
-    return environment.get("MASTER_ADDR", "127.0.0.1" if launch.nodes == 1 else first), port
+    return environment.get("MASTER_ADDR", "127.0.0.1" if launch.nodes == 1 else first), int(stated)
 
 
 def meet(launch: Launch, backend: str, patience: timedelta) -> None:

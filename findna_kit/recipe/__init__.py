@@ -8,14 +8,6 @@ from findna_kit.recipe.schema import Recipe, ViewChoice
 from findna_kit.recipe.shipped import shipped_recipes, shipped_task_files
 
 __all__ = [
-    "Chosen",
-    "Recipe",
-    "ViewChoice",
-    "changes",
-    "differences",
-    "leaves",
-    "load_recipe",
-    "read_layers",
-    "shipped_recipes",
+    "Chosen", "Recipe", "ViewChoice", "changes", "differences", "leaves", "load_recipe", "read_layers", "shipped_recipes",
     "shipped_task_files",
 ]  # fmt: skip

@@ -123,6 +123,16 @@ def read_text(path: Path, name: str, layer: int) -> str:
         raise refusal([Found(where, "", f"not UTF-8 text (byte 0x{content[error.start]:02x}); save it as UTF-8")]) from error
 
 
+def read_plain(path: Path) -> dict[str, Any]:
+    """A recipe's file as maps and lists, whatever components it names; RecipeError where it is no map of keys in YAML."""
+    found = list[Found]()
+    root = parse(read_text(path, str(path), 0), lambda line, column: Where(0, str(path), line, column), path.parent, found)
+    plain = None if root is None or found else root.plain()
+    if not isinstance(plain, dict):
+        raise refusal(found or [Found(Where(0, str(path), 1, 1), "", "a recipe is a map of keys")])
+    return plain
+
+
 def parse(text: str, at: Callable[[int, int], Where], folder: Path, found: list[Found]) -> Node | None:
     """Nodes of a document; `at` places (line, column), counted from 1. None where the text is no YAML: `found` says why."""
     version = re.search(r"^%YAML\s+(?!1\.2\b)(\S+)", text, re.MULTILINE)

@@ -11,7 +11,7 @@ from findna_kit.recorded.entries import entry_of
 from findna_kit.recorded.record import EVALUATION, RECIPE, RECORD, read_by_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from findna_kit.recorded.entries import Entry
@@ -53,7 +53,7 @@ def compare(runs: Sequence[Path]) -> dict[str, Any]:
         "status": [entry.status for entry in entries],
         "step": [entry.step for entry in entries],
         "training_seconds": [entry.seconds for entry in entries],
-        "recipes": _differing([dict(_recipe(run)) for run in runs]),
+        "recipes": _differing([_recipe(run) for run in runs]),
         "versions": _differing([_versions(entry.record) for entry in entries]),
         "genomes": genomes,
         "metrics": _metrics(runs),
@@ -72,17 +72,12 @@ def _whole(run: Path) -> Entry:
     return entry
 
 
-def _recipe(run: Path) -> Iterator[tuple[str, str]]:
-    """Paths and values as they were written: a plugin that is missing by now does not matter."""
+def _recipe(run: Path) -> dict[str, str]:
+    """Values by path, as they were written: a plugin that is missing by now does not matter."""
     from findna_kit.recipe.differences import leaves
-    from findna_kit.recipe.document import Where, parse, read_text, refusal
+    from findna_kit.recipe.document import read_plain
 
-    path = run / RECIPE
-    found: list[Any] = []
-    root = parse(read_text(path, str(path), 0), lambda line, column: Where(0, str(path), line, column), run, found)
-    if root is None or found:
-        raise refusal(found)
-    return leaves(root.plain())
+    return dict(leaves(read_plain(run / RECIPE)))
 
 
 def _differing(each: Sequence[Mapping[str, str]]) -> dict[str, list[str | None]]:

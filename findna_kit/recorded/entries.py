@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from findna_kit.errors import FindnaError
 from findna_kit.metrics.newest import newest_rows
-from findna_kit.recorded.record import EVALUATION, LOCK, RECORD, held, read_by_task, recorded
+from findna_kit.recorded.record import EVALUATION, KILLED, RECORD, read_by_task, recorded, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,12 +116,11 @@ def _told(entry: Entry, _: str | None) -> None:
             raise ValueError(status)
     except (TypeError, ValueError) as error:
         raise FindnaError(f"{entry.run / RECORD}: is not what a run writes; restore it from a copy") from error
-    entry.status = status
-    if status != "finished":  # one that has been gone on with has not told so yet, while it reads the genome
-        if held(entry.run / LOCK):
-            entry.status, entry.reason = "running", None
-        elif status == "running":
-            entry.status, entry.reason = "killed", "it has told no end, and no process holds it"
+    entry.status = cast("Status", standing(entry.run, status))
+    if entry.status == "running":  # one that has been gone on with has not told so yet, while it reads the genome
+        entry.reason = None
+    elif entry.status == KILLED:
+        entry.reason = "it has told no end, and no process holds it"
 
 
 def _text(value: Any) -> str | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RECIPE, RECORD, LOCK = "recipe.yaml", "run.json", ".lock"
 EVALUATION = "evaluation.json"
+KILLED = "killed"
 
 
 def precision_of(run: Path, recipe: Recipe) -> str:
@@ -73,6 +74,18 @@ def held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def standing(run: Path, status: str | None) -> str | None:
+    """What has become of a run whose record has that status: whoever holds its folder runs it, whatever was told before.
+
+    KILLED, or running where its machine does not share its locks, if it has told no end and no process holds it.
+    """
+    if status is None or status == "finished":
+        return status
+    if held(run / LOCK):
+        return "running"
+    return KILLED if status == "running" else status
 
 
 def refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) -> None:

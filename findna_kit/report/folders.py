@@ -14,9 +14,9 @@ from findna_kit.ablation.cells import FAILED, STUDY
 from findna_kit.ablation.run import RESULT
 from findna_kit.ablation.study import Study
 from findna_kit.errors import FindnaError
-from findna_kit.recipe.document import Found, Where, parse, read_text, refusal
-from findna_kit.recorded.record import held
-from findna_kit.report.metrics import last_step
+from findna_kit.metrics.newest import newest_rows
+from findna_kit.recipe.document import read_plain, read_text
+from findna_kit.recorded.record import KILLED, held, standing
 from findna_kit.runs.folder import AUDIT, EVALUATION, LOCK, RECIPE, RECORD, read_by_task
 
 if TYPE_CHECKING:
@@ -89,14 +89,7 @@ class Run:
     @cached_property
     def recipe(self) -> dict[str, Any]:
         """The recipe as plain maps and lists, empty where there is none. RecipeError where it is no YAML."""
-        if self.recipe_text is None:
-            return {}
-        name, found = str(self.folder / RECIPE), list[Found]()
-        root = parse(self.recipe_text, lambda line, column: Where(0, name, line, column), self.folder, found)
-        plain = None if root is None or found else root.plain()
-        if not isinstance(plain, dict):
-            raise refusal(found or [Found(Where(0, name, 1, 1), "", "a recipe is a map of keys")])
-        return plain
+        return {} if self.recipe_text is None else read_plain(self.folder / RECIPE)
 
     @cached_property
     def evaluation(self) -> dict[str, dict[str, Any]]:
@@ -111,15 +104,18 @@ class Run:
     @cached_property
     def last_step(self) -> int | None:
         """The last one that is in metrics.jsonl."""
-        return last_step(self.folder)
+        try:
+            return next((row["step"] for row in newest_rows(self.folder)), None)
+        except OSError as error:
+            raise FindnaError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
     @cached_property
     def status(self) -> str:
         """In words, with what ended it."""
         if not self.recorded:
             return f"not recorded: there is no {RECORD}"
-        status = self.record.status
-        if status == "running" and not held(self.folder / LOCK):
+        status = standing(self.folder, self.record.status)
+        if status == KILLED:
             return "says running, but no process here holds the folder: it was killed, or runs on another machine"
         if status is None:
             return "imported" if self.record.imported else "not recorded"

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from findna_kit.report.figures.curves import Point
 
-_TAIL = 1 << 20
-"""Bytes from the end of a file among which its last whole row is."""
-
 
 @dataclass(slots=True)
 class Stretch:
@@ -89,22 +86,6 @@ class Series:
             else:
                 pieces[-1] += sorted({found.low, found.high})
         return [piece for piece in pieces if piece]
-
-
-def last_step(run: Path) -> int | None:
-    """Of the last whole row; None where there is no row. FindnaError for a file that cannot be read."""
-    path = run / FILE
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL))
-            lines = file.read().split(b"\n")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise FindnaError(f"{path}: cannot be read: {error.strerror}") from error
-    whole = [line for line in lines[:-1] if line.strip()]
-    return _parsed(path, "its last row", whole[-1])[0] if whole else None
 
 
 def read_series(run: Path, width: int) -> dict[str, Series]:

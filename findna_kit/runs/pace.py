@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from findna_kit import checkpoint
 from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.runs.looks import task_looks
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compiling import compiled_encoders
+from findna_kit.trainer.loop import write_checkpoint
 from findna_kit.trainer.optimizer import ScheduledAdamW
 from findna_kit.trainer.step import train_step
 from findna_kit.trainer.validation import Validation
@@ -94,11 +94,6 @@ def measure(subject: Subject, steps: int) -> Pace:
         clock = Clock(number % experiment.steps, experiment.steps)
         train_step(experiment, windows, engine, optimizer, clock, {}, micro_batch)
 
-    def save(folder: Path) -> None:
-        rule = checkpoint.prefixed("teacher_update", experiment.teacher_update.state_dict())
-        state = {**optimizer.tensors(), **experiment.loss_tensors(), **rule}
-        checkpoint.save(folder, 0, experiment.model_tensors(), state, {"latest": {}, "moved": optimizer.moved})
-
     look_at_tasks = task_looks(subject.recipe, experiment, engine)
     with compiled_encoders(experiment), TemporaryDirectory(prefix="findna-kit-plan-") as folder:
         began = timed(lambda: MetricsWriter(Path(folder), -1).close())
@@ -107,7 +102,7 @@ def measure(subject: Subject, steps: int) -> Pace:
         taken = tuple(timed(partial(step, WARM_UP + number)) for number in range(steps))
         look = timed(partial(validation.look, beginning))
         task_look = None if subject.recipe.evaluation.every is None else timed(partial(look_at_tasks, 0))
-        saved = timed(partial(save, Path(folder)))
+        saved = timed(lambda: write_checkpoint(Path(folder), 0, experiment, optimizer, {}))
     start = began + first_look - look + warming - WARM_UP * median(taken)
     return Pace(taken, look, saved, task_look, max(0.0, start))
 

@@ -151,6 +151,15 @@ def _obey(stop: StopRequest, state: _State, steps: int) -> None:
         raise Interrupted(stop.signal, f"{name}: step {state.step} of {steps} is saved; go on with --resume {state.run}")
 
 
+def write_checkpoint(
+    run: Path, step: int, experiment: Experiment, optimizer: ScheduledAdamW, latest: Mapping[str, float]
+) -> None:  # fmt: skip
+    """Every tensor that training moves, and the latest metrics, whole or not at all."""
+    rule = checkpoint.prefixed("teacher_update", experiment.teacher_update.state_dict())
+    state = {**optimizer.tensors(), **experiment.loss_tensors(), **rule}
+    checkpoint.save(run, step, experiment.model_tensors(), state, {"latest": latest, "moved": optimizer.moved})
+
+
 class _State:
     """What a checkpoint holds: the step, every tensor that training moves, and the latest metrics."""
 
@@ -169,10 +178,7 @@ class _State:
         if writer is None:
             return
         writer.sync()
-        rule = checkpoint.prefixed("teacher_update", self.experiment.teacher_update.state_dict())
-        state = {**self.optimizer.tensors(), **self.experiment.loss_tensors(), **rule}
-        values = {"latest": self.latest, "moved": self.optimizer.moved}
-        checkpoint.save(self.run, self.step, self.experiment.model_tensors(), state, values)
+        write_checkpoint(self.run, self.step, self.experiment, self.optimizer, self.latest)
         checkpoint.prune(self.run, self.experiment.trainer.keep_last)
 
     def load(self) -> None:

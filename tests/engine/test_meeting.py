@@ -31,6 +31,13 @@ def test_every_step_has_a_port_of_its_own():
 
 
 @pytest.mark.parametrize("rank", [0, 1])
+def test_a_port_that_is_no_number_is_said_by_the_first(rank):
+    with pytest.raises(FindnaError, match="MASTER_PORT must be the number of a port, not here") as wrong:
+        meeting_place(Launch(2, 2, rank, "srun"), {**STEP, "MASTER_PORT": "here"})
+    assert wrong.value.silent == (rank > 0)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_name_that_nobody_knows_is_said_by_the_first(rank, monkeypatch):
     monkeypatch.setenv("MASTER_ADDR", "no-such-node.invalid")
     monkeypatch.setenv("MASTER_PORT", "15007")

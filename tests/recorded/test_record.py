@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 from filelock import FileLock
 
-from findna_kit.recorded.record import held
+from findna_kit.recorded.record import held, standing
 
 
 def test_a_lock_is_held_as_long_as_somebody_has_it(tmp_path):
@@ -28,3 +29,13 @@ def test_what_a_killed_process_held_is_free(tmp_path):
     process.kill()
     process.communicate()
     assert not held(tmp_path / ".lock")
+
+
+@pytest.mark.parametrize(("told", "free", "taken"), [
+    (None, None, None), ("finished", "finished", "finished"), ("running", "killed", "running"),
+    ("interrupted", "interrupted", "running"), ("failed", "failed", "running"),
+])  # fmt: skip
+def test_whoever_holds_a_run_runs_it_whatever_was_told_before(told, free, taken, tmp_path):
+    assert standing(tmp_path, told) == free
+    with FileLock(tmp_path / ".lock"):
+        assert standing(tmp_path, told) == taken

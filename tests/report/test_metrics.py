@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna_kit.errors import FindnaError
-from findna_kit.report.metrics import last_step, read_series
+from findna_kit.report.folders import read_run
+from findna_kit.report.metrics import read_series
 from findna_kit.report.page import read, render
 
 
@@ -46,18 +47,17 @@ def test_what_is_not_finite_is_a_gap_and_counted(tmp_path):
 
 
 def test_no_file_no_row_and_a_last_line_cut_short(tmp_path):
-    assert (last_step(tmp_path), read_series(tmp_path, 1)) == (None, {})
+    assert read_series(tmp_path, 1) == {}
     write(tmp_path, [])
-    assert (last_step(tmp_path), read_series(tmp_path, 1)) == (None, {})
+    assert read_series(tmp_path, 1) == {}
     (tmp_path / "metrics.jsonl").write_text('{"step": 3, "loss": 1}\n{"step": 4, "lo')
-    assert last_step(tmp_path) == 3
     assert read_series(tmp_path, 1)["loss"].last == (3, 1)
 
 
 def test_a_folder_in_its_place_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(FindnaError, match=r"metrics\.jsonl: cannot be read: Is a directory"):
-        last_step(tmp_path)
+        _ = read_run(tmp_path, "run").last_step
 
 
 def long_run(folder, count):
