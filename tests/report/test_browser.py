@@ -44,6 +44,19 @@ def test_nothing_is_wider_than_the_window(browser, either, width):
         assert opened.ask(wide) > 0 or width > 390, "some tables are, and scroll in their own box"
 
 
+def test_on_a_phone_what_matters_shows_before_anything_scrolls(browser, path):
+    with Opened(browser, path, width=390) as opened:
+        own = "return every('table').filter(one => one.caption.textContent.endsWith('scores on task'))"
+        ends = opened.ask(
+            f"{own}.map(one => [one.rows[0].cells[2].textContent, one.rows[0].cells[2].getBoundingClientRect().right])"
+        )
+        assert ends and all(name == "MCC" and right <= 390 for name, right in ends), "the task's own score"
+    with Opened(browser, path.with_stem("wide"), width=390) as opened:
+        facts = "return every('table.words').filter(one => one.rows[0].cells.length === 2)"
+        wider = opened.ask(f"{facts}.map(one => [one.offsetWidth > one.parentElement.clientWidth, told(one)])")
+        assert len(wider) > 2 and [name for too, name in wider if too] == [], "what a study declared"
+
+
 @WIDTHS
 def test_tables_and_figures_are_there(browser, path, width):
     with Opened(browser, path, width=width) as opened:
