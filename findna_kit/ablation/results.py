@@ -49,7 +49,7 @@ def analyse(study: Study, folders: Sequence[CellFolder]) -> dict[str, Any]:
                     task: {"mean": asdict(paired_interval(column, LEVEL)), "each": column.tolist()}
                     for task, column in zip(tasks, scores[name].T, strict=True)
                 },
-                "controls": _controls(study, [one for one in folders if one.cell.condition == name]),
+                **_controls(study, [one for one in folders if one.cell.condition == name]),
                 **({"effect": asdict(found[name])} if name in found else {}),
             }
             for name in conditions
@@ -57,14 +57,17 @@ def analyse(study: Study, folders: Sequence[CellFolder]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _controls(study: Study, folders: Sequence[CellFolder]) -> dict[str, dict[str, float]]:
-    """Of one condition: each control's score by task, its mean over seeds."""
-    found: dict[str, dict[str, float]] = {}
+def _controls(study: Study, folders: Sequence[CellFolder]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Of one condition: each control's score by task, its mean over seeds; and beside them the intervals of these means."""
+    means: dict[str, dict[str, Any]] = {}
+    intervals: dict[str, dict[str, Any]] = {}
     for path, name in folders[0].tasks.items():
         read = [one.score(path, study.protocol, study.score) for one in folders]
         for who in [who for who in read[0] if who != "encoder"]:
-            found.setdefault(who, {})[name] = float(np.mean([each[who] for each in read]))
-    return found
+            found = paired_interval(np.array([each[who] for each in read]), LEVEL)
+            means.setdefault(who, {})[name] = found.value
+            intervals.setdefault(who, {})[name] = asdict(found)
+    return {"controls": means, "control_intervals": intervals}
 
 
 def smallest_p_of(study: Study) -> float:

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from findna_kit import checkpoint
 from findna_kit.ablation.cells import FAILED, STUDY
 from findna_kit.ablation.run import RESULT
+from findna_kit.ablation.search import FOLDER as SEARCH
+from findna_kit.ablation.search import RESULT as SEARCHED
+from findna_kit.ablation.search import TRIAL
 from findna_kit.ablation.study import Study
 from findna_kit.errors import FindnaError
 from findna_kit.metrics.newest import newest_rows
@@ -68,6 +71,22 @@ class Record(_Kept):
     timings: dict[str, float] = Field(default_factory=dict)
     peak_memory: Memory | None = None
     imported: dict[str, Any] | None = None
+
+
+class Trial(_Kept):
+    """trial.json of a study's search. state: None until it has ended; value: of the metric that chooses."""
+
+    number: int
+    values: dict[str, Any]
+    state: str | None = None
+    value: float | None = None
+    reason: str | None = None
+
+
+class _Searched(_Kept):
+    """result.json of a study's search."""
+
+    best: int
 
 
 @dataclass(frozen=True)
@@ -134,13 +153,18 @@ class CellOf:
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """A study's folder. result: what `ablate` wrote at the end, None before."""
+    """A study's folder. result: what `ablate` wrote at the end, None before; trials: of its search, those that have begun.
+
+    taken: the number of the trial whose values every condition got, None before the search has ended.
+    """
 
     folder: Path
     label: str
     study: Study
     cells: list[CellOf] = field(default_factory=list)
     result: dict[str, Any] | None = None
+    trials: list[Trial] = field(default_factory=list)
+    taken: int | None = None
 
     def runs(self, condition: str) -> list[Run]:
         """Those that a condition has, by the study's order of seeds."""
@@ -182,7 +206,14 @@ def _study(folder: Path, label: str) -> StudyFolder:
     result = _json(path) if path.is_file() else None
     if result is not None and not isinstance(result, dict):
         raise FindnaError(f"{path}: is not what `ablate` writes; call it again, which makes it anew")
-    return StudyFolder(folder, label, study, cells, result)
+    return StudyFolder(folder, label, study, cells, result, *_searched(folder / SEARCH))
+
+
+def _searched(folder: Path) -> tuple[list[Trial], int | None]:
+    """The trials in their order, and which was taken."""
+    trials = sorted((_checked(Trial, path) for path in folder.glob(f"*/{TRIAL}")), key=lambda one: one.number)
+    ended = folder / SEARCHED
+    return trials, _checked(_Searched, ended).best if ended.is_file() else None
 
 
 def _state(own: Path, run: Run | None) -> str:

@@ -12,12 +12,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from findna_kit import __version__
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.files import whole
-from findna_kit.report.blocks import Note, Part, Section
+from findna_kit.report.blocks import Part
 from findna_kit.report.folders import Run, StudyFolder, read_folder
 from findna_kit.report.groups import grouped, labels_of
+from findna_kit.report.sections.conditions import conditions_section
 from findna_kit.report.sections.cost import cost_section
 from findna_kit.report.sections.curves import curve_sections
-from findna_kit.report.sections.effects import declared_section, effects_section
+from findna_kit.report.sections.declared import declared_section
+from findna_kit.report.sections.effects import effects_section
 from findna_kit.report.sections.embeddings import embeddings_section
 from findna_kit.report.sections.facts import cells_section, runs_section
 from findna_kit.report.sections.leakage import leakage_section
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 MARK = b'<meta name="generator" content="findna-kit report">'
 """By which a page is known as one of ours, near its beginning."""
 _BEGINNING = 2048
+_LONG = 15
+"""Letters of the longest word that a table on paper keeps whole: no number has as many."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,12 @@ def render(found: Sequence[Run | StudyFolder], embed: Embed | None = None) -> st
 
 @cache
 def _template() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("findna_kit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    made.tests["long"] = lambda cell: any(len(word) > _LONG for word in cell.split())
+    return made
 
 
 def _of_runs(runs: Sequence[Run], embed: Embed | None) -> Part:
@@ -121,7 +127,7 @@ def _of_runs(runs: Sequence[Run], embed: Embed | None) -> Part:
         *curve_sections("runs", groups, steps, ("collapse",)),
         scores_section("runs", runs),
         leakage_section("runs", runs),
-        embeddings_section("runs", named, embed),
+        embeddings_section("runs", runs[0].folder, named, embed),
         cost_section("runs", groups),
         *curve_sections("runs", groups, steps, ("speed", "optimiser", "other")),
         recipes_section("runs", named),
@@ -131,25 +137,15 @@ def _of_runs(runs: Sequence[Run], embed: Embed | None) -> Part:
 def _of_study(key: str, of: StudyFolder, embed: Embed | None) -> Part:
     named = [(name, runs) for name in of.study.conditions() if (runs := of.runs(name))]
     first = [(name, runs[0]) for name, runs in named]
-    sections = [declared_section(key, of), effects_section(key, of), cells_section(key, of.cells)]
+    sections = [declared_section(key, of), effects_section(key, of), conditions_section(key, of), cells_section(key, of.cells)]
     if named:
         groups, steps = grouped(named)
         sections += [
             *curve_sections(key, groups, steps, ("losses", "masked", "looks", "collapse")),
-            _scores_of_cells(key, of),
             leakage_section(key, [run for _, runs in named for run in runs]),
-            embeddings_section(key, first, embed),
+            embeddings_section(key, of.folder, first, embed),
             cost_section(key, groups),
             *curve_sections(key, groups, steps, ("speed", "optimiser", "other")),
             recipes_section(key, first, own="name seed"),
         ]
     return Part(key, f"Study {of.study.name}", sections)
-
-
-def _scores_of_cells(key: str, of: StudyFolder) -> Section:
-    cell = of.folder / "cells" / "CONDITION" / "seed-N" / "run"
-    said = (
-        "The declared score of every seed is in the tables of effects. All other scores of a cell, its intervals over test "
-        "rows and its controls are in its own page; a study is not judged by them."
-    )
-    return Section(f"{key}-scores", "Scores of single cells", [Note(said, missing=True, command=f"findna-kit report {cell}")])

@@ -74,4 +74,28 @@ const behind = (one) => {
   }
   return null;
 };
+// [left, top, right, bottom] on the page, in pixels, of what of a box is not scrolled out of its own; null where nothing is.
+const seen = (one, box) => {
+  let {left, top, right, bottom} = box;
+  const around = one.closest('.scroll');
+  if (around) {
+    const frame = around.getBoundingClientRect();
+    left = Math.max(left, frame.left); right = Math.min(right, frame.right);
+  }
+  if (right - left < 4 || bottom - top < 4) return null;
+  return [...[left + scrollX, top + scrollY].map(Math.floor), ...[right + scrollX, bottom + scrollY].map(Math.ceil)];
+};
+const boxes = (found, more = () => null) => found.filter(shown)
+  .map(one => [seen(one, one.getBoundingClientRect()), told(one), more(one)]).filter(([box]) => box);
+const strokes = (drawing) => [...new Set([...drawing.querySelectorAll('.curve, .mark, .dot, .interval')]
+  .map(one => getComputedStyle(one).stroke))].map(one => numbers(one).slice(0, 3));
+// Every line of words, as [element, box], folded ones on paper too.
+const printed = () => words().flatMap(one => [...one.childNodes].filter(node => node.nodeType === 3 && node.textContent.trim())
+  .flatMap(node => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    return [...range.getClientRects()].map(box => [one, box]);
+  }));
+// And of those that are not scrolled out of theirs [box on the page, what it is].
+const lines = () => printed().map(([one, box]) => [seen(one, box), told(one)]).filter(([box]) => box);
 """

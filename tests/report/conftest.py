@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from findna_kit.ablation.cells import STUDY, folders_of
@@ -10,10 +12,16 @@ from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.ablation.run import Watcher, ablate
 from findna_kit.evaluation import Asked
 from findna_kit.plugins import load_plugins
+from findna_kit.report import Asked as Page
+from findna_kit.report import write_report
+from findna_kit.report.sections.embeddings import Embed
 from findna_kit.runs import Place, Scoring, evaluate_run, start
 from findna_kit.runs.folder import write_json
 from tests.ablation.writing import write_study
 from tests.building import small
+from tests.report.browser import chromium
+from tests.report.crafted import crafted, crafted_study
+from tests.report.wide import write_wide
 from tests.runs.test_score import write_task
 
 
@@ -53,3 +61,37 @@ def study(tmp_path_factory):
     watcher = Watcher(lambda sentence: None, lambda states: None, lambda recipe: None)
     assert ablate(file, folder / "tiny", Way(), components=components, plugins=plugins, watcher=watcher, executor=Here()).result
     return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def wide(made, tmp_path_factory):
+    """A finished study of four conditions, eight seeds and four tasks."""
+    return write_wide(tmp_path_factory.mktemp("wide") / "objectives", made / "one")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One for a module's tests: while it is open no other event loop can run in this process."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def path(made, study, wide, tmp_path_factory):
+    """Two runs and a study on one page, with embeddings, and among the names in them some that are more than names.
+
+    Beside it crafted.html, all of whose names are, and wide.html, of a study as large as a laptop makes one.
+    """
+    folder = tmp_path_factory.mktemp("page")
+    run = crafted(shutil.copytree(made / "two", folder / "two"))
+    of_study = crafted_study(shutil.copytree(study, folder / "tiny"))
+    asked = Page([made / "one", made / "bare", of_study], folder / "page.html", embed=Embed(str(made / "task"), device="cpu"))
+    write_report(asked)
+    write_report(Page([run, made / "one"], folder / "crafted.html"))
+    write_report(Page([wide], folder / "wide.html"))
+    return folder / "page.html"
+
+
+@pytest.fixture(params=["page.html", "crafted.html", "wide.html"])
+def either(path, request):
+    return path.with_name(request.param)

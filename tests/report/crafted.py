@@ -52,6 +52,11 @@ def crafted_study(study):
     """Likewise, as far as a study's file allows it: its names are checked, tasks and values are not."""
     declared = json.loads((study / "study.json").read_text())
     declared |= {"recipe": EVIL, "tasks": [QUOTES], "overrides": {EVIL: QUOTES}}
+    space = {IMAGE: {"choices": [QUOTES, EVIL]}}
+    declared["search"] = {"metric": f"held_out/{EVIL}/loss", "sampler": "grid", "seed": 9, "space": space}
+    (study / "search" / "trial-0").mkdir(parents=True)
+    trial = {"number": 0, "values": {IMAGE: QUOTES}, "state": "failed", "reason": EVIL}
+    (study / "search" / "trial-0" / "trial.json").write_text(json.dumps(trial))
     (study / "study.json").write_text(json.dumps(declared))
     text = (study / "result.json").read_text().replace("not enough seeds to say", "<b>1</b>")
     result = json.loads(text)
@@ -60,7 +65,8 @@ def crafted_study(study):
     result["study"]["name"] = IMAGE
     for condition in result["conditions"].values():
         condition["scores"] = {EVIL: condition["scores"][task]}
-        condition["controls"] = {who: {EVIL: own[task]} for who, own in condition["controls"].items()}
+        for key in ("controls", "control_intervals"):
+            condition[key] = {who: {EVIL: own[task]} for who, own in condition[key].items()}
         if "effect" in condition:
             condition["effect"]["by_task"] = {EVIL: condition["effect"]["by_task"][task]}
     result["conditions"] = {QUOTES if "effect" in one else name: one for name, one in result["conditions"].items()}

@@ -1,40 +1,14 @@
-"""The page in a real browser, at the widths of a desk and of a phone, light and dark, on paper, and by the keyboard alone."""
-
-import shutil
+"""The page in a real browser, at the widths of a desk and of a phone, light and dark, and by the keyboard alone."""
 
 import pytest
 
-from findna_kit.report import Asked, write_report
-from findna_kit.report.sections.embeddings import Embed
-from tests.report.browser import Opened, chromium
-from tests.report.crafted import EVIL, crafted, crafted_study
+from tests.report.browser import Opened
+from tests.report.crafted import EVIL
+from tests.report.pixels import picture
 
 pytestmark = pytest.mark.slow  # a minute, half of it to make what is shown
 WIDTHS = pytest.mark.parametrize("width", [1280, 390])
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def path(made, study, tmp_path_factory):
-    """Two runs and a study on one page, with embeddings, and among the names in them some that are more than names."""
-    folder = tmp_path_factory.mktemp("page")
-    run = crafted(shutil.copytree(made / "two", folder / "two"))
-    of_study = crafted_study(shutil.copytree(study, folder / "tiny"))
-    asked = Asked([made / "one", made / "bare", of_study], folder / "page.html", embed=Embed(str(made / "task"), device="cpu"))
-    write_report(asked)
-    write_report(Asked([run, made / "one"], folder / "crafted.html"))
-    return folder / "page.html"
-
-
-@pytest.fixture(params=["page.html", "crafted.html"])
-def either(path, request):
-    return path.with_name(request.param)
 
 
 @WIDTHS
@@ -68,6 +42,19 @@ def test_nothing_is_wider_than_the_window(browser, either, width):
                           ".map(told)") == []  # fmt: skip
         wide = "return every('.scroll').filter(one => one.scrollWidth > one.clientWidth).length"
         assert opened.ask(wide) > 0 or width > 390, "some tables are, and scroll in their own box"
+
+
+def test_on_a_phone_what_matters_shows_before_anything_scrolls(browser, path):
+    with Opened(browser, path, width=390) as opened:
+        own = "return every('table').filter(one => one.caption.textContent.endsWith('scores on task'))"
+        ends = opened.ask(
+            f"{own}.map(one => [one.rows[0].cells[2].textContent, one.rows[0].cells[2].getBoundingClientRect().right])"
+        )
+        assert ends and all(name == "MCC" and right <= 390 for name, right in ends), "the task's own score"
+    with Opened(browser, path.with_stem("wide"), width=390) as opened:
+        facts = "return every('table.words').filter(one => one.rows[0].cells.length === 2)"
+        wider = opened.ask(f"{facts}.map(one => [one.offsetWidth > one.parentElement.clientWidth, told(one)])")
+        assert len(wider) > 2 and [name for too, name in wider if too] == [], "what a study declared"
 
 
 @WIDTHS
@@ -138,6 +125,28 @@ def test_words_and_lines_stand_out_from_the_paper(browser, either, scheme):
         assert paper < 0.05 if scheme == "dark" else paper > 0.9
 
 
+@pytest.mark.parametrize("name", ["page", "wide"])
+@WIDTHS
+@SCHEMES
+def test_tables_and_figures_are_ink_on_paper(browser, path, name, width, scheme):
+    """By the pixels of a screenshot, whatever the style sheet says."""
+    with Opened(browser, path.with_stem(name), width=width, scheme=scheme) as opened:
+        opened.open_all()
+        pixels = picture(opened, f"{name}-{width}-{scheme}")
+        tables = opened.ask("return boxes(every('table'))")
+        drawings = opened.ask("return boxes(every('.drawing'), strokes)")
+        texts = opened.ask("return lines()")
+    assert len(tables) > 10 and len(drawings) > 10 and len(texts) > 300
+    for box, table, _ in tables:
+        found = pixels.contrast(box)
+        assert found.max() >= 4.5 and (found >= 3).mean() > 0.005, f"no ink: {table}"
+    for box, drawing, strokes in drawings:
+        inked = [pixels.of(box, stroke) for stroke in strokes]
+        assert sum(inked) > 20 and min(inked) > 0, f"a series is not to be seen: {drawing}"
+        assert pixels.contrast(box).max() >= 4.5, f"no words: {drawing}"
+    assert [f"{found:.2f} {words}" for box, words in texts if (found := pixels.contrast(box).max()) < 4.5] == []
+
+
 def test_series_differ_in_more_than_colour(browser, path):
     with Opened(browser, path) as opened:
         drawing = opened.page.get_by_role("img", name="in training", exact=True).first
@@ -180,18 +189,6 @@ def test_the_keyboard_opens_and_scrolls(browser, path):
         table.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_function("one => one.scrollLeft > 0", arg=table.element_handle(), timeout=5000)
-
-
-@SCHEMES
-def test_on_paper_it_is_light_and_nothing_is_folded(browser, path, scheme):
-    with Opened(browser, path, scheme=scheme) as opened:
-        opened.page.emulate_media(media="print", color_scheme=scheme)
-        assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        assert opened.page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
-        assert not opened.page.locator("nav").is_visible()
-        hidden = "return every('pre, table').filter(one => !one.checkVisibility({contentVisibilityAuto: true})).map(told)"
-        assert opened.ask(hidden) == []
-        assert opened.page.pdf(format="A4")[:5] == b"%PDF-"
 
 
 def test_nothing_moves_for_who_does_not_want_it(browser, path):

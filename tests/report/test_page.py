@@ -153,7 +153,7 @@ def test_a_study_says_what_it_declared_and_what_it_found(study, of_study):
     assert "smallest that can be reached: 0.5" in said
     (drawn,) = [one["words"] for one in of_study.of("desc") if "not enough seeds to say" in one["words"]]
     assert drawn.startswith("rate-high: ")
-    assert "reference (2 seeds)" in said and "lines are means over seeds" in said
+    assert "reference (2 seeds)" in said and "Lines are means over seeds" in said
     assert "optimizer.learning_rate" in " ".join(of_study.words("th"))
 
 

@@ -9,12 +9,12 @@ from findna_kit.report.figures.canvas import LETTER, WIDTH, Canvas, mark, number
 from findna_kit.report.figures.scale import Range, ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from markupsafe import Markup
 
 _HEIGHT, _TOP, _RIGHT, _BOTTOM = 210.0, 10.0, 18.0, 40.0
-_MARKS = 5
+_MARKS, _TICKS = 5, 4
 Point = tuple[float, float]
 
 
@@ -37,10 +37,11 @@ class Level:
 
 @dataclass(frozen=True)
 class Axes:
-    """What panels beside each other share: the steps always, the values where they are of one kind."""
+    """What panels beside each other share: the steps, and where they begin, always; the values where they are of one kind."""
 
     steps: Range
     values: Range | None
+    left: float
 
 
 def draw_curves(
@@ -52,10 +53,9 @@ def draw_curves(
     if values is None:
         canvas.text(WIDTH / 2, _HEIGHT / 2, "no value is recorded", anchor="middle")
         return canvas.markup()
-    written = ticks(values, 4)
-    left = 10 + LETTER * max(len(text) for _, text in written)
+    left = axes.left
     frame = _Frame(axes.steps, values, left)
-    _draw_axes(canvas, frame, written)
+    _draw_axes(canvas, frame, ticks(values, _TICKS))
     for curve in curves:
         if curve.band:
             canvas.path(frame.area(curve.band), "band", style(curve.place)[0])
@@ -66,6 +66,11 @@ def draw_curves(
     for curve in curves:
         _draw_curve(canvas, frame, curve)
     return canvas.markup()
+
+
+def room(ranges: Iterable[Range | None]) -> float:
+    """What the longest tick of any of these needs left of a panel."""
+    return 12 + LETTER * max((len(text) for one in ranges if one is not None for _, text in ticks(one, _TICKS)), default=0)
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def _draw_axes(canvas: Canvas, frame: _Frame, written: Sequence[tuple[float, str
     right, bottom = WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     for value, text in written:
         canvas.line(frame.left, frame.y(value), right, frame.y(value), "grid")
-        canvas.text(frame.left - 5, frame.y(value) + 4, text, anchor="end")
+        canvas.text(frame.left - 8, frame.y(value) + 4, text, anchor="end")
     canvas.line(frame.left, bottom, right, bottom, "axis")
     for step, text in ticks(frame.steps, 4, whole=True):
         canvas.line(frame.x(step), bottom, frame.x(step), bottom + 4, "axis")

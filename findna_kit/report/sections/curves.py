@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from findna_kit.report.blocks import Figure, Note, Panel, Section, Table
 from findna_kit.report.figures.canvas import sample
-from findna_kit.report.figures.curves import Axes, Level, draw_curves
+from findna_kit.report.figures.curves import Axes, Level, draw_curves, room
 from findna_kit.report.figures.scale import Range
 from findna_kit.report.sections.families import families
 
@@ -45,6 +45,7 @@ def curve_sections(part: str, groups: Sequence[Group], steps: int, headings: Seq
     for heading in headings:
         own = [family for family in every if family.heading == heading]
         blocks: list[Block] = [Note(_READ[heading])] if heading in _READ and own else []
+        blocks += _how_drawn(own, groups)
         blocks += [figure_of(f"{part}-{heading}-{number}", family, groups, steps) for number, family in enumerate(own)]
         if not own and heading in ("losses", "collapse"):
             blocks.append(Note(f"{_TITLES[heading]}: metrics.jsonl holds none yet.", missing=True))
@@ -60,23 +61,27 @@ def figure_of(key: str, family: Family, groups: Sequence[Group], steps: int) -> 
     ends = [*([level.value] if level else []), *([0.0] if family.from_zero and any(curves.values()) else [])]
     held = {name: [*ends, *(value for curve in drawn for value in _values(curve))] for name, drawn in curves.items()}
     together = Range.around([value for own in held.values() for value in own])
-    axes = {name: Axes(Range(0, max(steps, 1)), together if family.shared else Range.around(own)) for name, own in held.items()}
+    ranges = {name: together if family.shared else Range.around(own) for name, own in held.items()}
+    left = room(ranges.values())
+    axes = {name: Axes(Range(0, max(steps, 1)), values, left) for name, values in ranges.items()}
     panels = [
         Panel(title, draw_curves(f"{key}-{number}", title, _described(name, groups), curves[name], axes[name], level))
         for number, (name, title) in enumerate(family.panels.items())
     ]
-    legend = [(group.words, sample(group.place)) for group in groups] if len(groups) > 1 else []
-    return Figure(_caption(family, groups), panels, _numbers(family, groups), legend)
+    there = [group for group in groups if any(group.of(name) for name in family.panels)]
+    legend = [(group.words, sample(group.place)) for group in there] if len(groups) > 1 else []
+    return Figure(family.title, panels, _numbers(family, groups), legend)
 
 
-def _caption(family: Family, groups: Sequence[Group]) -> str:
-    told = [family.title]
-    series = [one for group in groups for name in family.panels for one in group.of(name)]
-    if any(len(group.of(name)) > 1 for group in groups for name in family.panels):
-        told.append("lines are means over seeds, bands reach from the lowest seed to the highest")
-    if any(one.thinned for one in series):
-        told.append("of neighbouring rows the lowest and the highest are drawn")
-    return "; ".join(told)
+def _how_drawn(own: Sequence[Family], groups: Sequence[Group]) -> list[Block]:
+    """Of all figures below a heading, where it is not each row that is drawn."""
+    found = [group.of(name) for family in own for name in family.panels for group in groups]
+    told = []
+    if any(len(series) > 1 for series in found):
+        told.append("Lines are means over seeds, bands reach from the lowest seed to the highest.")
+    if any(one.thinned for series in found for one in series):
+        told.append("Of neighbouring rows the lowest and the highest are drawn.")
+    return [Note(" ".join(told))] if told else []
 
 
 def _values(curve: Curve) -> list[float]:
@@ -150,4 +155,4 @@ def _mean(points: Sequence[Point | None]) -> float:
 
 
 def _text(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"

@@ -1,8 +1,7 @@
-"""What a study declared, and what it found: as result.json has it."""
+"""What a study found: as result.json has it."""
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -24,32 +23,6 @@ _READ = (
     "Triangle: better; diamond: worse; circle: no difference shown, which is not the same as no difference; cross: not enough "
     "seeds to say. All by the adjusted p of the table, not by the interval."
 )
-
-
-def declared_section(part: str, of: StudyFolder) -> Section:
-    """The study's file."""
-    study = of.study
-    facts = {
-        "folder": str(of.folder.resolve()), "recipe": study.recipe, "design": study.design.replace("_", " "),
-        "seeds": ", ".join(map(str, study.every_seed)), "tasks": ", ".join(study.tasks), "metric": study.metric,
-        "correction": study.correction.replace("_", " "),
-        "budget": "the recipe's own steps" if study.budget is None else _plain(study.budget.model_dump(exclude_none=True)),
-        "overrides": _plain(study.overrides) if study.overrides else "none",
-    }  # fmt: skip
-    levels = [
-        [f"{factor}: {label}", _plain(level) if level else "as the recipe has it"]
-        for (factor, label), level in study.every_level().items()
-    ]
-    conditions = [[name, *chosen.values()] for name, chosen in study.conditions().items()]
-    return Section(f"{part}-declared", "Declared before the first run", [
-        Table("The study", ["", study.name], [[name, value] for name, value in facts.items()], words=True),
-        Table("Levels of each factor; the first is its reference", ["level", "what it states"], levels, words=True),
-        Table("Conditions; all are compared with the first", ["condition", *study.factors], conditions, folded=True),
-    ])  # fmt: skip
-
-
-def _plain(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def effects_section(part: str, of: StudyFolder) -> Section:

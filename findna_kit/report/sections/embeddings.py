@@ -36,11 +36,11 @@ class Embed:
     without: Collection[str] = ()
 
 
-def embeddings_section(part: str, named: Sequence[tuple[str, Run]], asked: Embed | None) -> Section:
-    """A picture for each run, or how to get one. Raises FindnaError where a run cannot be loaded or the task not read."""
+def embeddings_section(part: str, of: Path, named: Sequence[tuple[str, Run]], asked: Embed | None) -> Section:
+    """A picture for each run of a folder, or how to get one. Raises FindnaError where no run can be loaded, or no task read."""
     title, key = "Embeddings", f"{part}-embeddings"
     if asked is None:
-        call = f"findna-kit report {' '.join(shlex.quote(str(run.folder)) for _, run in named[:1])} --embed TASK"
+        call = f"findna-kit report {shlex.quote(str(of))} --embed TASK"
         said = "None are shown: they need the model, so a page has them when it is asked for a task's."
         return Section(key, title, [Note(said, missing=True, command=call)])
     from findna_kit.evaluation import load_task

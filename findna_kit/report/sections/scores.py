@@ -74,15 +74,19 @@ def _task(key: str, run: Run, result: Mapping[str, Any], *, several: bool) -> li
     first, *remarks = about_lines(result, "" if result["path"] == result["task"] else f" in {result['path']}")
     interval = result["interval"]
     level = f"{interval['level']:.0%} intervals, {interval['method']}, {interval['resamples']:,} resamples; {result['areas']}"
-    head, *rows = table_rows(result)
-    head, rows = [head[1], head[0], *head[2:]], [together([row[1], row[0], *row[2:]]) for row in rows]  # headed by who
-    blocks: list[Block] = [Note(sentence(f"{whose}{first}. In brackets {level}")), *(Note(sentence(one)) for one in remarks)]
+    head, *rows = map(_important_first, table_rows(result))
+    notes: list[Block] = [Note(sentence(f"{whose}{first}. In brackets {level}")), *(Note(sentence(one)) for one in remarks)]
     if run.last_step is not None and result["step"] != run.last_step:
-        blocks.append(Note(f"Scored at step {result['step']:,}; the run has come to step {run.last_step:,}.", missing=True))
+        notes.append(Note(f"Scored at step {result['step']:,}; the run has come to step {run.last_step:,}.", missing=True))
     title = f"{whose}{SCORE_NAMES[result['metric']]} on {result['task']}"
-    table = Table(f"{whose}scores on {result['task']}", head, rows)
-    blocks.append(Figure(title, _pictures(key, result), table))
-    return [*blocks, Note(f"{_STRANDS}: {strands_text(result)}.")]
+    table = Table(f"{whose}scores on {result['task']}", head, [together(row) for row in rows])
+    return [Figure(title, _pictures(key, result), table), *notes, Note(f"{_STRANDS}: {strands_text(result)}.")]
+
+
+def _important_first(row: Sequence[str]) -> list[str]:
+    """A phone shows two or three columns before it scrolls: who, how, the task's own score; last how that came about."""
+    protocol, who, seeds, chosen, own, *others, verdict = row
+    return [who, protocol, own, verdict, *others, seeds, chosen]
 
 
 def _pictures(key: str, result: Mapping[str, Any]) -> list[Panel]:

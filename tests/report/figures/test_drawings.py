@@ -19,7 +19,7 @@ def points(way):
 
 
 def test_a_curve_is_where_its_values_are():
-    axes = Axes(Range(0, 10), Range(0, 2))
+    axes = Axes(Range(0, 10), Range(0, 2), 40)
     curve = Curve(0, [[(0, 0), (5, 1), (10, 2)]])
     (way,) = paths(draw_curves("k", "t", "d", [curve], axes), "curve")
     (x0, y0), (x1, y1), (x2, y2) = points(way)
@@ -29,7 +29,7 @@ def test_a_curve_is_where_its_values_are():
 
 def test_a_gap_is_a_gap_and_a_lone_point_a_mark():
     curve = Curve(1, [[(0, 1), (1, 1)], [(3, 1)]])
-    drawn = draw_curves("k", "t", "d", [curve], Axes(Range(0, 3), Range(0, 2)))
+    drawn = draw_curves("k", "t", "d", [curve], Axes(Range(0, 3), Range(0, 2), 40))
     (way,) = paths(drawn, "curve")
     assert len(points(way)) == 2
     assert len(paths(drawn, "mark")[0].split("z")) - 1 == 3
@@ -37,13 +37,13 @@ def test_a_gap_is_a_gap_and_a_lone_point_a_mark():
 
 def test_a_band_and_a_level_are_drawn():
     curve = Curve(0, [[(0, 1), (1, 1)]], [(0, 0.5, 1.5), (1, 0.5, 1.5)])
-    drawn = draw_curves("k", "t", "d", [curve], Axes(Range(0, 1), Range(0, 2)), Level("k-mers", 1.0))
+    drawn = draw_curves("k", "t", "d", [curve], Axes(Range(0, 1), Range(0, 2), 40), Level("k-mers", 1.0))
     assert len(points(paths(drawn, "band")[0])) == 4
     assert len(paths(drawn, "level")) == 1 and ">k-mers<" in drawn
 
 
 def test_nothing_to_draw_is_said():
-    drawn = draw_curves("k", "t", "d", [], Axes(Range(0, 1), None))
+    drawn = draw_curves("k", "t", "d", [], Axes(Range(0, 1), None, 40))
     assert ">no value is recorded<" in drawn and not paths(drawn, "curve")
 
 
