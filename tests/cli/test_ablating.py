@@ -79,8 +79,8 @@ def test_a_table_on_stdout_states_on_stderr_and_files_of_both(finished):
     for cell in ("reference/seed-0", "reference/seed-1", "rate-high/seed-0", "rate-high/seed-1"):
         states = [line.rpartition(" ")[2] for line in said.splitlines() if line.startswith(f"cells/{cell}: ")]
         assert states == ["running", "finished"]
-    table = list(csv.reader(io.StringIO((out / "result.csv").read_text())))
-    assert [row[0] for row in table] == [line.split("  ")[0] for line in lines[:6]]
+    table = list(csv.DictReader(io.StringIO((out / "result.csv").read_text())))
+    assert [row["name"] for row in table if not row["task"]] == [line.split("  ")[0] for line in lines[1:6]]
     result = json.loads((out / "result.json").read_text())
     assert result["tasks"] == {"task": str(finished[0].parent / "task")}
     assert json.loads((out / "study.json").read_text()) == result["study"]
