@@ -14,7 +14,7 @@ from findna_kit.errors import FindnaError, NotFinite, OutputExists
 from findna_kit.plugins import load_plugins
 from findna_kit.runs.flops import count_flops
 from findna_kit.runs.pace import Pace
-from tests.ablation.writing import CUT, write_study
+from tests.ablation.writing import CUT, RATES, write_study
 from tests.building import experiment_of, small
 
 COMPONENTS = load_plugins()[0]
@@ -135,6 +135,23 @@ def test_a_budget_too_small_for_one_step_is_refused_by_condition(tmp_path, monke
         found(Budget(seconds=5), cells(tmp_path, "{seconds: 5}"), tmp_path, CPU, quiet)
     took = "one step with its looks and checkpoints takes 6.5 s, more than the budget's 5 seconds"
     assert str(error.value).splitlines() == ["the condition reference:", took, "the condition width-wide:", took]
+
+
+def flops_of_a_step(folder, recipe, processes, rows):
+    """Of so many processes, each with so many rows in a pass."""
+    overrides = CUT.replace("trainer.micro_batch: 8", f"trainer.micro_batch: {rows}, trainer.devices: {processes}")
+    of_study = cells(folder, "{flops: 1.0e+9}", recipe=recipe, overrides=overrides, factors=RATES)
+    return found(Budget(flops=1e9), of_study, folder, CPU, quiet).kept["conditions"]["reference"]["flops_per_step"]
+
+
+@pytest.mark.parametrize("recipe", ["masked_only", "info_nce"])
+def test_operations_of_several_processes_are_those_of_their_whole_batch(tmp_path, recipe):
+    whole = flops_of_a_step(tmp_path, recipe, processes=1, rows=8)
+    assert flops_of_a_step(tmp_path, recipe, processes=2, rows=8) == whole
+    assert flops_of_a_step(tmp_path, recipe, processes=2, rows=4) == whole, "each process takes its half in one pass"
+    cut = flops_of_a_step(tmp_path, recipe, processes=1, rows=4)
+    assert flops_of_a_step(tmp_path, recipe, processes=2, rows=2) == cut
+    assert (cut > 1.2 * whole) == (recipe == "info_nce"), "a loss that compares the whole batch needs a second pass then"
 
 
 def test_what_cannot_be_measured_is_named(tmp_path):

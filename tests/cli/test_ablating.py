@@ -348,6 +348,29 @@ def test_a_shipped_study_by_its_name(tmp_path, monkeypatch):
     assert none["scores"]["task"]["mean"]["value"] == none["controls"]["random_init"]["task"], "it has learned nothing"
 
 
+def test_the_steps_of_any_budget_are_kept_before_the_first_cell(tmp_path):
+    """In steps or in tokens; and a study that was begun without such a file goes on, and has one then."""
+    widths = "{length: {usual: {}, half: {data.length: 32}, untrained: {losses: {}, steps: 0}}}"
+    study, out = write_study(tmp_path, seeds=1, budget="{tokens: 1100}", factors=widths), tmp_path / "out"
+    process = started(study, out)
+    until(lambda: at_work(Cell(out)))
+    kept = json.loads((out / "steps.json").read_text())
+    process.kill()
+    process.communicate()
+    assert kept["budget"] == {"tokens": 1100}
+    assert {name: one["steps"] for name, one in kept["conditions"].items()} == {
+        "reference": 1100 // (8 * 64), "length-half": 1100 // (8 * 32), "length-untrained": 0,
+    }  # fmt: skip
+    (out / "steps.json").unlink()
+    code, _, said = ablate(study, out, "--jobs", 2)
+    assert code == 0, said
+    assert json.loads((out / "steps.json").read_text()) == kept
+    result = json.loads((out / "result.json").read_text())["conditions"]
+    assert {name: one["steps"] for name, one in result.items()} == {
+        name: one["steps"] for name, one in kept["conditions"].items()
+    }
+
+
 def test_a_budget_of_seconds_is_measured_once_and_outlives_a_kill(tmp_path):
     seldom = CUT.replace("validate_every: 4", "validate_every: 1000").replace("checkpoint_every: 3", "checkpoint_every: 10")
     study, out = write_study(tmp_path, seeds=1, budget="{seconds: 6}", overrides=seldom), tmp_path / "out"
@@ -373,6 +396,26 @@ def test_a_budget_of_seconds_is_measured_once_and_outlives_a_kill(tmp_path):
         assert json.loads((Cell(out, f"{name}/seed-0").run / "run.json").read_text())["steps"] == steps
         assert result["conditions"][name]["steps"] == steps
     assert printed.splitlines()[2].split()[:3] == ["rate-high", "1", "3"]
+
+
+@pytest.mark.slow
+def test_cells_of_a_budget_of_seconds_take_as_long_as_each_other(tmp_path):
+    """Generous, since the machine may be busier while cells are run than when they were measured: within a factor of 2.5 of
+    the budget, and of 2 of each other. Of equal steps one would take more than three times as long as the other.
+    """
+    seldom = CUT.replace("validate_every: 4", "validate_every: 100").replace("checkpoint_every: 3", "checkpoint_every: 100")
+    widths = "{width: {narrow: {}, wide: {encoder.hidden: 1024}}}"
+    study = write_study(tmp_path, seeds=1, budget="{seconds: 12}", overrides=seldom, factors=widths)
+    code, _, said = ablate(study, tmp_path / "out", "--jobs", 1)
+    assert code == 0, said
+    steps, seconds = {}, {}
+    for name in ("reference", "width-wide"):
+        record = json.loads((Cell(tmp_path / "out", f"{name}/seed-0").run / "run.json").read_text())
+        steps[name], seconds[name] = record["steps"], record["timings"]["training_seconds"]
+    told = f"{steps} steps in {seconds} seconds"
+    assert steps["reference"] > 3 * steps["width-wide"], told
+    assert all(12 / 2.5 < taken < 12 * 2.5 for taken in seconds.values()), told
+    assert max(seconds.values()) < 2 * min(seconds.values()), told
 
 
 def test_a_budget_too_small_leaves_the_folder_free(tmp_path):
