@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from findna_kit.ablation import budgets
-from findna_kit.ablation.budgets import STEPS, Time, found, paces
+from findna_kit.ablation.budgets import STEPS, Time, as_stated, found, paces
 from findna_kit.ablation.local import Way
 from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.ablation.study import Budget
@@ -63,6 +63,16 @@ def test_flops_give_each_condition_the_steps_that_they_pay_for(tmp_path):
     untouched = [cell.recipe for cell in of_study]
     for before, after in zip(untouched, given.given(of_study), strict=True):
         assert before.model_copy(update={"steps": after.recipe.steps}) == after.recipe, "nothing but the steps"
+
+
+def test_tokens_are_kept_as_the_steps_that_they_give(tmp_path):
+    lengths = "{length: {usual: {}, half: {data.length: 32}, untrained: {losses: {}, steps: 0}}}"
+    of_study = cells(tmp_path, "{tokens: 1100}", factors=lengths)
+    as_stated(Budget(tokens=1100), of_study).write(tmp_path)
+    kept = json.loads((tmp_path / STEPS).read_text())
+    assert kept["budget"] == {"tokens": 1100}
+    wanted = {"reference": 1100 // (8 * 64), "length-half": 1100 // (8 * 32), "length-untrained": 0}
+    assert {name: one["steps"] for name, one in kept["conditions"].items()} == wanted == steps(of_study)
 
 
 def test_seconds_pay_for_steps_looks_and_checkpoints(tmp_path, monkeypatch):
