@@ -13,8 +13,12 @@ import sys
 
 import pytest
 
+from findna_kit.ablation.cells import STUDY, folders_of
+from findna_kit.ablation.read import cells_of, load_study
+from findna_kit.plugins import load_plugins
 from findna_kit.recipe.document import dump, parse
 from findna_kit.recipe.shipped import shipped_studies
+from findna_kit.runs.folder import write_json
 from tests.ablation.test_local import at_work, trained_some, until
 from tests.ablation.writing import CUT, write_study
 from tests.installing import findna
@@ -157,6 +161,27 @@ def test_only_what_is_missing_is_run(copy):
     assert said.count(": running") == 1
     assert {path: when for path, when in files(out / "cells").items() if lost.folder not in path.parents} == before
     assert json.loads((out / "result.json").read_text()) == kept
+
+
+def test_a_factorial_study_prints_its_main_effects_below(tmp_path):
+    """Its cells are finished by hand: wide adds 0.25, whatever the rate."""
+    factors = "{rate: {low: {}, high: {optimizer.learning_rate: 0.01}}, width: {narrow: {}, wide: {encoder.hidden: 64}}}"
+    study, out = write_study(tmp_path, factors=factors, design="factorial"), tmp_path / "out"
+    stated = load_study(str(study))
+    out.mkdir()
+    write_json(out / STUDY, stated.study.model_dump(mode="json"))
+    for one in folders_of(cells_of(stated, load_plugins()[0], [], lambda recipe: None), out, {}):
+        one.prepare()
+        one.run.mkdir()
+        write_json(one.run / "run.json", {"status": "finished"})
+        score = {"mcc": {"value": 0.25 + 0.25 * ("wide" in one.cell.condition) + 0.01 * one.cell.seed}}
+        write_json(one.run / "evaluation.json", {str(tmp_path / "task"): {"protocols": {"knn": {"encoder": score}}}})
+    code, printed, said = ablate(study, out)
+    assert (code, "2 main effects: the smallest that one alone can reach is 1" in said) == (0, True), said
+    tables = [[line.split("  ")[0] for line in table.splitlines()] for table in printed.split("\n\n")]
+    assert tables[0] == ["condition", "reference", "width-wide", "rate-high", "rate-high+width-wide"]
+    assert tables[1] == ["main effect", "rate: high minus low", "width: wide minus narrow"]
+    assert [line.split()[4] for line in printed.splitlines() if " minus " in line] == ["+0.000", "+0.250"]
 
 
 def test_another_study_in_the_folder_is_refused(copy, tmp_path):
