@@ -57,14 +57,29 @@ def firsts(text):
     return {line for line in lines if line and line != "..."}
 
 
+def columns(text):
+    """Of every line."""
+    return [re.split(r"  +", line.strip()) for line in text.splitlines()]
+
+
+def heads(text):
+    """The columns of each line that must be a table's header: of several, and no number."""
+    found = columns(text.replace("builtin", TASK))
+    return [line for line in found if len(line) > 1 and not re.search(r"\d", "".join(line))]
+
+
 def test_what_a_page_says_was_printed_is_what_is_printed(followed):
     name, _, printed = followed
-    shown = 0
+    shown = headed = 0
     for (_, _, out), (language, text, _) in pairwise(printed):
         if language == "text":
             missing = {first for first in firsts(text) if first not in out}
             assert missing == set(), f"{name}: {out}"
+            for head in heads(text):  # a page may show the first columns alone
+                assert head in [line[: len(head)] for line in columns(out)], f"{name}: {out}"
+                headed += 1
             shown += 1
+    assert headed >= 2, f"{name}: its tables have headers"
     assert shown == sum(language == "text" for language, _ in blocks(page(f"tutorials/{name}.md"))) >= 1
 
 

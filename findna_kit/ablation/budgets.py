@@ -1,4 +1,4 @@
-"""The steps that a budget of operations or of time gives each condition: found before the first cell starts, and kept."""
+"""The steps that a budget gives each condition: found before the first cell starts, and kept."""
 
 from __future__ import annotations
 
@@ -56,6 +56,14 @@ def recipes_of(cells: Sequence[Cell]) -> dict[str, Recipe]:
     for one in cells:
         recipes.setdefault(one.condition, one.recipe)
     return recipes
+
+
+def as_stated(budget: Budget, cells: Sequence[Cell]) -> Found:
+    """Of a budget in steps or tokens, whose cells have their steps since they were read."""
+    recipes = recipes_of(cells)
+    conditions = {name: {"steps": recipe.steps, "recipe": _digest(recipe)} for name, recipe in recipes.items()}
+    kept = {"budget": budget.model_dump(exclude_none=True), "conditions": conditions}
+    return Found({name: recipe.steps for name, recipe in recipes.items()}, kept)
 
 
 def found(budget: Budget, cells: Sequence[Cell], folder: Path, way: Way, say: Callable[[str], None]) -> Found:
@@ -197,14 +205,25 @@ def _threads(count: int) -> Iterator[None]:
 def _counted(recipes: Mapping[str, Recipe], way: Way, say: Callable[[str], None]) -> dict[str, Operations]:
     say("flops: counting the operations of a step of every condition")
     costs = dict[str, Operations]()
-    for name, subject in subjects_of(recipes, way).items():
-        flops = flops_of(subject)
+    for name, subject in subjects_of({name: _alone(recipe) for name, recipe in recipes.items()}, way).items():
+        flops = flops_of(replace(subject, micro_batch=_passed_at_once(recipes[name], subject.micro_batch)))
         if flops["uncounted"]:
             say(f"{name}: not counted, for want of a formula: {', '.join(flops['uncounted'])}")
         if not flops["step"]:
             raise FindnaError(f"the condition {name}:\nnothing that its step computes is counted; take seconds, or steps")
         costs[name] = Operations(flops["step"])
     return costs
+
+
+def _alone(recipe: Recipe) -> Recipe:
+    """For one process, which takes the whole global batch: what all of its processes compute together."""
+    return recipe.model_copy(update={"trainer": recipe.trainer.model_copy(update={"devices": 1, "nodes": 1})})
+
+
+def _passed_at_once(recipe: Recipe, micro_batch: int) -> int:
+    """Rows in one pass of all processes: whether a batch-coupled loss needs a second pass follows from it."""
+    processes = recipe.trainer.devices * recipe.trainer.nodes
+    return processes * min(micro_batch, recipe.data.batch_size // processes)
 
 
 def _timed(recipes: Mapping[str, Recipe], way: Way, say: Callable[[str], None]) -> dict[str, Time]:

@@ -12,7 +12,9 @@ from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.ablation.results import smallest_p_of, warnings_of
 from findna_kit.assemble import assemble
 from findna_kit.engine import choose_device
-from findna_kit.runs.plan import flops_of, parameters_of
+from findna_kit.runs.flops import TITLES
+from findna_kit.runs.plan import flops_of, memory_of, parameters_of
+from findna_kit.runs.room import bytes_held, largest_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
     from findna_kit.registry import Components
     from findna_kit.runs.pace import Pace
+    from findna_kit.runs.subject import Subject
 
 
 def plan_study(
@@ -47,6 +50,8 @@ def plan_study(
         seconds = pace.finish(recipe, own)["seconds"]
         conditions[name] = {
             "parameters": parameters_of(subjects[name].experiment()),
+            "memory": _memory(subjects[name]),
+            "largest_batch": largest_batch(subjects[name]),
             "flops": flops,
             "measured": pace.plain(subjects[name].bases),
             "steps": own,
@@ -67,8 +72,20 @@ def _steps(budget: Budget | None, recipe: Recipe, flops: int, pace: Pace, way: W
 
 def _of_none(recipe: Recipe) -> dict[str, Any]:
     """Of a condition that trains nothing."""
+    unknown = dict.fromkeys(("memory", "largest_batch", "flops", "measured"))
     parameters = parameters_of(assemble(recipe, device="meta"))
-    return {"parameters": parameters, "flops": None, "measured": None, "steps": 0, "cell_seconds": 0.0, "cell_hours": 0.0}
+    return {"parameters": parameters, **unknown, "steps": 0, "cell_seconds": 0.0, "cell_hours": 0.0}
+
+
+def _memory(subject: Subject) -> dict[str, int]:
+    """Bytes by counting tensors: what one process that measures many has held says nothing of one of them.
+
+    step: the most that is held beside weights and moments while a step is computed, gradients among it.
+    """
+    experiment = subject.experiment()
+    counted = memory_of(experiment)
+    step = bytes_held(subject, experiment, subject.recipe.data.batch_size, subject.micro_batch)
+    return {**counted, "step": step, "peak": counted["weights"] + counted["optimizer"] + step}
 
 
 def _hours(seconds: float, way: Way, recipe: Recipe) -> float:
@@ -90,7 +107,8 @@ def _result(study: Study, way: Way, conditions: Mapping[str, Mapping[str, Any]])
         "hours_of": "GPU" if _on_gpu(way) else "core", "wall_seconds": _wall(each, way.jobs),
     }  # fmt: skip
     result = {"study": study.name, **total, "smallest_p": smallest_p_of(study), "conditions": dict(conditions)}
-    return {**result, "sentences": [_total(result), *_of_budget(study.budget, conditions), *warnings_of(study)]}
+    said = [_total(result), *_uncounted(conditions), *_of_budget(study.budget, conditions), *warnings_of(study)]
+    return {**result, "sentences": said}
 
 
 def _wall(cells: Sequence[float], jobs: int) -> float:
@@ -111,6 +129,14 @@ def _total(result: Mapping[str, Any]) -> str:
     )
 
 
+def _uncounted(conditions: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{name}: not counted, for want of a formula: {', '.join(one['flops']['uncounted'])}"
+        for name, one in conditions.items()
+        if one["flops"] is not None and one["flops"]["uncounted"]
+    ]
+
+
 def _of_budget(budget: Budget | None, conditions: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if budget is None:
         return []
@@ -128,16 +154,30 @@ def _of_budget(budget: Budget | None, conditions: Mapping[str, Mapping[str, Any]
 def rows(result: Mapping[str, Any]) -> list[list[str]]:
     """A header, then each condition."""
     hours = f"{result['hours_of']}-hours, {result['seeds']} seed{'' if result['seeds'] == 1 else 's'}"
-    out = [["condition", "parameters", "FLOPs per base", "a step", "steps", "a cell", hours]]
-    for name, one in result["conditions"].items():
-        trained = f"{one['parameters']['trained']:,}"
-        if one["measured"] is None:
-            out.append([name, trained, "", "", "0", "trains nothing", ""])
-            continue
-        step, cell = one["measured"]["step_seconds"]["median"], timedelta(seconds=round(one["cell_seconds"]))
-        cost = f"{result['seeds'] * one['cell_hours']:.3g}"
-        uncounted = " and uncounted ones" if one["flops"]["uncounted"] else ""
-        out.append(
-            [name, trained, f"{one['flops']['base']:,.0f}{uncounted}", f"{step:.3g} s", f"{one['steps']:,}", f"{cell}", cost]
-        )
-    return out
+    head = ["condition", "parameters", "memory, MiB", "largest batch", "a step", "steps/s", "steps", "a cell", hours]
+    return [head, *(_row(name, one, result["seeds"]) for name, one in result["conditions"].items())]
+
+
+def _row(name: str, one: Mapping[str, Any], seeds: int) -> list[str]:
+    trained = f"{one['parameters']['trained']:,}"
+    if one["measured"] is None:
+        return [name, trained, "", "", "", "", "0", "trains nothing", ""]
+    measured, room = one["measured"], one["largest_batch"]
+    return [
+        name, trained, f"{one['memory']['peak'] / 2**20:,.1f}", f"{room['rows']:,}" if "rows" in room else "not known",
+        f"{measured['step_seconds']['median']:.3g} s", f"{measured['steps_per_second']:.3g}", f"{one['steps']:,}",
+        f"{timedelta(seconds=round(one['cell_seconds']))}", f"{seeds * one['cell_hours']:.3g}",
+    ]  # fmt: skip
+
+
+def flops_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """A header, then each condition that trains: FLOPs per base of each component that any of them has, and of all."""
+    counted = {name: one["flops"] for name, one in result["conditions"].items() if one["flops"] is not None}
+    components = list(dict.fromkeys(part for flops in counted.values() for part in flops["base_by_component"]))
+    head = ["FLOPs per base", *(TITLES.get(part, part) for part in components), "all"]
+    return [head, *([name, *_parts(flops, components), f"{flops['base']:,.0f}"] for name, flops in counted.items())]
+
+
+def _parts(flops: Mapping[str, Any], components: Sequence[str]) -> list[str]:
+    by_base = flops["base_by_component"]
+    return [f"{by_base[part]:,.0f}" if part in by_base else "" for part in components]

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from findna_kit.ablation.board import write_board
-from findna_kit.ablation.budgets import STEPS, found
+from findna_kit.ablation.budgets import STEPS, as_stated, found
 from findna_kit.ablation.cells import STUDY, folders_of
 from findna_kit.ablation.read import cells_of, load_study, with_values
 from findna_kit.ablation.results import analyse, as_csv, as_latex, as_markdown, warnings_of
@@ -104,6 +104,8 @@ def ablate(
         folders = folders_of(cells, folder, labels)
         for one in folders:
             one.refuse_another(components)
+        if study.budget is not None and not study.budget.measured:
+            as_stated(study.budget, cells).write(folder)
         killed = _run_missing(folders, way, watcher, executor)
         return _come_to(study, folder, folders, killed, {"search": searched.result} if searcher else {})
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Verdict = Literal["better", "worse", "no difference shown", "not enough seeds to say"]
+Correction = Literal["holm", "benjamini_hochberg"]
+Key = TypeVar("Key")
 FEW = 6
 """Seeds below which no permutation test can reach 0.05: 2 / 2^5 is 0.0625."""
 _ENUMERATED = 14
@@ -57,9 +59,9 @@ def paired_interval(differences: NDArray[np.float64], level: float = 0.95) -> In
     value, count = float(differences.mean()), len(differences)
     if count < 2:
         return Interval(value, None, None)
-    from scipy.stats import t as student  # half a second of imports that a command which only lists does not need
+    from scipy.special import stdtrit  # imports that a command which only lists does not need
 
-    reach = float(student.ppf((1 + level) / 2, count - 1) * differences.std(ddof=1) / math.sqrt(count))
+    reach = float(stdtrit(count - 1, (1 + level) / 2) * differences.std(ddof=1) / math.sqrt(count))
     return Interval(value, value - reach, value + reach)
 
 
@@ -86,6 +88,7 @@ def _signs(count: int) -> NDArray[np.float64]:
     return np.array(list(product((1.0, -1.0), repeat=count)))
 
 
+@cache
 def _drawn_signs(count: int, seed: int) -> NDArray[np.float64]:
     drawn = np.random.default_rng(seed).choice((1.0, -1.0), (_DRAWN, count))
     drawn[0] = 1.0
@@ -131,7 +134,7 @@ def effects(
     levels: Mapping[str, NDArray[np.float64]],
     tasks: Sequence[str],
     *,
-    correction: Literal["holm", "benjamini_hochberg"] = "holm",
+    correction: Correction = "holm",
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Effect]:
@@ -144,16 +147,44 @@ def effects(
             raise ValueError(f"{name}: scores {scores.shape}, [seeds, {len(tasks)} tasks] as the reference are needed")
         if not np.isfinite(scores).all():
             raise ValueError(f"{name}: a score is not finite")
-    differences = {name: scores - reference for name, scores in levels.items()}
+    return family({name: scores - reference for name, scores in levels.items()}, tasks, correction, level, seed)
+
+
+def main_effects(
+    scores: NDArray[np.float64],
+    factors: Mapping[str, Sequence[str]],
+    tasks: Sequence[str],
+    *,
+    correction: Correction = "holm",
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[tuple[str, str], Effect]:
+    """By factor and level: each level but a factor's first, minus the first, within a seed averaged over all other factors.
+
+    scores: finite, [levels of the first factor, of the second, ..., seeds, tasks], every combination of a factorial design. All
+    of them are one family. Whether a level's effect depends on the other factors' levels is not estimated.
+    """
+    differences: dict[tuple[str, str], NDArray[np.float64]] = {}
+    for axis, (factor, levels) in enumerate(factors.items()):
+        others = tuple(other for other in range(len(factors)) if other != axis)
+        means = scores.mean(others)
+        differences |= {(factor, name): means[place] - means[0] for place, name in enumerate(levels) if place}
+    return family(differences, tasks, correction, level, seed)
+
+
+def family(
+    differences: Mapping[Key, NDArray[np.float64]], tasks: Sequence[str], correction: Correction, level: float, seed: int
+) -> dict[Key, Effect]:
+    """What paired differences [seeds, tasks] say, their p adjusted for all of them."""
     p = [permutation_p(found, seed=seed) for found in differences.values()]
     adjusted = CORRECTIONS[correction](p)
     return {
-        name: _effect(found, tasks, own, corrected, smallest_family_p(len(reference), len(levels), correction), level)
+        name: _effect(found, tasks, own, corrected, smallest_family_p(len(found), len(differences), correction), level)
         for (name, found), own, corrected in zip(differences.items(), p, adjusted, strict=True)
     }
 
 
-def smallest_family_p(seeds: int, levels: int, correction: Literal["holm", "benjamini_hochberg"]) -> float:
+def smallest_family_p(seeds: int, levels: int, correction: Correction) -> float:
     """The smallest adjusted p that one level alone can reach, where the others show nothing."""
     return CORRECTIONS[correction]([smallest_p(seeds), *[1.0] * (levels - 1)])[0]
 

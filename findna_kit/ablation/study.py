@@ -173,6 +173,11 @@ class Study(Settings):
         """What is compared."""
         return self.metric.partition("/")[2]
 
+    @property
+    def crossed(self) -> bool:
+        """Whether every level meets every level of another factor, so that it has a main effect beside its conditions' own."""
+        return self.design == "factorial" and len(self.factors) > 1
+
     def every_level(self) -> dict[tuple[str, str], Level]:
         """By factor and label."""
         return {(factor, label): level for factor, levels in self.factors.items() for label, level in levels.items()}

@@ -55,7 +55,7 @@ def _plan_recipe(
 
 def _plan_study(source: str, device: str, steps: int, jobs: int, *, as_json: bool, without: Sequence[str]) -> None:
     from findna_kit.ablation.local import Way
-    from findna_kit.ablation.plan import plan_study, rows
+    from findna_kit.ablation.plan import flops_rows, plan_study, rows
 
     components, plugins = load_plugins(without)
     with reading_bar() as reading:
@@ -68,6 +68,9 @@ def _plan_study(source: str, device: str, steps: int, jobs: int, *, as_json: boo
         return
     table(rows(result))
     print()
+    if any(one["flops"] for one in result["conditions"].values()):
+        table(flops_rows(result))
+        print()
     for sentence in result["sentences"]:
         print(sentence)
 
@@ -88,12 +91,13 @@ def _print_room(room: Mapping[str, Any]) -> None:
 
 
 def _print_flops(flops: Mapping[str, Any]) -> None:
-    titles = {"encoder_forward": "encoder, forward", "encoder_backward": "encoder, backward"}
+    from findna_kit.runs.flops import TITLES
+
     by_base = flops["base_by_component"]
     table(
         [
             ["FLOPs per base", "number"],
-            *([titles.get(name, name), f"{number:,.0f}"] for name, number in by_base.items()),
+            *([TITLES.get(name, name), f"{number:,.0f}"] for name, number in by_base.items()),
             ["all", f"{flops['base']:,.0f}"],
             ["a step", f"{flops['step']:.4g}"],
         ]

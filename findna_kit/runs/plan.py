@@ -45,7 +45,7 @@ def plan(
     for remark in take_initial_weights(experiment, recipe):
         say(remark)
     counted = {"name": recipe.name, "parameters": parameters_of(experiment)}
-    memory = _memory(experiment)
+    memory = memory_of(experiment)
     if recipe.steps == 0:  # a recipe without a loss has none, either
         return {**counted, "memory": memory, "nothing_to_train": "steps is 0"}
     del experiment  # on the way to the largest batch its memory is wanted
@@ -87,7 +87,7 @@ def parameters_of(experiment: Experiment) -> dict[str, int]:
     }
 
 
-def _memory(experiment: Experiment) -> dict[str, int]:
+def memory_of(experiment: Experiment) -> dict[str, int]:
     """What training holds between steps, and the gradients; activations are not counted but measured."""
     trained = _bytes(experiment.trainable().values())
     return {

@@ -38,12 +38,12 @@ def largest_batch(subject: Subject) -> dict[str, Any]:
     """
     experiment = subject.experiment()
     if subject.engine.device.type == "cuda":
-        rows = largest_found(subject.micro_batch, MOST, lambda rows: _take(subject, experiment, rows))
+        rows = largest_found(subject.micro_batch, MOST, lambda rows: _take(subject, experiment, rows, rows))
         return {"rows": rows, "how": "tried: twice as many do not fit" if rows < MOST else "tried"}
     available = available_memory()
     if available is None:
         return {"unknown": "this system does not say how much memory is available"}
-    needs = [bytes_held(subject, experiment, rows) for rows in SIZES]
+    needs = [bytes_held(subject, experiment, rows, rows) for rows in SIZES]
     rows = min(MOST, rows_within(SHARE * available, needs))
     # Among few rows such matrices do not show beside the activations, and their share in the peak is seen too small.
     coupled = any(term.loss.coupling == "batch" for term in experiment.losses.values())
@@ -54,22 +54,22 @@ def largest_batch(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _take(subject: Subject, experiment: Experiment, rows: int) -> None:
-    """Forward and backward of a batch of so many rows in one pass."""
+def _take(subject: Subject, experiment: Experiment, rows: int, at_once: int) -> None:
+    """Forward and backward of a batch of so many rows, so many in one pass."""
     sized = replace(experiment, batch_size=rows)
     batch = training_batch(sized, subject.genome.windows, 0, torch.arange(rows, device=subject.engine.device))
-    accumulate_gradients(sized, subject.genome.windows, subject.engine, Clock(0, sized.steps), batch, rows)
+    accumulate_gradients(sized, subject.genome.windows, subject.engine, Clock(0, sized.steps), batch, at_once)
     for module in (sized.student, sized.predictors):
         module.zero_grad(set_to_none=True)
     for norm in sized.norms:
         norm.before_step()
 
 
-def bytes_held(subject: Subject, experiment: Experiment, rows: int) -> int:
-    """The most that tensors made in such a pass hold at any time, views, activations and gradients among them."""
+def bytes_held(subject: Subject, experiment: Experiment, rows: int, at_once: int) -> int:
+    """The most that tensors made on the way hold at any time, views, activations and gradients among them."""
     held = _Held()
     with held:
-        _take(subject, experiment, rows)
+        _take(subject, experiment, rows, at_once)
     return held.most
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from findna_kit.ablation import budgets
-from findna_kit.ablation.budgets import STEPS, Time, found, paces
+from findna_kit.ablation.budgets import STEPS, Time, as_stated, found, paces
 from findna_kit.ablation.local import Way
 from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.ablation.study import Budget
@@ -14,7 +14,7 @@ from findna_kit.errors import FindnaError, NotFinite, OutputExists
 from findna_kit.plugins import load_plugins
 from findna_kit.runs.flops import count_flops
 from findna_kit.runs.pace import Pace
-from tests.ablation.writing import CUT, write_study
+from tests.ablation.writing import CUT, RATES, write_study
 from tests.building import experiment_of, small
 
 COMPONENTS = load_plugins()[0]
@@ -63,6 +63,16 @@ def test_flops_give_each_condition_the_steps_that_they_pay_for(tmp_path):
     untouched = [cell.recipe for cell in of_study]
     for before, after in zip(untouched, given.given(of_study), strict=True):
         assert before.model_copy(update={"steps": after.recipe.steps}) == after.recipe, "nothing but the steps"
+
+
+def test_tokens_are_kept_as_the_steps_that_they_give(tmp_path):
+    lengths = "{length: {usual: {}, half: {data.length: 32}, untrained: {losses: {}, steps: 0}}}"
+    of_study = cells(tmp_path, "{tokens: 1100}", factors=lengths)
+    as_stated(Budget(tokens=1100), of_study).write(tmp_path)
+    kept = json.loads((tmp_path / STEPS).read_text())
+    assert kept["budget"] == {"tokens": 1100}
+    wanted = {"reference": 1100 // (8 * 64), "length-half": 1100 // (8 * 32), "length-untrained": 0}
+    assert {name: one["steps"] for name, one in kept["conditions"].items()} == wanted == steps(of_study)
 
 
 def test_seconds_pay_for_steps_looks_and_checkpoints(tmp_path, monkeypatch):
@@ -135,6 +145,23 @@ def test_a_budget_too_small_for_one_step_is_refused_by_condition(tmp_path, monke
         found(Budget(seconds=5), cells(tmp_path, "{seconds: 5}"), tmp_path, CPU, quiet)
     took = "one step with its looks and checkpoints takes 6.5 s, more than the budget's 5 seconds"
     assert str(error.value).splitlines() == ["the condition reference:", took, "the condition width-wide:", took]
+
+
+def flops_of_a_step(folder, recipe, processes, rows):
+    """Of so many processes, each with so many rows in a pass."""
+    overrides = CUT.replace("trainer.micro_batch: 8", f"trainer.micro_batch: {rows}, trainer.devices: {processes}")
+    of_study = cells(folder, "{flops: 1.0e+9}", recipe=recipe, overrides=overrides, factors=RATES)
+    return found(Budget(flops=1e9), of_study, folder, CPU, quiet).kept["conditions"]["reference"]["flops_per_step"]
+
+
+@pytest.mark.parametrize("recipe", ["masked_only", "info_nce"])
+def test_operations_of_several_processes_are_those_of_their_whole_batch(tmp_path, recipe):
+    whole = flops_of_a_step(tmp_path, recipe, processes=1, rows=8)
+    assert flops_of_a_step(tmp_path, recipe, processes=2, rows=8) == whole
+    assert flops_of_a_step(tmp_path, recipe, processes=2, rows=4) == whole, "each process takes its half in one pass"
+    cut = flops_of_a_step(tmp_path, recipe, processes=1, rows=4)
+    assert flops_of_a_step(tmp_path, recipe, processes=2, rows=2) == cut
+    assert (cut > 1.2 * whole) == (recipe == "info_nce"), "a loss that compares the whole batch needs a second pass then"
 
 
 def test_what_cannot_be_measured_is_named(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from findna_kit.ablation import plan as planning
 from findna_kit.ablation.local import Way, cell_threads
-from findna_kit.ablation.plan import plan_study, rows
+from findna_kit.ablation.plan import flops_rows, plan_study, rows
 from findna_kit.errors import FindnaError
 from findna_kit.plugins import load_plugins
 from findna_kit.runs.pace import Pace
@@ -76,10 +76,52 @@ def test_steps_are_those_of_the_budget(tmp_path, paced):
 
 
 def test_as_rows(tmp_path, paced):
-    head, reference, _, none = rows(planned(tmp_path, seeds=1))
-    assert head == ["condition", "parameters", "FLOPs per base", "a step", "steps", "a cell", "core-hours, 1 seed"]
-    assert (reference[0], reference[3:6]) == ("reference", ["0.5 s", "4", "0:01:05"])
-    assert (none[0], none[4:]) == ("width-untrained", ["0", "trains nothing", ""])
+    found = planned(tmp_path, seeds=1)
+    head, reference, _, none = rows(found)
+    assert head == [
+        "condition", "parameters", "memory, MiB", "largest batch", "a step", "steps/s", "steps", "a cell", "core-hours, 1 seed",
+    ]  # fmt: skip
+    plan = found["conditions"]["reference"]
+    assert reference[:4] == [
+        "reference", f"{plan['parameters']['trained']:,}", f"{plan['memory']['peak'] / 2**20:,.1f}",
+        f"{plan['largest_batch']['rows']:,}",
+    ]  # fmt: skip
+    assert reference[4:8] == ["0.5 s", "2", "4", "0:01:05"]
+    assert (none[0], none[2:]) == ("width-untrained", ["", "", "", "", "0", "trains nothing", ""])
+
+
+def test_flops_of_a_base_by_component(tmp_path, paced):
+    losses = "{loss: {masked: {}, weighed: {losses.more: {name: masked_nucleotides, weight: 2}}, none: {losses: {}, steps: 0}}}"
+    found = planned(tmp_path, seeds=1, factors=losses)
+    head, reference, weighed = flops_rows(found)
+    assert head == ["FLOPs per base", "encoder, forward", "encoder, backward", "teacher", "losses.masked", "losses.more", "all"]
+    by_base = found["conditions"]["reference"]["flops"]["base_by_component"]
+    assert reference == ["reference", *(f"{number:,.0f}" for number in by_base.values()), "", reference[-1]]
+    assert weighed[0] == "loss-weighed" and weighed[5] == weighed[4] != "0"
+    assert reference[-1] == f"{sum(by_base.values()):,.0f}"
+
+
+def test_what_has_no_formula_is_said_of_each_condition(tmp_path, paced, monkeypatch):
+    counted = planning.flops_of
+    monkeypatch.setattr(planning, "flops_of", lambda subject: {**counted(subject), "uncounted": ["mine.scan"]})
+    said = planned(tmp_path, seeds=1)["sentences"]
+    assert "width-wide: not counted, for want of a formula: mine.scan" in said
+    assert not any(sentence.startswith("width-untrained: not counted") for sentence in said)
+
+
+def test_memory_is_of_the_recipe_s_batch_in_its_passes(tmp_path, paced):
+    """One of several conditions that one process measures: counted, so whatever was held before does not matter."""
+    memory = {name: one["memory"] for name, one in planned(tmp_path)["conditions"].items()}
+    reference, wide = memory["reference"], memory["width-wide"]
+    assert reference["peak"] == reference["weights"] + reference["optimizer"] + reference["step"]
+    assert reference["step"] > reference["gradients"] > 0
+    assert wide["weights"] > 2 * reference["weights"] and wide["step"] > reference["step"]
+    assert memory["width-untrained"] is None
+    again = planned(tmp_path, overrides=CUT.replace("micro_batch: 8", "micro_batch: 2"))["conditions"]["reference"]["memory"]
+    assert again["weights"] == reference["weights"] and again["step"] < 0.7 * reference["step"], "fewer rows at once"
+    larger = planned(tmp_path, overrides=CUT.replace("data.batch_size: 8", "data.batch_size: 32").replace("micro_batch: 8",
+                     "micro_batch: 32"))["conditions"]["reference"]["memory"]  # fmt: skip
+    assert larger["step"] > 2 * reference["step"]
 
 
 def test_what_ablate_would_refuse_is_refused(tmp_path):
@@ -91,3 +133,5 @@ def test_really(tmp_path):
     found = planned(tmp_path, seeds=1)
     assert all(one["cell_seconds"] > 0 for one in found["conditions"].values() if one["measured"])
     assert found["conditions"]["reference"]["measured"]["steps"] == 2
+    room = {name: one["largest_batch"] for name, one in found["conditions"].items()}
+    assert room["width-wide"]["bytes_per_row"] > 1.5 * room["reference"]["bytes_per_row"] and room["width-untrained"] is None

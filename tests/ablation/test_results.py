@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from findna_kit.ablation.cells import folders_of
-from findna_kit.ablation.results import analyse, as_csv, as_latex, as_markdown, rows, warnings_of
+from findna_kit.ablation.results import COLUMNS, analyse, as_csv, as_latex, as_markdown, rows, tables, warnings_of
 from findna_kit.ablation.run import write_tables
 from findna_kit.ablation.study import Cell, Study
 from tests.building import small
@@ -153,8 +153,107 @@ def test_the_correction_is_the_declared_one(tmp_path):
     assert [found[name]["effect"]["adjusted"] for name in ("rate-high", "rate-higher")] == [2 / 64, 2 / 64]
 
 
-def test_csv_is_the_rows(result):
-    assert list(csv.reader(io.StringIO(as_csv(result[0])))) == rows(result[0])
+def read_csv(found):
+    return list(csv.DictReader(io.StringIO(as_csv(found))))
+
+
+def numbers(row):
+    return [float(row[name]) for name in ("difference", "low", "high", "p", "adjusted", "hedges_g")]
+
+
+def test_csv_has_every_number_as_it_is(result):
+    found, scores = result
+    first, *_ = table = read_csv(found)
+    assert list(first) == list(COLUMNS)
+    assert [(row["kind"], row["name"], row["task"]) for row in table] == [
+        (kind, name, task)
+        for kind, name in (
+            *(("condition", name) for name in found["conditions"]),
+            ("control", "k-mer logistic regression"), ("control", "random initialisation"),
+        )
+        for task in ("", "one", "builtin")
+    ]  # fmt: skip
+    rows = {(row["name"], row["task"]): row for row in table}
+    effect = found["conditions"]["rate-high"]["effect"]
+    whole, alone = rows["rate-high", ""], rows["rate-high", "builtin"]
+    assert numbers(whole) == [*effect["overall"].values(), effect["p"], effect["adjusted"], effect["size"]], "not rounded"
+    assert (whole["verdict"], whole["seeds"], whole["steps"]) == ("better", "8", str(RECIPE.steps))
+    assert [float(alone[name]) for name in ("difference", "low", "high")] == [*effect["by_task"]["builtin"].values()]
+    assert {alone[name] for name in ("p", "adjusted", "hedges_g", "verdict")} == {""}, "the study is judged over all tasks"
+    assert float(rows["reference", "one"]["mean"]) == pytest.approx(scores["reference"][:, 0].mean(), rel=1e-15)
+    assert float(rows["reference", ""]["mean"]) == pytest.approx(scores["reference"].mean(), rel=1e-15)
+    assert {rows["reference", ""][name] for name in ("difference", "low", "p", "verdict")} == {""}
+    assert (rows["k-mer logistic regression", ""]["mean"], rows["k-mer logistic regression", ""]["steps"]) == ("0.7", "")
+
+
+FACTORS = {**LEVELS, "width": {"narrow": {}, "wide": {"encoder.hidden": 64}}}
+
+
+@pytest.fixture
+def crossed(tmp_path):
+    """Of a factorial study, by rate and width; the whole of what wide and high bring adds up."""
+    study, random = declared(factors=FACTORS, design="factorial"), np.random.default_rng(1)
+    added = {"rate-high": 0.2, "width-wide": -0.1}
+    scores = {
+        name: 0.4 + sum(added.get(part, 0) for part in name.split("+")) + random.normal(0, 0.01, (8, 2))
+        for name in study.conditions()
+    }
+    return analyse(study, written(study, scores, tmp_path)), scores
+
+
+def test_main_effects_are_over_all_levels_of_the_other_factors(crossed):
+    found, scores = crossed
+    assert json.loads(json.dumps(found)) == found
+    mains = {(one["factor"], one["level"]): one for one in found["main_effects"]["levels"]}
+    assert [(*name, one["minus"]) for name, one in mains.items()] == [
+        ("rate", "high", "low"), ("rate", "higher", "low"), ("width", "wide", "narrow"),
+    ]  # fmt: skip
+    high = (scores["rate-high"] + scores["rate-high+width-wide"]) / 2 - (scores["reference"] + scores["width-wide"]) / 2
+    expected = stats.ttest_1samp(high.mean(1), 0).confidence_interval(0.95)
+    effect = mains["rate", "high"]["effect"]
+    assert list(effect["overall"].values()) == pytest.approx([high.mean(), *expected])
+    assert effect["by_task"]["one"]["value"] == pytest.approx(high[:, 0].mean())
+    wide = [scores[name] for name in ("width-wide", "rate-high+width-wide", "rate-higher+width-wide")]
+    narrow = [scores[name] for name in ("reference", "rate-high", "rate-higher")]
+    assert mains["width", "wide"]["effect"]["overall"]["value"] == pytest.approx(np.mean(wide) - np.mean(narrow))
+    assert [one["effect"]["verdict"] for one in mains.values()] == ["better", "no difference shown", "worse"]
+    assert (effect["p"], effect["adjusted"]) == (2 / 2**8, 3 * 2 / 2**8), "of three, not of five conditions"
+    assert (found["main_effects"]["smallest_p"], found["smallest_p"]) == (3 * 2 / 2**8, 5 * 2 / 2**8)
+
+
+def test_main_effects_are_in_every_table(crossed):
+    found, _ = crossed
+    conditions, mains = tables(found)
+    assert conditions == rows(found)
+    assert mains[0] == ["main effect", "difference of knn/mcc", "p", "adjusted", "Hedges' g", "verdict"]
+    assert [row[0] for row in mains[1:]] == ["rate: high minus low", "rate: higher minus low", "width: wide minus narrow"]
+    assert (mains[1][1][:6], mains[1][3], mains[1][-1]) == ("+0.199", "0.0234", "better")
+    assert "| rate: high minus low | +0.199 [" in as_markdown(found)
+    assert as_latex(found).count(r"\begin{tabular}{lrrrrl}") == 1
+    assert r"rate: high minus low & +0.199 [" in as_latex(found)
+    for text in (as_markdown(found), as_latex(found)):
+        assert "A main effect is a level minus its factor's first" in text and "(smallest: 0.023)" in text
+    table = {(row["name"], row["task"]): row for row in read_csv(found) if row["kind"] == "main effect"}
+    (effect,) = [one["effect"] for one in found["main_effects"]["levels"] if one["level"] == "wide"]
+    assert numbers(table["width: wide minus narrow", ""])[:3] == [*effect["overall"].values()]
+    assert float(table["width: wide minus narrow", "one"]["difference"]) == effect["by_task"]["one"]["value"]
+    assert len(table) == 9
+
+
+def test_other_designs_have_no_main_effects(result, tmp_path):
+    assert "main_effects" not in result[0] and len(tables(result[0])) == 1
+    for keys in ({"design": "factorial"}, {"factors": FACTORS}, {"factors": FACTORS, "design": "leave_one_out"}):
+        study = declared(2, **keys)
+        random = np.random.default_rng(0)
+        scores = {name: random.random((2, 2)) for name in study.conditions()}
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        assert "main_effects" not in analyse(study, written(study, scores, folder))
+    assert not any("main effects" in sentence for sentence in warnings_of(study))
+
+
+def test_what_main_effects_can_reach_is_said_before():
+    said = warnings_of(declared(7, factors=FACTORS, design="factorial"))
+    assert said[1] == "3 main effects: the smallest that one alone can reach is 0.047"
 
 
 def test_markdown_is_a_table_with_how_to_read_it(tmp_path):

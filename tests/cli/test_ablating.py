@@ -13,8 +13,12 @@ import sys
 
 import pytest
 
+from findna_kit.ablation.cells import STUDY, folders_of
+from findna_kit.ablation.read import cells_of, load_study
+from findna_kit.plugins import load_plugins
 from findna_kit.recipe.document import dump, parse
 from findna_kit.recipe.shipped import shipped_studies
+from findna_kit.runs.folder import write_json
 from tests.ablation.test_local import at_work, trained_some, until
 from tests.ablation.writing import CUT, write_study
 from tests.installing import findna
@@ -79,8 +83,8 @@ def test_a_table_on_stdout_states_on_stderr_and_files_of_both(finished):
     for cell in ("reference/seed-0", "reference/seed-1", "rate-high/seed-0", "rate-high/seed-1"):
         states = [line.rpartition(" ")[2] for line in said.splitlines() if line.startswith(f"cells/{cell}: ")]
         assert states == ["running", "finished"]
-    table = list(csv.reader(io.StringIO((out / "result.csv").read_text())))
-    assert [row[0] for row in table] == [line.split("  ")[0] for line in lines[:6]]
+    table = list(csv.DictReader(io.StringIO((out / "result.csv").read_text())))
+    assert [row["name"] for row in table if not row["task"]] == [line.split("  ")[0] for line in lines[1:6]]
     result = json.loads((out / "result.json").read_text())
     assert result["tasks"] == {"task": str(finished[0].parent / "task")}
     assert json.loads((out / "study.json").read_text()) == result["study"]
@@ -157,6 +161,27 @@ def test_only_what_is_missing_is_run(copy):
     assert said.count(": running") == 1
     assert {path: when for path, when in files(out / "cells").items() if lost.folder not in path.parents} == before
     assert json.loads((out / "result.json").read_text()) == kept
+
+
+def test_a_factorial_study_prints_its_main_effects_below(tmp_path):
+    """Its cells are finished by hand: wide adds 0.25, whatever the rate."""
+    factors = "{rate: {low: {}, high: {optimizer.learning_rate: 0.01}}, width: {narrow: {}, wide: {encoder.hidden: 64}}}"
+    study, out = write_study(tmp_path, factors=factors, design="factorial"), tmp_path / "out"
+    stated = load_study(str(study))
+    out.mkdir()
+    write_json(out / STUDY, stated.study.model_dump(mode="json"))
+    for one in folders_of(cells_of(stated, load_plugins()[0], [], lambda recipe: None), out, {}):
+        one.prepare()
+        one.run.mkdir()
+        write_json(one.run / "run.json", {"status": "finished"})
+        score = {"mcc": {"value": 0.25 + 0.25 * ("wide" in one.cell.condition) + 0.01 * one.cell.seed}}
+        write_json(one.run / "evaluation.json", {str(tmp_path / "task"): {"protocols": {"knn": {"encoder": score}}}})
+    code, printed, said = ablate(study, out)
+    assert (code, "2 main effects: the smallest that one alone can reach is 1" in said) == (0, True), said
+    tables = [[line.split("  ")[0] for line in table.splitlines()] for table in printed.split("\n\n")]
+    assert tables[0] == ["condition", "reference", "width-wide", "rate-high", "rate-high+width-wide"]
+    assert tables[1] == ["main effect", "rate: high minus low", "width: wide minus narrow"]
+    assert [line.split()[4] for line in printed.splitlines() if " minus " in line] == ["+0.000", "+0.250"]
 
 
 def test_another_study_in_the_folder_is_refused(copy, tmp_path):
@@ -348,6 +373,20 @@ def test_a_shipped_study_by_its_name(tmp_path, monkeypatch):
     assert none["scores"]["task"]["mean"]["value"] == none["controls"]["random_init"]["task"], "it has learned nothing"
 
 
+def test_steps_are_kept_before_the_first_cell_and_where_a_study_was_begun_without(finished, copy):
+    """Of a budget in steps, too."""
+    kept = finished[1] / "steps.json"
+    told = json.loads(kept.read_text())
+    assert told["budget"] == {"steps": 2}
+    assert {name: one["steps"] for name, one in told["conditions"].items()} == {"reference": 2, "rate-high": 2}
+    begun = min(path.stat().st_mtime_ns for path in (finished[1] / "cells").rglob("recipe.yaml"))
+    assert kept.stat().st_mtime_ns < begun
+    study, out = copy
+    (out / "steps.json").unlink()
+    code, _, said = ablate(study, out)
+    assert (code, "running" in said, json.loads((out / "steps.json").read_text())) == (0, False, told)
+
+
 def test_a_budget_of_seconds_is_measured_once_and_outlives_a_kill(tmp_path):
     seldom = CUT.replace("validate_every: 4", "validate_every: 1000").replace("checkpoint_every: 3", "checkpoint_every: 10")
     study, out = write_study(tmp_path, seeds=1, budget="{seconds: 6}", overrides=seldom), tmp_path / "out"
@@ -373,6 +412,26 @@ def test_a_budget_of_seconds_is_measured_once_and_outlives_a_kill(tmp_path):
         assert json.loads((Cell(out, f"{name}/seed-0").run / "run.json").read_text())["steps"] == steps
         assert result["conditions"][name]["steps"] == steps
     assert printed.splitlines()[2].split()[:3] == ["rate-high", "1", "3"]
+
+
+@pytest.mark.slow
+def test_cells_of_a_budget_of_seconds_take_as_long_as_each_other(tmp_path):
+    """Generous, since the machine may be busier while cells are run than when they were measured: within a factor of 2.5 of
+    the budget, and of 2 of each other. Of equal steps one would take more than three times as long as the other.
+    """
+    seldom = CUT.replace("validate_every: 4", "validate_every: 100").replace("checkpoint_every: 3", "checkpoint_every: 100")
+    widths = "{width: {narrow: {}, wide: {encoder.hidden: 1024}}}"
+    study = write_study(tmp_path, seeds=1, budget="{seconds: 12}", overrides=seldom, factors=widths)
+    code, _, said = ablate(study, tmp_path / "out", "--jobs", 1)
+    assert code == 0, said
+    steps, seconds = {}, {}
+    for name in ("reference", "width-wide"):
+        record = json.loads((Cell(tmp_path / "out", f"{name}/seed-0").run / "run.json").read_text())
+        steps[name], seconds[name] = record["steps"], record["timings"]["training_seconds"]
+    told = f"{steps} steps in {seconds} seconds"
+    assert steps["reference"] > 3 * steps["width-wide"], told
+    assert all(12 / 2.5 < taken < 12 * 2.5 for taken in seconds.values()), told
+    assert max(seconds.values()) < 2 * min(seconds.values()), told
 
 
 def test_a_budget_too_small_leaves_the_folder_free(tmp_path):

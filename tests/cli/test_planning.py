@@ -72,6 +72,9 @@ def test_plan_of_a_study(tmp_path):
     lines = done.stdout.splitlines()
     assert lines[0].split()[:2] == ["condition", "parameters"]
     assert [line.split()[0] for line in lines[1:3]] == ["reference", "rate-high"]
+    assert lines[0].split()[2:6] == ["memory,", "MiB", "largest", "batch"]
+    assert lines[4].split("  ")[0] == "FLOPs per base" and "encoder, backward" in lines[4] and "losses.masked" in lines[4]
+    assert [line.split()[0] for line in lines[5:7]] == ["reference", "rate-high"]
     assert "tiny: 10 cells, " in done.stdout
     assert "with --jobs 2, each as fast as it was alone; each cell's start and evaluation come on top" in done.stdout
     assert "2 conditions, 5 seeds: the smallest adjusted p that a condition alone can reach is 0.062" in done.stdout

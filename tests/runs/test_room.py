@@ -32,8 +32,8 @@ def test_what_tensors_hold_is_counted_while_they_live():
 
 def test_the_prediction_is_what_a_larger_pass_holds(subject):
     experiment = subject.experiment()
-    needs = [bytes_held(subject, experiment, rows) for rows in SIZES]
-    held = bytes_held(subject, experiment, 64)
+    needs = [bytes_held(subject, experiment, rows, rows) for rows in SIZES]
+    held = bytes_held(subject, experiment, 64, 64)
     assert rows_within(held, needs) == pytest.approx(64, abs=1), "small tensors of steps of their own are not quite a line"
     assert all(parameter.grad is None for parameter in experiment.trainable().values())
 
@@ -67,7 +67,7 @@ def test_on_a_gpu_it_is_tried(subject, monkeypatch):
     class Cuda:
         type = "cuda"
 
-    def take(subject, experiment, rows):
+    def take(subject, experiment, rows, at_once):
         if rows > 100:
             raise torch.OutOfMemoryError("full")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from findna_kit.ablation.results import legend, rows
+from findna_kit.ablation.results import legend, main_name, main_rows, rows
 from findna_kit.report.blocks import Figure, Note, Panel, Section, Table
 from findna_kit.report.figures.intervals import Bar, draw_intervals, range_of
 from findna_kit.report.sections.scores import together, written_by
@@ -37,31 +37,46 @@ def effects_section(part: str, of: StudyFolder) -> Section:
 
 
 def _effects(key: str, result: Mapping[str, Any]) -> list[Block]:
-    head, *body = rows(result)
-    table = Table("Result", head, [together(row) for row in body])
-    study, told = result["study"], legend(result)
+    first = next(iter(result["conditions"]))
     effects = {name: one["effect"] for name, one in result["conditions"].items() if "effect" in one}
-    every = {f"all tasks: {study['metric']}": [_bar(name, one["overall"], one) for name, one in effects.items()]}
+    between = f"{result['interval']['level']:.0%} intervals"
+    blocks: list[Block] = [
+        Note(legend(result)),
+        _forest(key, f"Difference of each condition to {first}, with {between}", "Result", effects, rows(result), result),
+    ]
+    if "main_effects" in result:
+        mains = {main_name(one): one["effect"] for one in result["main_effects"]["levels"]}
+        caption = f"Main effect of each level, over all levels of the other factors, with {between}"
+        blocks.append(_forest(f"{key}-main", caption, "Main effects", mains, main_rows(result), result))
+    alone = " Of single tasks intervals alone are given: the study is judged over all of them." * (len(result["tasks"]) > 1)
+    return [*blocks, Note(_READ + alone), _seeds(result)]
+
+
+def _forest(
+    key: str, caption: str, title: str, effects: Mapping[str, Mapping[str, Any]], told: list[list[str]],
+    result: Mapping[str, Any],
+) -> Figure:  # fmt: skip
+    """A family's effects, over all tasks and on each alone, with its table."""
+    metric = result["study"]["metric"]
+    every = {f"all tasks: {metric}": [_bar(name, one["overall"], one) for name, one in effects.items()]}
     if len(result["tasks"]) > 1:
         every |= {
-            f"{task} alone: {study['metric']}": [_bar(name, one["by_task"][task], None) for name, one in effects.items()]
+            f"{task} alone: {metric}": [_bar(name, one["by_task"][task], None) for name, one in effects.items()]
             for task in result["tasks"]
         }
     values = range_of([bar for bars in every.values() for bar in bars], zero=True)
     panels = [
         Panel(
-            title,
+            heading,
             draw_intervals(
-                f"{key}-{number}", title, ". ".join(f"{bar.name}: {bar.told}" for bar in bars), bars, axis="difference",
+                f"{key}-{number}", heading, ". ".join(f"{bar.name}: {bar.told}" for bar in bars), bars, axis="difference",
                 values=values, zero=True,
             ),
         )
-        for number, (title, bars) in enumerate(every.items())
+        for number, (heading, bars) in enumerate(every.items())
     ]  # fmt: skip
-    first = next(iter(result["conditions"]))
-    caption = f"Difference of each condition to {first}, with {result['interval']['level']:.0%} intervals"
-    alone = " Of single tasks intervals alone are given: the study is judged over all of them." if len(panels) > 1 else ""
-    return [Note(told), Figure(caption, panels, table), Note(_READ + alone), _seeds(result)]
+    head, *body = told
+    return Figure(caption, panels, Table(title, head, [together(row) for row in body]))
 
 
 def _bar(name: str, found: Mapping[str, Any], effect: Mapping[str, Any] | None) -> Bar:
