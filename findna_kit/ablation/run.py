@@ -207,6 +207,11 @@ def _refuse_another(folder: Path, study: Study) -> None:
         before = Study.model_validate_json(path.read_text())
     except ValidationError:
         before = None
+    # Where the recipe lies may change, as a shipped one's place does with every environment; what it says is compared by cell.
     # Maps are equal in any order, but the first level of a factor is its reference.
-    if before != study or list(before.conditions()) != list(study.conditions()):
+    if (
+        before is None
+        or before.model_copy(update={"recipe": study.recipe}) != study
+        or list(before.conditions()) != list(study.conditions())
+    ):
         raise OutputExists(f"{folder}: holds another study, or this one before it was changed; take another --out")

@@ -17,7 +17,7 @@ from findna_kit.ablation.cells import STUDY, folders_of
 from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.plugins import load_plugins
 from findna_kit.recipe.document import dump, parse
-from findna_kit.recipe.shipped import shipped_studies
+from findna_kit.recipe.shipped import find_recipe, shipped_studies
 from findna_kit.runs.folder import write_json
 from tests.ablation.test_local import at_work, trained_some, until
 from tests.ablation.writing import CUT, write_study
@@ -209,6 +209,22 @@ def test_a_recipe_that_was_changed_meanwhile_is_refused(copy):
     assert "was begun with another recipe; take another --out" in said
     assert "  optimizer.weight_decay: 0.5 -> 0.0003" in said
     assert files(out).keys() == before.keys()
+
+
+def test_a_recipe_that_lies_elsewhere_now_is_the_same(copy, tmp_path):
+    """As a shipped one does in another environment."""
+    study, out = copy
+    moved = tmp_path / "moved.yaml"
+    moved.write_text(find_recipe("masked_only", tmp_path)[0].read_text())
+    elsewhere = study.with_name("elsewhere.yaml")
+    elsewhere.write_text(study.read_text().replace("recipe: masked_only", f"recipe: {moved}"))
+    before = files(out / "cells")
+    code, _, said = ablate(elsewhere, out)
+    assert (code, "running" in said) == (0, False), said
+    assert files(out / "cells") == before
+    moved.write_text(moved.read_text() + "optimizer: {weight_decay: 0.5}\n")
+    code, _, said = ablate(elsewhere, out)
+    assert (code, "was begun with another recipe" in said) == (2, True), said
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"name": 3}'])
