@@ -173,7 +173,7 @@ def test_a_job_that_slurm_has_forgotten_is_noticed_by_a_call_that_lives(forgetfu
     """It is killed, and forgotten, between two looks of a call that was asleep meanwhile."""
     for name in ("SLURM_CONF", "PATH", "MASTER_ADDR", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, cluster.environment[name])
-    (one,) = folders(tmp_path, seeds=1, budget=f"{{steps: {LONG}}}", overrides=SELDOM)[:1]
+    (one,) = folders(tmp_path, seeds=1, budget="{steps: 100000}", overrides=SELDOM)[:1]
     cell, dead = Cell(tmp_path / "out", "reference/seed-0"), []
 
     def changed():
