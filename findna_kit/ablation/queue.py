@@ -19,8 +19,8 @@ _PATIENCE = 60
 _FORM = "%i|%T|%r|%j"
 OVER = {
     "CANCELLED": "scancel", "TIMEOUT": "its time limit", "DEADLINE": "its deadline", "NODE_FAIL": "the loss of its node",
-    "BOOT_FAIL": "a node that did not start", "OUT_OF_MEMORY": "want of memory", "PREEMPTED": "preemption",
-    "REVOKED": "another cluster, which has it now", "FAILED": None, "COMPLETED": None,
+    "BOOT_FAIL": "a node that did not start", "OUT_OF_MEMORY": "want of memory",
+    "REVOKED": "another cluster, which has it now", "FAILED": None, "COMPLETED": None, "PREEMPTED": None,
 }  # fmt: skip
 """States that a job does not leave, and what ended it, where the state says so."""
 _USUAL = ("None", "Priority", "Resources", "BeginTime", "Cleaning", "Dependency", "Prolog")
@@ -64,6 +64,16 @@ def look(names: Iterable[str]) -> dict[str, Job]:
     said = _asked("squeue", "--noheader", "--states=all", f"--name={wanted}", f"--format={_FORM}")
     found = [line.split("|", 3) for line in said.splitlines() if line.strip()]
     return {name: Job(number, state, reason) for number, state, reason, name in found}
+
+
+def preempted(job: Job) -> bool:
+    """Whether a job that is over had to make room for another. Raises NoAnswer.
+
+    One that is given time to save (GraceTime) ends by itself in that time, and only when it was warned tells it from others.
+    """
+    if job.state in ("COMPLETED", "FAILED"):
+        return re.search(r"\bPreemptTime=\d", _asked("scontrol", "show", "job", "--oneliner", job.id)) is not None
+    return job.state == "PREEMPTED"
 
 
 def exit_of(job: Job) -> str:

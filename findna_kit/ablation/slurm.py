@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from findna_kit.ablation import queue
 from findna_kit.ablation.cells import LOG
-from findna_kit.ablation.claim import PAPERS, Claim, drop, last_beat, read_end
+from findna_kit.ablation.claim import BEAT, PAPERS, Claim, drop, last_beat, read_end
 from findna_kit.ablation.job import CellJob
 from findna_kit.ablation.local import command, refuse_uneven
 from findna_kit.errors import FindnaError, Interrupted
@@ -137,10 +137,10 @@ class _Jobs:
         self._asked, self._pause = time.monotonic(), min(1.5 * self._pause, _ASK[1])
         try:
             known = queue.look([held.claim.name for held in self.held])
+            for held in list(self.held):
+                self._judge(held, known.get(held.claim.name))
         except queue.NoAnswer:
             return  # and so nothing is known; to be silent for a while is no death
-        for held in list(self.held):
-            self._judge(held, known.get(held.claim.name))
 
     def _judge(self, held: _Held, job: queue.Job | None) -> None:
         one = held.one
@@ -154,6 +154,8 @@ class _Jobs:
                 self.waiting.insert(0, one)
                 return
             held.over, held.alive = None, True
+            if job.state == "PENDING":
+                (one.folder / BEAT).unlink(missing_ok=True)  # of an earlier start, which Slurm has ended and queued again
             self._tell(held, job)
         elif job is None and held.claim.id is None:  # it was never submitted: whoever meant to was killed
             self._close(held)
@@ -181,10 +183,13 @@ class _Jobs:
         held.told = sentence
 
     def _end(self, held: _Held, job: queue.Job | None) -> None:
-        """Keeps why a cell failed; one that was ended from outside is only missing."""
+        """Keeps why a cell failed; one that was ended from outside is only missing, and one that was preempted goes on."""
         one, code = held.one, read_end(held.one.folder)
         by = queue.OVER[job.state] if job is not None else None
-        if one.state() != "finished":
+        if one.state() != "finished" and job is not None and queue.preempted(job):
+            self.say(f"{one.cell.place}: was preempted ({held.number}), and is submitted again")
+            self.waiting.insert(0, one)
+        elif one.state() != "finished":
             if by is None and code is not None:
                 by = one.ended(code)
             elif by is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from findna_kit import checkpoint
 from findna_kit.ablation.cells import folders_of
 from findna_kit.ablation.local import Way, command, run_here
 from findna_kit.ablation.read import cells_of, load_study
@@ -50,6 +51,14 @@ def at_work(one):
 
 def trained_some(one):
     return any((one.run / "checkpoints").glob("*")) and (one.run / "metrics.jsonl").is_file()
+
+
+def rows_kept(one):
+    """What stands of its metrics up to its newest checkpoint, with speeds that no second run has again; "" before a step."""
+    steps = checkpoint.steps_saved(one.run)
+    if not steps or not steps[-1]:
+        return ""
+    return "".join((one.run / "metrics.jsonl").read_text().splitlines(keepends=True)[: steps[-1] + 1])
 
 
 def aside(work):

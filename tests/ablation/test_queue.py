@@ -2,7 +2,7 @@
 
 import pytest
 
-from findna_kit.ablation.queue import Job, NoAnswer, exit_of, look, ready
+from findna_kit.ablation.queue import Job, NoAnswer, exit_of, look, preempted, ready
 from findna_kit.errors import FindnaError
 from tests.ablation.programs import Programs
 
@@ -51,3 +51,13 @@ def test_silence_is_no_answer(programs, monkeypatch, tmp_path):
 def test_how_a_job_ended(said, means, programs):
     programs.write("scontrol", f"echo JobId=17 {said} DerivedExitCode=0:0")
     assert exit_of(Job("17", "FAILED", "NonZeroExitCode")) == means
+
+
+@pytest.mark.parametrize(("state", "time", "means"), [
+    ("PREEMPTED", "None", True), ("COMPLETED", "2026-11-26T06:08:51", True), ("FAILED", "2026-11-26T06:08:51", True),
+    ("COMPLETED", "None", False), ("CANCELLED", "2026-11-26T06:08:51", False),
+])  # fmt: skip
+def test_who_had_to_make_room(state, time, means, programs):
+    """As a real Slurm says it; one that was cancelled as well is not wanted any more."""
+    programs.write("scontrol", f"echo JobId=17 PreemptEligibleTime=2026-11-26T06:08:48 PreemptTime={time} TimeLimit=00:10:00")
+    assert preempted(Job("17", state, "None")) is means

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -122,6 +123,51 @@ def test_what_ended_a_cell_from_outside(lines, code, found, left, programs):
     thread.join()
     assert left.state() == "missing"
     assert not (left.folder / JOB).exists()
+
+
+@pytest.mark.parametrize(("state", "code"), [("PREEMPTED", None), ("PREEMPTED", 143), ("COMPLETED", 143), ("COMPLETED", 3)])
+def test_one_that_is_preempted_is_submitted_again_and_never_failed(state, code, left, programs):
+    """A run of several processes may even fail of it: of the two, one may be gone before the other hears."""
+    programs.jobs(f"17|{state}|None|low-1")
+    programs.write("scontrol", "exit 1")
+    programs.write("sbatch", "echo Submitted batch job 18")
+    (left.folder / "log.txt").write_text("process 1 of 2 is gone\n")
+    if code is not None:
+        write_end(left.folder, code)
+    said = []
+
+    def end():
+        if state == "COMPLETED":
+            until(lambda: len(programs.calls("scontrol")) > 1)  # nothing is concluded of no answer
+            assert number(left) == "17"
+            programs.write("scontrol", "echo JobId=17 PreemptTime=2026-11-26T06:08:51 ExitCode=0:0")
+        until(lambda: number(left) == "18")
+        programs.jobs(f"18|CANCELLED|None|{Claim.read(left.folder).name}")
+
+    thread = aside(end)
+    assert run([left], said.append) == {PLACE: "scancel (job 18)"}
+    thread.join()
+    assert said == [f"{PLACE}: was preempted (job 17), and is submitted again"]
+    assert left.state() == "missing"
+
+
+def test_one_that_slurm_has_queued_again_is_shown_to_wait(left, programs):
+    """It was ended by force, and its last beat is there yet."""
+    (left.folder / BEAT).touch()
+    programs.jobs("17|RUNNING|None|low-1")
+    states = []
+
+    def requeue():
+        until(lambda: states == ["running"])
+        programs.jobs("17|PENDING|BeginTime|low-1")
+        with suppress(AssertionError):  # of what was shown instead the test speaks
+            until(lambda: states[-1] == "queued", 10)
+        programs.jobs("17|CANCELLED|None|low-1")
+
+    thread = aside(requeue)
+    OnSlurm({"time": 5}, lambda sentence: None).run([left], Way(device="cpu"), lambda: states.append(left.state()))
+    thread.join()
+    assert states == ["running", "queued", "missing"]
 
 
 def test_a_cell_that_failed_by_itself_is_kept_with_its_reason(left, programs):

@@ -19,7 +19,7 @@ from findna_kit.plugins import load_plugins
 from findna_kit.recipe.document import dump, parse
 from findna_kit.recipe.shipped import find_recipe, shipped_studies
 from findna_kit.runs.folder import write_json
-from tests.ablation.test_local import at_work, trained_some, until
+from tests.ablation.test_local import at_work, rows_kept, trained_some, until
 from tests.ablation.writing import CUT, write_study
 from tests.installing import findna
 from tests.metrics.boards import read_hparams
@@ -328,11 +328,13 @@ def test_after_a_kill_only_what_is_missing_is_run(both, tmp_path):
     study, out = write_study(tmp_path, seeds=1, budget="{steps: 120}", overrides=seldom), tmp_path / "out"
     one, other = Cell(out), Cell(out, "rate-high/seed-0")
     process = started(study, out)
-    until(lambda: trained_some(one))
+    until(lambda: rows_kept(one))
     if both:
         process.kill()
         process.communicate()
     os.kill(at_work(one), signal.SIGKILL)
+    until(lambda: at_work(one) is None)
+    kept = rows_kept(one)
     if not both:
         _, said = process.communicate(timeout=60)
         assert process.returncode == 3
@@ -344,8 +346,10 @@ def test_after_a_kill_only_what_is_missing_is_run(both, tmp_path):
     assert (code, said.count(": running")) == (0, 2 if both else 1), said
     assert both or files(other.folder) == before
     record = json.loads((one.run / "run.json").read_text())
-    rows = [json.loads(line)["step"] for line in (one.run / "metrics.jsonl").read_text().splitlines()]
-    assert (record["status"], rows) == ("finished", list(range(121))), "gone on with, no step twice"
+    rows = (one.run / "metrics.jsonl").read_text()
+    assert rows.startswith(kept), "gone on with, not begun anew"
+    steps = [json.loads(line)["step"] for line in rows.splitlines()]
+    assert (record["status"], steps) == ("finished", list(range(121))), "no step twice"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

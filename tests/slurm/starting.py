@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 NODES = ("n1", "n2")
-CPUS = 4
+CPUS = 2
 """Of each node, as Slurm is told; what the machine really has does not matter to it."""
+PREEMPTED = {
+    "requeue": "PreemptMode=REQUEUE", "requeue-grace": "PreemptMode=REQUEUE GraceTime=60", "cancel": "PreemptMode=CANCEL",
+    "cancel-grace": "PreemptMode=CANCEL GraceTime=60",
+}  # fmt: skip
+"""Partitions whose jobs make room for those of the partition `first`, and how."""
 
 
 class CannotStart(Exception):
@@ -86,7 +91,8 @@ def _asked(environment, *words):
 
 
 def _idle(environment):
-    return len(_asked(environment, "sinfo", "-h", "-N", "-t", "idle", "-o", "%N").stdout.split())
+    """Nodes that do nothing; sinfo names one once for each partition."""
+    return len(set(_asked(environment, "sinfo", "-h", "-N", "-t", "idle", "-o", "%N").stdout.split()))
 
 
 def cancel_all(environment):
@@ -119,6 +125,7 @@ def _configuration(folder):
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS} RealMemory=4096 State=UNKNOWN"
         for node, port in zip(NODES, ports, strict=True)
     )
+    preempted = "\n".join(f"PartitionName={name} {how}" for name, how in PREEMPTED.items())
     return f"""\
 ClusterName=findna-test
 SlurmctldHost={host}(127.0.0.1)
@@ -134,7 +141,7 @@ TaskPlugin=task/none
 ReturnToService=2
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmdParameters=config_overrides
-KillWait=10
+KillWait=20
 SlurmctldPort={controller}
 SlurmctldPidFile={folder}/run/slurmctld.pid
 SlurmdPidFile={folder}/run/slurmd-%n.pid
@@ -150,5 +157,10 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/none
 {nodes}
-PartitionName=debug Nodes=n[1-2] Default=YES MaxTime=00:30:00 State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=DEFAULT Nodes=n[1-2] MaxTime=00:30:00 State=UP
+PartitionName=debug Default=YES PreemptMode=OFF
+{preempted}
+PartitionName=first PriorityTier=10 PreemptMode=OFF
 """

@@ -5,10 +5,15 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from findna_kit import checkpoint
+from findna_kit.ablation.local import Way
+from findna_kit.ablation.slurm import OnSlurm
 from findna_kit.metrics.writers import read_rows
-from tests.ablation.test_local import trained_some
+from tests.ablation.test_local import folders, rows_kept
 from tests.ablation.writing import CUT, write_study
+from tests.slurm.starting import NODES
 
 LONG = 400
 """Steps of cells that are to be caught at work."""
@@ -58,6 +63,10 @@ def ended(process, seconds=240):
     return process.returncode, out, err
 
 
+def steps_of(cell):
+    return [row["step"] for row in read_rows(cell.run)]
+
+
 def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
@@ -69,7 +78,7 @@ def test_what_is_killed_is_run_by_the_second_call_and_nothing_else(cluster, tmp_
     cells = {name: Cell(out, name) for name in names}
     cancelled, killed = cells["rate-long/seed-0"], cells["rate-long/seed-1"]
     first = ablating(cluster, study, out, "--jobs", "4")
-    cluster.until(lambda: trained_some(cancelled) and trained_some(killed), what="training")
+    cluster.until(lambda: rows_kept(cancelled) and rows_kept(killed), what="training")
     cluster.until(lambda: any(cell.finished() for cell in cells.values()), what="a finished cell")
     dead = (cancelled.job, killed.job)
     assert cluster.ask("scancel", cancelled.job)[0] == 0
@@ -81,6 +90,7 @@ def test_what_is_killed_is_run_by_the_second_call_and_nothing_else(cluster, tmp_
     before = {cell.folder: files(cell.folder) for cell in done}
     assert done and cancelled not in done and killed not in done
     cluster.until(lambda: {cluster.state(job) for job in dead} == {"CANCELLED", "FAILED"}, what="the end of both jobs")
+    kept = {cell: rows_kept(cell) for cell in (cancelled, killed)}
 
     code, printed, said = ended(ablating(cluster, study, out, "--jobs", "4"))
     assert code == 0, said
@@ -89,42 +99,93 @@ def test_what_is_killed_is_run_by_the_second_call_and_nothing_else(cluster, tmp_
     assert "rate-higher" in printed and (out / "result.json").is_file()
     assert {folder: files(folder) for folder in before} == before, "what was finished was not touched"
     assert {name: len(cell.jobs) for name, cell in cells.items()} == {name: 1 + ("long" in name) for name in names}
-    for cell in (cancelled, killed):
-        assert [row["step"] for row in read_rows(cell.run)] == list(range(LONG + 1)), "gone on with, no step twice"
+    for cell, rows in kept.items():
+        assert rows and (cell.run / "metrics.jsonl").read_text().startswith(rows), "gone on with, not begun anew"
+        assert steps_of(cell) == list(range(LONG + 1)), "no step twice"
+    nodes = {
+        cluster.ask("squeue", "-h", "--states=all", "-j", job, "-o", "%N")[1].strip()
+        for one in cells.values()
+        for job in one.jobs
+    }
+    assert nodes == set(NODES), "a job has one core, a node two"
 
 
-def test_a_job_that_is_warned_is_queued_again_and_one_that_is_cancelled_is_said(cluster, tmp_path):
-    """Two cells, and one call. Ctrl-C of an earlier one leaves both jobs as they are."""
-    study, out = write_study(tmp_path, seeds=1, budget=f"{{steps: {LONG}}}", overrides=SELDOM), tmp_path / "out"
-    warned, cancelled = Cell(out, "reference/seed-0"), Cell(out, "rate-high/seed-0")
-    first = ablating(cluster, study, out, "--jobs", "2")
-    cluster.until(lambda: warned.processes() and cancelled.processes(), what="both jobs")
-    numbers = (warned.job, cancelled.job)
+def test_what_becomes_of_each_job_is_noticed_and_said_by_a_call_that_lives(cluster, tmp_path):
+    """One job is warned, one cancelled, one killed with all its processes; Ctrl-C of an earlier call leaves them alone."""
+    factors = "{rate: {low: {}, high: {optimizer.learning_rate: 0.01}, higher: {optimizer.learning_rate: 0.02}}}"
+    study = write_study(tmp_path, seeds=1, factors=factors, budget=f"{{steps: {LONG}}}", overrides=SELDOM)
+    out = tmp_path / "out"
+    warned, cancelled, killed = cells = [Cell(out, f"{name}/seed-0") for name in ("reference", "rate-high", "rate-higher")]
+    first = ablating(cluster, study, out, "--jobs", "3")
+    cluster.until(lambda: all(cell.processes() for cell in cells), what="all jobs")
+    numbers = [cell.job for cell in cells]
     first.send_signal(signal.SIGINT)
     code, _, said = ended(first)
     assert (code, said.splitlines()[-1]) == (
-        130, f"jobs {numbers[0]}, {numbers[1]} go on without this command, and the same one finds them again; "
-        f"`scancel {numbers[0]} {numbers[1]}` ends them",
+        130, f"jobs {', '.join(numbers)} go on without this command, and the same one finds them again; "
+        f"`scancel {' '.join(numbers)}` ends them",
     )  # fmt: skip
-    second = ablating(cluster, study, out, "--jobs", "2")
-    cluster.until(lambda: trained_some(warned) and trained_some(cancelled), what="training")
-    assert (warned.job, cancelled.job) == numbers
+    second = ablating(cluster, study, out, "--jobs", "3")
+    cluster.until(lambda: all(rows_kept(cell) for cell in cells), what="training")
+    assert [cell.job for cell in cells] == numbers
     cluster.ask("scancel", "--signal=USR2", warned.job)
+    cluster.ask("scancel", cancelled.job)
+    for process in killed.processes():
+        os.kill(process, signal.SIGKILL)
     cluster.until(lambda: cluster.state(numbers[0]) == "PENDING", what="the queue")
     stopped_at = checkpoint.steps_saved(warned.run)[-1]
-    cluster.ask("scancel", cancelled.job)
+    kept = {cell: rows_kept(cell) for cell in cells}
     code, _, said = ended(second)
     assert code == 3, said
-    assert said.splitlines()[-2:] == [
+    assert said.splitlines()[-1] == f"{out}: 1 finished, 2 missing"
+    assert set(said.splitlines()[-3:-1]) == {
         f"cells/rate-high/seed-0: was ended by scancel (job {numbers[1]}); the same command goes on with it",
-        f"{out}: 1 finished, 1 missing",
-    ]  # fmt: skip
+        f"cells/rate-higher/seed-0: was ended by SIGKILL (job {numbers[2]}); the same command goes on with it",
+    }
     assert 0 < stopped_at < LONG
-    assert warned.jobs == [int(numbers[0])], "the same job, queued again"
     assert f"Requeued job {numbers[0]}" in "".join(path.read_text() for path in warned.folder.glob("job/*_log.out"))
-    assert [row["step"] for row in read_rows(warned.run)] == list(range(LONG + 1))
     log = (warned.folder / "log.txt").read_text()
     assert f"SIGUSR2: step {stopped_at} of {LONG} is saved" in log
+
+    before = files(warned.folder)
+    code, _, said = ended(ablating(cluster, study, out, "--jobs", "3"))
+    assert code == 0, said
+    assert files(warned.folder) == before, "what was finished was not touched"
+    assert [len(cell.jobs) for cell in cells] == [1, 2, 2], "the one that was warned was queued again as the same job"
+    for cell, rows in kept.items():
+        assert rows and (cell.run / "metrics.jsonl").read_text().startswith(rows), "gone on with, not begun anew"
+        assert steps_of(cell) == list(range(LONG + 1)), "no step twice"
+
+
+@pytest.fixture
+def forgetful(cluster):
+    """Slurm forgets a job seconds after its end, and not minutes."""
+    conf = Path(cluster.environment["SLURM_CONF"])
+    as_it_was = conf.read_text()
+    conf.write_text(f"{as_it_was}MinJobAge=2\n")
+    assert cluster.ask("scontrol", "reconfigure")[0] == 0
+    yield
+    conf.write_text(as_it_was)
+    assert cluster.ask("scontrol", "reconfigure")[0] == 0
+
+
+def test_a_job_that_slurm_has_forgotten_is_noticed_by_a_call_that_lives(forgetful, cluster, tmp_path, monkeypatch):
+    """It is killed, and forgotten, between two looks of a call that was asleep meanwhile."""
+    for name in ("SLURM_CONF", "PATH", "MASTER_ADDR", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, cluster.environment[name])
+    (one,) = folders(tmp_path, seeds=1, budget="{steps: 100000}", overrides=SELDOM)[:1]
+    cell, dead = Cell(tmp_path / "out", "reference/seed-0"), []
+
+    def changed():
+        if not dead and rows_kept(cell):
+            dead.append(cell.job)
+            for process in cell.processes():
+                os.kill(process, signal.SIGKILL)
+            cluster.until(lambda: "Invalid job id" in cluster.ask("squeue", "-h", "--states=all", "-j", dead[0])[2])
+
+    found = OnSlurm({"time": 10}, lambda sentence: None, patience=15).run([one], Way(device="cpu"), changed)
+    assert found == {one.cell.place: f"the end of its job, which Slurm has forgotten (job {dead[0]})"}
+    assert one.state() == "missing"
 
 
 def test_cells_of_two_nodes_and_one_that_fails(cluster, tmp_path):
