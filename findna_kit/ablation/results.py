@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from findna_kit.ablation.cells import scores_of
-from findna_kit.ablation.statistics import FEW, effects, main_effects, paired_interval, smallest_family_p
+from findna_kit.ablation.statistics import FEW, Interval, effects, main_effects, paired_interval, smallest_family_p
 from findna_kit.evaluation.table import FEATURE_NAMES
 
 if TYPE_CHECKING:
@@ -76,13 +76,15 @@ def _main_effects(study: Study, scores: Mapping[str, NDArray[np.float64]], tasks
 
 
 def _controls(study: Study, folders: Sequence[CellFolder]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Of one condition: each control's score by task, its mean over seeds; and beside them the intervals of these means."""
+    """Of one condition: each control's score by task, its mean over seeds; and the intervals of these, where seeds differ."""
     means: dict[str, dict[str, Any]] = {}
     intervals: dict[str, dict[str, Any]] = {}
     for path, name in folders[0].tasks.items():
         read = [one.score(path, study.protocol, study.score) for one in folders]
         for who in [who for who in read[0] if who != "encoder"]:
-            found = paired_interval(np.array([each[who] for each in read]), LEVEL)
+            values = np.array([each[who] for each in read])
+            # k-mers know no seed of ours: an interval of no width over seeds would look like certainty.
+            found = paired_interval(values, LEVEL) if np.ptp(values) > 0 else Interval(float(values[0]), None, None)
             means.setdefault(who, {})[name] = found.value
             intervals.setdefault(who, {})[name] = asdict(found)
     return {"controls": means, "control_intervals": intervals}

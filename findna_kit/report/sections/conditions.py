@@ -21,7 +21,7 @@ def conditions_section(part: str, of: StudyFolder) -> Section:
     blocks: list[Block] = []
     if of.result is not None:
         with written_by(of.folder / "result.json", "ablate"):
-            blocks += _scores(of.result, f"findna-kit ablate STUDY.yaml --out {shlex.quote(str(of.folder))}")
+            blocks += _scores(of.result)
     cell = of.folder / "cells" / "CONDITION" / "seed-N" / "run"
     said = (
         "Every score of a single cell, with its interval over the test rows, is in its own page; no study is judged by those."
@@ -29,7 +29,7 @@ def conditions_section(part: str, of: StudyFolder) -> Section:
     return Section(f"{part}-scores", "Scores", [*blocks, Note(said, command=f"findna-kit report {shlex.quote(str(cell))}")])
 
 
-def _scores(result: Mapping[str, Any], again: str) -> list[Block]:
+def _scores(result: Mapping[str, Any]) -> list[Block]:
     metric, tasks, seeds = result["study"]["metric"], list(result["tasks"]), len(result["seeds"])
     if seeds > 1:
         ends = (
@@ -46,19 +46,16 @@ def _scores(result: Mapping[str, Any], again: str) -> list[Block]:
     rows += [[f"control: {name}", *(_text(own[task]) for task in tasks)] for name, own in _controls(result).items()]
     caption = f"{metric}: mean over {seeds} seeds" if seeds > 1 else f"{metric} of seed {result['seeds'][0]}"
     said = (
-        "Controls are scored as the encoders are: by their own network before training, by k-mers, by the most frequent class."
+        "Controls are scored as the encoders are: by their own network before training, by k-mers, by the most frequent class. "
+        "One without brackets is the same with every seed."
     )
-    blocks: list[Block] = [Note(ends), Table(caption, ["condition", *tasks], [together(row) for row in rows]), Note(said)]
-    if not all("control_intervals" in condition for condition in result["conditions"].values()):
-        lost = "An earlier version kept no intervals of controls. The same call runs no cell again, and writes them:"
-        blocks.append(Note(lost, missing=True, command=again))
-    return blocks
+    return [Note(ends), Table(caption, ["condition", *tasks], [together(row) for row in rows]), Note(said)]
 
 
 def _controls(result: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping[str, Any]]]:
     """Each control by task; one that is not the same in every condition once for each, with the condition's name."""
     found: dict[str, Mapping[str, Mapping[str, Any]]] = {}
-    every = {name: _intervals(condition) for name, condition in result["conditions"].items()}
+    every = {name: condition["control_intervals"] for name, condition in result["conditions"].items()}
     for who in next(iter(every.values())):
         own = {name: controls[who] for name, controls in every.items()}
         first, *others = own.values()
@@ -69,18 +66,8 @@ def _controls(result: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping[str, 
     return found
 
 
-def _intervals(condition: Mapping[str, Any]) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    """By control and task; the means alone of a result that has no more."""
-    alone = {
-        who: {task: {"value": mean, "low": None, "high": None} for task, mean in own.items()}
-        for who, own in condition["controls"].items()
-    }
-    kept: Mapping[str, Mapping[str, Mapping[str, Any]]] = condition.get("control_intervals", alone)
-    return kept
-
-
 def _text(mean: Mapping[str, Any]) -> str:
-    """Of one seed the value alone."""
+    """Where seeds do not differ, or there is one, the value alone."""
     if mean["low"] is None:
         return f"{mean['value']:.3f}"
     return score_text({"value": mean["value"], "low": mean["low"], "high": mean["high"]})
