@@ -161,7 +161,7 @@ def start_engine(device: str, precision: str) -> Engine:
     Raises FindnaError where there is no such device.
     """
     chosen, launch = choose_device(device), launched()
-    if launch is None:
+    if launch is None or launch.processes == 1:
         return Engine(chosen, choose_precision(precision, chosen))
     fabric = start_fabric(chosen.type, launch)
     return Engine(fabric.device, choose_precision(precision, chosen), fabric)
