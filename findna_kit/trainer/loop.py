@@ -181,10 +181,11 @@ class _State:
 
     def save(self, writer: MetricsWriter | None) -> None:
         """Metric rows first: a checkpoint never knows more than they do. RunStopped where the processes have parted."""
-        if not self.engine.agree(self.experiment.model_tensors().values()):
+        model, state = self.experiment.model_tensors(), _state_tensors(self.experiment, self.optimizer)
+        if not self.engine.agree([*model.values(), *state.values()]):
             raise RunStopped(
-                f"step {self.step}: the processes hold different networks, which they never should; nothing of it is saved: "
-                "look for a part that is not the same on every machine"
+                f"step {self.step}: the processes hold different networks or losses, which they never should; nothing of it is "
+                "saved: look for a part that is not the same on every machine"
             )
         if writer is None:
             return
