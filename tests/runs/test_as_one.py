@@ -20,8 +20,15 @@ STEPS = 50
 RECIPES = {
     "self_distill": SMALL_HEAD,
     "info_nce": ("losses.contrast.hidden=32", "losses.contrast.output=16"),  # coupled over the batch
-    # 16 keys a step: the queue is full after 6, and from then on the oldest leave.
-    "methods/moco": ("views.crop.length=48", "losses.agree.hidden=32", "losses.agree.output=16", "losses.agree.queue=96"),
+    # 16 keys a step: the queue is full after 6, and from then on the oldest leave. Nobody reads the class tokens, whose
+    # parameters (of this encoder) never have a gradient.
+    "methods/moco": (
+        "views.crop.length=48",
+        "losses.agree.hidden=32",
+        "losses.agree.output=16",
+        "losses.agree.queue=96",
+        "encoder={name: dilated_conv, dim: 16, hidden: 32, blocks: 2, kernel: 3}",
+    ),
 }
 STOPS = """
 import os

@@ -47,7 +47,7 @@ if __name__ == "__main__":
     digest = blake2b(b"".join(tensor.numpy().tobytes() for tensor in kept.values())).hexdigest()
     done = {
         "collectives": steps, "digest": digest, "agree": engine.agree(kept.values()),
-        "parameters": sum(parameter.numel() for parameter in optimizer.parameters),
+        "parameters": len(optimizer.parameters), "numbers": sum(parameter.numel() for parameter in optimizer.parameters),
         "coupled": [label for label, term in experiment.losses.items() if term.loss.coupling == "batch"],
     }  # fmt: skip
     if engine.first:
