@@ -89,13 +89,19 @@ class Engine:
         return torch.cat(everybody)
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Sums gradients over processes, in one flat tensor, in the order given; a parameter without one counts as zero."""
+        """Sums gradients over processes, in one flat tensor, in the order given; a parameter without one counts as zero.
+
+        Behind them stands how many processes have each: one that none has stays without, or it would decay for nothing.
+        """
         if self._fabric is None:
             return
         owners = list(parameters)
-        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in owners])
-        for owner, part in zip(owners, self._add_up(flat).split([p.numel() for p in owners]), strict=True):
-            owner.grad = part.view_as(owner)
+        gradients = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in owners]
+        there = torch.tensor([float(p.grad is not None) for p in owners], device=self.device)
+        summed = self._add_up(torch.cat([*gradients, there]))
+        *parts, there = summed.split([*(p.numel() for p in owners), len(owners)])
+        for owner, part, known in zip(owners, parts, there.tolist(), strict=True):
+            owner.grad = part.view_as(owner) if known else None
 
     def largest(self, value: int) -> int:
         """The largest of what the processes say."""
@@ -161,7 +167,7 @@ def start_engine(device: str, precision: str) -> Engine:
     Raises FindnaError where there is no such device.
     """
     chosen, launch = choose_device(device), launched()
-    if launch is None:
+    if launch is None or launch.processes == 1:
         return Engine(chosen, choose_precision(precision, chosen))
     fabric = start_fabric(chosen.type, launch)
     return Engine(fabric.device, choose_precision(precision, chosen), fabric)

@@ -43,18 +43,17 @@ class Launch:
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Launch | None:
-    """What the launcher says; None where this process is alone.
+    """What the launcher says; None where there is none.
 
-    Slurm's own numbers count only in a step that srun started: a batch script has the job's, and is one process.
+    Slurm's own numbers count only in a step of several tasks that srun started. A batch script has the job's, and is one
+    process, as is a step of one task: there the kit may start processes of its own. torchrun is a launcher with one, too.
     Raises FindnaError where srun has put more processes on one node than on another.
     """
     if "LOCAL_RANK" in environment and "WORLD_SIZE" in environment:
-        found = _of_torchrun(environment)
-    elif "SLURM_STEP_NUM_TASKS" in environment and environment.get("SLURM_STEP_ID", "").isdigit():
-        found = _of_srun(environment)
-    else:
-        return None
-    return found if found.processes > 1 else None
+        return _of_torchrun(environment)
+    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1 and environment.get("SLURM_STEP_ID", "").isdigit():
+        return _of_srun(environment)
+    return None
 
 
 def _of_torchrun(environment: Mapping[str, str]) -> Launch:
@@ -68,7 +67,7 @@ def _of_torchrun(environment: Mapping[str, str]) -> Launch:
 def _of_srun(environment: Mapping[str, str]) -> Launch:
     processes, nodes = (int(environment.get(f"SLURM_STEP_NUM_{what}", 1)) for what in ("TASKS", "NODES"))
     rank, local, node = (int(environment.get(f"SLURM_{what}", 0)) for what in ("PROCID", "LOCALID", "NODEID"))
-    if processes > 1 and processes % nodes:
+    if processes % nodes:
         uneven = FindnaError(
             f"srun started {processes} processes on {nodes} nodes: as many are needed on each; give --ntasks-per-node"
         )

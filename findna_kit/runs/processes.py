@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 
 def settled(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str | None]:
-    """The recipe with the launcher's numbers in it, and a remark where they are not its own.
+    """The recipe with the launcher's numbers in it, and a remark where it has started several processes.
 
-    Raises FindnaError where the recipe states more than one process, and the launcher has started another number, or where
-    there is no launcher.
+    Raises FindnaError, said by the first process, where the recipe states more than one device or node, and the launcher has
+    another number of them, or there is no launcher.
     """
     trainer = recipe.trainer
-    stated = trainer.devices * trainer.nodes
     if launch is None:
-        if stated > 1:
+        if trainer.devices * trainer.nodes > 1:
             raise FindnaError(
                 f"trainer.devices {trainer.devices} on trainer.nodes {trainer.nodes}: this is one process; "
                 "start it by `findna-kit run`, torchrun or srun"
             )
         return recipe, None
-    if stated not in (1, launch.processes):
-        raise FindnaError(
-            f"{launch.by} started {launch.processes} processes on {launch.nodes} nodes, the recipe states {trainer.devices} "
-            f"devices on {trainer.nodes} nodes: make them agree, or leave trainer.devices and trainer.nodes out"
+    if trainer.devices not in (1, launch.per_node) or trainer.nodes not in (1, launch.nodes):
+        other = FindnaError(
+            f"{launch.by} started what is trainer.devices {launch.per_node} on trainer.nodes {launch.nodes}, the recipe states "
+            f"{trainer.devices} on {trainer.nodes}: make them agree, or leave them out of the recipe"
         )
+        other.silent = launch.rank > 0
+        raise other
     trainer = trainer.model_copy(update={"devices": launch.per_node, "nodes": launch.nodes})
-    remark = (
-        f"{launch.by}: {launch.processes} processes on {launch.nodes} node{'s' if launch.nodes > 1 else ''} share each batch"
-    )
+    nodes = f"{launch.nodes} node{'s' if launch.nodes > 1 else ''}"
+    remark = f"{launch.by}: {launch.processes} processes on {nodes} share each batch" if launch.processes > 1 else None
     return recipe.model_copy(update={"trainer": trainer}), remark
 
 

@@ -79,11 +79,12 @@ def start(
     Of several processes, each calls it. Raises FindnaError where the recipe or the genome is not that of the run to be gone on
     with; RunStopped; Interrupted.
     """
-    recipe, remark = settled(recipe, launched())
-    experiment = assemble(recipe)
     with ExitStack() as stack:
         engine = start_engine(device, recipe.trainer.precision)
         stack.callback(engine.close)
+        # Once all have met: a launcher ends the others where one ends, and the first has to have spoken by then.
+        recipe, remark = settled(recipe, launched())
+        experiment = assemble(recipe)
         watcher = watcher if watcher is not None and engine.first else Watcher()
         if remark is not None:
             watcher.say(remark)

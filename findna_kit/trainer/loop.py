@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from torch import Tensor
+
     from findna_kit.engine import Engine
     from findna_kit.trainer.experiment import Data, Experiment
 
@@ -114,8 +116,7 @@ def _loop(
     micro_batch: int, report: Reporter, stop: StopRequest, evaluate: Callable[[int], Mapping[str, float]],
 ) -> None:  # fmt: skip
     settings, steps = experiment.trainer, experiment.steps
-    stop.signal = engine.largest(stop.signal or 0) or None  # it may have come while the genome was read
-    _obey(stop, state, steps)
+    _obey(_asked(stop, engine), state, steps)  # it may have come while the genome was read
     started, counted = time.perf_counter(), 0
     while state.step < steps:
         metrics = train_step(experiment, data, engine, state.optimizer, Clock(state.step, steps), state.latest, micro_batch)
@@ -137,27 +138,37 @@ def _loop(
             if row:
                 writer.write({"step": state.step, **row})
             report(state.step, row)
-        stop.signal = engine.largest(stop.signal or 0) or None
-        if last or state.step % settings.checkpoint_every == 0 or stop.signal is not None:
+        asked = _asked(stop, engine)
+        if last or state.step % settings.checkpoint_every == 0 or asked:
             state.save(writer)
         started += time.perf_counter() - began  # what is not training does not count as slow training
-        _obey(stop, state, steps)
+        _obey(asked, state, steps)
 
 
-def _obey(stop: StopRequest, state: _State, steps: int) -> None:
+def _asked(stop: StopRequest, engine: Engine) -> int:
+    """The largest signal that any process was sent, or 0. One that comes meanwhile is kept, and heeded after the next step."""
+    return engine.largest(stop.signal or 0)
+
+
+def _obey(asked: int, state: _State, steps: int) -> None:
     """Interrupted where a signal has asked for it; the state has been saved."""
-    if stop.signal is not None:
-        name = signal.Signals(stop.signal).name
-        raise Interrupted(stop.signal, f"{name}: step {state.step} of {steps} is saved; go on with --resume {state.run}")
+    if asked:
+        name = signal.Signals(asked).name
+        raise Interrupted(asked, f"{name}: step {state.step} of {steps} is saved; go on with --resume {state.run}")
 
 
 def write_checkpoint(
     run: Path, step: int, experiment: Experiment, optimizer: ScheduledAdamW, latest: Mapping[str, float]
 ) -> None:  # fmt: skip
     """Every tensor that training moves, and the latest metrics, whole or not at all."""
-    rule = checkpoint.prefixed("teacher_update", experiment.teacher_update.state_dict())
-    state = {**optimizer.tensors(), **experiment.loss_tensors(), **rule}
+    state = _state_tensors(experiment, optimizer)
     checkpoint.save(run, step, experiment.model_tensors(), state, {"latest": latest, "moved": optimizer.moved})
+
+
+def _state_tensors(experiment: Experiment, optimizer: ScheduledAdamW) -> dict[str, Tensor]:
+    """All but the model's: of the optimizer, the losses and the teacher's rule."""
+    rule = checkpoint.prefixed("teacher_update", experiment.teacher_update.state_dict())
+    return {**optimizer.tensors(), **experiment.loss_tensors(), **rule}
 
 
 class _State:
@@ -170,10 +181,11 @@ class _State:
 
     def save(self, writer: MetricsWriter | None) -> None:
         """Metric rows first: a checkpoint never knows more than they do. RunStopped where the processes have parted."""
-        if not self.engine.agree(self.experiment.model_tensors().values()):
+        model, state = self.experiment.model_tensors(), _state_tensors(self.experiment, self.optimizer)
+        if not self.engine.agree([*model.values(), *state.values()]):
             raise RunStopped(
-                f"step {self.step}: the processes hold different networks, which they never should; nothing of it is saved: "
-                "look for a part that is not the same on every machine"
+                f"step {self.step}: the processes hold different networks or losses, which they never should; nothing of it is "
+                "saved: look for a part that is not the same on every machine"
             )
         if writer is None:
             return

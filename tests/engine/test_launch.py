@@ -16,9 +16,9 @@ SRUN = {
     ({}, None),
     (TORCHRUN, Launch(8, 2, 5, "torchrun", 1, 1)),
     ({**TORCHRUN, SUPERVISOR: "file"}, Launch(8, 2, 5, "findna-kit", 1, 1)),
-    ({"WORLD_SIZE": "1", "LOCAL_RANK": "0"}, None),
+    ({"WORLD_SIZE": "1", "LOCAL_RANK": "0"}, Launch(1, 1, 0, "torchrun")),  # whoever calls it has said: one
     (SRUN, Launch(4, 2, 3, "srun", 1, 1)),
-    ({**SRUN, "SLURM_STEP_NUM_TASKS": "1"}, None),
+    ({**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1"}, None),  # room, in which the kit may start several
     ({**SRUN, **TORCHRUN}, Launch(8, 2, 5, "torchrun", 1, 1)),
 ])  # fmt: skip
 def test_what_the_launcher_says(environment, found):

@@ -85,6 +85,17 @@ def test_what_run_would_refuse_is_refused(tmp_path):
         planned(f"init_from={{run: {tmp_path / 'run'}}}", "encoder.dim=24")
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_under_a_launcher_of_several_it_is_refused_and_under_one_of_one_it_is_not(processes, monkeypatch):
+    for name, value in {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": str(processes)}.items():
+        monkeypatch.setenv(name, value)
+    if processes > 1:
+        with pytest.raises(FindnaError, match="plan measures one process"):
+            planned("steps=0")
+    else:
+        assert planned("steps=0")["nothing_to_train"] == "steps is 0"
+
+
 def test_steps_are_compiled_as_the_recipe_says(monkeypatch):
     asked = []
     monkeypatch.setattr(nn.Module, "compile", lambda self, **how: asked.append(how["backend"]))

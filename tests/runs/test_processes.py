@@ -1,17 +1,16 @@
 """Whose numbers of processes count, and a Slurm job that is queued again."""
 
-import json
 import os
 import signal
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from findna_kit import checkpoint
 from findna_kit.engine import SUPERVISOR, Engine, Launch
-from findna_kit.errors import FindnaError, Interrupted, PluginError, RunStopped
+from findna_kit.errors import FindnaError, Interrupted, PluginError
 from findna_kit.runs import Place, Watcher, start
 from findna_kit.runs.processes import _speaks, requeue, settled
 from findna_kit.runs.start import _begun
@@ -28,13 +27,32 @@ def test_a_launchers_numbers_take_the_recipes_place():
     assert remark == "srun: 4 processes on 2 nodes share each batch"
 
 
-def test_a_recipe_that_states_the_same_number_is_content():
-    assert settled(stating(4), Launch(4, 2, 0, "srun"))[0].trainer.nodes == 2
+@pytest.mark.parametrize(("devices", "nodes"), [(2, 2), (2, 1), (1, 2)])
+def test_a_recipe_that_states_the_same_numbers_is_content(devices, nodes):
+    trainer = settled(stating(devices, nodes), Launch(4, 2, 0, "srun"))[0].trainer
+    assert (trainer.devices, trainer.nodes) == (2, 2)
 
 
-def test_another_number_is_refused():
-    with pytest.raises(FindnaError, match="torchrun started 2 processes on 1 nodes, the recipe states 3 devices on 1 nodes"):
-        settled(stating(3), Launch(2, 1, 0, "torchrun"))
+@pytest.mark.parametrize(("devices", "nodes", "launch"), [
+    (3, 1, Launch(2, 1, 0, "torchrun")),
+    (2, 1, Launch(1, 1, 0, "torchrun")),
+    (4, 1, Launch(4, 2, 0, "torchrun")),  # as many in all
+    (1, 4, Launch(4, 2, 0, "torchrun")),
+    (2, 4, Launch(4, 2, 0, "torchrun")),
+])  # fmt: skip
+def test_another_number_of_either_is_refused_by_one_voice(devices, nodes, launch):
+    sentence = (
+        f"torchrun started what is trainer.devices {launch.per_node} on trainer.nodes {launch.nodes}, the recipe states "
+        f"{devices} on {nodes}: make them agree, or leave them out of the recipe"
+    )
+    for rank in range(launch.processes):
+        with pytest.raises(FindnaError, match=f"^{sentence}$") as refused:
+            settled(stating(devices, nodes), replace(launch, rank=rank))
+        assert refused.value.silent is (rank > 0)
+
+
+def test_torchrun_of_one_says_nothing_of_sharing():
+    assert settled(stating(1), Launch(1, 1, 0, "torchrun"))[1] is None
 
 
 def test_without_a_launcher_the_recipe_is_left_alone_and_more_than_one_is_refused():
@@ -95,17 +113,6 @@ def test_a_run_that_is_warned_by_usr2_saves_and_asks_for_its_job_again(number, q
     assert sum("is saved" in sentence for sentence in said) == queued
     assert (tmp_path / "asked").exists() is queued
     assert ("trainer.requeue: job 17 is queued again" in said) is queued
-
-
-def test_processes_that_have_parted_save_nothing_more(tmp_path, monkeypatch):
-    recipe, components, plugins = small("self_distill", "steps=4")
-    monkeypatch.setattr(Engine, "agree", lambda self, tensors: not list(tensors))
-    with pytest.raises(
-        RunStopped, match="the processes hold different networks, which they never should; nothing of it is saved"
-    ):
-        start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
-    assert checkpoint.steps_saved(tmp_path / "run") == []
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "stopped"
 
 
 class Supervised:

@@ -1,8 +1,10 @@
-"""Several processes, one run: by the kit itself and under torchrun; stopped, resumed by another number, and killed."""
+"""Several processes, one run: by the kit itself and under torchrun; refused, parted, and killed. What they compute, and
+stopping and going on with another number: test_as_one.py."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,8 +15,8 @@ import pytest
 import findna_kit
 from findna_kit import checkpoint
 from findna_kit.metrics.writers import read_rows
-from tests.building import SMALL, SMALL_HEAD, command, sets
-from tests.installing import findna
+from tests.building import SMALL, SMALL_HEAD, sets
+from tests.installing import findna, install
 
 CHOICES = sets(
     *SMALL, *SMALL_HEAD, "steps=12", "encoder.dropout=0", "trainer.micro_batch=4", "optimizer.learning_rate=3.0e-4",
@@ -23,11 +25,11 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
-def launch(program, *arguments, cwd, **more):
-    """`findna-kit run self_distill` of the choices, going on by itself."""
-    words = [*program, "-m", "findna_kit", "run", "self_distill", *CHOICES, *map(str, arguments)]
-    env = {**os.environ, **ONE_THREAD}
-    return subprocess.Popen(words, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+def launch(program, *arguments, cwd, env=None, recipe=("self_distill", *CHOICES)):
+    """`findna-kit run` of the recipe and its choices, going on by itself."""
+    words = [*program, "-m", "findna_kit", "run", *recipe, *map(str, arguments)]
+    env = {**os.environ, **ONE_THREAD, **(env or {})}
+    return subprocess.Popen(words, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process, seconds=120):
@@ -65,12 +67,33 @@ def one(tmp_path_factory):
 LAUNCHERS = {"findna-kit": ([sys.executable], ["--set", "trainer.devices=2"]), "torchrun": (TORCHRUN, [])}
 
 
+WRITES = """
+import os
+import sys
+
+def written(event, arguments):
+    if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
+        return
+    if event in EVENTS:
+        said.writelines(f"{os.path.abspath(os.fsdecode(path))}\\n" for path in arguments if isinstance(path, (str, bytes)))
+
+if "RANK" in os.environ:
+    EVENTS = {"open", *(f"os.{what}" for what in "chmod link mkdir remove rename rmdir symlink truncate utime".split())}
+    said = open(f"{os.environ['WRITTEN']}-{os.environ['RANK']}", "w", buffering=1)
+    sys.addaudithook(written)
+"""
+"""Run by Python in every process before anything else: notes the paths that are opened for writing, made, moved or removed."""
+
+
 @pytest.fixture(scope="module", params=LAUNCHERS)
 def two(request, tmp_path_factory):
-    """The run of two processes, what it said, and by whom it was started."""
+    """The run of two processes, what it said, and by whom it was started; `written-RANK` beside it says what each wrote."""
     folder = tmp_path_factory.mktemp("two")
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(WRITES)
     program, more = LAUNCHERS[request.param]
-    code, out, err = ended(launch(program, "--out", "run", *more, cwd=folder))
+    env = {"PYTHONPATH": str(folder / "site"), "WRITTEN": str(folder / "written")}
+    code, out, err = ended(launch(program, "--out", "run", *more, cwd=folder, env=env))
     assert code == 0, err
     return folder / "run", out, err, request.param
 
@@ -94,11 +117,111 @@ def test_one_speaks_and_writes(two):
     assert "  devices: 2\n  nodes: 1\n" in (run / "recipe.yaml").read_text()
 
 
-def test_a_launcher_and_a_recipe_that_differ_are_refused(tmp_path):
-    code, _, err = ended(launch(TORCHRUN, "--out", "run", "--set", "trainer.devices=3", cwd=tmp_path))
+def test_only_the_first_writes(two):
+    """Tensors are written by safetensors, out of Python's sight, into a folder that is made and moved by Python."""
+    run, *_ = two
+    first, second = (
+        [Path(path) for path in (run.parent / f"written-{rank}").read_text().splitlines() if Path(path).is_relative_to(run)]
+        for rank in (0, 1)
+    )
+    parts = {path.relative_to(run).parts[0] for path in first if path != run}
+    assert {".lock", "checkpoints", "metrics.jsonl", "recipe.yaml", "run.json", "tensorboard"} <= parts
+    assert second == []
+    assert len(list(run.rglob("*tfevents*"))) == 1
+
+
+@pytest.mark.parametrize(("processes", "stated", "sentence"), [
+    (2, ("trainer.devices=3",), "started what is trainer.devices 2 on trainer.nodes 1, the recipe states 3 on 1:"),
+    (1, ("trainer.devices=2",), "started what is trainer.devices 1 on trainer.nodes 1, the recipe states 2 on 1:"),
+    pytest.param(
+        2, ("trainer.nodes=2",), "started what is trainer.devices 2 on trainer.nodes 1, the recipe states 1 on 2:",
+        marks=pytest.mark.slow,
+    ),
+], ids=["more devices", "more than one", "more nodes"])  # fmt: skip
+def test_a_launcher_and_a_recipe_that_differ_are_refused_once(processes, stated, sentence, tmp_path):
+    program = (*TORCHRUN[:-1], str(processes))
+    code, _, err = ended(launch(program, "--out", "run", *sets(*stated), cwd=tmp_path))
     assert code != 0
-    assert "torchrun started 2 processes on 1 nodes, the recipe states 3 devices on 1 nodes: make them agree" in err
+    assert err.count("the recipe states") == err.count(f"torchrun {sentence}") == 1, err
+    assert f"{Path(findna_kit.__file__).parent}/" not in err, "no traceback of ours"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_as_many_processes_on_other_nodes_are_refused_once(tmp_path):
+    """Two nodes of one each, as two torchruns of this machine; the recipe states two on one."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    nodes = [
+        launch(
+            (sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(node),
+             "--master-addr", "127.0.0.1", "--master-port", str(port)),
+            "--out", "run", "--set", "trainer.devices=2", cwd=tmp_path,
+        )
+        for node in (0, 1)
+    ]  # fmt: skip
+    codes, _, said = zip(*map(ended, nodes), strict=True)
+    assert 0 not in codes
+    sentence = "torchrun started what is trainer.devices 1 on trainer.nodes 2, the recipe states 2 on 1: make them agree"
+    assert [err.count(sentence) for err in said] == [1, 0], said
+    assert not (tmp_path / "run").exists()
+
+
+def test_torchrun_of_one_is_a_run_of_one(one, tmp_path):
+    code, _, err = ended(launch((*TORCHRUN[:-1], "1"), "--out", "run", cwd=tmp_path))
+    assert code == 0, err
+    assert "share each batch" not in err
+    assert losses(tmp_path / "run") == losses(one)
+
+
+DRIFTS = """
+import os
+import torch
+from findna_kit.builtin.losses.self_distillation import SelfDistillation
+from findna_kit.builtin.teacher_updates.ema import EMA
+from findna_kit.hookspecs import hookimpl
+
+findna_kit_api = 1
+
+def drift(tensor, clock):
+    if clock.step == 4 and os.environ["RANK"] == "1":
+        with torch.no_grad():
+            tensor.add_(1e-3)
+
+class DriftingEMA(EMA):
+    "Another teacher on the second machine from the fifth step on."
+    def __call__(self, teacher, student, clock, metrics):
+        logged = super().__call__(teacher, student, clock, metrics)
+        drift(next(teacher.parameters()), clock)
+        return logged
+
+class DriftingCentre(SelfDistillation):
+    "Another centre there: the student, whose gradients are summed, is still the same."
+    def after_step(self, carry, clock):
+        super().after_step(carry, clock)
+        drift(self.center, clock)
+
+@hookimpl
+def findna_kit_register(registry):
+    registry.teacher_updates.add("drifting", DriftingEMA)
+    registry.losses.add("drifting", DriftingCentre)
+"""
+
+
+@pytest.mark.parametrize("part", [
+    "teacher_update={name: drifting, momentum: 0.98}",
+    pytest.param("losses.distill={name: drifting, hidden: 32, bottleneck: 16, prototypes: 24}", marks=pytest.mark.slow),
+])  # fmt: skip
+def test_processes_that_have_parted_stop_with_one_sentence_and_save_nothing_more(part, tmp_path):
+    site, run = install(tmp_path / "site", "findna-drifts", DRIFTS), tmp_path / "run"
+    choices = sets(part, "trainer.devices=2", "trainer.keep_last=9")
+    code, _, err = ended(launch([sys.executable], "--out", run, *choices, cwd=tmp_path, env={"PYTHONPATH": str(site)}))
+    assert code == 3, err
+    assert err.count("step 6: the processes hold different networks or losses, which they never should; nothing of it is") == 1
+    assert "Traceback" not in err
+    assert checkpoint.steps_saved(run) == [0, 3], "the last step before the second process drifted, and none after"
+    record = json.loads((run / "run.json").read_text())
+    assert (record["status"], record["reason"].partition(":")[0]) == ("stopped", "step 6")
 
 
 @pytest.mark.parametrize(("choice", "sentence"), [
@@ -117,28 +240,6 @@ def test_a_folder_that_is_taken_is_refused_once(one, tmp_path):
     code, _, err = ended(launch([sys.executable], "--out", one, "--set", "trainer.devices=2", cwd=tmp_path))
     assert code == 2, err
     assert err.count("is there already") == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
-def test_stopped_with_some_it_goes_on_with_others(first, then, one, tmp_path):
-    run = tmp_path / "run"
-    started = launch([sys.executable], "--resume", run, "--set", f"trainer.devices={first}", "--set", "steps=400", cwd=tmp_path)
-    wait_for_step(run, 3)
-    started.send_signal(signal.SIGTERM)
-    code, _, err = ended(started)
-    assert code == 143, err
-    assert err.count("SIGTERM: step ") == 1
-    saved = checkpoint.steps_saved(run)[-1]
-    going_on = command(
-        "run", "self_distill", *CHOICES, "--resume", run, *sets(f"trainer.devices={then}", "steps=400"), "--set",
-        "trainer.log_every=100", cwd=tmp_path, env=ONE_THREAD, timeout=200,
-    )  # fmt: skip
-    assert going_on.returncode == 0, going_on.stderr
-    assert f"resumed with processes {then}, was {first}: equal to rounding, not bit for bit" in going_on.stderr
-    rows = losses(run)
-    assert max(rows) == 400 and saved in rows
-    assert json.loads((run / "run.json").read_text())["status"] == "finished"
 
 
 @pytest.mark.slow

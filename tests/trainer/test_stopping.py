@@ -5,7 +5,11 @@ import signal
 
 import pytest
 
+from findna_kit.engine import Engine
+from findna_kit.errors import Interrupted
+from findna_kit.runs import Place, start
 from findna_kit.trainer import StopRequest
+from tests.building import small
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
@@ -25,3 +29,20 @@ def test_a_second_ctrl_c_does_not_wait():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
     assert stop.signal == signal.SIGINT
+
+
+def test_a_signal_that_comes_while_the_processes_ask_each_other_is_heeded_after_the_next_step(tmp_path, monkeypatch):
+    """All wait for the slowest there, so it is where most signals come; each process reads its own before it waits."""
+    recipe, components, plugins = small("masked_only", "steps=6")
+    asked, largest = [], Engine.largest
+
+    def meanwhile(engine, value):
+        asked.append(value)
+        if len(asked) == 4:  # once for the micro-batch, once before the first step, and this is after the second
+            os.kill(os.getpid(), signal.SIGTERM)
+        return largest(engine, value)
+
+    monkeypatch.setattr(Engine, "largest", meanwhile)
+    with pytest.raises(Interrupted, match="SIGTERM: step 3 of 6 is saved"):
+        start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    assert asked[3:] == [0, signal.SIGTERM]
