@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +37,22 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
     else:
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16" if native else "fp32"
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep what tensors of a step leave behind for those of the next, instead of giving it back to the system.
+
+    Left alone it gives back in some processes and not in others, and each step of those pays for the same pages again. Blocks
+    above 32 MiB, the most that glibc allows here, go back as ever. Does nothing where the C library has no such setting.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 32 * 2**20)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h."""
 
 
 def largest_that_fits(rows: int, attempt: Callable[[int], None]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
-from findna_kit.engine.devices import choose_device, choose_precision
+from findna_kit.engine.devices import choose_device, choose_precision, keep_freed_memory
 from findna_kit.engine.launch import launched, start_fabric
 from findna_kit.errors import FindnaError, ProcessLost
 
@@ -167,6 +167,8 @@ def start_engine(device: str, precision: str) -> Engine:
     Raises FindnaError where there is no such device.
     """
     chosen, launch = choose_device(device), launched()
+    if chosen.type == "cpu":
+        keep_freed_memory()
     if launch is None or launch.processes == 1:
         return Engine(chosen, choose_precision(precision, chosen))
     fabric = start_fabric(chosen.type, launch)

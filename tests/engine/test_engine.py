@@ -1,5 +1,9 @@
 """Device, precision, micro-batch: what auto chooses, and what is refused."""
 
+import ctypes
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -109,3 +113,29 @@ def test_the_largest_is_looked_for_by_doubling_where_all_rows_fit():
     assert tried == [65, 33], "half of it fits, and more was not to be had"
     attempt, tried = room(50)
     assert largest_found(8, 20, attempt) == 16
+
+
+ALLOCATED = """
+import ctypes, sys
+import torch
+from findna_kit.engine import start_engine
+if sys.argv[1] == "started":
+    start_engine("cpu", "fp32")
+class Info(ctypes.Structure):  # malloc.h
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks mapped x y used free top".split()]
+ask = ctypes.CDLL(None).mallinfo2
+ask.restype = Info
+before = ask().mapped
+held = torch.ones(2**22)
+mapped = ask().mapped - before
+del held
+print(mapped >= 2**24, ask().free >= 2**24)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="this C library does not say what it holds")
+@pytest.mark.parametrize(("how", "said"), [("started", "False True"), ("alone", "True False")])
+def test_memory_of_a_step_is_kept_for_the_next(how, said):
+    """16 MiB: from the heap, which keeps them, rather than from the system, which has them back."""
+    done = subprocess.run([sys.executable, "-c", ALLOCATED, how], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == said
