@@ -48,7 +48,8 @@ def test_a_link_that_leaves_the_pages_is_its_path(site):
     assert said == path and path in text
     assert f"{path}</a>" not in text
     assert "README (README.md) says it" in re.sub("</?(?:span|code)[^>]*>", "", (site / "index.html").read_text())
-    assert not (site / "_downloads").exists()
+    copied = sorted(path.name for path in (site / "_downloads").rglob("*") if path.is_file())
+    assert copied == ["objectives-yeast.html"], "what lies in docs/ and is no page, and nothing from outside"
 
 
 def test_a_drawing_stays_the_text_it_is(site):

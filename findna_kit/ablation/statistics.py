@@ -42,7 +42,8 @@ class Effect:
     """A level's paired difference to the reference, level minus reference.
 
     overall: the mean over tasks. by_task: each task alone. p: two-sided, of the permutation test; adjusted: for the family.
-    size: Hedges' g of the paired differences (mean over their deviation, corrected for few seeds); None where they do not vary.
+    size: Hedges' g of the paired differences (mean over their deviation, corrected for few seeds); None of fewer than three,
+        and where they do not vary.
     """
 
     overall: Interval
@@ -120,7 +121,7 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 def hedges_g(differences: NDArray[np.float64]) -> float | None:
     """Mean over deviation of paired differences [seeds], corrected for few of them (Hedges 1981, equation 6e)."""
     count = len(differences)
-    deviation = float(differences.std(ddof=1)) if count > 1 else 0.0
+    deviation = float(differences.std(ddof=1)) if count > 2 else 0.0  # the correction of two is to nothing
     if deviation <= 1e-12 * max(1.0, float(np.abs(differences).max())):
         return None
     return float(differences.mean()) / deviation * (1 - 3 / (4 * (count - 1) - 1))

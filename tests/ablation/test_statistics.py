@@ -253,6 +253,7 @@ def test_hedges_g():
     differences = np.array([1.0, 2.0, 3.0, 4.0])
     assert hedges_g(differences) == pytest.approx(2.5 / differences.std(ddof=1) * (1 - 3 / 11))
     assert hedges_g(np.full(4, 0.1)) is None
+    assert hedges_g(np.array([0.1, 0.4])) is None, "the correction of two is to nothing, which is no size"
 
 
 @pytest.mark.parametrize(("reference", "level", "sentence"), [
