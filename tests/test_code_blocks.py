@@ -8,6 +8,7 @@ import tomllib
 import pytest
 
 import benchmarks.__main__ as benchmarks
+from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.interfaces import Loss
 from findna_kit.plugins import load_plugins
 from findna_kit.recipe import load_recipe
@@ -35,7 +36,7 @@ DONE_BY = {
     "docs/recipes.md": {"yaml": "tests/test_recipe_guide.py"},
     "docs/reference/python.md": {"python": "tests/test_reference.py"},
     "docs/reports.md": {"sh": HERE},
-    "docs/results.md": {"text": HERE},
+    "docs/results.md": {"text": HERE, "yaml": HERE},
     "docs/runs.md": {"sh": HERE},
     "docs/tasks.md": dict.fromkeys(("bash", "yaml", "text"), "tests/test_tasks_guide.py"),
     "docs/testing-a-plugin.md": dict.fromkeys(("sh", "python", "toml"), HERE),
@@ -100,6 +101,22 @@ def test_looks_while_a_run_goes_on_are_a_recipe(tmp_path):
     ((_, text),) = blocks(PAGES["docs/evaluation.md"], "yaml")
     (tmp_path / "recipe.yaml").write_text(f"name: looks\n{text}")
     assert load_recipe(tmp_path / "recipe.yaml", load_plugins()[0]).evaluation.every == 200
+
+
+def test_the_study_of_the_results_is_one_and_the_report_has_their_numbers(tmp_path):
+    """With what is in the package in place of the genome and the tasks, which users have elsewhere."""
+    page = PAGES["docs/results.md"]
+    ((_, text),) = blocks(page, "yaml")
+    here = text.replace("sacCer3.fa.gz", "builtin")
+    (tmp_path / "study.yaml").write_text(re.sub(r"^tasks: .*$", "tasks: [builtin]", here, flags=re.MULTILINE))
+    stated = load_study(str(tmp_path / "study.yaml"))
+    cells = cells_of(stated, load_plugins()[0], [], lambda recipe: None)
+    assert (len(cells), {one.recipe.steps for one in cells}) == (32, {0, 200})
+    section = page.partition("## Self-distillation on the yeast genome")[0]
+    numbers = re.findall(r"[-+]?\d\.\d{3} \[[-+]?\d\.\d{3}, [-+]?\d\.\d{3}\](?= \|)", section)
+    report = (ROOT / "docs" / "results" / "objectives-yeast.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert len(numbers) == 4 * 4 + 3 + 3 * 4
+    assert [number for number in numbers if number not in report] == []
 
 
 def test_a_method_is_checked_by_its_name(tmp_path):
