@@ -14,6 +14,7 @@ import torch
 
 from findna_kit.ablation.local import cell_threads
 from findna_kit.errors import FindnaError, NotFinite, OutputExists
+from findna_kit.runs.flops import UNCOUNTED
 from findna_kit.runs.folder import write_json
 from findna_kit.runs.pace import joined, measure
 from findna_kit.runs.plan import flops_of
@@ -208,7 +209,7 @@ def _counted(recipes: Mapping[str, Recipe], way: Way, say: Callable[[str], None]
     for name, subject in subjects_of({name: _alone(recipe) for name, recipe in recipes.items()}, way).items():
         flops = flops_of(replace(subject, micro_batch=_passed_at_once(recipes[name], subject.micro_batch)))
         if flops["uncounted"]:
-            say(f"{name}: not counted, for want of a formula: {', '.join(flops['uncounted'])}")
+            say(f"{name}: {UNCOUNTED}: {', '.join(flops['uncounted'])}")
         if not flops["step"]:
             raise FindnaError(f"the condition {name}:\nnothing that its step computes is counted; take seconds, or steps")
         costs[name] = Operations(flops["step"])

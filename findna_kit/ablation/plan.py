@@ -12,7 +12,7 @@ from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.ablation.results import smallest_p_of, warnings_of
 from findna_kit.assemble import assemble
 from findna_kit.engine import choose_device
-from findna_kit.runs.flops import TITLES
+from findna_kit.runs.flops import TITLES, UNCOUNTED
 from findna_kit.runs.plan import flops_of, memory_of, parameters_of
 from findna_kit.runs.room import bytes_held, largest_batch
 
@@ -131,7 +131,7 @@ def _total(result: Mapping[str, Any]) -> str:
 
 def _uncounted(conditions: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
-        f"{name}: not counted, for want of a formula: {', '.join(one['flops']['uncounted'])}"
+        f"{name}: {UNCOUNTED}: {', '.join(one['flops']['uncounted'])}"
         for name, one in conditions.items()
         if one["flops"] is not None and one["flops"]["uncounted"]
     ]

@@ -51,7 +51,7 @@ def analyse(study: Study, folders: Sequence[CellFolder]) -> dict[str, Any]:
                     task: {"mean": asdict(paired_interval(column, LEVEL)), "each": column.tolist()}
                     for task, column in zip(tasks, scores[name].T, strict=True)
                 },
-                **_controls(study, [one for one in folders if one.cell.condition == name]),
+                "controls": _controls(study, [one for one in folders if one.cell.condition == name]),
                 **({"effect": asdict(found[name])} if name in found else {}),
             }
             for name in conditions
@@ -76,18 +76,16 @@ def _main_effects(study: Study, scores: Mapping[str, NDArray[np.float64]], tasks
 
 
 def _controls(study: Study, folders: Sequence[CellFolder]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Of one condition: each control's score by task, its mean over seeds; and the intervals of these, where seeds differ."""
-    means: dict[str, dict[str, Any]] = {}
-    intervals: dict[str, dict[str, Any]] = {}
+    """Of one condition: each control's score by task, its mean over seeds with an interval where seeds differ."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for path, name in folders[0].tasks.items():
         read = [one.score(path, study.protocol, study.score) for one in folders]
         for who in [who for who in read[0] if who != "encoder"]:
             values = np.array([each[who] for each in read])
             # k-mers know no seed of ours: an interval of no width over seeds would look like certainty.
-            found = paired_interval(values, LEVEL) if np.ptp(values) > 0 else Interval(float(values[0]), None, None)
-            means.setdefault(who, {})[name] = found.value
-            intervals.setdefault(who, {})[name] = asdict(found)
-    return {"controls": means, "control_intervals": intervals}
+            mean = paired_interval(values, LEVEL) if np.ptp(values) > 0 else Interval(float(values[0]), None, None)
+            found.setdefault(who, {})[name] = asdict(mean)
+    return found
 
 
 def smallest_p_of(study: Study) -> float:
@@ -138,7 +136,7 @@ def rows(result: Mapping[str, Any]) -> list[list[str]]:
         out.append([name, seeds, f"{condition['steps']}", *means, *_told(condition.get("effect"))])
     controls = next(iter(result["conditions"].values()))["controls"]
     out += [
-        [FEATURE_NAMES[who], seeds, "", *(f"{by_task[task]:.3f}" for task in tasks), *_CONTROL]
+        [FEATURE_NAMES[who], seeds, "", *(f"{by_task[task]['value']:.3f}" for task in tasks), *_CONTROL]
         for who, by_task in controls.items()
     ]
     return out
@@ -190,8 +188,8 @@ def as_csv(result: Mapping[str, Any]) -> str:
         row = {"kind": "main effect", "name": main_name(one)}
         every += _numbers(row, dict.fromkeys(("", *result["tasks"])), one["effect"])
     for who, by_task in next(iter(result["conditions"].values()))["controls"].items():
-        row = {"kind": "control", "name": FEATURE_NAMES[who]}
-        every += _numbers(row, {"": float(np.mean([*by_task.values()])), **by_task}, None)
+        row, means = {"kind": "control", "name": FEATURE_NAMES[who]}, {task: mean["value"] for task, mean in by_task.items()}
+        every += _numbers(row, {"": float(np.mean([*means.values()])), **means}, None)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

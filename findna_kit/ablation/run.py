@@ -141,7 +141,6 @@ def _declare(folder: Path, study: Study) -> None:
 
 def _run_missing(folders: Sequence[CellFolder], way: Way, watcher: Watcher, executor: Executor) -> dict[str, str]:
     wanted = [one for one in folders if (state := one.state()) != "finished" and (way.retry or state != "failed")]
-
     return _run(wanted, way, watcher, executor, folders)
 
 

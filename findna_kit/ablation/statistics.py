@@ -148,7 +148,7 @@ def effects(
             raise ValueError(f"{name}: scores {scores.shape}, [seeds, {len(tasks)} tasks] as the reference are needed")
         if not np.isfinite(scores).all():
             raise ValueError(f"{name}: a score is not finite")
-    return family({name: scores - reference for name, scores in levels.items()}, tasks, correction, level, seed)
+    return _family({name: scores - reference for name, scores in levels.items()}, tasks, correction, level, seed)
 
 
 def main_effects(
@@ -170,10 +170,10 @@ def main_effects(
         others = tuple(other for other in range(len(factors)) if other != axis)
         means = scores.mean(others)
         differences |= {(factor, name): means[place] - means[0] for place, name in enumerate(levels) if place}
-    return family(differences, tasks, correction, level, seed)
+    return _family(differences, tasks, correction, level, seed)
 
 
-def family(
+def _family(
     differences: Mapping[Key, NDArray[np.float64]], tasks: Sequence[str], correction: Correction, level: float, seed: int
 ) -> dict[Key, Effect]:
     """What paired differences [seeds, tasks] say, their p adjusted for all of them."""

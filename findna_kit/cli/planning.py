@@ -91,7 +91,7 @@ def _print_room(room: Mapping[str, Any]) -> None:
 
 
 def _print_flops(flops: Mapping[str, Any]) -> None:
-    from findna_kit.runs.flops import TITLES
+    from findna_kit.runs.flops import TITLES, UNCOUNTED
 
     by_base = flops["base_by_component"]
     table(
@@ -103,7 +103,7 @@ def _print_flops(flops: Mapping[str, Any]) -> None:
         ]
     )
     if flops["uncounted"]:
-        print(f"not counted, for want of a formula: {', '.join(flops['uncounted'])}")
+        print(f"{UNCOUNTED}: {', '.join(flops['uncounted'])}")
     print()
 
 

@@ -35,6 +35,8 @@ ALL = "Global"
 """What FlopCounterMode calls its total."""
 TITLES = {"encoder_forward": "encoder, forward", "encoder_backward": "encoder, backward"}
 """What components are called in tables, where not by their own names."""
+UNCOUNTED = "not counted, for want of a formula"
+"""Said before the operators that the numbers are without."""
 FEW_AN_ELEMENT = frozenset((
     "local_scalar_dense", "reshape_alias", "to_copy", "unsafe_index", "unsafe_view", "arange", "bernoulli", "cat", "clone",
     "constant_pad_nd", "copy", "cumsum", "diag_embed", "diagonal", "embedding", "embedding_dense", "empty", "empty_like",

@@ -390,7 +390,7 @@ def test_a_shipped_study_by_its_name(tmp_path, monkeypatch):
     ]  # fmt: skip
     result = json.loads((tmp_path / "studies" / "objectives" / "result.json").read_text())
     none = result["conditions"]["objective-none"]
-    assert none["scores"]["task"]["mean"]["value"] == none["controls"]["random_init"]["task"], "it has learned nothing"
+    assert none["scores"]["task"]["mean"]["value"] == none["controls"]["random_init"]["task"]["value"], "it has learned nothing"
 
 
 def test_steps_are_kept_before_the_first_cell_and_where_a_study_was_begun_without(finished, copy):

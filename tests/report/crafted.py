@@ -65,8 +65,7 @@ def crafted_study(study):
     result["study"]["name"] = IMAGE
     for condition in result["conditions"].values():
         condition["scores"] = {EVIL: condition["scores"][task]}
-        for key in ("controls", "control_intervals"):
-            condition[key] = {who: {EVIL: own[task]} for who, own in condition[key].items()}
+        condition["controls"] = {who: {EVIL: own[task]} for who, own in condition["controls"].items()}
         if "effect" in condition:
             condition["effect"]["by_task"] = {EVIL: condition["effect"]["by_task"][task]}
     result["conditions"] = {QUOTES if "effect" in one else name: one for name, one in result["conditions"].items()}

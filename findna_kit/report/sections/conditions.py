@@ -55,7 +55,7 @@ def _scores(result: Mapping[str, Any]) -> list[Block]:
 def _controls(result: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping[str, Any]]]:
     """Each control by task; one that is not the same in every condition once for each, with the condition's name."""
     found: dict[str, Mapping[str, Mapping[str, Any]]] = {}
-    every = {name: condition["control_intervals"] for name, condition in result["conditions"].items()}
+    every = {name: condition["controls"] for name, condition in result["conditions"].items()}
     for who in next(iter(every.values())):
         own = {name: controls[who] for name, controls in every.items()}
         first, *others = own.values()

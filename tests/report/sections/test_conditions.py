@@ -65,7 +65,7 @@ def test_a_control_that_differs_between_conditions_is_told_of_each(copy):
     """Another backbone has another initial network."""
 
     def other(result):
-        result["conditions"]["objective-none"]["control_intervals"]["random_init"]["H3"]["high"] = 0.9
+        result["conditions"]["objective-none"]["controls"]["random_init"]["H3"]["high"] = 0.9
 
     rewrite(copy, other)
     names = list(by_name(copy)[1])[4:]
@@ -78,7 +78,7 @@ def test_one_seed_has_no_interval(copy):
     def alone(result):
         result["seeds"] = [5]
         for condition in result["conditions"].values():
-            for own in (condition["scores"], *condition["control_intervals"].values()):
+            for own in (condition["scores"], *condition["controls"].values()):
                 for told in own.values():
                     told.get("mean", told).update(low=None, high=None)
 
