@@ -18,14 +18,14 @@ from benchmarks.recipes import SIZES
 from benchmarks.report import HEADER, line, machine, write
 from benchmarks.start_up import start_up_rows
 from benchmarks.step import compiled_row, noise_row, step_row
-from findna_kit.engine import choose_precision
+from findna_kit.distributed import choose_precision
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.report import Row
-    from findna_kit.engine import Precision
+    from findna_kit.distributed import Precision
 
 CHECKED_STEP, MEMORY = 0.9, 0.9
 """What is asked where a ratio of 1 is wanted and the measurement itself spreads by up to 8 % (docs/benchmarks.md)."""

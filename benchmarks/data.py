@@ -17,10 +17,10 @@ from benchmarks.reference.views import student_view, teacher_view
 from benchmarks.reference.windows import Reader, masked
 from benchmarks.report import AS_WRITTEN, MENDED, Row
 from benchmarks.turns import ratios
-from findna_kit.genome import builtin_genome
-from findna_kit.network import encode_bases
+from findna_kit.data.genome import builtin_genome
+from findna_kit.model.branch import encode_bases
 from findna_kit.runs import open_genome
-from findna_kit.trainer.terms import make_batch
+from findna_kit.trainer.forward import make_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.reference.windows import Place
-    from findna_kit.views import View
+    from findna_kit.components.views import View
 
 WINDOWS_BAR, VIEWS_BAR, VIEWS_BATCH = 100.0, 10.0, 1024
 """The bar of the two views is for the batch at which such figures are taken; at fewer windows calls cost more than bases do."""

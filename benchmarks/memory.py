@@ -17,7 +17,7 @@ from benchmarks.turns import Spread
 
 if TYPE_CHECKING:
     from benchmarks.recipes import Size
-    from findna_kit.engine import Precision
+    from findna_kit.distributed import Precision
 
 STATUS = Path("/proc/self/status")
 OURS = "kit"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from findna_kit.assemble import assemble
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 
 if TYPE_CHECKING:

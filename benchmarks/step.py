@@ -11,28 +11,28 @@ from benchmarks.recipes import experiment_of
 from benchmarks.reference.training import BASES, Inputs, Network, Training
 from benchmarks.report import AS_WRITTEN, MENDED, Row
 from benchmarks.turns import ratios
-from findna_kit.engine import Engine
-from findna_kit.network import encode_bases
+from findna_kit.components.views import View
+from findna_kit.distributed import Engine
+from findna_kit.model.branch import encode_bases
 from findna_kit.schedules import Clock
 from findna_kit.trainer import Data
-from findna_kit.trainer.compiling import compiled_encoders
+from findna_kit.trainer.compilation import compiled_encoders
+from findna_kit.trainer.forward import make_batch
 from findna_kit.trainer.loop import choose_micro_batch
-from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import train_step
-from findna_kit.trainer.terms import make_batch
-from findna_kit.views import View
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from benchmarks.recipes import Size
-    from findna_kit.engine import Precision
-    from findna_kit.interfaces import ViewPlan
-    from findna_kit.network import Branch
-    from findna_kit.pipeline import ViewPipeline
+    from findna_kit.components.interfaces import ViewPlan
+    from findna_kit.data.view_pipeline import ViewPipeline
+    from findna_kit.distributed import Precision
+    from findna_kit.model.branch import Branch
     from findna_kit.trainer import Experiment
     from findna_kit.trainer.experiment import Windows
-    from findna_kit.trainer.terms import Batch
+    from findna_kit.trainer.forward import Batch
 
 MENDED_ROWS = 8
 """Of the reference's micro-batches: small enough for activations that the allocator keeps."""

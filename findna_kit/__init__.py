@@ -7,14 +7,18 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from findna_kit.frozen import FrozenModel, load
-    from findna_kit.hookspecs import hookimpl
+    from findna_kit.inference.frozen_model import FrozenModel, load
+    from findna_kit.plugins.hookspecs import hookimpl
 
 __all__ = ["FrozenModel", "hookimpl", "load"]
 
 __version__ = version("findna-kit")
 
-_HOMES = {"FrozenModel": "findna_kit.frozen", "hookimpl": "findna_kit.hookspecs", "load": "findna_kit.frozen"}
+_HOMES = {
+    "FrozenModel": "findna_kit.inference.frozen_model",
+    "hookimpl": "findna_kit.plugins.hookspecs",
+    "load": "findna_kit.inference.frozen_model",
+}
 
 
 def __getattr__(name: str) -> Any:

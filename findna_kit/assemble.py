@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from findna_kit import seeds
+from findna_kit import rng
+from findna_kit.components.heads import batch_norms
+from findna_kit.components.interfaces import ViewPlan
+from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.errors import Problem, RecipeError
-from findna_kit.heads import batch_norms
-from findna_kit.interfaces import ViewPlan
-from findna_kit.network import Branch
-from findna_kit.pipeline import ViewPipeline
-from findna_kit.strands import on_strands, width, with_rc
+from findna_kit.model.branch import Branch
+from findna_kit.model.reverse_complement import on_strands, width, with_rc
 from findna_kit.trainer import Experiment, WeightedLoss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from findna_kit.interfaces import Encoder, Loss
+    from findna_kit.components.interfaces import Encoder, Loss
     from findna_kit.recipe import Recipe
 
 Heads = dict[str, nn.Module]
@@ -32,7 +32,7 @@ def assemble(recipe: Recipe, device: str = "cpu", *, taught: bool = True) -> Exp
     Raises RecipeError with every pair of parts that do not go together.
     """
     pipelines = _pipelines(recipe)
-    with seeds.torch_seed(recipe.seed, "weights", device=torch.device("cpu")), torch.device(device):
+    with rng.torch_seed(recipe.seed, "weights", device=torch.device("cpu")), torch.device(device):
         choice = recipe.encoder
         made: Encoder = choice.component(
             choice.config, length=recipe.data.length + recipe.class_tokens, class_tokens=recipe.class_tokens
@@ -96,7 +96,7 @@ def _refuse_misfits(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss]
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in encoder.modules()):
         problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {_BATCH_NORM}"))
     if batch_norms([encoder]):
-        why = "findna_kit.heads.BatchNorm inside, which is for heads: a row would depend on its neighbours"
+        why = "findna_kit.components.heads.BatchNorm inside, which is for heads: a row would depend on its neighbours"
         problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {why}"))
     if encoder.max_length is not None and encoder.max_length < recipe.data.length:
         why = f"{recipe.encoder.name} takes at most {encoder.max_length} nucleotides (got {recipe.data.length})"
@@ -124,7 +124,7 @@ def _wrong_heads(loss: Loss, encoder: Encoder, twins: Heads, own: Heads) -> str 
     modules = [*twins.values(), *own.values()]
     inside = [module for head in modules for module in head.modules()]
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in inside):
-        return f"a head has {_BATCH_NORM}; findna_kit.heads.BatchNorm is the one to use"
+        return f"a head has {_BATCH_NORM}; findna_kit.components.heads.BatchNorm is the one to use"
     if loss.coupling == "sample" and batch_norms(modules):
         return "a head normalises over the batch, which the loss does not couple; its author must say coupling = 'batch'"
     if encoder.strand != "equivariant" or loss.reads not in ("masked", "all"):

@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from findna_kit.atomic import sync
 from findna_kit.errors import CheckpointMismatch
-from findna_kit.files import sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

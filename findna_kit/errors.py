@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -117,3 +118,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing where no known name is near."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def require_extra(module: str, extra: str, feature: str) -> None:
+    """Raise FindnaError with the command that installs `extra` if `module`, which `feature` needs, is not installed."""
+    if find_spec(module) is None:
+        raise FindnaError(f"{feature} needs {module}, which is not installed: pip install 'findna-kit[{extra}]'")

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from findna_kit.assemble import assemble
-from findna_kit.engine import Engine
-from findna_kit.plugins import load_plugins
+from findna_kit.distributed import Engine
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.runs import open_genome
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from findna_kit.assemble import assemble
+from findna_kit.components.heads import BatchNorm
 from findna_kit.errors import RecipeError
-from findna_kit.heads import BatchNorm
 from tests.building import small
 
 

@@ -22,7 +22,7 @@ from findna_kit.builtin.augmentations.deletion import Deletion
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
 from findna_kit.builtin.augmentations.translocation import Translocation
-from findna_kit.network import encode_bases
+from findna_kit.model.branch import encode_bases
 from findna_kit.runs import open_genome
 from tests.windows import Scripted, random_windows
 

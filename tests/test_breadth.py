@@ -2,8 +2,8 @@
 
 import pytest
 
-from findna_kit.installed import RECIPES, offered, recipes_of
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.entry_points import RECIPES, offered, recipes_of
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 
 OURS = ("findna-kit-encoders", "findna-kit-objectives", "findna-kit-teachers", "findna-kit-variation")

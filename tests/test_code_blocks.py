@@ -8,10 +8,10 @@ import tomllib
 import pytest
 
 import benchmarks.__main__ as benchmarks
-from findna_kit.ablation.read import cells_of, load_study
-from findna_kit.interfaces import Loss
-from findna_kit.plugins import load_plugins
+from findna_kit.components.interfaces import Loss
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
+from findna_kit.study.load import cells_of, load_study
 from findna_kit.testing import pytest_plugin
 from tests.building import ROOT
 from tests.installing import findna
@@ -23,7 +23,7 @@ from tests.variants import made
 HERE = "tests/test_code_blocks.py"
 DONE_BY = {
     "README.md": {"bash": HERE, "python": HERE},
-    "docs/ablations.md": {"sh": HERE, "yaml": "tests/ablation/test_guide.py"},
+    "docs/ablations.md": {"sh": HERE, "yaml": "tests/study/test_guide.py"},
     "docs/architecture.md": {"mermaid": "tests/test_architecture.py", "python": "tests/test_adding.py"},
     "docs/benchmarks.md": {"bash": HERE},
     "docs/clusters.md": {"sh": "tests/slurm/test_requeue.py"},

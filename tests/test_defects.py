@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.builtin.augmentations.deletion import Deletion
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
 from findna_kit.builtin.augmentations.translocation import Translocation
@@ -17,9 +17,9 @@ from findna_kit.builtin.encoders.chordmixer import ChordMixer
 from findna_kit.builtin.losses.masked_nucleotides import MaskedNucleotides
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.maskings.independent import IndependentMasking
-from findna_kit.interfaces import BranchOutput, ViewPlan
-from findna_kit.network import Branch, encode_bases, read_rows
-from findna_kit.pipeline import ViewPipeline
+from findna_kit.components.interfaces import BranchOutput, ViewPlan
+from findna_kit.data.view_pipeline import ViewPipeline
+from findna_kit.model.branch import Branch, encode_bases, read_rows
 from findna_kit.schedules import Clock
 from findna_kit.trainer.loop import _State
 from findna_kit.trainer.step import train_step
@@ -168,7 +168,7 @@ def test_defect_6_padding_is_not_read_and_every_length_meets_the_same_network():
     branch = Branch(encoder, classes, {})
     alone, beside = (branch(v, v.tokens, None, wants={"pooled"}).pooled for v in (window, padded))
     assert alone.allclose(beside, atol=1e-5)
-    hidden, unread = (padded.tokens[:, 60:] == dna.N).all(), ~padded.valid[:, 60:]
+    hidden, unread = (padded.tokens[:, 60:] == alphabet.N).all(), ~padded.valid[:, 60:]
     assert hidden
     assert unread.all(), "padding is N that is not valid: no row of MASK, none of a class token"
 

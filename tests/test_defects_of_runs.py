@@ -7,21 +7,21 @@ import numpy as np
 import torch
 from scipy import stats
 
-from findna_kit import checkpoint, dna
+from findna_kit import alphabet, checkpoint
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.maskings.independent import IndependentMasking
+from findna_kit.components.interfaces import BranchOutput, ViewPlan
+from findna_kit.components.views import View
+from findna_kit.data.genome import WindowSampler, open_store, split
+from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.evaluation import Asked, Cells, Contender, Evaluation, load_task, summarise
 from findna_kit.evaluation.controls import kmer_features
-from findna_kit.genome import WindowSampler, open_store, split
-from findna_kit.interfaces import BranchOutput, ViewPlan
 from findna_kit.metrics.writers import MetricsWriter
-from findna_kit.pipeline import ViewPipeline
 from findna_kit.schedules import Clock
 from findna_kit.settings import HeldOut
 from findna_kit.trainer.loop import _State
 from findna_kit.trainer.step import train_step
-from findna_kit.views import View
 from tests.building import experiment_of, small
 from tests.windows import draw, random_windows
 
@@ -107,14 +107,16 @@ def test_defect_8_windows_are_known_fair_and_apart(tmp_path):
     )
 
     def share_of_n(windows):
-        return float((windows.tokens == dna.N).float().mean(1).max())
+        return float((windows.tokens == alphabet.N).float().mean(1).max())
 
     assert share_of_n(theirs) == 1
     assert share_of_n(drawn) <= 0.1
     assert (covered(theirs) & covered(looked_at)).any()
     assert not (covered(drawn) & covered(looked_at)).any()
 
-    unknown = [np.convolve(store.tokens(c, 0, n) == dna.N, np.ones(100), "valid") for c, n in enumerate(store.lengths.tolist())]
+    unknown = [
+        np.convolve(store.tokens(c, 0, n) == alphabet.N, np.ones(100), "valid") for c, n in enumerate(store.lengths.tolist())
+    ]
     eligible = np.zeros(2)
     for c, first, last in zip(parts.train.contig, parts.train.start, parts.train.end, strict=True):
         eligible[c] += (unknown[c][first : max(last - 99, first)] <= 10).sum()
@@ -123,7 +125,7 @@ def test_defect_8_windows_are_known_fair_and_apart(tmp_path):
     assert fair[0] < 1e-9
     assert fair[1] > 1e-3, "contigs by their bases"
 
-    assert (dna.encode("RYKSWMBDHV") == dna.N).all(), "an IUPAC letter is not MASK"
+    assert (alphabet.encode("RYKSWMBDHV") == alphabet.N).all(), "an IUPAC letter is not MASK"
     row = int((drawn.soft_masked.any(1) & ~drawn.soft_masked.all(1)).nonzero()[0])
     at = int(drawn.start[row])
     assert drawn.soft_masked[row].tolist() == [letter.islower() for letter in letters[at : at + 100]]
@@ -131,12 +133,12 @@ def test_defect_8_windows_are_known_fair_and_apart(tmp_path):
 
 def test_defect_8_n_is_no_target_no_insertion_and_masks_do_not_repeat():
     # The reference draws its insertions from five letters, N one of them.
-    assert np.random.default_rng(0).integers(0, 5, 1000).max() == dna.N
+    assert np.random.default_rng(0).integers(0, 5, 1000).max() == alphabet.N
     window = random_windows(64, 200, unknown=0.3, padded=False)
     view = Insertion(Insertion.Config(minimum=10, maximum=20))(window, draw(1, rows=64))
-    assert (view.tokens[view.origin < 0] < dna.N).all()
+    assert (view.tokens[view.origin < 0] < alphabet.N).all()
     masked = MASKING(view, draw(2, rows=64))
-    assert (masked.masked_targets[masked.masked_weight > 0] < dna.N).all()
+    assert (masked.masked_targets[masked.masked_weight > 0] < alphabet.N).all()
 
     # Forked workers that share one random state mask alike; here two processes have rows of their own.
     workers = [np.random.RandomState(5) for _ in range(2)]

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from findna_kit.assemble import assemble
-from findna_kit.engine import Engine
-from findna_kit.frozen import FrozenModel
-from findna_kit.plugins import load_plugins
+from findna_kit.distributed import Engine
+from findna_kit.inference.frozen_model import FrozenModel
+from findna_kit.plugins.loading import load_plugins
 from tests.building import small
 
 COMPONENTS, _ = load_plugins()

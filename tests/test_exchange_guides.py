@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import findna_kit
+from findna_kit.inference.variants import STATUSES
+from findna_kit.inference.variants.output import _TABLE
 from findna_kit.runs import Place, start
-from findna_kit.runs.variants import STATUSES
-from findna_kit.runs.variants.output import _TABLE
 from tests.authors import authors, content
 from tests.building import ROOT, SMALL, sets, small
 from tests.installing import findna

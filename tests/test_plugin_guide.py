@@ -12,8 +12,8 @@ import sys
 import pytest
 
 from findna_kit.cli.scaffolding import REGISTRIES, files
-from findna_kit.interfaces import API_VERSION
-from findna_kit.plugins import load_plugins
+from findna_kit.components.interfaces import API_VERSION
+from findna_kit.plugins.loading import load_plugins
 from tests.building import ROOT, command, sets
 from tests.installing import install, install_project
 
@@ -155,7 +155,9 @@ def test_the_examples_are_what_the_scaffold_writes():
 GOOD = WHOLE["findna_transition/transition.py"] + WHOLE["findna_transition/__init__.py"].replace(
     "from findna_transition.transition import Transition\n", ""
 ).replace('"""Transitions for FinDNA-Kit."""', "")
-LOSS = "from findna_kit.interfaces import Loss\nclass X(Loss):\n    class Config(ComponentConfig):\n        'None.'\n"
+LOSS = (
+    "from findna_kit.components.interfaces import Loss\nclass X(Loss):\n    class Config(ComponentConfig):\n        'None.'\n"
+)
 COUNTS = "    def count(self, student, teacher): ...\n    def forward(self, student, teacher, clock): ...\n"
 ADDED, ADDED_LOSS = 'registry.augmentations.add("transition", Transition)', 'registry.losses.add("x", X)'
 WRONG = {

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from findna_kit.cli.doctoring import FOUND_SOMETHING
-from findna_kit.installed import BRINGS, CHOICE, COMPONENTS
+from findna_kit.plugins.entry_points import BRINGS, CHOICE, COMPONENTS
 from tests.building import ROOT, SMALL, SMALL_HEAD, sets
 from tests.installing import findna, install_package
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from findna_kit.assemble import assemble
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from tests.building import ROOT
 

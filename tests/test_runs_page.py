@@ -2,8 +2,8 @@
 
 import re
 
-from findna_kit.recorded.choosing import _HELD_OUT
-from findna_kit.recorded.entries import STATUSES
+from findna_kit.records.listing import STATUSES
+from findna_kit.records.selection import _HELD_OUT
 from tests.pages import page
 
 PAGE = page("runs.md")

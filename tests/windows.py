@@ -2,30 +2,30 @@
 
 import torch
 
-from findna_kit import dna
-from findna_kit.views import Draw, View
+from findna_kit import alphabet
+from findna_kit.components.views import Draw, View
 
-OTHER_STRAND = torch.tensor([dna.T, dna.G, dna.C, dna.A, dna.N, dna.MASK])
+OTHER_STRAND = torch.tensor([alphabet.T, alphabet.G, alphabet.C, alphabet.A, alphabet.N, alphabet.MASK])
 
 
 def view_of(*sequences):
     """The view of sequences of any lengths, padded to the longest."""
     longest = max(map(len, sequences))
-    tokens = torch.tensor([[*dna.encode(s).tolist(), *[dna.N] * (longest - len(s))] for s in sequences])
+    tokens = torch.tensor([[*alphabet.encode(s).tolist(), *[alphabet.N] * (longest - len(s))] for s in sequences])
     valid = torch.tensor([[place < len(s) for place in range(longest)] for s in sequences])
     return View.of_windows(tokens, valid=valid)
 
 
 def text_of(view):
     """The valid letters of each row."""
-    return [dna.decode(row[keep].numpy().astype("uint8")) for row, keep in zip(view.tokens, view.valid, strict=True)]
+    return [alphabet.decode(row[keep].numpy().astype("uint8")) for row, keep in zip(view.tokens, view.valid, strict=True)]
 
 
 def random_windows(batch, length, *, seed=0, unknown=0.1, padded=True, shortest=1):
     """Windows with N, soft-masking and, if `padded`, rows of every length from `shortest` up (the first is whole)."""
     numbers = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, 4, (batch, length), generator=numbers)
-    tokens[torch.rand(batch, length, generator=numbers) < unknown] = dna.N
+    tokens[torch.rand(batch, length, generator=numbers) < unknown] = alphabet.N
     lengths = torch.randint(shortest, length + 1, (batch, 1), generator=numbers) if padded else torch.full((batch, 1), length)
     lengths[0] = length
     soft_masked = torch.rand(batch, length, generator=numbers) < 0.3
@@ -40,17 +40,17 @@ def assert_true_to(view, window, *, changed=0):
     expected = torch.where(view.strand < 0, OTHER_STRAND[expected], expected)
     differs = known & (expected != view.tokens)
     assert int(differs.sum(1).max()) <= changed
-    assert view.tokens[differs].lt(dna.N).all()
-    assert (expected[differs] < dna.N).all(), "N became a base"
+    assert view.tokens[differs].lt(alphabet.N).all()
+    assert (expected[differs] < alphabet.N).all(), "N became a base"
     assert (view.strand[known].abs() == 1).all()
     assert (view.strand[~known] == 0).all()
     assert view.soft_masked[known].equal(window.soft_masked.gather(1, at)[known])
     assert not view.soft_masked[~known].any()
     inserted = view.valid & ~known
-    assert (view.tokens[inserted] < dna.N).all(), "an inserted base is A C G or T"
+    assert (view.tokens[inserted] < alphabet.N).all(), "an inserted base is A C G or T"
     assert view.lengths.equal(window.lengths)
     assert view.valid.equal(torch.arange(view.tokens.shape[1]) < view.lengths[:, None]), "padding stands last"
-    assert (view.tokens[~view.valid] == dna.N).all()
+    assert (view.tokens[~view.valid] == alphabet.N).all()
     assert (view.origin[~view.valid] == -1).all()
 
 

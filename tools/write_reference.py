@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from stubs import escaped, python_page
 
 from findna_kit.cli.parameters import parameters
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from findna_kit.registry import Registry
+    from findna_kit.plugins.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -122,7 +122,7 @@ def _component(registry: Registry[Any], name: str) -> str:
 
 def _declared(component: type) -> Iterator[tuple[str, Any]]:
     """What the class says that its kind does not say already; what an instance decides is not among it."""
-    kind = next(one for one in component.__mro__ if one.__module__ == "findna_kit.interfaces")
+    kind = next(one for one in component.__mro__ if one.__module__ == "findna_kit.components.interfaces")
     for word in DECLARED:
         value = getattr(component, word, None)
         if isinstance(value, str | int) and value != getattr(kind, word, None):

@@ -16,7 +16,7 @@ from rich.text import Text
 from findna_kit.cli import loading
 from findna_kit.cli.progress import table
 from findna_kit.errors import FindnaError
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderResult
 
-    from findna_kit.ablation.run import Executor, Progress
+    from findna_kit.study.run import Executor, Progress
 
 UNFINISHED = 3
 
@@ -34,9 +34,9 @@ def ablate(
     executor: str = "local", slurm: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Runs what is missing of a study, and prints what it says when nothing is; exit code 3 where it is not finished."""
-    from findna_kit.ablation.local import Way
-    from findna_kit.ablation.results import tables
-    from findna_kit.ablation.run import Watcher, ablate
+    from findna_kit.study.executors.local import Way
+    from findna_kit.study.results import tables
+    from findna_kit.study.run import Watcher, ablate
 
     where = _executor(executor, slurm)
     components, plugins = load_plugins(without)
@@ -62,13 +62,13 @@ def ablate(
 def _executor(name: str, settings: Sequence[str]) -> Executor:
     """FindnaError where it cannot be had, or does not have those settings."""
     if name == "slurm":
-        from findna_kit.ablation.sbatch import read_settings
-        from findna_kit.ablation.slurm import OnSlurm
+        from findna_kit.study.executors.slurm import OnSlurm
+        from findna_kit.study.executors.slurm_options import read_settings
 
         return OnSlurm(read_settings(settings), loading.say)
     if settings:
         raise FindnaError("--slurm is for --executor slurm")
-    from findna_kit.ablation.local import Here
+    from findna_kit.study.executors.local import Here
 
     return Here()
 

@@ -22,7 +22,7 @@ _SHOWN = ("held_out/", "held_out_plain/", "collapse/", "evaluation/", "baseline/
 
 def compare(runs: Sequence[Path], *, form: Form) -> None:
     """Runs side by side."""
-    from findna_kit.recorded.comparing import compare
+    from findna_kit.records.comparison import compare
 
     found = compare(runs)
     if form == "json":

@@ -19,12 +19,12 @@ from typer.main import get_command
 from findna_kit.cli import loading
 from findna_kit.cli.examining import identity
 from findna_kit.errors import FindnaError, nearest
-from findna_kit.installed import BRINGS, CHOICE, COMMANDS, COMPONENTS, KIT, installed, misnamed
+from findna_kit.plugins.entry_points import BRINGS, CHOICE, COMMANDS, COMPONENTS, KIT, installed, misnamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from findna_kit.installed import Offer, Owner
+    from findna_kit.plugins.entry_points import Offer, Owner
 
 FOUND_SOMETHING = 3
 _LINES_SHOWN = 8

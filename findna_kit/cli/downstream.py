@@ -156,7 +156,7 @@ def embed(
 ) -> None:
     """Embed sequences of a file with a run's frozen model: streamed, and gone on with after a kill."""
     from findna_kit.cli import embedding
-    from findna_kit.runs.embedding import Output, Sequences, Way, cut_of
+    from findna_kit.inference.embedding import Output, Sequences, Way, cut_of
 
     embedding.embed(
         folder, Sequences(source, genome, cut_of(window, overlap)), Output(out, overwrite, resume),
@@ -185,7 +185,7 @@ def score_variants(
 ) -> None:
     """Score a VCF's variants with a run, not trained for it: log-likelihood ratio and embedding distance."""
     from findna_kit.cli.variants import variants
-    from findna_kit.runs.variants import Asked
+    from findna_kit.inference.variants import Asked
 
     asked = Asked(genome, length, strand, on_mismatch, branch, step, device, tuple(without or ()))
     variants(folder, vcf, out, asked, overwrite=overwrite, as_json=as_json)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from findna_kit.runs.embedding import Output, Picture, Sequences, Way
+    from findna_kit.inference.embedding import Output, Picture, Sequences, Way
     from findna_kit.trainer import Reporter
 
 _LINES_APART = 10.0
@@ -26,9 +26,9 @@ def embed(
     run: Path, sequences: Sequences, output: Output, way: Way, *, picture: Picture | None, projector: Path | None
 ) -> None:
     """Embeds a file, and shows what came out."""
-    from findna_kit.runs import Watcher
-    from findna_kit.runs.embedding import prepare
-    from findna_kit.runs.embedding.picture import PROJECTOR, refuse_what_is_there
+    from findna_kit.inference.embedding import prepare
+    from findna_kit.inference.embedding.plot import PROJECTOR, refuse_what_is_there
+    from findna_kit.trainer import Observer
 
     if output.resume:
         picture = None if picture and _left(picture.path) else picture
@@ -36,11 +36,11 @@ def embed(
     shown = [*([picture.path] if picture else []), *(projector / name for name in PROJECTOR if projector)]
     refuse_what_is_there(*shown, overwrite=output.overwrite or output.resume)
     with _stopping("nothing has been embedded"), reading_bar() as reading:
-        embedding = prepare(run, sequences, output, way, Watcher(loading.say, reading))
+        embedding = prepare(run, sequences, output, way, Observer(loading.say, reading))
     if picture is not None:
         picture.refuse(embedding.source.columns, embedding.source.count)
     with _embedding_bar(embedding.source.count) as report:
-        embedding.write(Watcher(loading.say, report=report))
+        embedding.write(Observer(loading.say, report=report))
     told = embedding.description
     print(
         f"{output.path}: {told['rows']:,} embeddings of {told['dim']} numbers, from the {told['branch']} at step {told['step']}"
@@ -51,7 +51,7 @@ def embed(
 
 
 def _show(out: Path, picture: Picture | None, projector: Path | None) -> None:
-    from findna_kit.runs.embedding import draw, sample, write_projector
+    from findna_kit.inference.embedding import draw, sample, write_projector
 
     rows = sample(out)
     if len(rows.ids) < rows.description["rows"]:
@@ -66,7 +66,7 @@ def _show(out: Path, picture: Picture | None, projector: Path | None) -> None:
 
 def picture_of(path: Path | None, method: str | None, colour: str | None) -> Picture | None:
     """The picture that is asked for; FindnaError where only its colour or method is."""
-    from findna_kit.runs.embedding import Picture
+    from findna_kit.inference.embedding import Picture
 
     if path is None:
         if method is not None or colour is not None:

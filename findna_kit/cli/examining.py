@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.errors import FindnaError
-from findna_kit.installed import COMMANDS, COMPONENTS, RECIPES, REPORTERS, installed, recipes_of
+from findna_kit.plugins.entry_points import COMMANDS, COMPONENTS, RECIPES, REPORTERS, installed, recipes_of
 
 if TYPE_CHECKING:
-    from findna_kit.installed import Offer
+    from findna_kit.plugins.entry_points import Offer
 
 
 def main() -> None:
@@ -48,8 +48,8 @@ def examine(offer: Offer) -> dict[str, Any]:
 
 
 def _components(offer: Offer) -> dict[str, Any]:
-    from findna_kit.plugins import load_plugin
-    from findna_kit.registry import Components
+    from findna_kit.plugins.loading import load_plugin
+    from findna_kit.plugins.registry import Components
 
     components = Components()
     plugin = load_plugin(offer, components)
@@ -74,7 +74,7 @@ def _command(offer: Offer) -> dict[str, Any]:
 
 
 def _reporter(offer: Offer) -> dict[str, Any]:
-    from findna_kit.runs.reporting import load_reporter
+    from findna_kit.runs.reporters import load_reporter
 
     load_reporter(offer)
     return {"brings": {"reporter": [offer.owner.plugin]}}

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from findna_kit.frozen import Which
-    from findna_kit.runs.exporting import Format
+    from findna_kit.exchange.export import Format
+    from findna_kit.inference.frozen_model import Which
 
 
 def import_findna(
     file: Path, *, out: Path | None, length: int, class_tokens: int, overwrite: bool, without: Sequence[str]
 ) -> None:
     """Makes the run, and prints where every tensor of the file went and whence every tensor of the run came."""
-    from findna_kit.plugins import load_plugins
+    from findna_kit.exchange.import_findna import import_findna as imported
+    from findna_kit.plugins.loading import load_plugins
     from findna_kit.runs import Place
-    from findna_kit.runs.importing import import_findna as imported
 
     components, plugins = load_plugins(without)
     made = imported(
@@ -47,7 +47,7 @@ def export(
     run: Path, out: Path, *, branch: str | None, step: int | None, form: str, overwrite: bool, without: Sequence[str]
 ) -> None:
     """Writes the folder, and lists what is in it."""
-    from findna_kit.runs.exporting import FORMATS, export_run
+    from findna_kit.exchange.export import FORMATS, export_run
 
     if form not in FORMATS:
         raise FindnaError(f"--format {form}: {' or '.join(FORMATS)} is wanted{nearest(form, FORMATS)}")

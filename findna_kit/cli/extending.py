@@ -10,12 +10,12 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from findna_kit.errors import PluginError
-from findna_kit.installed import COMMANDS, installed, offered, only
+from findna_kit.plugins.entry_points import COMMANDS, installed, offered, only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from findna_kit.installed import Offer
+    from findna_kit.plugins.entry_points import Offer
 
 
 class CommandsOfPlugins(TyperGroup):

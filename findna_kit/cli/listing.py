@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from findna_kit.recorded.entries import Entry
+    from findna_kit.records.listing import Entry
 
 Form = Literal["text", "csv", "json"]
 _HEAD = ("run", "name", "status", "seed", "step", "steps", "training_seconds", "when", "reason")
@@ -30,7 +30,7 @@ def form(*, as_csv: bool, as_json: bool) -> Form:
 
 def listing(folder: Path, metric: str | None, status: str | None, sort: str, *, reverse: bool, form: Form) -> None:
     """Every run below a folder that has one of the statuses."""
-    from findna_kit.recorded.entries import entries_below
+    from findna_kit.records.listing import entries_below
 
     wanted = _statuses(status)
     if sort == "metric" and metric is None:
@@ -80,7 +80,7 @@ def _number(value: float | None) -> str:
 
 
 def _statuses(status: str | None) -> Sequence[str]:
-    from findna_kit.recorded.entries import STATUSES
+    from findna_kit.records.listing import STATUSES
 
     names = STATUSES if status is None else tuple(name.strip() for name in status.split(","))
     if unknown := [name for name in names if name not in STATUSES]:
@@ -91,7 +91,7 @@ def _statuses(status: str | None) -> Sequence[str]:
 
 
 def _near(metric: str, entries: Sequence[Entry]) -> str:
-    from findna_kit.recorded.choosing import metric_names
+    from findna_kit.records.selection import metric_names
 
     return nearest(metric, metric_names(entries))
 
@@ -135,7 +135,7 @@ def _write_csv(rows: Sequence[Mapping[str, Any]], first: Sequence[str]) -> None:
 
 def best(folder: Path, metric: str, maximise: bool | None, *, form: Form) -> None:
     """The best run, by what, and of how many."""
-    from findna_kit.recorded.choosing import choose, criterion
+    from findna_kit.records.selection import choose, criterion
 
     by = criterion(metric, maximise)
     choice = choose(folder, by)

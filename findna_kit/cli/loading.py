@@ -13,9 +13,9 @@ from findna_kit.errors import FindnaError, TaskError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from findna_kit.plugins import Plugin
+    from findna_kit.plugins.loading import Plugin
+    from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
-    from findna_kit.registry import Components
     from findna_kit.trainer import Experiment
 
 
@@ -91,8 +91,8 @@ def _unreachable(path: str) -> str | None:
 
 def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple[Recipe, Components, list[Plugin]]:
     """A recipe and what it was chosen from; says what its reader remarked."""
-    from findna_kit.engine import launched
-    from findna_kit.plugins import load_plugins
+    from findna_kit.distributed import launched
+    from findna_kit.plugins.loading import load_plugins
     from findna_kit.recipe import load_recipe
 
     components, plugins = load_plugins(without)

@@ -13,7 +13,7 @@ from findna_kit.errors import UnknownComponent, nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from findna_kit.installed import Owner
+    from findna_kit.plugins.entry_points import Owner
 
 
 def check(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ def show(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
 def components(what: str | None, without: Sequence[str], *, as_json: bool) -> None:
     """All components, those of a kind, or one with its parameters."""
     from findna_kit.cli.parameters import parameters
-    from findna_kit.plugins import load_plugins
+    from findna_kit.plugins.loading import load_plugins
 
     loaded, plugins = load_plugins(without)
     loading.say_failures(plugins)
@@ -79,7 +79,7 @@ def _described(kind: str, name: str, owners: Sequence[Owner]) -> dict[str, Any]:
 
 def plugins(*, as_json: bool) -> None:
     """Every installed plugin, and what it brings beside components."""
-    from findna_kit.installed import BRINGS, CHOICE, installed, misnamed
+    from findna_kit.plugins.entry_points import BRINGS, CHOICE, installed, misnamed
 
     offers = installed()
     for problem in misnamed(offers):
@@ -101,7 +101,7 @@ def plugins(*, as_json: bool) -> None:
 
 def genome(fasta: str, *, length: int, max_unknown: float, as_json: bool) -> None:
     """The report of a FASTA."""
-    from findna_kit.genome import builtin_genome, genome_report, open_store
+    from findna_kit.data.genome import builtin_genome, genome_report, open_store
 
     with reading_bar() as reading:
         store = open_store(builtin_genome() if fasta == "builtin" else Path(fasta), report=reading)

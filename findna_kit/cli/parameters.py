@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from findna_kit.interfaces import ComponentConfig
+    from findna_kit.components.interfaces import ComponentConfig
 
 _SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 _SCHEDULE = "#/$defs/ScheduleValue"

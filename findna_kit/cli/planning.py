@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from findna_kit.cli import loading
 from findna_kit.cli.progress import reading_bar, table
 from findna_kit.errors import FindnaError
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def plan(
     source: str, *, device: str, steps: int, jobs: int, as_json: bool, overrides: Sequence[str], without: Sequence[str]
 ) -> None:  # fmt: skip
     """Prints what a run of the recipe, or a study, would cost."""
-    from findna_kit.ablation.read import is_study
+    from findna_kit.study.load import is_study
 
     if is_study(source):
         if overrides:
@@ -32,7 +32,7 @@ def plan(
 def _plan_recipe(
     source: str, device: str, steps: int, *, as_json: bool, overrides: Sequence[str], without: Sequence[str]
 ) -> None:  # fmt: skip
-    from findna_kit.runs.plan import plan as measured
+    from findna_kit.profile.plan import plan as measured
 
     recipe, _, _ = loading.load(source, overrides, without)
     loading.refuse_bad_files(recipe)
@@ -54,8 +54,8 @@ def _plan_recipe(
 
 
 def _plan_study(source: str, device: str, steps: int, jobs: int, *, as_json: bool, without: Sequence[str]) -> None:
-    from findna_kit.ablation.local import Way
-    from findna_kit.ablation.plan import flops_rows, plan_study, rows
+    from findna_kit.study.executors.local import Way
+    from findna_kit.study.plan import flops_rows, plan_study, rows
 
     components, plugins = load_plugins(without)
     with reading_bar() as reading:
@@ -91,7 +91,7 @@ def _print_room(room: Mapping[str, Any]) -> None:
 
 
 def _print_flops(flops: Mapping[str, Any]) -> None:
-    from findna_kit.runs.flops import TITLES, UNCOUNTED
+    from findna_kit.profile.flops import TITLES, UNCOUNTED
 
     by_base = flops["base_by_component"]
     table(

@@ -8,11 +8,11 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from findna_kit.atomic import whole
 from findna_kit.cli import loading
 from findna_kit.cli.progress import table
 from findna_kit.errors import FindnaError, OutputExists, nearest
-from findna_kit.files import whole
-from findna_kit.installed import RECIPES, offered, recipes_of
+from findna_kit.plugins.entry_points import RECIPES, offered, recipes_of
 from findna_kit.recipe.shipped import SCHEMA, recipe_of_plugin, shipped_recipes
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def schema(without: Sequence[str]) -> None:
 
 
 def _schema(without: Sequence[str]) -> str:
-    from findna_kit.plugins import load_plugins
+    from findna_kit.plugins.loading import load_plugins
     from findna_kit.recipe.json_schema import recipe_schema
 
     components, plugins = load_plugins(without)

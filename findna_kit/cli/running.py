@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from findna_kit.cli import loading, scoring
 from findna_kit.cli.loading import refuse_bad_files
 from findna_kit.cli.progress import TrainingProgress, reading_bar, table
-from findna_kit.engine import launched, supervise
+from findna_kit.distributed import launched, supervise
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def run(
     without: Sequence[str], reporters: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Trains, prints what came out, evaluates."""
-    from findna_kit.runs import Place, Reporters, Watcher, start
+    from findna_kit.runs import Place, Reporters, start
+    from findna_kit.trainer import Observer
 
     if out is not None and resume is not None:
         raise FindnaError("--out and --resume name a folder each: give one of them")
@@ -37,7 +38,7 @@ def run(
     with reading_bar() as reading, TrainingProgress(recipe.steps) as progress:
         result = start(
             recipe, Place(out, resume, overwrite), components=components, plugins=plugins, device=device,
-            watcher=Watcher(loading.say, reading, progress, chosen),
+            observer=Observer(loading.say, reading, progress), reporters=chosen,
         )  # fmt: skip
     if not result.first:
         return

@@ -15,7 +15,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, OutputExists, nearest
-from findna_kit.installed import KIT, installed
+from findna_kit.plugins.entry_points import KIT, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

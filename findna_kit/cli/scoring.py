@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from findna_kit.frozen import Pooling, Strand, Which
+    from findna_kit.inference.frozen_model import Pooling, Strand, Which
     from findna_kit.runs import Scoring
 
 

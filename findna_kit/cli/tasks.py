@@ -73,8 +73,8 @@ def audit(
 ) -> None:  # fmt: skip
     """What of each task's test part its other parts, or a genome, have already. Exit code 3 if `strict` and there is any."""
     from findna_kit.evaluation import load_task
-    from findna_kit.evaluation.audit import has_findings
-    from findna_kit.runs.auditing import audit_tasks
+    from findna_kit.evaluation.leakage import has_findings
+    from findna_kit.runs.leakage import audit_tasks
 
     loaded = [load_task(task, data) for task in tasks]
     with reading_bar() as reading:

@@ -12,14 +12,14 @@ from findna_kit.cli.progress import reading_bar, table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from findna_kit.runs.variants import Asked
+    from findna_kit.inference.variants import Asked
 
 _SECONDS_APART = 10.0
 
 
 def variants(run: Path, vcf: Path, out: Path, asked: Asked, *, overwrite: bool, as_json: bool) -> None:
     """Scores, and prints how many ALTs have which status."""
-    from findna_kit.runs.variants import STATUSES, score_variants
+    from findna_kit.inference.variants import STATUSES, score_variants
 
     with reading_bar() as reading:
         result = score_variants(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.evaluation.protocols import Features, Fitted, few_shot, probe
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def kmer_features(sequences: Sequence[str], k: int) -> NDArray[np.float32]:
 def _count(text: str, lengths: Labels, k: int) -> tuple[Labels, Labels, Labels]:
     """Of each sequence of the concatenation: its k-mers [n, 4^k], its known bases [n], its G and C [n]."""
     n = len(lengths)
-    tokens = dna.encode(text)
+    tokens = alphabet.encode(text)
     row = np.repeat(np.arange(n), lengths)
-    known = tokens < dna.N
-    strong = (tokens == dna.C) | (tokens == dna.G)
+    known = tokens < alphabet.N
+    strong = (tokens == alphabet.C) | (tokens == alphabet.G)
     starts = max(len(tokens) - k + 1, 0)
     code = np.zeros(starts, dtype=np.int64)
     whole = row[:starts] == row[len(tokens) - starts :]  # the last base is in the same sequence as the first

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from findna_kit import seeds
+from findna_kit import rng
 from findna_kit.errors import FindnaError, nearest
-from findna_kit.evaluation.cells import Prediction, key_of
+from findna_kit.evaluation.cache import Prediction, key_of
 from findna_kit.evaluation.controls import kmer_control, kmer_few_shot, majority_control
 from findna_kit.evaluation.protocols import PROTOCOLS, SHOTS, Features, Fitted, few_shot
 from findna_kit.evaluation.tasks import Table, Task
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from findna_kit.evaluation.cells import Cells
+    from findna_kit.evaluation.cache import Cells
 
 Embed = Callable[[Sequence[str]], "NDArray[Any]"]
 """Sequences of any length -> embeddings [n, D]."""
@@ -180,7 +180,7 @@ class Evaluation:
 
     def _seed(self, cell: Cell) -> int:
         """Of a repeat: the same for the encoder and every control, so that repeats pair."""
-        return seeds.key(self.seed, "evaluation", cell.number) % 2**63
+        return rng.key(self.seed, "evaluation", cell.number) % 2**63
 
 
 class _Embedded:
@@ -215,7 +215,7 @@ class _Embedded:
 
 def _shuffled(task: Task, seed: int) -> Task:
     """The labels that are learned from and chosen by in random order, part by part; the test part as it is."""
-    generator = np.random.default_rng(seeds.key(seed, "shuffled labels") % 2**64)
+    generator = np.random.default_rng(rng.key(seed, "shuffled labels") % 2**64)
     parts = {
         part: table if part == "test" else Table(table.sequences, generator.permutation(table.labels))
         for part, table in task.parts.items()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from findna_kit import dna
+from findna_kit import alphabet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -58,7 +58,7 @@ def sketch(sequences: Sequence[str], k: int, scale: int) -> Sketch:
     piece = np.cumsum(lengths) // _CHUNK
     for start, end in pairwise([0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(sequences)]):
         owner = np.repeat(np.arange(start, end), lengths[start:end])
-        code, kept = _sampled(dna.encode("".join(sequences[start:end])), k, scale)
+        code, kept = _sampled(alphabet.encode("".join(sequences[start:end])), k, scale)
         row = owner[: len(code)]
         kept &= row == owner[len(owner) - len(code) :]  # the last base is in the same sequence as the first
         order = np.lexsort((code[kept], row[kept]))
@@ -154,7 +154,7 @@ def _spans(query: Sketch) -> Iterator[tuple[int, int]]:
 def _sampled(tokens: NDArray[np.uint8], k: int, scale: int) -> tuple[Codes, NDArray[np.bool_]]:
     """The code of each k-mer [starts], the smaller of both strands', and True where it is sampled and has no N."""
     starts = max(len(tokens) - k + 1, 0)
-    unknown = np.concatenate([[0], np.cumsum(tokens >= dna.N)])
+    unknown = np.concatenate([[0], np.cumsum(tokens >= alphabet.N)])
     kept = unknown[k:] == unknown[:-k] if starts else np.zeros(0, dtype=bool)
     digits = (tokens & np.uint8(3)).astype(np.uint64)
     code = np.minimum(_forward(digits, k)[:starts], _backward(np.uint64(3) - digits, k)[:starts])

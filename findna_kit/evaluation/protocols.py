@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from findna_kit import seeds
+from findna_kit import rng
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def few_shot(features: Features, shots: int, *, seed: int) -> Fitted:
 
 def draw_shots(labels: Labels, shots: int, seed: int) -> Labels:
     """Ascending rows: `shots` of each class, or all that it has."""
-    generator = np.random.default_rng(seeds.key(seed, "shots", shots) % 2**64)
+    generator = np.random.default_rng(rng.key(seed, "shots", shots) % 2**64)
     order = np.lexsort((generator.random(len(labels)), labels))
     rank = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order], "left")
     return np.sort(order[rank < shots])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from findna_kit.evaluation.cells import Prediction
+    from findna_kit.evaluation.cache import Prediction
     from findna_kit.evaluation.evaluate import Cell
     from findna_kit.evaluation.tasks import Task
 

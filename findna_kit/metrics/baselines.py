@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from findna_kit import dna
+from findna_kit import alphabet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def masked_baselines(
     counted in the result. Add-one counts; where a context holds N or leaves the window, the model with the next smaller
     context answers.
     """
-    bases = int((fitted_on < dna.N).sum())
+    bases = int((fitted_on < alphabet.N).sum())
     side = two_sided_width(bases)
     counts = _word_counts(fitted_on, max(2 * side, *MARKOV_ORDERS) + 1)
     models = {f"markov_{order}": [(k, 0) for k in range(order + 1)] for order in MARKOV_ORDERS}
@@ -55,7 +55,7 @@ def _word_counts(tokens: NDArray[np.uint8], longest: int) -> dict[int, NDArray[n
     The bases are read once: a word that is the first part of no longer one ends where a run of known bases ends, so the
     counts of a length are those of the next, summed over the last base, and one word more for each run long enough.
     """
-    known = np.concatenate(([False], tokens < dna.N, [False]))
+    known = np.concatenate(([False], tokens < alphabet.N, [False]))
     first, end = np.flatnonzero(known[1:] != known[:-1]).reshape(-1, 2).T
     forward = {longest: np.zeros(4**longest, dtype=np.int64)}
     for at in range(0, len(tokens), _CHUNK):
@@ -77,7 +77,7 @@ def _whole_words(tokens: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
         base = tokens[place : place + starts]
         code *= 4
         code += base
-        whole &= base < dna.N
+        whole &= base < alphabet.N
     return np.bincount(code[whole], minlength=4**length)
 
 
@@ -100,9 +100,9 @@ def _contexts(tokens: NDArray[np.integer], left: int, right: int) -> tuple[NDArr
     for offset in (*range(-left, 0), *range(1, right + 1)):
         inside = slice(max(0, -offset), min(length, length - offset))
         moved = slice(inside.start + offset, inside.stop + offset)
-        neighbour = np.full(tokens.shape, dna.N, dtype=np.int64)
+        neighbour = np.full(tokens.shape, alphabet.N, dtype=np.int64)
         neighbour[:, inside] = tokens[:, moved]
-        known &= neighbour < dna.N
+        known &= neighbour < alphabet.N
         number = number * 4 + np.minimum(neighbour, 3)
     return number, known
 

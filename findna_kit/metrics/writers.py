@@ -7,7 +7,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from findna_kit.files import whole
+from findna_kit.atomic import whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

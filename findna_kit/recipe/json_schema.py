@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from findna_kit.errors import ComponentClash
-from findna_kit.recipe.choice import WEIGHT, Kind
+from findna_kit.model.reverse_complement import RC
+from findna_kit.recipe.component_spec import WEIGHT, Kind
 from findna_kit.recipe.schema import Recipe
-from findna_kit.strands import RC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import core_schema
 
-    from findna_kit.registry import Components, Registry
+    from findna_kit.plugins.registry import Components, Registry
 
 _DEFINITIONS = "#/definitions/"
 _OVER = "_over_a_base"

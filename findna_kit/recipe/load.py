@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from findna_kit.errors import ComponentClash, UnknownComponent
-from findna_kit.recipe.choice import Reading
-from findna_kit.recipe.document import Found, Node, dotted, refusal
-from findna_kit.recipe.layers import absolute, components_in, read_layers
+from findna_kit.recipe.component_spec import Reading
+from findna_kit.recipe.error_messages import Said, explain
+from findna_kit.recipe.merge import absolute, components_in, read_layers
 from findna_kit.recipe.schema import Recipe
-from findna_kit.recipe.sentences import Said, explain
 from findna_kit.recipe.shipped import METHODS, OBJECTIVES
+from findna_kit.recipe.yaml_nodes import Found, Node, dotted, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from findna_kit.plugins import Plugin
-    from findna_kit.registry import Components
+    from findna_kit.plugins.loading import Plugin
+    from findna_kit.plugins.registry import Components
 
 
 def load_recipe(

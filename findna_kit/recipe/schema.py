@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
 
-from findna_kit.recipe.choice import Chosen, Kind, Reading, refusal_of
-from findna_kit.recipe.document import dump
-from findna_kit.recipe.sentences import Said
+from findna_kit.recipe.component_spec import Chosen, Kind, Reading, refusal_of
+from findna_kit.recipe.error_messages import Said
+from findna_kit.recipe.yaml_nodes import dump
 from findna_kit.settings import (
     DataSettings,
     EvaluationSettings,

@@ -6,7 +6,7 @@ import os.path
 from pathlib import Path
 
 from findna_kit.errors import nearest
-from findna_kit.installed import RECIPES, offered, only, recipes_of
+from findna_kit.plugins.entry_points import RECIPES, offered, only, recipes_of
 
 METHODS, OBJECTIVES = "methods", "findna-kit-objectives"
 """Folder of the recipes of published methods, whose names are `methods/NAME`; and the distribution that those need."""

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from findna_kit import checkpoint
-from findna_kit.ablation.cells import FAILED, STUDY
-from findna_kit.ablation.run import RESULT
-from findna_kit.ablation.search import FOLDER as SEARCH
-from findna_kit.ablation.search import RESULT as SEARCHED
-from findna_kit.ablation.search import TRIAL
-from findna_kit.ablation.study import Study
 from findna_kit.errors import FindnaError
-from findna_kit.metrics.newest import newest_rows
-from findna_kit.recipe.document import read_plain, read_text
-from findna_kit.recorded.record import KILLED, held, standing
-from findna_kit.runs.folder import AUDIT, EVALUATION, LOCK, RECIPE, RECORD, read_by_task
+from findna_kit.metrics.readers import newest_rows
+from findna_kit.recipe.yaml_nodes import read_plain, read_text
+from findna_kit.records.run_folder import AUDIT, EVALUATION, LOCK, RECIPE, RECORD, read_by_task
+from findna_kit.records.run_record import KILLED, held, standing
+from findna_kit.study.cells import FAILED, STUDY
+from findna_kit.study.run import RESULT
+from findna_kit.study.schema import Study
+from findna_kit.study.search import FOLDER as SEARCH
+from findna_kit.study.search import RESULT as SEARCHED
+from findna_kit.study.search import TRIAL
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os.path
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from findna_kit import __version__
+from findna_kit.atomic import whole
 from findna_kit.errors import FindnaError, OutputExists
-from findna_kit.files import whole
+from findna_kit.records.run_folder import REPORT
 from findna_kit.report.blocks import Part
 from findna_kit.report.folders import Run, StudyFolder, read_folder
 from findna_kit.report.groups import grouped, labels_of
@@ -25,7 +26,6 @@ from findna_kit.report.sections.facts import cells_section, runs_section
 from findna_kit.report.sections.leakage import leakage_section
 from findna_kit.report.sections.recipes import recipes_section
 from findna_kit.report.sections.scores import scores_section
-from findna_kit.runs.folder import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,7 @@ def render(found: Sequence[Run | StudyFolder], embed: Embed | None = None) -> st
     parts += [_of_study(f"study-{number}", one, embed) for number, one in enumerate(studies)]
     named = [run.record.name or run.label for run in runs[:1]] if len(found) == 1 else [one.label for one in found]
     title = ", ".join([*named, *(one.study.name for one in studies)] if len(found) == 1 else named)
-    return _template().get_template("page.html").render(title=title, parts=parts, version=__version__)
+    return _template().get_template("page.html").render(title=title, parts=parts, version=version("findna-kit"))
 
 
 @cache

@@ -1,12 +1,12 @@
 """What `run`, `--resume`, `evaluate` and later ablations all call."""
 
-from findna_kit.runs.folder import Place
+from findna_kit.records.run_folder import Place
+from findna_kit.runs.evaluate import Scoring, evaluate_run
 from findna_kit.runs.genome_data import open_genome
-from findna_kit.runs.initial import take_initial_weights
-from findna_kit.runs.reporting import Reporters
-from findna_kit.runs.score import Scoring, evaluate_run
-from findna_kit.runs.start import Result, Watcher, start
+from findna_kit.runs.init_weights import take_initial_weights
+from findna_kit.runs.reporters import Reporters
+from findna_kit.runs.start import Result, start
 
 __all__ = [
-    "Place", "Reporters", "Result", "Scoring", "Watcher", "evaluate_run", "open_genome", "start", "take_initial_weights",
+    "Place", "Reporters", "Result", "Scoring", "evaluate_run", "open_genome", "start", "take_initial_weights",
 ]  # fmt: skip

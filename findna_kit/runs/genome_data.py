@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from findna_kit import dna, seeds
-from findna_kit.errors import GenomeError
-from findna_kit.genome import (
+from findna_kit import alphabet, rng
+from findna_kit.components.interfaces import Contig
+from findna_kit.data.genome import (
     MixedWindows,
     Regions,
     Split,
@@ -27,20 +27,20 @@ from findna_kit.genome import (
     read_bed,
     split,
 )
-from findna_kit.interfaces import Contig
+from findna_kit.data.sources import Data
+from findna_kit.errors import GenomeError
 from findna_kit.metrics.baselines import masked_baselines
-from findna_kit.trainer import Data
-from findna_kit.trainer.terms import make_batch
+from findna_kit.trainer.forward import make_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from findna_kit.data.sources import Windows
     from findna_kit.recipe import Recipe
     from findna_kit.settings import GenomeSettings
     from findna_kit.trainer import Experiment
-    from findna_kit.trainer.experiment import Windows
 
 BASELINE_BASES = 64_000_000
 """Bases of the training part that counting is fitted on at most; seconds, and enough for every context of five bases a side."""
@@ -156,7 +156,7 @@ def spread(regions: Regions, most: int, *, seed: int, piece: int = _PIECE) -> Re
         return regions
     share = np.arange(most // piece + 1) * regions.bases // (most // piece)
     slack = np.diff(share) - piece
-    random = np.random.default_rng(seeds.key(seed, "baselines") & (2**63 - 1))
+    random = np.random.default_rng(rng.key(seed, "baselines") & (2**63 - 1))
     first = share[:-1] + random.integers(0, slack, endpoint=True)
     # Places count the regions' bases alone, end to end: a piece that meets a region's end goes on at the start of the next.
     edge = np.append(0, np.cumsum(regions.end - regions.start))
@@ -172,6 +172,6 @@ def spread(regions: Regions, most: int, *, seed: int, piece: int = _PIECE) -> Re
 
 def _joined(store: TokenStore, regions: Regions) -> NDArray[np.uint8]:
     """Tokens of the regions, an N after each."""
-    gap = np.full(1, dna.N, dtype=np.uint8)
+    gap = np.full(1, alphabet.N, dtype=np.uint8)
     stretches = zip(regions.contig.tolist(), regions.start.tolist(), regions.end.tolist(), strict=True)
     return np.concatenate([part for stretch in stretches for part in (store.tokens(*stretch), gap)])

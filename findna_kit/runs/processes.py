@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from findna_kit.engine import LOST, SUPERVISOR
+from findna_kit.distributed import LOST, SUPERVISOR
 from findna_kit.errors import FindnaError, Interrupted, ProcessLost, RunStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import ExitStack
 
-    from findna_kit.engine import Engine, Launch, Watch
+    from findna_kit.distributed import Engine, Launch, Watch
     from findna_kit.recipe import Recipe
-    from findna_kit.runs.folder import Place, Record
+    from findna_kit.records.run_folder import Place, Record
 
 
 def settled(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str | None]:

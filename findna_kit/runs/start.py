@@ -13,49 +13,33 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from findna_kit.assemble import assemble
-from findna_kit.engine import Watch, launched, peak_memory, start_engine
+from findna_kit.distributed import Watch, launched, peak_memory, start_engine
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import differences, load_recipe
-from findna_kit.runs.folder import RECIPE, Record
+from findna_kit.records.run_folder import RECIPE, Record
 from findna_kit.runs.genome_data import fit_baselines, open_genome
-from findna_kit.runs.initial import take_initial_weights
-from findna_kit.runs.looks import task_looks
+from findna_kit.runs.init_weights import take_initial_weights
+from findna_kit.runs.online_probe import task_looks
 from findna_kit.runs.processes import claim, ended_well, settled, when_lost
-from findna_kit.trainer import StopRequest, train
+from findna_kit.trainer import Observer, StopRequest, train
 from findna_kit.trainer.loop import choose_micro_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from findna_kit.engine import Engine
-    from findna_kit.genome import Split
-    from findna_kit.plugins import Plugin
+    from findna_kit.data.genome import Split
+    from findna_kit.distributed import Engine
+    from findna_kit.plugins.loading import Plugin
+    from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
-    from findna_kit.registry import Components
-    from findna_kit.runs.folder import Place
+    from findna_kit.records.run_folder import Place
     from findna_kit.runs.genome_data import GenomeData
-    from findna_kit.runs.reporting import Reporters
-    from findna_kit.trainer import Experiment, Reporter
+    from findna_kit.runs.reporters import Reporters
+    from findna_kit.trainer import Experiment
 
 _SHOWN = ("accuracy", "bits_per_base")
 _VERSIONS = ("findna-kit", "torch", "numpy", "scikit-learn", "pydantic", "pluggy")
-
-
-@dataclass
-class Watcher:
-    """Who is told how a run goes: sentences, bases read, steps; and plugins' reporters. Every one may be left out."""
-
-    say: Callable[[str], None] = lambda sentence: None
-    reading: Callable[[int, int], None] | None = None
-    report: Reporter = lambda step, metrics: None
-    reporters: Reporters | None = None
-
-    def begun(self, folder: Path, recipe: Recipe) -> Watcher:
-        """The same, its reporters begun. Raises PluginError for one that cannot begin."""
-        if self.reporters is None:
-            return self
-        return replace(self, report=self.reporters.begin(folder, recipe, self.report, self.say), reporters=None)
 
 
 @dataclass
@@ -72,7 +56,7 @@ class Result:
 
 def start(
     recipe: Recipe, place: Place, *, components: Components, plugins: list[Plugin], device: str = "auto",
-    watcher: Watcher | None = None,
+    observer: Observer | None = None, reporters: Reporters | None = None,
 ) -> Result:  # fmt: skip
     """Runs a recipe in its place; nothing is written before the recipe, the device and the genome have proved good.
 
@@ -85,45 +69,47 @@ def start(
         # Once all have met: a launcher ends the others where one ends, and the first has to have spoken by then.
         recipe, remark = settled(recipe, launched())
         experiment = assemble(recipe)
-        watcher = watcher if watcher is not None and engine.first else Watcher()
+        observer = observer if observer is not None and engine.first else Observer()
         if remark is not None:
-            watcher.say(remark)
+            observer.log(remark)
         if not place.going_on:  # a checkpoint has its own weights, and outlives the run that gave the first ones
             for remark in take_initial_weights(experiment, recipe):
-                watcher.say(remark)
-        genome = open_genome(recipe, watcher.reading)
+                observer.log(remark)
+        genome = open_genome(recipe, observer.reading)
         experiment.on_genome(genome.contigs)
         engine.rows(recipe.data.batch_size)  # what does not divide is refused before there is a folder
         stop, kept = StopRequest(), list[Record]()
         watch = Watch(engine, when_lost(engine, kept))
-        with ended_well(engine, watch, recipe, watcher.say) as folders:
+        with ended_well(engine, watch, recipe, observer.log) as folders:
             stack.enter_context(watch)
             folder, going_on = claim(engine, stack, place, recipe.name)
             folders.append(folder)
             stack.enter_context(stop.listening())
             if going_on:
                 _refuse_another(load_recipe(folder / RECIPE, components), recipe, folder)
-            watcher.say(f"{recipe.name}: {recipe.steps} steps in {folder}")
+            observer.log(f"{recipe.name}: {recipe.steps} steps in {folder}")
             kept.append(Record(folder, going_on=going_on, writes=engine.first))
             kept[0].values = engine.told(lambda: kept[0].values)
-            watcher = _begun(watcher, engine, folder, recipe)
-            training = _prepared(experiment, genome, engine, kept[0], folder, watcher, going_on=going_on)
+            observer = _begun(observer, reporters, engine, folder, recipe)
+            training = _prepared(experiment, genome, engine, kept[0], folder, observer, going_on=going_on)
             with kept[0].told():
                 kept[0].update(**origins_of(recipe, components, plugins))
                 if not going_on and engine.first:
                     (folder / RECIPE).write_text(recipe.dump())
-                return _train(training, recipe, kept[0], watcher, stop)
+                return _train(training, recipe, kept[0], observer, stop)
 
 
-def _begun(watcher: Watcher, engine: Engine, folder: Path, recipe: Recipe) -> Watcher:
-    """The first process's reporters begun; where one cannot, every process is told, and none waits for the first."""
-    begun = list[Watcher]()
-    engine.told(lambda: begun.append(watcher.begun(folder, recipe)))
-    return begun[0] if begun else watcher
+def _begun(observer: Observer, reporters: Reporters | None, engine: Engine, folder: Path, recipe: Recipe) -> Observer:
+    """Start the plugins' reporters in the main process; raise in every process if one of them cannot start."""
+    if reporters is None:
+        return observer
+    begun = list[Observer]()
+    engine.told(lambda: begun.append(replace(observer, report=reporters.begin(folder, recipe, observer.report, observer.log))))
+    return begun[0] if begun else observer
 
 
 def _prepared(
-    experiment: Experiment, genome: GenomeData, engine: Engine, record: Record, folder: Path, watcher: Watcher, *,
+    experiment: Experiment, genome: GenomeData, engine: Engine, record: Record, folder: Path, observer: Observer, *,
     going_on: bool,
 ) -> _Training:  # fmt: skip
     """What is trained, with what `auto` becomes; refused where the genome is not that of the run to be gone on with."""
@@ -132,14 +118,14 @@ def _prepared(
     before = record.values.get("resolved", {})
     engine, micro_batch = resolve_engine(experiment, genome, engine, before)
     now = resolved_settings(engine, micro_batch)
-    _say_changes(before, now, watcher)
+    _say_changes(before, now, observer)
     return _Training(experiment, genome, engine, folder, micro_batch, going_on, {"resolved": now, **sizes})
 
 
-def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any], watcher: Watcher) -> None:
+def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any], observer: Observer) -> None:
     for name in before:
         if before[name] != now[name]:
-            watcher.say(f"resumed with {name} {now[name]}, was {before[name]}: equal to rounding, not bit for bit")
+            observer.log(f"resumed with {name} {now[name]}, was {before[name]}: equal to rounding, not bit for bit")
 
 
 def _refuse_another_genome(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], folder: Path) -> None:
@@ -181,7 +167,7 @@ class _Training:
     about: Mapping[str, Any]
 
 
-def _train(training: _Training, recipe: Recipe, record: Record, watcher: Watcher, stop: StopRequest) -> Result:
+def _train(training: _Training, recipe: Recipe, record: Record, observer: Observer, stop: StopRequest) -> Result:
     experiment, engine = training.experiment, training.engine
     plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
     record.update(status="running", **plan, **training.about)
@@ -194,7 +180,7 @@ def _train(training: _Training, recipe: Recipe, record: Record, watcher: Watcher
     try:
         metrics = train(
             experiment, training.genome.windows, engine, training.folder,
-            micro_batch=training.micro_batch, report=watcher.report, stop=stop, resume=training.going_on,
+            micro_batch=training.micro_batch, report=observer.report, stop=stop, resume=training.going_on,
             beside={f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _SHOWN},
             evaluate=looks,
         )  # fmt: skip

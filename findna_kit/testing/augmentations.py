@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.testing.checks import far, laws, same
 from findna_kit.testing.drawn import KEYS, columns, draws, given_is_left_alone, keyed, made, vectorised
 from findna_kit.testing.experiments import chosen, document, unlike_when_resumed
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.interfaces import Augmentation, Masking
+    from findna_kit.components.interfaces import Augmentation, Masking
+    from findna_kit.components.views import View
     from findna_kit.testing.checks import Subject
-    from findna_kit.views import View
 
 _TAKE = "`View.take` moves every column together"
 
@@ -46,7 +46,7 @@ def columns_hold(subject: Subject) -> Iterator[str]:
 def _untrue_columns(view: View, window: View) -> Iterator[str]:
     tokens, origin, strand, valid = view.tokens, view.origin, view.strand, view.valid
     length = tokens.shape[1]
-    if not bool(((tokens >= 0) & (tokens <= dna.N)).all()):
+    if not bool(((tokens >= 0) & (tokens <= alphabet.N)).all()):
         yield f"tokens go from {int(tokens.min())} to {int(tokens.max())}; A C G T N = 0 1 2 3 4 are wanted"
     if bool((valid[:, 1:] & ~valid[:, :-1]).any()):
         yield "a valid position follows one that is not; padding stands last"
@@ -59,7 +59,7 @@ def _untrue_columns(view: View, window: View) -> Iterator[str]:
         )
     if not bool((strand.abs() <= 1).all()) or not bool(((strand == 0) == (origin < 0)).all()):
         yield "`strand` is to be 0 where `origin` is below 0, and +1 or -1 wherever a base has an origin"
-    if bool((~valid & ((tokens != dna.N) | (origin >= 0) | view.soft_masked)).any()):
+    if bool((~valid & ((tokens != alphabet.N) | (origin >= 0) | view.soft_masked)).any()):
         yield f"padding (not `valid`) holds something: there tokens are N, origin -1, strand 0, soft_masked False. {_TAKE}"
     yield from _untrue_beside(view, window)
 
@@ -87,9 +87,9 @@ def unknown(subject: Subject) -> Iterator[str]:
         window = windows(16, 50, seed=key, unknown=0.0 if key % 2 else 0.3)
         view = component(window, keyed(key, 16))
         known = view.valid & (view.origin >= 0)
-        was = (window.tokens == dna.N).gather(1, view.origin.clamp(0, 49))
-        invented = view.valid & (view.tokens == dna.N) & ~(known & was)
-        unmade = known & was & (view.tokens != dna.N)
+        was = (window.tokens == alphabet.N).gather(1, view.origin.clamp(0, 49))
+        invented = view.valid & (view.tokens == alphabet.N) & ~(known & was)
+        unmade = known & was & (view.tokens != alphabet.N)
         if bool(invented.any()):
             yield (
                 f"N stands at {int(invented.sum())} valid positions of 16 views where the window has none at their origin; "
@@ -97,7 +97,7 @@ def unknown(subject: Subject) -> Iterator[str]:
                 "A C G or T"
             )
         if bool(unmade.any()):
-            yield f"{int(unmade.sum())} N of 16 windows became bases; an N stays one: change only tokens below dna.N"
+            yield f"{int(unmade.sum())} N of 16 windows became bases; an N stays one: change only tokens below alphabet.N"
         if bool((invented | unmade).any()):
             return
 
@@ -123,7 +123,7 @@ def _lost(component: Augmentation | Masking, window: View, key: int) -> Iterator
     same_map = (origin == origin[:, :, :1]).all(2) & (strand == strand[:, :, :1]).all(2)
     said, turned = origin[:, :, 0], strand[:, :, 0]
     distinct = (tokens[:, :, :, None] != tokens[:, :, None]).sum((2, 3)) == 12
-    holds = distinct & (tokens < dna.N).all(2) & same_map & changed[:, :, None]
+    holds = distinct & (tokens < alphabet.N).all(2) & same_map & changed[:, :, None]
     place = torch.arange(window.tokens.shape[1])[None, :, None]
     # What is put in may be a copy of what stands there (a tandem repeat that grows): it has no origin of its own.
     copies = (holds.sum(2) > 1).any(1)[:, None, None]
@@ -164,11 +164,11 @@ def _followed(component: Augmentation | Masking, window: View, key: int) -> tupl
     many = window.rows(part)
     place = torch.arange(length).repeat_interleave(4).repeat(rows)[:, None]
     base = torch.arange(4).repeat(rows * length)[:, None]
-    known = many.tokens.gather(1, place) < dna.N
+    known = many.tokens.gather(1, place) < alphabet.N
     many = many.with_tokens(many.tokens.scatter(1, place, torch.where(known, base, many.tokens.gather(1, place))))
     view = component(many, keyed(key, part))
     shape = (rows, length, 4, length)
-    changed = (window.tokens < dna.N) & window.valid
+    changed = (window.tokens < alphabet.N) & window.valid
     return view.tokens.view(shape), view.origin.view(shape), view.strand.view(shape), changed
 
 
@@ -194,7 +194,7 @@ def composes(subject: Subject) -> Iterator[str]:
     window = windows(12, 50, seed=5)
     at = torch.arange(50)[None].expand(12, -1)
     source = (window.lengths[:, None] - 1 - at).where(window.valid, at)
-    inserted = torch.full_like(source, dna.G)
+    inserted = torch.full_like(source, alphabet.G)
     before = window.take(source.masked_fill((at % 9 == 4) & window.valid, -1), inserted=inserted, flipped=window.valid)
     view = component(before, keyed("composes", 12))
     if wrong := list(_kept(view, before)):

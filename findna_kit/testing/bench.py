@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from findna_kit.assemble import assemble
-from findna_kit.engine import Engine
+from findna_kit.distributed import Engine
 from findna_kit.errors import RecipeError
 from findna_kit.schedules import Clock
 from findna_kit.testing.checks import CPU
 from findna_kit.testing.experiments import BATCH, CLASS_TOKENS, LENGTH, chosen, document, read
 from findna_kit.testing.samples import contigs, sample_data
-from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.forward import training_batch
+from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import accumulate_gradients, train_step
-from findna_kit.trainer.terms import training_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from findna_kit.interfaces import BranchOutput, Loss
+    from findna_kit.components.interfaces import BranchOutput, Loss
     from findna_kit.recipe import Recipe
     from findna_kit.testing.checks import Subject
     from findna_kit.trainer import Experiment

@@ -14,7 +14,7 @@ from findna_kit.testing.teacher_updates import TEACHER_UPDATE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from findna_kit.interfaces import Augmentation, Encoder, Loss, Masking, TeacherUpdate
+    from findna_kit.components.interfaces import Augmentation, Encoder, Loss, Masking, TeacherUpdate
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     "encoder": ENCODER,

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from findna_kit.components.views import Draw, View
 from findna_kit.testing.checks import same, some
 from findna_kit.testing.samples import contigs, windows
-from findna_kit.views import Draw, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
-    from findna_kit.interfaces import Augmentation, Masking
+    from findna_kit.components.interfaces import Augmentation, Masking
     from findna_kit.testing.checks import Subject
 
 KEYS = range(6)

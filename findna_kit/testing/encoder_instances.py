@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit import seeds
+from findna_kit import rng
 from findna_kit.testing.checks import CPU
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.interfaces import Encoder
+    from findna_kit.components.interfaces import Encoder
     from findna_kit.testing.checks import Subject
 
 LENGTH, CLASSES = 40, 3
@@ -25,7 +25,7 @@ def built(subject: Subject, class_tokens: int = CLASSES, *, seed: int = 0, moved
 
     moved: every parameter a little away from where it begins, so that what begins at zero (a gate, a last layer) hides nothing.
     """
-    with seeds.torch_seed("conformance", seed, device=CPU):
+    with rng.torch_seed("conformance", seed, device=CPU):
         encoder: Encoder = subject.component(subject.config, length=LENGTH + class_tokens, class_tokens=class_tokens)
         for parameter in encoder.parameters() if moved else ():
             if parameter.is_floating_point():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit import seeds
+from findna_kit import rng
 from findna_kit.testing.checks import CPU, far
 from findna_kit.testing.experiments import chosen, document, unlike_when_resumed
 from findna_kit.testing.samples import given
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.interfaces import Encoder
+    from findna_kit.components.interfaces import Encoder
     from findna_kit.testing.checks import Subject
 
 _LENGTH, _CLASSES = 24, 2
@@ -49,7 +49,7 @@ def compiled(subject: Subject) -> Iterator[str]:
 
 
 def _built(subject: Subject) -> Encoder:
-    with seeds.torch_seed("conformance", "compiled", device=CPU):
+    with rng.torch_seed("conformance", "compiled", device=CPU):
         encoder: Encoder = subject.component(subject.config, length=_LENGTH + _CLASSES, class_tokens=_CLASSES)
     return encoder.eval()
 

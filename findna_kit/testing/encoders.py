@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from findna_kit import dna, heads, seeds
-from findna_kit.network import encode_bases
+from findna_kit import alphabet, rng
+from findna_kit.components import heads
+from findna_kit.model.branch import encode_bases
 from findna_kit.testing.checks import CPU, far, laws, same, some
 from findna_kit.testing.encoder_instances import CLASSES, LENGTH, built, embedded, everything, rows_of
 from findna_kit.testing.encoder_runs import compiled, resume
@@ -17,7 +18,7 @@ from findna_kit.testing.samples import given, with_class_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from findna_kit.interfaces import Encoder
+    from findna_kit.components.interfaces import Encoder
     from findna_kit.testing.checks import Subject
 
 ROUNDING = 1e-4
@@ -173,7 +174,7 @@ def gradients(subject: Subject) -> Iterator[str]:
     encoder = built(subject).train()
     bases, valid = given(encoder, [LENGTH, 27, LENGTH, 33], LENGTH, CLASSES)
     bases = bases.requires_grad_()
-    with seeds.torch_seed("conformance", "gradients", device=CPU):
+    with rng.torch_seed("conformance", "gradients", device=CPU):
         embeddings, _ = encoder(bases, valid)
         weights = torch.randn_like(embeddings)
     kept = torch.cat(
@@ -227,7 +228,7 @@ def pure(subject: Subject) -> Iterator[str]:
     before = {name: tensor.clone() for name, tensor in (*encoder.named_buffers(), *encoder.named_parameters())}
     bases, valid = given(encoder, [LENGTH, 17], LENGTH, CLASSES)
     kept = bases.clone(), valid.clone()
-    with seeds.torch_seed("conformance", "pure", device=CPU):
+    with rng.torch_seed("conformance", "pure", device=CPU):
         embedded(encoder, (bases, valid))
     moved = [name for name, one in (*encoder.named_buffers(), *encoder.named_parameters()) if not same(one, before[name])]
     if moved:
@@ -256,11 +257,11 @@ def strand(subject: Subject) -> Iterator[str]:
         return
     step = encoder.stride
     lengths = [LENGTH // step * step, 20 // step * step or step]
-    draw = torch.randint(0, dna.N + 1, (2, LENGTH), generator=torch.Generator().manual_seed(2))
+    draw = torch.randint(0, alphabet.N + 1, (2, LENGTH), generator=torch.Generator().manual_seed(2))
     at, count = torch.arange(LENGTH), torch.tensor(lengths)[:, None]
     valid = at < count
-    tokens = draw.masked_fill(~valid, dna.N)
-    turned = dna.complement(tokens).gather(1, (count - 1 - at).where(valid, at))
+    tokens = draw.masked_fill(~valid, alphabet.N)
+    turned = alphabet.complement(tokens).gather(1, (count - 1 - at).where(valid, at))
     one = everything(encoder, with_class_rows(encoder, encode_bases(tokens), valid, CLASSES))
     two = everything(encoder, with_class_rows(encoder, encode_bases(turned), valid, CLASSES))
     classes = CLASSES if encoder.global_mixing else 0

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import load_file
 
 from findna_kit import checkpoint
-from findna_kit.installed import Owner
 from findna_kit.metrics.writers import read_rows
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.entry_points import Owner
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.testing.checks import far, same, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from findna_kit.plugins import Plugin
+    from findna_kit.plugins.loading import Plugin
+    from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
-    from findna_kit.registry import Components
-    from findna_kit.runs import Place, Watcher
+    from findna_kit.runs import Place
     from findna_kit.testing.checks import Subject
+    from findna_kit.trainer import Observer
 
 NAME = "under_test"
 """What the component is called in the recipes below."""
@@ -87,18 +88,18 @@ def _cut(step: int, metrics: Mapping[str, float]) -> None:
 @contextmanager
 def _trained(subject: Subject, stated: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
     """The folders of a run that was left alone, and of one that was cut and resumed."""
-    from findna_kit.runs import Place, Watcher, start  # with scikit-learn: seconds that the other checks do not need
+    from findna_kit.runs import Place, start  # with scikit-learn: seconds that the other checks do not need
 
     recipe, components, plugins = read(subject, stated)
     with TemporaryDirectory() as folder:
         whole, cut = Path(folder) / "whole", Path(folder) / "cut"
 
-        def go(place: Place, watcher: Watcher | None = None) -> None:
-            start(recipe, place, components=components, plugins=plugins, device="cpu", watcher=watcher)
+        def go(place: Place, observer: Observer | None = None) -> None:
+            start(recipe, place, components=components, plugins=plugins, device="cpu", observer=observer)
 
         go(Place(out=whole))
         try:
-            go(Place(out=cut), Watcher(report=_cut))
+            go(Place(out=cut), Observer(report=_cut))
         except _Cut:
             go(Place(resume=cut))
         yield whole, cut

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from findna_kit.interfaces import BranchOutput
+from findna_kit.components.interfaces import BranchOutput
 from findna_kit.testing.checks import far
 
 if TYPE_CHECKING:

@@ -8,21 +8,21 @@ import torch
 from torch import Tensor
 
 from findna_kit.assemble import assemble
-from findna_kit.engine import Engine
+from findna_kit.distributed import Engine
 from findna_kit.errors import RecipeError
 from findna_kit.testing.bench import CLOCK, LABEL, LAYOUTS, Bench, bench, moved, recipe_of, remembered, suited
 from findna_kit.testing.checks import CPU, far, laws, same, some
 from findna_kit.testing.experiments import BATCH, CLASS_TOKENS, chosen, document, unlike_when_resumed
 from findna_kit.testing.loss_inputs import ROUNDING, gradients_apart, leaves_of, rows_of
 from findna_kit.testing.processes import processes
-from findna_kit.trainer.terms import training_batch
+from findna_kit.trainer.forward import training_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from findna_kit.components.views import View
     from findna_kit.testing.bench import Captured
     from findna_kit.testing.checks import Subject
-    from findna_kit.views import View
 
 
 def problem(subject: Subject) -> Iterator[str]:

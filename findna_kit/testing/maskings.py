@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.testing.checks import laws, same, some
 from findna_kit.testing.drawn import KEYS, columns, draws, given_is_left_alone, keyed, made, vectorised
 from findna_kit.testing.experiments import chosen, document, unlike_when_resumed
@@ -15,8 +15,8 @@ from findna_kit.testing.samples import windows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from findna_kit.components.views import View
     from findna_kit.testing.checks import Subject
-    from findna_kit.views import View
 
 MASKED = ("masked_index", "masked_weight", "corrupted")
 
@@ -25,7 +25,7 @@ def _tried() -> dict[str, View]:
     """Views of one length and all sorts of content."""
     plain = windows(8, 50, unknown=0.0, padded=False)
     at = torch.arange(50)[None].expand(8, -1)
-    inserted = plain.take(at.masked_fill(at % 2 == 0, -1), inserted=torch.full_like(at, dna.C))
+    inserted = plain.take(at.masked_fill(at % 2 == 0, -1), inserted=torch.full_like(at, alphabet.C))
     return {
         "whole windows": plain,
         "padded windows with N": windows(8, 50, seed=1, unknown=0.3),
@@ -93,7 +93,7 @@ def _misplaced(masked: View, what: str) -> Iterator[str]:
         )
     used = weight > 0
     lies = {
-        "N": masked.tokens == dna.N,
+        "N": masked.tokens == alphabet.N,
         "padding": ~masked.valid,
         "inserted bases": masked.valid & (masked.origin < 0),
     }
@@ -101,7 +101,7 @@ def _misplaced(masked: View, what: str) -> Iterator[str]:
         if count := int((used & there.gather(1, index)).sum()):
             yield (
                 f"of {what}, {count} masked positions of weight above 0 are {name}; there is nothing to be learnt: mask what "
-                "`findna_kit.corruption.own_bases` says, and give the other slots weight 0"
+                "`findna_kit.components.mask_corruption.own_bases` says, and give the other slots weight 0"
             )
     times = torch.zeros(len(index), length).scatter_add_(1, index, used.float())
     if bool((times > 1).any()):
@@ -110,7 +110,7 @@ def _misplaced(masked: View, what: str) -> Iterator[str]:
             "weight above 0"
         )
     shown = masked.corrupted
-    if bool((used & ~(((shown >= 0) & (shown < dna.N)) | (shown == dna.MASK))).any()):
+    if bool((used & ~(((shown >= 0) & (shown < alphabet.N)) | (shown == alphabet.MASK))).any()):
         yield (
             f"of {what}, `corrupted` shows {sorted(set(shown[used].tolist()))}; the student is shown A C G T = 0 1 2 3 or "
             "MASK = 5"

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, PluginError, nearest
-from findna_kit.installed import COMPONENTS, installed, normal_name
-from findna_kit.plugins import load_plugin
-from findna_kit.registry import Components
+from findna_kit.plugins.entry_points import COMPONENTS, installed, normal_name
+from findna_kit.plugins.loading import load_plugin
+from findna_kit.plugins.registry import Components
 from findna_kit.testing.checks import Nonconforming
 from findna_kit.testing.conformance import faults_of, planned, subjects
 
 if TYPE_CHECKING:
-    from findna_kit.installed import Offer
+    from findna_kit.plugins.entry_points import Offer
     from findna_kit.testing.checks import Check, Subject
 
 

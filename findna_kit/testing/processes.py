@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 
-from findna_kit.engine import Engine
-from findna_kit.plugins import load_plugins
+from findna_kit.distributed import Engine
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.testing.bench import CLOCK, LABEL, Bench, suited
 from findna_kit.testing.checks import CPU, Subject, far, some
 

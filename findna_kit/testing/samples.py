@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit import dna
-from findna_kit.genome import builtin_genome, open_store
-from findna_kit.interfaces import Contig
-from findna_kit.network import encode_bases
-from findna_kit.trainer import Data
-from findna_kit.views import Draw, View
+from findna_kit import alphabet
+from findna_kit.components.interfaces import Contig
+from findna_kit.components.views import Draw, View
+from findna_kit.data.genome import builtin_genome, open_store
+from findna_kit.data.sources import Data
+from findna_kit.model.branch import encode_bases
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from findna_kit.interfaces import Encoder
+    from findna_kit.components.interfaces import Encoder
 
 
 @cache
@@ -32,7 +32,7 @@ def windows(batch: int, length: int, *, seed: int = 0, unknown: float = 0.1, pad
     """Random windows with N and soft-masking; the first is whole, the others, if `padded`, of any length."""
     numbers = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, 4, (batch, length), generator=numbers)
-    tokens[torch.rand(batch, length, generator=numbers) < unknown] = dna.N
+    tokens[torch.rand(batch, length, generator=numbers) < unknown] = alphabet.N
     shortest = max(1, length // 3)
     lengths = torch.randint(shortest if padded else length, length + 1, (batch, 1), generator=numbers)
     if batch:
@@ -59,7 +59,7 @@ class SampleWindows:
         unknown = draw.uniform(self.length) < 0.5 * draw.uniform(1)
         start = draw.integers(0, contigs()[0].length - self.length, 1)[:, 0]
         soft_masked = draw.uniform(self.length) < 0.3
-        return View.of_windows(tokens.masked_fill(unknown, dna.N), soft_masked=soft_masked, start=start)
+        return View.of_windows(tokens.masked_fill(unknown, alphabet.N), soft_masked=soft_masked, start=start)
 
     def fixed(self, count: int) -> View:
         """The same windows every time."""
@@ -78,9 +78,9 @@ def given(encoder: Encoder, lengths: list[int], total: int, class_tokens: int, *
     """
     draw = Draw("conformance", "bases", seed, rows=torch.arange(len(lengths)))
     kinds = draw.uniform(512)[:, :total]
-    tokens = draw.integers(0, 4, 512)[:, :total].masked_fill(kinds < 0.1, dna.N).masked_fill(kinds > 0.85, dna.MASK)
+    tokens = draw.integers(0, 4, 512)[:, :total].masked_fill(kinds < 0.1, alphabet.N).masked_fill(kinds > 0.85, alphabet.MASK)
     valid = torch.arange(total) < torch.tensor(lengths)[:, None]
-    return with_class_rows(encoder, encode_bases(tokens.masked_fill(~valid, dna.N)), valid, class_tokens)
+    return with_class_rows(encoder, encode_bases(tokens.masked_fill(~valid, alphabet.N)), valid, class_tokens)
 
 
 def with_class_rows(encoder: Encoder, bases: Tensor, valid: Tensor, class_tokens: int) -> tuple[Tensor, Tensor]:

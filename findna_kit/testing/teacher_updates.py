@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from findna_kit import seeds
+from findna_kit import rng
 from findna_kit.assemble import assemble
 from findna_kit.schedules import Clock
 from findna_kit.testing.checks import CPU, far, laws, same, some
@@ -18,7 +18,7 @@ from findna_kit.testing.experiments import chosen, document, read, unlike_when_r
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from findna_kit.interfaces import TeacherUpdate
+    from findna_kit.components.interfaces import TeacherUpdate
     from findna_kit.testing.checks import Subject
 
 CALLS = 8
@@ -188,7 +188,7 @@ def arguments_only(subject: Subject) -> Iterator[str]:
     for seed in (1, 2):
         student, rule = _student(subject), _rule(subject)
         teacher = rule.initial(student)
-        with seeds.torch_seed("conformance", seed, device=CPU):
+        with rng.torch_seed("conformance", seed, device=CPU):
             for step in range(CALLS):
                 _drift(student, step)
                 logged = _call(rule, teacher, student, step)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from findna_kit import checkpoint
-from findna_kit.heads import BatchNorm, batch_norms
+from findna_kit.components.heads import BatchNorm, batch_norms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from findna_kit.interfaces import Contig, Loss, TeacherUpdate
-    from findna_kit.network import Branch
-    from findna_kit.pipeline import ViewPipeline
+    from findna_kit.components.interfaces import Contig, Loss, TeacherUpdate
+    from findna_kit.data.view_pipeline import ViewPipeline
+    from findna_kit.model.branch import Branch
     from findna_kit.schedules import ScheduleValue
     from findna_kit.settings import OptimizerSettings, TrainerSettings
-    from findna_kit.views import View
 
 
 @dataclass(frozen=True)
@@ -80,23 +79,3 @@ class Experiment:
         """What the optimizer moves, by name."""
         named = [*self.student.named_parameters("student"), *self.predictors.named_parameters("heads")]
         return {name: parameter for name, parameter in named if parameter.requires_grad}
-
-
-class Windows(Protocol):
-    """Windows as a pure function of the step and the indices in the global batch."""
-
-    def draw(self, step: int, rows: Tensor) -> View:
-        """The windows at `rows` [B]."""
-        ...
-
-    def fixed(self, count: int) -> View:
-        """The same `count` windows every time."""
-        ...
-
-
-@dataclass(frozen=True)
-class Data:
-    """Windows to train on, and held-out ones to look at."""
-
-    training: Windows
-    validation: Windows

@@ -5,17 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from findna_kit import checkpoint
-from findna_kit.engine import largest_that_fits
+from findna_kit.distributed import largest_that_fits
 from findna_kit.errors import CheckpointMismatch, Interrupted, RunStopped
 from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.schedules import Clock
-from findna_kit.trainer.compiling import compiled_encoders
-from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.compilation import compiled_encoders
+from findna_kit.trainer.forward import training_batch
+from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import accumulate_gradients, train_step
-from findna_kit.trainer.terms import training_batch
 from findna_kit.trainer.validation import Validation
 
 if TYPE_CHECKING:
@@ -24,21 +24,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.engine import Engine
-    from findna_kit.trainer.experiment import Data, Experiment
+    from findna_kit.data.sources import Data
+    from findna_kit.distributed import Engine
+    from findna_kit.trainer.experiment import Experiment
+    from findna_kit.trainer.observer import Reporter
 
 LOOK = "look"
 """Among the metrics that a teacher rule is given: the step of the latest look at the held-out windows."""
 CPU_BYTES = 10 * 2**20
 """Of one layer's activations in a pass on a CPU: what stays near its cache."""
-
-
-class Reporter(Protocol):
-    """Is told of every step, and of each row that is logged; cannot change training."""
-
-    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
-        """`metrics` is empty for a step that is not logged."""
-        ...
 
 
 class StopRequest:

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from findna_kit.components.interfaces import BranchOutput
 from findna_kit.errors import NotFinite
-from findna_kit.interfaces import BranchOutput
-from findna_kit.trainer.terms import FEWEST, Batch, Forward, Outputs, dropout_seed, training_batch
+from findna_kit.trainer.forward import FEWEST, Batch, Forward, Outputs, dropout_seed, training_batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from findna_kit.engine import Engine
-    from findna_kit.interfaces import Term
+    from findna_kit.components.interfaces import Term
+    from findna_kit.data.sources import Data
+    from findna_kit.distributed import Engine
     from findna_kit.schedules import Clock
-    from findna_kit.trainer.experiment import Data, Experiment
-    from findna_kit.trainer.optimizer import ScheduledAdamW
+    from findna_kit.trainer.experiment import Experiment
+    from findna_kit.trainer.optimizers import ScheduledAdamW
 
 
 @dataclass

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from findna_kit.interfaces import BranchOutput
+from findna_kit.components.interfaces import BranchOutput
 from findna_kit.metrics.collapse import feature_deviation, rankme
+from findna_kit.trainer.forward import FEWEST, Forward, make_batch
 from findna_kit.trainer.step import Sums
-from findna_kit.trainer.terms import FEWEST, Forward, make_batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from findna_kit.engine import Engine
+    from findna_kit.components.views import View
+    from findna_kit.data.sources import Data
+    from findna_kit.distributed import Engine
     from findna_kit.schedules import Clock
-    from findna_kit.trainer.experiment import Data, Experiment
-    from findna_kit.trainer.terms import Batch
-    from findna_kit.views import View
+    from findna_kit.trainer.experiment import Experiment
+    from findna_kit.trainer.forward import Batch
 
 BRANCHES: tuple[Literal["student", "teacher"], ...] = ("student", "teacher")
 

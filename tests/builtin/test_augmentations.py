@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.builtin.augmentations.deletion import Deletion
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.augmentations.inversion import Inversion
@@ -16,7 +16,7 @@ from findna_kit.builtin.augmentations.mutation import Mutation
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
 from findna_kit.builtin.augmentations.translocation import Translocation
-from findna_kit.views import Draw
+from findna_kit.components.views import Draw
 from tests.windows import assert_true_to, draw, random_windows, text_of, view_of
 
 seeds = st.integers(0, 10_000)
@@ -47,7 +47,7 @@ def test_any_composition_in_any_order_keeps_what_a_view_promises(augmentations, 
     assert_true_to(view, window, changed=changed)
     assert view.start is window.start
     assert view.contig is window.contig
-    assert (view.tokens < dna.MASK).all()
+    assert (view.tokens < alphabet.MASK).all()
 
 
 @given(any_augmentation(), seeds, st.integers(1, 40))
@@ -72,7 +72,7 @@ def test_sequences_of_a_batch_are_changed_differently(kind):
 def test_mutation_leaves_n_and_padding_alone():
     window = random_windows(20, 50, unknown=0.4)
     view = Mutation(Mutation.Config(fraction=0.75))(window, draw("mutation", rows=20))
-    assert (view.tokens == dna.N).equal(window.tokens == dna.N)
+    assert (view.tokens == alphabet.N).equal(window.tokens == alphabet.N)
     assert not view.tokens.equal(window.tokens)
     assert view.origin is window.origin
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from findna_kit.builtin.encoders import chordmixer
 from findna_kit.builtin.encoders.chordmixer import ChordMixer, _groups
-from findna_kit.network import encode_bases
+from findna_kit.model.branch import encode_bases
 from tests.windows import random_windows
 
 

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from findna_kit.builtin.encoders.dilated_conv import DilatedConv
-from findna_kit.interfaces import BranchOutput
-from findna_kit.network import Branch, encode_bases
+from findna_kit.components.interfaces import BranchOutput
+from findna_kit.model.branch import Branch, encode_bases
 from tests.windows import random_windows
 
 

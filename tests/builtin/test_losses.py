@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.builtin.losses.info_nce import InfoNCE
 from findna_kit.builtin.losses.masked_nucleotides import MaskedNucleotides
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.maskings.independent import IndependentMasking
-from findna_kit.interfaces import BranchOutput, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ViewPlan
 from findna_kit.schedules import Clock
 from tests.windows import draw, random_windows
 
@@ -100,7 +100,7 @@ def test_a_view_without_masked_positions_adds_nothing():
 
 def test_no_loss_is_nan_where_nothing_is_masked():
     view = IndependentMasking(IndependentMasking.Config())(random_windows(2, 10, unknown=1.0), draw(1, rows=2))
-    assert (view.masked_targets == dna.N).all()
+    assert (view.masked_targets == alphabet.N).all()
     student = outputs("classifier", {"a": (2, 3, 4)}, {"a": view})
     term = loss_of(MaskedNucleotides)(student, {}, CLOCK)
     term.sum.backward()

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.builtin.maskings.span import SpanMasking
-from findna_kit.views import Draw
+from findna_kit.components.views import Draw
 from tests.windows import draw, random_windows
 
 seeds = st.integers(0, 10_000)
@@ -34,7 +34,7 @@ def test_a_share_of_each_sequences_own_bases_is_masked(policy, seed, fraction, l
     made = masking(policy, fraction=fraction)(view, draw(seed, rows=5))
     slots = max(1, round(fraction * length))
     assert made.masked_index.shape == made.masked_weight.shape == made.corrupted.shape == (5, slots)
-    own = view.valid & (view.tokens < dna.N) & (view.origin >= 0)
+    own = view.valid & (view.tokens < alphabet.N) & (view.origin >= 0)
     for row in range(5):
         used = made.masked_index[row][made.masked_weight[row] > 0]
         eligible = int(own[row].sum())
@@ -67,15 +67,15 @@ def test_the_student_sees_another_token_only_where_it_is_masked(policy, seed, ma
     scored = torch.zeros_like(view.valid).scatter(1, made.masked_index, made.masked_weight > 0)
     assert made.student_tokens[~scored].equal(view.tokens[~scored])
     assert made.tokens is view.tokens, "targets and the teacher's tokens are clean"
-    assert made.masked_targets[made.masked_weight > 0].lt(dna.N).all()
-    assert (made.student_tokens == dna.N).equal(view.tokens == dna.N), "N is never shown in place of a base"
+    assert made.masked_targets[made.masked_weight > 0].lt(alphabet.N).all()
+    assert (made.student_tokens == alphabet.N).equal(view.tokens == alphabet.N), "N is never shown in place of a base"
 
 
 def test_of_the_masked_80_are_hidden_10_random_and_10_as_they_are():
     view = random_windows(400, 200, unknown=0, padded=False)
     made = masking(fraction=0.3)(view, draw("shares", rows=400))
     assert made.masked_weight.eq(1).all()
-    hidden = made.corrupted == dna.MASK
+    hidden = made.corrupted == alphabet.MASK
     same = ~hidden & (made.corrupted == made.masked_targets)
     count = hidden.numel()
     observed = [int(hidden.sum()), int(same.sum()), count - int(hidden.sum()) - int(same.sum())]
@@ -95,7 +95,7 @@ def test_shares_may_be_all_or_nothing(policy, mask_share, random_share):
     view = random_windows(50, 60, unknown=0, padded=False)
     made = masking(policy, mask_share=mask_share, random_share=random_share)(view, draw("all", rows=50))
     if mask_share:
-        assert (made.corrupted == dna.MASK).all()
+        assert (made.corrupted == alphabet.MASK).all()
     elif random_share:
         assert abs(float((made.corrupted == made.masked_targets).float().mean()) - 0.25) < 0.06
     else:
@@ -114,7 +114,7 @@ def test_every_position_is_as_likely_and_pairs_are_independent():
 def test_what_is_shown_does_not_depend_on_the_place():
     view = random_windows(4000, 20, unknown=0, padded=False)
     made = masking(fraction=0.5)(view, draw("shown", rows=4000))
-    hidden = torch.zeros(4000, 20).scatter(1, made.masked_index, (made.corrupted == dna.MASK).float()).sum(0)
+    hidden = torch.zeros(4000, 20).scatter(1, made.masked_index, (made.corrupted == alphabet.MASK).float()).sum(0)
     assert stats.chisquare(hidden.numpy()).pvalue > 1e-3
 
 

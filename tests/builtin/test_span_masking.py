@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.maskings.span import SpanMasking
 from tests.windows import Scripted, draw, random_windows
@@ -63,7 +63,7 @@ def test_it_is_a_loop_over_spans_with_the_same_draws(seed, fraction, length, end
     made = policy(view, Scripted(sizes, scores, choices, bases))
     chances = geometric(end_probability, longest)
     for row in range(4):
-        own = [i for i in range(length) if view.origin[row, i] >= 0 and view.tokens[row, i] < dna.N]
+        own = [i for i in range(length) if view.origin[row, i] >= 0 and view.tokens[row, i] < alphabet.N]
         wanted = min(len(own), max(1, round(fraction * len(own))))
         lengths = cut_to(wanted, [length_of(number, chances) for number in sizes[row].tolist()])
         things = range(len(own) - wanted + len(lengths))
@@ -73,7 +73,7 @@ def test_it_is_a_loop_over_spans_with_the_same_draws(seed, fraction, length, end
         assert made.masked_weight[row].tolist() == [1.0] * wanted + [0.0] * (slots - wanted)
         for slot, (at, choice) in enumerate(expected):
             left = bases[row, slot] if choice < 0.9 else view.tokens[row, at]
-            assert int(made.corrupted[row, slot]) == (dna.MASK if choice < 0.8 else int(left))
+            assert int(made.corrupted[row, slot]) == (alphabet.MASK if choice < 0.8 else int(left))
 
 
 @pytest.mark.parametrize(("end_probability", "longest"), [(0.2, 10), (0.5, 3), (0.9, 5), (1e-9, 4)])
@@ -117,7 +117,7 @@ def test_every_arrangement_is_as_likely():
 def test_a_span_is_hidden_replaced_or_left_as_a_whole():
     view = random_windows(2000, 200, unknown=0, padded=False)
     made = masking(fraction=0.05)(view, draw("wholes", rows=2000))
-    hidden, touching = made.corrupted == dna.MASK, made.masked_index.diff(dim=1) == 1
+    hidden, touching = made.corrupted == alphabet.MASK, made.masked_index.diff(dim=1) == 1
     assert abs(float(hidden.float().mean()) - 0.8) < 0.02
     alike = float((hidden[:, 1:] == hidden[:, :-1])[touching].float().mean())
     assert alike > 0.95, "single bases would agree in 0.68 of the pairs"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from findna_kit.builtin.encoders.transformer import Transformer, _rotate, _rotation
-from findna_kit.network import encode_bases
+from findna_kit.model.branch import encode_bases
 from tests.windows import random_windows
 
 

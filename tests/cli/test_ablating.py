@@ -13,16 +13,16 @@ import sys
 
 import pytest
 
-from findna_kit.ablation.cells import STUDY, folders_of
-from findna_kit.ablation.read import cells_of, load_study
-from findna_kit.plugins import load_plugins
-from findna_kit.recipe.document import dump, parse
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe.shipped import find_recipe, shipped_studies
-from findna_kit.runs.folder import write_json
-from tests.ablation.test_local import at_work, rows_kept, trained_some, until
-from tests.ablation.writing import CUT, write_study
+from findna_kit.recipe.yaml_nodes import dump, parse
+from findna_kit.records.run_folder import write_json
+from findna_kit.study.cells import STUDY, folders_of
+from findna_kit.study.load import cells_of, load_study
 from tests.installing import findna
 from tests.metrics.boards import read_hparams
+from tests.study.executors.test_local import at_work, rows_kept, trained_some, until
+from tests.study.writing import CUT, write_study
 
 MINE = "{genome: {fly: {}, mine: {data.genome: mine.fa}}}"
 
@@ -477,7 +477,7 @@ def test_no_slurm_no_study(words, sentence, tmp_path, monkeypatch):
 
 
 def test_slurm_without_its_extra_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr("findna_kit.runs.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("findna_kit.errors.find_spec", lambda name: None)
     code, _, said = ablate(write_study(tmp_path), tmp_path / "out", "--executor", "slurm")
     assert (code, said) == (
         2, "--executor slurm needs submitit, which is not installed: pip install 'findna-kit[slurm]'\n",

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import termios
 
-from findna_kit.ablation.cells import STUDY, folders_of
-from findna_kit.ablation.read import cells_of, load_study
 from findna_kit.cli.ablating import board
-from findna_kit.plugins import load_plugins
-from findna_kit.runs.folder import write_json
-from tests.ablation.writing import write_study
+from findna_kit.plugins.loading import load_plugins
+from findna_kit.records.run_folder import write_json
+from findna_kit.study.cells import STUDY, folders_of
+from findna_kit.study.load import cells_of, load_study
+from tests.study.writing import write_study
 
 CLEARED = re.compile(r"\r\x1b\[2K(?:\x1b\[1A\x1b\[2K)*|\r(?:\x1b\[1A\x1b\[2K)+")
 """Before each drawing, and after the last, the lines of the one before."""

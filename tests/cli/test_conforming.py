@@ -8,8 +8,8 @@ from tests.installing import findna, install
 
 HEAD = """
 import torch
-from findna_kit import dna, hookimpl
-from findna_kit.interfaces import Augmentation, ComponentConfig
+from findna_kit import alphabet, hookimpl
+from findna_kit.components.interfaces import Augmentation, ComponentConfig
 
 findna_kit_api = 1
 
@@ -24,7 +24,7 @@ class Kept(Augmentation):
 
 class Broken(Kept):
     def __call__(self, view, draw):
-        return view.with_tokens(view.tokens.masked_fill(draw.uniform(view.tokens.shape[1]) < 0.2, dna.N))
+        return view.with_tokens(view.tokens.masked_fill(draw.uniform(view.tokens.shape[1]) < 0.2, alphabet.N))
 
 
 class Bare(Kept):

@@ -12,7 +12,7 @@ from tests.installing import install
 HEAD = """
 from pydantic import Field
 from findna_kit import hookimpl
-from findna_kit.interfaces import Augmentation, ComponentConfig
+from findna_kit.components.interfaces import Augmentation, ComponentConfig
 findna_kit_api = 1
 """
 ONE = '''

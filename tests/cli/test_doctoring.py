@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from findna_kit.installed import COMMANDS, COMPONENTS, RECIPES, REPORTERS
+from findna_kit.plugins.entry_points import COMMANDS, COMPONENTS, RECIPES, REPORTERS
 from tests.installing import findna, install, install_package
 
 GOOD = """

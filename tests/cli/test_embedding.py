@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import findna_kit
-from findna_kit.runs.embedding import part
+from findna_kit.inference.embedding import partial_output
 from tests.building import ROOT
+from tests.inference.embedding.conftest import dna, fasta, made, written
 from tests.installing import findna
-from tests.runs.embedding.conftest import dna, fasta, made, written
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def started(*arguments, **kwargs):
 
 def wait_for_rows(out, process):
     until = time.monotonic() + 120
-    while not (part.state_of(out) or {"rows": 0})["rows"]:
+    while not (partial_output.state_of(out) or {"rows": 0})["rows"]:
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.002)
 
@@ -72,7 +72,7 @@ def test_killed_and_gone_on_with_it_is_equal_bit_for_bit(run, long, uninterrupte
     _, said = process.communicate(timeout=60)
     assert process.returncode == code, said
     assert "Traceback" not in said
-    kept = part.state_of(out)["rows"]
+    kept = partial_output.state_of(out)["rows"]
     assert 0 < kept < 10_000
     assert not out.exists()
     if number == signal.SIGINT:
@@ -114,11 +114,11 @@ def test_ctrl_c_before_the_first_row_and_in_the_picture_is_a_sentence(run, table
 
     out, asked = tmp_path / "out.npy", ("embed", run, table, "--out", tmp_path / "out.npy", "--picture", tmp_path / "p.png")
     with monkeypatch.context() as patch:
-        patch.setattr("findna_kit.runs.embedding.prepare", stop)
+        patch.setattr("findna_kit.inference.embedding.prepare", stop)
         code, _, said = findna(*asked)
     assert (code, said) == (130, "stopped by Ctrl-C; nothing has been embedded\n")
     with monkeypatch.context() as patch:
-        patch.setattr("findna_kit.runs.embedding.draw", stop)
+        patch.setattr("findna_kit.inference.embedding.draw", stop)
         code, _, said = findna(*asked)
     assert code == 130
     assert said.endswith(f"stopped by Ctrl-C; {out}: is whole; --resume shows it\n")
@@ -156,7 +156,7 @@ def test_projector_and_picture_stay_where_they_are_whole(run, table, tmp_path):
 
 
 def test_of_very_many_rows_a_share_is_shown_and_it_is_said(run, table, tmp_path, monkeypatch):
-    monkeypatch.setattr("findna_kit.runs.embedding.picture.MOST", 5)
+    monkeypatch.setattr("findna_kit.inference.embedding.plot.MOST", 5)
     _, _, said = findna("embed", run, table, "--out", tmp_path / "out.npy", "--projector", tmp_path / "p")
     assert "5 of 12 rows are shown, evenly spaced" in said
     assert len((tmp_path / "p" / "tensors.tsv").read_text().splitlines()) == 5
@@ -199,7 +199,9 @@ def test_every_mistake_is_a_sentence_and_exit_code_2(run, table, tmp_path, monke
     }.items():  # fmt: skip
         (tmp_path / name).write_text(text)
     before = sorted(tmp_path.iterdir())
-    code, printed, said = findna("embed", *(part.format(run=run, tmp=tmp_path) for part in arguments.split()))
+    code, printed, said = findna(
+        "embed", *(partial_output.format(run=run, tmp=tmp_path) for partial_output in arguments.split())
+    )
     assert (code, printed) == (2, ""), said
     assert sentence in said
     assert "Traceback" not in said

@@ -244,7 +244,7 @@ def test_exports_that_are_refused(run, tmp_path):
 
 
 def test_onnx_without_its_packages_names_the_extra(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("findna_kit.runs.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("findna_kit.errors.find_spec", lambda name: None)
     refused(
         findna("export", run, "--out", tmp_path / "model", "--format", "onnx"),
         "--format onnx needs onnx, which is not installed: pip install 'findna-kit[onnx]'",

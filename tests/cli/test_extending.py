@@ -9,7 +9,7 @@ import pytest
 
 from findna_kit.cli.extending import load_command
 from findna_kit.errors import PluginError
-from findna_kit.installed import COMMANDS, COMPONENTS, offered
+from findna_kit.plugins.entry_points import COMMANDS, COMPONENTS, offered
 from tests.building import command
 from tests.installing import findna, install_package
 

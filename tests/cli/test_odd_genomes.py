@@ -1,6 +1,6 @@
 """Whatever a FASTA is like: `findna-kit genome` reads what stands in it, or says in a sentence what to do, with exit code 2.
 
-The table of what a user may come with; how lines may lie and what each refusal says in full is in tests/genome/test_fasta.py.
+The table of what a user may come with; how lines may lie and what each refusal says in full is in tests/data/genome/test_fasta.py.
 """
 
 import gzip
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.cli import main
-from findna_kit.genome import open_store
+from findna_kit.data.genome import open_store
 from tests.building import SMALL, command, sets
-from tests.genome.conftest import bgzip, random_dna
+from tests.data.genome.conftest import bgzip, random_dna
 
 ONE, TWO = random_dna(700), random_dna(90, seed=1)
 LINES = "\n".join(ONE[at : at + 60] for at in range(0, 700, 60))
@@ -96,7 +96,7 @@ def write(tmp_path, monkeypatch):
 
 def bases(path):
     store = open_store(path)
-    return {contig.name: dna.decode(store.tokens(at, 0, contig.length)) for at, contig in enumerate(store.contigs)}
+    return {contig.name: alphabet.decode(store.tokens(at, 0, contig.length)) for at, contig in enumerate(store.contigs)}
 
 
 @pytest.mark.parametrize("kind", WORKS)

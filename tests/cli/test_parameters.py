@@ -6,8 +6,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from findna_kit.cli.parameters import parameters
-from findna_kit.interfaces import ComponentConfig, RecipePath
-from findna_kit.plugins import load_plugins
+from findna_kit.components.interfaces import ComponentConfig, RecipePath
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.schedules import Schedule, ScheduleValue, within
 from tests.installing import findna
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from tests.ablation.writing import write_study
 from tests.building import SMALL, SMALL_HEAD, command, sets
+from tests.study.writing import write_study
 
 CUT = sets(*SMALL, *SMALL_HEAD)
 

@@ -7,7 +7,7 @@ import json
 import jsonschema
 import pytest
 
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 from tests.installing import findna, install
 
@@ -16,7 +16,7 @@ OWN = '''
 from pydantic import Field
 from findna_kit import hookimpl
 from findna_kit.builtin.augmentations.noise import Noise
-from findna_kit.interfaces import ComponentConfig
+from findna_kit.components.interfaces import ComponentConfig
 
 findna_kit_api = 1
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.installing import findna
-from tests.recorded.copies import copied, look, real_run
+from tests.records.copies import copied, look, real_run
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from findna_kit.cli.scaffolding import REGISTRIES, files
-from findna_kit.interfaces import API_VERSION
-from findna_kit.plugins import load_plugins
-from findna_kit.registry import Components
+from findna_kit.components.interfaces import API_VERSION
+from findna_kit.plugins.loading import load_plugins
+from findna_kit.plugins.registry import Components
 from tests.building import ROOT, command, sets
 from tests.installing import findna, install, install_project
 

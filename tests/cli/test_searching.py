@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-from tests.ablation.test_local import at_work, trained_some, until
-from tests.ablation.test_space import LOSS, stated
-from tests.ablation.writing import CUT, write_study
 from tests.cli.test_ablating import Cell, ablate, files, started
+from tests.study.executors.test_local import at_work, trained_some, until
+from tests.study.test_search_space import LOSS, stated
+from tests.study.writing import CUT, write_study
 
 CHOICES = stated(trials=None, sampler="grid", space="{optimizer.weight_decay: {choices: [0.1, 0.2]}}")
 
@@ -96,7 +96,7 @@ def test_a_trial_that_was_killed_leaves_the_study_unfinished(tmp_path):
 def test_what_is_missing_or_wrong_is_said_before_anything_is_written(tmp_path, monkeypatch):
     code, _, said = ablate(write_study(tmp_path, search=stated(metric="probe/mcc")), tmp_path / "out")
     assert (code, "probe/mcc: is a score on test rows, and test sets choose nothing" in said) == (2, True)
-    monkeypatch.setattr("findna_kit.runs.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("findna_kit.errors.find_spec", lambda name: None)
     code, _, said = ablate(write_study(tmp_path, search=stated()), tmp_path / "out")
     assert (code, said) == (2, "a study's search needs optuna, which is not installed: pip install 'findna-kit[search]'\n")
     assert not (tmp_path / "out").exists()

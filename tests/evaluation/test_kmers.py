@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.evaluation import kmers
 from findna_kit.evaluation.kmers import LEAST_SHARED, found_in, nearest_rows, scale_for, sketch
 
@@ -40,7 +40,7 @@ def codes_of(found, row):
 
 @given(LETTERS, st.integers(1, 32))
 def test_codes_are_the_smaller_of_both_strands(sequence, k):
-    code, kept = kmers._sampled(dna.encode(sequence), k, 1)
+    code, kept = kmers._sampled(alphabet.encode(sequence), k, 1)
     assert len(code) == max(len(sequence) - k + 1, 0)
     assert code[kept].tolist() == oracle(sequence, k)
 
@@ -149,7 +149,7 @@ def test_what_lies_in_a_genome_is_what_a_slow_search_finds(data):
         start = draw.randrange(len(genome) - 40)
         row = genome[start : start + draw.randrange(20, 120)] + "".join(draw.choices("ACGTN", k=draw.randrange(40)))
         rows.append(turned(row) if draw.random() < 0.5 else row)
-    share = found_in(rows, [dna.encode(stretch) for stretch in stretches])
+    share = found_in(rows, [alphabet.encode(stretch) for stretch in stretches])
     there = {code for stretch in stretches for code in oracle(stretch, 32)}
     for row, found in zip(rows, share.tolist(), strict=True):
         asked = set(oracle(row, 32))
@@ -158,5 +158,5 @@ def test_what_lies_in_a_genome_is_what_a_slow_search_finds(data):
 
 def test_nothing_to_look_in_finds_nothing():
     assert found_in(["ACGT" * 20, "ACGT"], []).tolist() == pytest.approx([0.0, float("nan")], nan_ok=True)
-    short = [np.empty(0, dtype=np.uint8), dna.encode("ACG")]
+    short = [np.empty(0, dtype=np.uint8), alphabet.encode("ACG")]
     assert found_in(["ACGTTGCATCAGGATTACAGCATCGATCGACTAGCATCAG"], short).tolist() == [0.0]

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.metrics import baselines
 from findna_kit.metrics.baselines import masked_baselines, two_sided_width
 
@@ -18,7 +18,7 @@ def genome(size=4000):
     tokens = np.zeros(size, dtype=np.uint8)
     for at in range(1, size):
         tokens[at] = (tokens[at - 1] + (1 if RNG.random() < 0.6 else RNG.integers(0, 4))) % 4
-    tokens[100:120] = dna.N
+    tokens[100:120] = alphabet.N
     return tokens
 
 
@@ -27,7 +27,7 @@ def around(tokens, at, left, right):
     if at - left < 0 or at + right >= len(tokens):
         return None
     found = [*tokens[at - left : at], *tokens[at + 1 : at + 1 + right]]
-    return None if dna.N in found else tuple(int(base) for base in found)
+    return None if alphabet.N in found else tuple(int(base) for base in found)
 
 
 def counted(chunks, context):
@@ -62,7 +62,7 @@ def by_loops(chunks, windows, masked, context):
 
 def joined(chunks):
     """As genome_data hands them over: an N after each."""
-    return np.concatenate([np.append(chunk, dna.N) for chunk in chunks]).astype(np.uint8)
+    return np.concatenate([np.append(chunk, alphabet.N) for chunk in chunks]).astype(np.uint8)
 
 
 @pytest.mark.parametrize(("name", "contexts"), [
@@ -75,9 +75,9 @@ def test_each_model_equals_the_same_written_with_loops(name, contexts):
     tokens = genome()
     chunks = [tokens[:1500], tokens[1500:3000]]
     windows = np.stack([tokens[3000 + 60 * i : 3060 + 60 * i] for i in range(10)]).astype(np.int64)
-    windows[3, 10:14] = dna.N
-    masked = (RNG.random(windows.shape) < 0.3) & (windows < dna.N)
-    masked[:, 0] = windows[:, 0] < dna.N  # without left context
+    windows[3, 10:14] = alphabet.N
+    masked = (RNG.random(windows.shape) < 0.3) & (windows < alphabet.N)
+    masked[:, 0] = windows[:, 0] < alphabet.N  # without left context
     assert two_sided_width(sum(int((c < 4).sum()) for c in chunks)) == 1
     found = masked_baselines(joined(chunks), windows, masked)[name]
     assert found["fitted_on_bases"] == 2980
@@ -89,7 +89,7 @@ def test_each_model_equals_the_same_written_with_loops(name, contexts):
 def test_more_context_helps_where_there_is_something_to_learn():
     tokens = genome()
     windows = tokens[3000:3960].reshape(16, 60).astype(np.int64)
-    scores = masked_baselines(tokens[:3000], windows, windows < dna.N)
+    scores = masked_baselines(tokens[:3000], windows, windows < alphabet.N)
     assert sorted(scores) == sorted(["markov_0", "markov_1", "markov_2", "markov_3", "markov_4", "markov_5", "two_sided_1"])
     assert scores["markov_1"]["accuracy"] > scores["markov_0"]["accuracy"] + 0.1
     assert scores["two_sided_1"]["bits_per_base"] < scores["markov_1"]["bits_per_base"] < scores["markov_0"]["bits_per_base"]
@@ -99,7 +99,7 @@ def test_more_context_helps_where_there_is_something_to_learn():
 def test_every_word_of_both_strands_is_counted_once_whatever_the_chunk(chunk, monkeypatch):
     monkeypatch.setattr(baselines, "_CHUNK", chunk)
     tokens = RNG.integers(0, 4, 400).astype(np.uint8)
-    tokens[RNG.integers(0, 400, 60)] = dna.N  # runs shorter than the longest word, down to single bases
+    tokens[RNG.integers(0, 400, 60)] = alphabet.N  # runs shorter than the longest word, down to single bases
     found = baselines._word_counts(tokens, 5)
     assert sorted(found) == [1, 2, 3, 4, 5]
     for length, counts in found.items():
@@ -107,15 +107,15 @@ def test_every_word_of_both_strands_is_counted_once_whatever_the_chunk(chunk, mo
         for strand in (tokens, np.where(tokens < 4, 3 - tokens, tokens)[::-1]):
             for at in range(len(strand) - length + 1):
                 word = strand[at : at + length]
-                if dna.N not in word:
+                if alphabet.N not in word:
                     expected[tuple(word)] += 1
         assert (counts == expected.reshape(-1)).all()
 
 
-@pytest.mark.parametrize("tokens", [np.full(50, dna.N), np.array([0, 4, 1]), np.array([], dtype=int)])
+@pytest.mark.parametrize("tokens", [np.full(50, alphabet.N), np.array([0, 4, 1]), np.array([], dtype=int)])
 def test_where_there_is_nothing_to_count_every_base_is_as_likely(tokens):
     windows = RNG.integers(0, 4, (2, 20))
-    for scores in masked_baselines(tokens.astype(np.uint8), windows, windows < dna.N).values():
+    for scores in masked_baselines(tokens.astype(np.uint8), windows, windows < alphabet.N).values():
         assert scores["bits_per_base"] == pytest.approx(2.0)
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from findna_kit.components.interfaces import Augmentation, ComponentConfig, Encoder, Loss, Masking, TeacherUpdate
 from findna_kit.errors import RecipeError
-from findna_kit.installed import Owner
-from findna_kit.interfaces import Augmentation, ComponentConfig, Encoder, Loss, Masking, TeacherUpdate
+from findna_kit.plugins.entry_points import Owner
+from findna_kit.plugins.registry import Components
 from findna_kit.recipe import load_recipe
-from findna_kit.registry import Components
 from findna_kit.schedules import Schedule, within
 
 RECIPE = """\

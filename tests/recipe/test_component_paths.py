@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from pydantic import Field
 
+from findna_kit.components.interfaces import Augmentation, ComponentConfig, RecipePath
 from findna_kit.errors import PluginError
-from findna_kit.installed import Owner
-from findna_kit.interfaces import Augmentation, ComponentConfig, RecipePath
+from findna_kit.plugins.entry_points import Owner
 from findna_kit.recipe import load_recipe
 from tests.installing import findna, install
 
 PLUGIN = '''
 from pydantic import Field
 from findna_kit import hookimpl
-from findna_kit.interfaces import Augmentation, ComponentConfig, RecipePath
+from findna_kit.components.interfaces import Augmentation, ComponentConfig, RecipePath
 
 findna_kit_api = 1
 

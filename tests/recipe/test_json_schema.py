@@ -10,10 +10,10 @@ import pytest
 from pydantic import Field, PlainValidator
 from ruamel.yaml import YAML
 
+from findna_kit.components.interfaces import ComponentConfig
 from findna_kit.errors import RecipeError
-from findna_kit.installed import CHOICE, Owner
-from findna_kit.interfaces import ComponentConfig
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.entry_points import CHOICE, Owner
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.recipe.json_schema import recipe_schema
 from findna_kit.recipe.shipped import SCHEMA

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from findna_kit.errors import FindnaError, RecipeError
-from findna_kit.installed import Owner
-from findna_kit.plugins import Plugin
+from findna_kit.plugins.entry_points import Owner
+from findna_kit.plugins.loading import Plugin
 from findna_kit.recipe import load_recipe
-from findna_kit.recipe.document import dump
+from findna_kit.recipe.yaml_nodes import dump
 from findna_kit.schedules import Clock
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from findna_kit.errors import FindnaError, RecipeError
-from findna_kit.installed import COMPONENTS, RECIPES, offered, recipes_of
+from findna_kit.plugins.entry_points import COMPONENTS, RECIPES, offered, recipes_of
 from findna_kit.recipe import load_recipe
 from tests.installing import findna, install, install_package
 
@@ -50,7 +50,7 @@ def test_it_stands_wherever_a_shipped_name_may(site, tmp_path):
 
 
 def components_of_kit():
-    from findna_kit.plugins import load_plugins
+    from findna_kit.plugins.loading import load_plugins
 
     return load_plugins()[0]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from findna_kit.recipe import load_recipe
-from findna_kit.recipe.document import dump
+from findna_kit.recipe.yaml_nodes import dump
 
 
 def test_the_dump_states_every_default_and_every_path_absolute(load, tmp_path):

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from findna_kit.engine import Engine
+from findna_kit.distributed import Engine
 from tests.building import ROOT
 from tests.recipe.two_processes import METHODS, STEPS, steps
 from tests.trainer.test_processes import assert_equal_to_rounding

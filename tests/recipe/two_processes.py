@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 
 from findna_kit.assemble import assemble
-from findna_kit.engine import Engine, start_engine
-from findna_kit.plugins import load_plugins
+from findna_kit.distributed import Engine, start_engine
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.runs.genome_data import open_genome
 from findna_kit.schedules import Clock
-from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import train_step
 from tests.building import ROOT
 

@@ -6,23 +6,23 @@ import shutil
 
 import pytest
 
-from findna_kit.ablation.cells import STUDY, folders_of
-from findna_kit.ablation.local import Here, Way
-from findna_kit.ablation.read import cells_of, load_study
-from findna_kit.ablation.run import Watcher, ablate
 from findna_kit.evaluation import Asked
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
+from findna_kit.records.run_folder import write_json
 from findna_kit.report import Asked as Page
 from findna_kit.report import write_report
 from findna_kit.report.sections.embeddings import Embed
 from findna_kit.runs import Place, Scoring, evaluate_run, start
-from findna_kit.runs.folder import write_json
-from tests.ablation.writing import write_study
+from findna_kit.study.cells import STUDY, folders_of
+from findna_kit.study.executors.local import Here, Way
+from findna_kit.study.load import cells_of, load_study
+from findna_kit.study.run import Watcher, ablate
 from tests.building import small
 from tests.report.browser import chromium
 from tests.report.crafted import crafted, crafted_study
 from tests.report.wide import write_wide
-from tests.runs.test_score import write_task
+from tests.runs.test_evaluate import write_task
+from tests.study.writing import write_study
 
 
 def trained(folder, *overrides, name="self_distill"):

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from findna_kit.ablation.cells import FAILED
 from findna_kit.errors import FindnaError, RecipeError
 from findna_kit.report.folders import Run, StudyFolder, read_folder
 from findna_kit.report.page import read, render
+from findna_kit.study.cells import FAILED
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_run_and_a_study_are_told_apart(made, study):
 def test_a_run_that_is_running_and_one_that_was_killed(run):
     change(run / "run.json", status="running", reason=None)
     assert read_folder(run, "run").status.startswith("says running, but no process here holds the folder: it was killed")
-    hold = "import sys; from pathlib import Path; from findna_kit.runs.folder import alone\n"
+    hold = "import sys; from pathlib import Path; from findna_kit.records.run_folder import alone\n"
     hold += "with alone(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", hold, run], stdin=-1, stdout=-1, text=True) as holder:
         assert holder.stdout.readline() == "held\n"

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from findna_kit.ablation.results import rows
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation.table import table_rows
 from findna_kit.report import Asked, write_report
 from findna_kit.report.page import MARK, read, render
 from findna_kit.report.sections.embeddings import Embed
+from findna_kit.study.results import rows
 from tests.report.reading import Page
 
 

@@ -8,10 +8,10 @@ import shutil
 
 import numpy as np
 
-from findna_kit.ablation.cells import STUDY, folders_of
-from findna_kit.ablation.results import analyse
-from findna_kit.ablation.run import write_tables
-from findna_kit.ablation.study import Cell, Study
+from findna_kit.study.cells import STUDY, folders_of
+from findna_kit.study.results import analyse
+from findna_kit.study.run import write_tables
+from findna_kit.study.schema import Cell, Study
 from tests.building import small
 
 TASKS = {f"/data/tasks/{path}": path.rpartition("/")[2] for path in (

@@ -7,8 +7,8 @@ import pytest
 from safetensors.torch import load_file
 
 from findna_kit import checkpoint
-from findna_kit.installed import REPORTERS
 from findna_kit.metrics.writers import read_rows
+from findna_kit.plugins.entry_points import REPORTERS
 from tests.building import SMALL, SMALL_HEAD, sets
 from tests.installing import install_package
 from tests.runs.test_several import LAUNCHERS, ended, launch

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna_kit import dna
+from findna_kit import alphabet
+from findna_kit.data.genome import Regions, WindowSampler, builtin_genome, builtin_regions, open_store
 from findna_kit.errors import GenomeError
-from findna_kit.genome import Regions, WindowSampler, builtin_genome, builtin_regions, open_store
 from findna_kit.runs import genome_data, open_genome
 from findna_kit.runs.genome_data import fit_baselines, spread
 from tests.building import experiment_of, small
@@ -116,7 +116,7 @@ def test_baselines_are_fitted_on_no_more_than_the_bound_and_say_so(monkeypatch):
     recipe, _, _ = small("masked_only")
     experiment, data = experiment_of(recipe)[0], open_genome(recipe)
     (genome,) = data.genomes
-    known = sum(int((genome.store.tokens(*map(int, row)) < dna.N).sum()) for row in rows_of(genome.parts.train))
+    known = sum(int((genome.store.tokens(*map(int, row)) < alphabet.N).sum()) for row in rows_of(genome.parts.train))
     everything = fit_baselines(experiment, data)
     assert {scores["fitted_on_bases"] for scores in everything.values()} == {known}
     monkeypatch.setattr(genome_data, "BASELINE_BASES", 2**20)
@@ -171,8 +171,8 @@ def test_genomes_share_the_windows_by_weight(tmp_path):
     data = open_genome(several(f"{{path: {weak}, weight: 3}}", f"{{path: {strong}, weight: 1}}"))
     assert [genome.weight for genome in data.genomes] == [0.75, 0.25]
     drawn = data.windows.training.draw(5, torch.arange(4000))
-    is_strong = ((drawn.tokens == dna.C) | (drawn.tokens == dna.G)).all(1)
-    assert (is_strong | ((drawn.tokens == dna.A) | (drawn.tokens == dna.T)).all(1)).all()
+    is_strong = ((drawn.tokens == alphabet.C) | (drawn.tokens == alphabet.G)).all(1)
+    assert (is_strong | ((drawn.tokens == alphabet.A) | (drawn.tokens == alphabet.T)).all(1)).all()
     assert is_strong.float().mean() == pytest.approx(0.25, abs=0.03)
     assert set(drawn.contig[~is_strong].tolist()) == {0, 1, 2}
     assert set(drawn.contig[is_strong].tolist()) == {3, 4}

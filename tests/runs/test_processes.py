@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from findna_kit.engine import SUPERVISOR, Engine, Launch
+from findna_kit.distributed import SUPERVISOR, Engine, Launch
 from findna_kit.errors import FindnaError, Interrupted, PluginError
-from findna_kit.runs import Place, Watcher, start
+from findna_kit.runs import Place, start
 from findna_kit.runs.processes import _speaks, requeue, settled
 from findna_kit.runs.start import _begun
+from findna_kit.trainer import Observer
 from tests.building import small
 
 
@@ -106,7 +107,7 @@ def test_a_run_that_is_warned_by_usr2_saves_and_asks_for_its_job_again(number, q
     with pytest.raises(Interrupted) as stopped:
         start(
             recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu",
-            watcher=Watcher(said.append, report=report),
+            observer=Observer(said.append, report=report),
         )  # fmt: skip
     assert stopped.value.exit_code == 128 + number
     assert stopped.value.silent is queued, "said before Slurm was asked, which ends the job at once"
@@ -146,7 +147,7 @@ def test_a_reporter_that_cannot_begin_is_told_to_every_process(tmp_path):
 
     engine, recipe = Told(torch.device("cpu"), "fp32"), stating(1)
     with pytest.raises(PluginError, match="could not begin"):
-        _begun(Watcher(reporters=SimpleNamespace(begin=refuse)), engine, tmp_path, recipe)
+        _begun(Observer(), SimpleNamespace(begin=refuse), engine, tmp_path, recipe)
     assert len(told_of) == 1
-    other = Watcher()
-    assert _begun(other, engine, tmp_path, recipe) is other
+    other = Observer()
+    assert _begun(other, None, engine, tmp_path, recipe) is other

@@ -11,16 +11,17 @@ from safetensors.torch import load_file, save_file
 from findna_kit.checkpoint import path_of, steps_saved
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
-from findna_kit.recorded.record import held
-from findna_kit.runs import Place, Scoring, Watcher, evaluate_run, open_genome, start
-from findna_kit.runs.folder import LOCK, alone
+from findna_kit.records.run_folder import LOCK, alone
+from findna_kit.records.run_record import held
+from findna_kit.runs import Place, Scoring, evaluate_run, open_genome, start
+from findna_kit.trainer import Observer
 from tests.building import ROOT, small
 
 
-def run(folder, *overrides, resume=False, overwrite=False, watcher=None, name="masked_only"):
+def run(folder, *overrides, resume=False, overwrite=False, observer=None, name="masked_only"):
     recipe, components, plugins = small(name, *overrides)
     place = Place(resume=folder) if resume else Place(folder, overwrite=overwrite)
-    return start(recipe, place, components=components, plugins=plugins, device="cpu", watcher=watcher)
+    return start(recipe, place, components=components, plugins=plugins, device="cpu", observer=observer)
 
 
 def test_the_first_free_number_is_taken(tmp_path, monkeypatch):
@@ -159,7 +160,7 @@ def test_what_is_no_longer_the_same_machine_is_said(tmp_path):
     record["resolved"] |= {"threads": 77, "torch": "1.0"}
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
     said = []
-    run(tmp_path / "run", "steps=1", resume=True, watcher=Watcher(said.append))
+    run(tmp_path / "run", "steps=1", resume=True, observer=Observer(said.append))
     assert len(said) == 3
     assert "was 77: equal to rounding, not bit for bit" in said[1]
 
@@ -176,7 +177,7 @@ def test_auto_takes_what_was_resolved_before(tmp_path):
 
 
 def test_one_process_at_a_time(tmp_path):
-    holds = "import sys,time; from pathlib import Path; from findna_kit.runs.folder import alone\n"
+    holds = "import sys,time; from pathlib import Path; from findna_kit.records.run_folder import alone\n"
     holds += f"with alone(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:

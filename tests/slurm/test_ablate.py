@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from findna_kit import checkpoint
-from findna_kit.ablation.local import Way
-from findna_kit.ablation.slurm import OnSlurm
 from findna_kit.metrics.writers import read_rows
-from tests.ablation.test_local import folders, rows_kept
-from tests.ablation.writing import CUT, write_study
+from findna_kit.study.executors.local import Way
+from findna_kit.study.executors.slurm import OnSlurm
 from tests.slurm.starting import NODES
+from tests.study.executors.test_local import folders, rows_kept
+from tests.study.writing import CUT, write_study
 
 LONG = 400
 """Steps of cells that are to be caught at work."""

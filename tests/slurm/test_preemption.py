@@ -1,9 +1,9 @@
 """Cells that have to make room for another job, in each way that Slurm has: they save, they go on, and none has failed."""
 
-from tests.ablation.test_local import rows_kept
-from tests.ablation.writing import write_study
 from tests.slurm.starting import PREEMPTED
 from tests.slurm.test_ablate import LONG, SELDOM, Cell, ablating, ended, steps_of
+from tests.study.executors.test_local import rows_kept
+from tests.study.writing import write_study
 
 TWO = f"{{rate: {{long: {{steps: {LONG}}}, high: {{steps: 2}}}}}}"
 ALONE = "requeue"

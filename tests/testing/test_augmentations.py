@@ -6,11 +6,11 @@ import pytest
 import torch
 from pydantic import Field
 
-from findna_kit import dna
-from findna_kit.interfaces import Augmentation, ComponentConfig
+from findna_kit import alphabet
+from findna_kit.components.interfaces import Augmentation, ComponentConfig
+from findna_kit.components.views import View
 from findna_kit.testing import Nonconforming, check_augmentation
 from findna_kit.testing.drawn import work
-from findna_kit.views import View
 from tests.testing.finding import assert_found, found
 
 
@@ -69,7 +69,7 @@ class ClaimsWhatItPutsIn(Roll):
         source = torch.where(view.valid & (at >= 6), (at - 6).where(at >= 12, at), at)
         made = view.take(source, padding_stays=True)
         random = draw.integers(0, 4, length)
-        inside = (at >= 6) & (at < 12) & made.valid & (made.tokens < dna.N)
+        inside = (at >= 6) & (at < 12) & made.valid & (made.tokens < alphabet.N)
         return made.with_tokens(random.where(inside, made.tokens))
 
 
@@ -97,7 +97,7 @@ class LoopsOverPositions(Roll):
 
 class InventsN(Roll):
     def __call__(self, view, draw):
-        return view.with_tokens(view.tokens.masked_fill(draw.uniform(view.tokens.shape[1]) < 0.1, dna.N))
+        return view.with_tokens(view.tokens.masked_fill(draw.uniform(view.tokens.shape[1]) < 0.1, alphabet.N))
 
 
 class UnmakesN(Roll):
@@ -126,7 +126,7 @@ class IgnoresTheKey(Roll):
 
 class InPlace(Roll):
     def __call__(self, view, draw):
-        view.tokens[:, 0] = dna.complement(view.tokens[:, 0])
+        view.tokens[:, 0] = alphabet.complement(view.tokens[:, 0])
         return super().__call__(view, draw)
 
 
@@ -171,8 +171,8 @@ class ChangesByNeighbours(Roll):
 
     def __call__(self, view, draw):
         after = torch.cat([view.tokens[:, 1:], view.tokens[:, :1]], dim=1)
-        rate = torch.where(after == dna.G, 0.6, 0.1)
-        chosen = (draw.uniform(view.tokens.shape[1]) < rate) & (view.tokens < dna.N)
+        rate = torch.where(after == alphabet.G, 0.6, 0.1)
+        chosen = (draw.uniform(view.tokens.shape[1]) < rate) & (view.tokens < alphabet.N)
         return view.with_tokens((view.tokens ^ 2).where(chosen, view.tokens))
 
 
@@ -209,7 +209,7 @@ PLANTED = {
     LoopsInPlainPython: ({"vectorised"}, "it loops over the sequences of the batch", "for 130"),
     LoopsOverPositions: ({"vectorised"}, "it loops over positions", "sequences of 192"),
     InventsN: ({"unknown", "origin"}, "N stands at", "what is put in is A C G or T"),
-    UnmakesN: ({"unknown", "origin"}, "became bases; an N stays one", "below dna.N"),
+    UnmakesN: ({"unknown", "origin"}, "became bases; an N stays one", "below alphabet.N"),
     OneDrawForAll: ({"draws"}, "share one draw", "use every row's own"),
     OwnGenerator: (
         {"draws", "origin", "noise"},

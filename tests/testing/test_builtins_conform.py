@@ -2,7 +2,7 @@
 
 import pytest
 
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.testing.conformance import faults_of, planned, subjects
 
 OURS = ("findna-kit", "findna-kit-example")

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from findna_kit.components.interfaces import ComponentConfig, TeacherUpdate
 from findna_kit.errors import FindnaError
-from findna_kit.interfaces import ComponentConfig, TeacherUpdate
 from findna_kit.testing import Nonconforming, check_teacher_update
 from findna_kit.testing.conformance import CHECKS, planned, subjects
 from findna_kit.testing.packages import conformances

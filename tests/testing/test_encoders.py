@@ -6,8 +6,8 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
-from findna_kit import dna
-from findna_kit.interfaces import ComponentConfig, Encoder
+from findna_kit import alphabet
+from findna_kit.components.interfaces import ComponentConfig, Encoder
 from findna_kit.testing import Nonconforming, check_encoder
 from tests.testing.finding import assert_found, found
 
@@ -21,7 +21,7 @@ class Good(Encoder):
     def __init__(self, config, *, length, class_tokens):
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth, self.class_tokens = config.dim, 1, class_tokens
-        self.embed = nn.Linear(dna.CHANNELS, config.dim)
+        self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.conv = nn.Conv1d(config.dim, config.dim, 3, padding=1)
         self.classes = nn.Parameter(torch.randn(class_tokens, config.dim))
 

@@ -5,7 +5,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from findna_kit.interfaces import ComponentConfig, Loss, Term
+from findna_kit.components.interfaces import ComponentConfig, Loss, Term
 from findna_kit.testing import Nonconforming, check_loss
 from tests.testing.finding import assert_found, found
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from pydantic import Field
 
-from findna_kit import dna
-from findna_kit.corruption import own_bases
-from findna_kit.interfaces import ComponentConfig, Masking
+from findna_kit import alphabet
+from findna_kit.components.interfaces import ComponentConfig, Masking
+from findna_kit.components.mask_corruption import own_bases
 from findna_kit.testing import check_masking
 from tests.testing.finding import assert_found
 
@@ -31,7 +31,7 @@ class Good(Masking):
         return self.config.slots
 
     def shown(self, view, index):
-        return torch.full_like(index, dna.MASK)
+        return torch.full_like(index, alphabet.MASK)
 
 
 class MasksN(Good):
@@ -41,12 +41,12 @@ class MasksN(Good):
 
 class MasksPadding(Good):
     def may(self, view):
-        return view.tokens <= dna.N
+        return view.tokens <= alphabet.N
 
 
 class MasksInserted(Good):
     def may(self, view):
-        return view.valid & (view.tokens < dna.N)
+        return view.valid & (view.tokens < alphabet.N)
 
 
 class CountsContent(Good):
@@ -56,7 +56,7 @@ class CountsContent(Good):
 
 class ShowsN(Good):
     def shown(self, view, index):
-        return torch.full_like(index, dna.N)
+        return torch.full_like(index, alphabet.N)
 
 
 class ShowsBeside(Good):
@@ -85,7 +85,7 @@ class Outside(Good):
 class ChangesTokens(Good):
     def __call__(self, view, draw):
         made = super().__call__(view, draw)
-        return made.with_tokens(made.tokens.scatter(1, made.masked_index, dna.A))
+        return made.with_tokens(made.tokens.scatter(1, made.masked_index, alphabet.A))
 
 
 class Idle(Good):
@@ -112,7 +112,7 @@ def test_one_without_a_fault_conforms():
 
 
 PLANTED = {
-    MasksN: ({"positions"}, "masked positions of weight above 0 are N", "`findna_kit.corruption.own_bases`"),
+    MasksN: ({"positions"}, "masked positions of weight above 0 are N", "`findna_kit.components.mask_corruption.own_bases`"),
     MasksPadding: ({"positions"}, "are padding", "weight 0"),
     MasksInserted: ({"positions"}, "are inserted bases", "weight 0"),
     CountsContent: ({"slots", "draws"}, "the number of slots M depends on what is in the views", "on the length alone"),

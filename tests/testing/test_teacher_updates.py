@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from findna_kit.interfaces import ComponentConfig, TeacherUpdate
+from findna_kit.components.interfaces import ComponentConfig, TeacherUpdate
 from findna_kit.testing import check_teacher_update
 from tests.testing.finding import assert_found, found
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from findna_kit.engine import start_engine
+from findna_kit.distributed import start_engine
 from findna_kit.schedules import Clock
-from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import train_step
 from tests.building import experiment_of, small
 from tests.trainer.two_processes import CHOICES

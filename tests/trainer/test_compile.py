@@ -6,7 +6,7 @@ import torch
 from findna_kit.errors import FindnaError, Interrupted, RecipeError
 from findna_kit.metrics.writers import read_rows
 from findna_kit.runs import Place, start
-from findna_kit.trainer.compiling import compiled_encoders
+from findna_kit.trainer.compilation import compiled_encoders
 from tests.building import SMALL, command, experiment_of, sets, small
 from tests.trainer.test_resume import interrupt_at
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from findna_kit.engine import Engine
+from findna_kit.distributed import Engine
 from tests.building import ROOT
 from tests.trainer.two_processes import STEPS, steps, write_genome
 

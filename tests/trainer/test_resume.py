@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from findna_kit import checkpoint
 from findna_kit.errors import Interrupted
 from findna_kit.metrics.writers import read_rows
-from findna_kit.runs import Place, Watcher, start
+from findna_kit.runs import Place, start
+from findna_kit.trainer import Observer
 from tests.building import SMALL, SMALL_HEAD, command, sets, small
 
 TIMES = ("bases_per_second",)
@@ -59,7 +60,7 @@ def interrupt_at(step):
         if done == step:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    return Watcher(report=report)
+    return Observer(report=report)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -68,11 +69,11 @@ def test_interrupted_and_resumed_equals_uninterrupted(variant, tmp_path):
     common = {"components": components, "plugins": plugins, "device": "cpu"}
     start(recipe, Place(tmp_path / "whole"), **common)
     with pytest.raises(Interrupted, match="SIGTERM: step 4 of 7 is saved") as stopped:
-        start(recipe, Place(tmp_path / "cut"), **common, watcher=interrupt_at(4))
+        start(recipe, Place(tmp_path / "cut"), **common, observer=interrupt_at(4))
     assert stopped.value.exit_code == 143
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "interrupted"
     said = []
-    start(recipe, Place(resume=tmp_path / "cut"), **common, watcher=Watcher(said.append))
+    start(recipe, Place(resume=tmp_path / "cut"), **common, observer=Observer(said.append))
     assert said == [f"self_distill: 7 steps in {tmp_path / 'cut'}"], "nothing differs"
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "finished"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")

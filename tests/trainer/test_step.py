@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from findna_kit.components.interfaces import Term
 from findna_kit.errors import NotFinite
-from findna_kit.interfaces import Term
-from findna_kit.network import apply_heads, read_rows
+from findna_kit.model.branch import apply_heads, read_rows
 from findna_kit.schedules import Clock
-from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.forward import Forward, training_batch
+from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import train_step
-from findna_kit.trainer.terms import Forward, training_batch
 from findna_kit.trainer.validation import Validation
 from tests.building import experiment_of, small
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from findna_kit.engine import Engine
+from findna_kit.distributed import Engine
 from findna_kit.errors import Interrupted
 from findna_kit.runs import Place, start
 from findna_kit.trainer import StopRequest

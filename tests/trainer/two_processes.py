@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from findna_kit.engine import Engine, start_engine
+from findna_kit.distributed import Engine, start_engine
 from findna_kit.schedules import Clock
-from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.forward import training_batch
+from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import accumulate_gradients, train_step
-from findna_kit.trainer.terms import training_batch
 from tests.building import experiment_of, small
 
 STEPS = 50

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit.interfaces import Augmentation
-from findna_kit.spans import SpanConfig, pieces
+from findna_kit.components.interfaces import Augmentation
+from findna_kit.components.segments import SpanConfig, pieces
 
 if TYPE_CHECKING:
-    from findna_kit.views import Draw, View
+    from findna_kit.components.views import Draw, View
 
 
 class Deletion(Augmentation):

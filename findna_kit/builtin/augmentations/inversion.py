@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit.interfaces import Augmentation
-from findna_kit.spans import SpanConfig, positions
+from findna_kit.components.interfaces import Augmentation
+from findna_kit.components.segments import SpanConfig, positions
 
 if TYPE_CHECKING:
-    from findna_kit.views import Draw, View
+    from findna_kit.components.views import Draw, View
 
 
 class Inversion(Augmentation):

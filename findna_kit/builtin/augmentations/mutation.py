@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from findna_kit import dna
-from findna_kit.interfaces import Augmentation, ComponentConfig
+from findna_kit import alphabet
+from findna_kit.components.interfaces import Augmentation, ComponentConfig
 
 if TYPE_CHECKING:
-    from findna_kit.views import Draw, View
+    from findna_kit.components.views import Draw, View
 
 
 class Mutation(Augmentation):
@@ -31,4 +31,4 @@ class Mutation(Augmentation):
         chosen = draw.uniform(length).topk(drawn, dim=1).indices
         bases = draw.integers(0, 4, drawn)
         old = view.tokens.gather(1, chosen)
-        return view.with_tokens(view.tokens.scatter(1, chosen, bases.where(old < dna.N, old)))
+        return view.with_tokens(view.tokens.scatter(1, chosen, bases.where(old < alphabet.N, old)))

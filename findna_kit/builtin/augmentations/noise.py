@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from findna_kit.interfaces import Augmentation, ComponentConfig
+from findna_kit.components.interfaces import Augmentation, ComponentConfig
 
 if TYPE_CHECKING:
-    from findna_kit.views import Draw, View
+    from findna_kit.components.views import Draw, View
 
 
 class Noise(Augmentation):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from findna_kit.interfaces import Augmentation, ComponentConfig
-from findna_kit.spans import positions
+from findna_kit.components.interfaces import Augmentation, ComponentConfig
+from findna_kit.components.segments import positions
 
 if TYPE_CHECKING:
-    from findna_kit.views import Draw, View
+    from findna_kit.components.views import Draw, View
 
 
 class ReverseComplement(Augmentation):

@@ -16,8 +16,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit import dna
-from findna_kit.interfaces import ComponentConfig, Encoder
+from findna_kit import alphabet
+from findna_kit.components.interfaces import ComponentConfig, Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class ChordMixer(Encoder):
         layers = config.layers or max(1, math.ceil(math.log2(length)))
         self.dim, self.depth = config.dim, config.blocks
         self.groups = _groups(config.dim, layers)
-        self.embed = nn.Linear(dna.CHANNELS, config.dim)
+        self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.blocks = nn.ModuleList(
             nn.ModuleList(_Layer(config.dim, config.hidden, config.dropout) for _ in range(layers))
             for _ in range(config.blocks)

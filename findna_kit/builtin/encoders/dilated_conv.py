@@ -12,8 +12,8 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit import dna
-from findna_kit.interfaces import ComponentConfig, Encoder
+from findna_kit import alphabet
+from findna_kit.components.interfaces import ComponentConfig, Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ class DilatedConv(Encoder):
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth = config.dim, config.blocks
-        self.embed = nn.Linear(dna.CHANNELS, config.dim)
+        self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.blocks = nn.ModuleList(_Block(config, dilation) for dilation in config.dilations)
         self.norm = nn.LayerNorm(config.dim)
 

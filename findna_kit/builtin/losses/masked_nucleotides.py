@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from findna_kit.components.views import View
     from findna_kit.schedules import Clock
-    from findna_kit.views import View
 
 
 class MaskedNucleotides(Loss):

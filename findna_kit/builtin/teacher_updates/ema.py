@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from findna_kit.interfaces import TeacherUpdate
-from findna_kit.moving import MovingConfig, move
+from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from findna_kit.builtin.teacher_updates.copying import copy_into
-from findna_kit.interfaces import ComponentConfig, TeacherUpdate
+from findna_kit.components.interfaces import ComponentConfig, TeacherUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

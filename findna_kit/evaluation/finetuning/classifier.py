@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor, nn
 
-from findna_kit import seeds
+from findna_kit import rng
 from findna_kit.errors import FindnaError
-from findna_kit.network import pool
+from findna_kit.model.branch import pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from findna_kit.engine import Engine
+    from findna_kit.components.interfaces import Reads
+    from findna_kit.components.views import View
+    from findna_kit.distributed import Engine
     from findna_kit.evaluation.finetuning.settings import FinetuneSettings
-    from findna_kit.frozen import Pooling
-    from findna_kit.interfaces import Reads
-    from findna_kit.network import Branch
-    from findna_kit.views import View
+    from findna_kit.inference.frozen_model import Pooling
+    from findna_kit.model.branch import Branch
 
 
 class Classifier(nn.Module):
@@ -43,7 +43,7 @@ class Classifier(nn.Module):
         self.layer = self._layer(settings, given=marks.get("blocks") == "given")
         self._refuse_pooling()
         self._set_dropout(settings, given=marks.get("dropout") == "given")
-        with seeds.torch_seed(seed, "finetune head", device=torch.device("cpu")):
+        with rng.torch_seed(seed, "finetune head", device=torch.device("cpu")):
             self.head = nn.Linear(network.width, classes)
         self.branch.requires_grad_(self.moves)
 

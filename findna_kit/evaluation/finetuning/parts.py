@@ -13,7 +13,7 @@ from findna_kit.evaluation.finetuning.rows import Passes, Rows
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from findna_kit.engine import Engine
+    from findna_kit.distributed import Engine
     from findna_kit.evaluation.finetuning.classifier import Classifier
     from findna_kit.evaluation.tasks import Table
 

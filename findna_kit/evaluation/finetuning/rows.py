@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from findna_kit import dna, seeds
-from findna_kit.views import View
+from findna_kit import alphabet, rng
+from findna_kit.components.views import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Rows:
     """Sequences encoded once, end to end in one tensor on the device; `lengths` [n] stay on the CPU."""
 
     def __init__(self, sequences: Sequence[str], device: torch.device) -> None:
-        pieces = [dna.encode(sequence) for sequence in sequences]
+        pieces = [alphabet.encode(sequence) for sequence in sequences]
         self.lengths = torch.tensor([len(piece) for piece in pieces], dtype=torch.int64)
         self._starts = self.lengths.cumsum(0) - self.lengths
         self._tokens = torch.from_numpy(np.concatenate(pieces)).to(device)
@@ -39,7 +39,7 @@ class Rows:
         place = at if turned is None else (length - 1 - at).where(turned, at)
         tokens = self._tokens[start + place.where(valid, 0)].long()
         if turned is not None:
-            tokens = dna.complement(tokens).where(turned, tokens)
+            tokens = alphabet.complement(tokens).where(turned, tokens)
         return View.of_windows(tokens, valid=valid)
 
 
@@ -86,8 +86,8 @@ def batches(lengths: Tensor, batch_size: int, *, seed: int, epoch: int) -> list[
 
 def flips(count: int, *, seed: int, epoch: int) -> Tensor:
     """Which rows an epoch shows as their reverse complement, with probability 1/2: [n] bool."""
-    return seeds.bits(seeds.key(seed, "finetune strand", epoch), torch.arange(count), 1)[:, 0] < 0
+    return rng.bits(rng.key(seed, "finetune strand", epoch), torch.arange(count), 1)[:, 0] < 0
 
 
 def _shuffled(count: int, *key: int | str) -> Tensor:
-    return seeds.bits(seeds.key(*key), torch.arange(count), 1)[:, 0].argsort(stable=True)
+    return rng.bits(rng.key(*key), torch.arange(count), 1)[:, 0].argsort(stable=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from findna_kit.errors import FindnaError, nearest
-from findna_kit.recipe.document import Found, Where, dotted, parse
-from findna_kit.recipe.sentences import explain
+from findna_kit.recipe.error_messages import explain
+from findna_kit.recipe.yaml_nodes import Found, Where, dotted, parse
 from findna_kit.settings import Settings
 
 if TYPE_CHECKING:

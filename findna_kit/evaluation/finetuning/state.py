@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from findna_kit.trainer.optimizer import ScheduledAdamW
+    from findna_kit.trainer.optimizers import ScheduledAdamW
 
 _ONLY_LAST = 1
 

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from findna_kit import checkpoint, seeds
-from findna_kit.engine import largest_that_fits
+from findna_kit import checkpoint, rng
+from findna_kit.distributed import largest_that_fits
 from findna_kit.errors import FindnaError, NotFinite
 from findna_kit.evaluation.finetuning import state
 from findna_kit.evaluation.finetuning.classifier import Classifier
@@ -21,7 +21,7 @@ from findna_kit.evaluation.scores import accuracy, confusion, mcc
 from findna_kit.schedules import Clock
 from findna_kit.settings import OptimizerSettings
 from findna_kit.trainer.loop import CPU_BYTES
-from findna_kit.trainer.optimizer import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledAdamW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from findna_kit.engine import Engine
+    from findna_kit.distributed import Engine
     from findna_kit.evaluation.finetuning.settings import FinetuneSettings
     from findna_kit.evaluation.tasks import Task
-    from findna_kit.frozen import Pooling, Strand
-    from findna_kit.network import Branch
+    from findna_kit.inference.frozen_model import Pooling, Strand
+    from findna_kit.model.branch import Branch
     from findna_kit.trainer.experiment import WeightedLoss
 
 CLIP_NORM = 1.0
@@ -209,7 +209,7 @@ class _Tuning:
     def _backward(self, rows: Tensor, flipped: Tensor | None, clock: Clock, epoch: int) -> Tensor:
         loss = torch.zeros((), device=self.engine.device)
         for place, part in enumerate(self.read.passes(self.train, rows)):
-            with seeds.torch_seed(self.seed, "finetune dropout", epoch, clock.step, place, device=self.engine.device):
+            with rng.torch_seed(self.seed, "finetune dropout", epoch, clock.step, place, device=self.engine.device):
                 logits = self.read.logits(self.train, part, flipped)
             share = F.cross_entropy(logits, self.train.labels[part], reduction="sum") / len(rows)
             share.backward()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from findna_kit.errors import RecipeError, TaskError
-from findna_kit.recipe.document import Found, Where, got, parse, read_text, refusal
+from findna_kit.recipe.error_messages import explain
 from findna_kit.recipe.load import place_of
-from findna_kit.recipe.sentences import explain
+from findna_kit.recipe.yaml_nodes import Found, Where, got, parse, read_text, refusal
 from findna_kit.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from findna_kit import dna
+from findna_kit import alphabet
+from findna_kit.data.delimited import open_text
+from findna_kit.data.genome import open_store
 from findna_kit.errors import GenomeError, TaskError, nearest
 from findna_kit.evaluation.tasks.rows import Rows
-from findna_kit.evaluation.tasks.tables import open_text
-from findna_kit.genome import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from findna_kit.genome import TokenStore
+    from findna_kit.data.genome import TokenStore
 
 _LIST = ("id", "region", "start", "end", "strand")
 """The complement of each token; N stays."""
@@ -133,9 +133,9 @@ def _sequences(
     step = np.arange(len(row)) - (upto - size)[row]
     place = np.where(reverse[row], end[row] - 1 - step, start[row] + step)
     inside = (place >= 0) & (place < store.lengths[contig[row]])
-    tokens = np.full(len(row), dna.N, dtype=np.uint8)
+    tokens = np.full(len(row), alphabet.N, dtype=np.uint8)
     tokens[inside] = store.codes[(store.offsets[contig[row]] + place)[inside]] & np.uint8(7)
-    text = dna.decode(np.where(reverse[row], dna.PAIRED[tokens], tokens))
+    text = alphabet.decode(np.where(reverse[row], alphabet.PAIRED[tokens], tokens))
     return [text[low:high] for low, high in zip(upto - size, upto, strict=True)]
 
 

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from findna_kit.data.genome import builtin_genome
 from findna_kit.errors import TaskError, nearest
 from findna_kit.evaluation.tasks.description import Shares, TaskFile, read_task_file
 from findna_kit.evaluation.tasks.folders import read_folder
@@ -17,7 +18,6 @@ from findna_kit.evaluation.tasks.shipped import DATA_VARIABLE, data_folder, ship
 from findna_kit.evaluation.tasks.splits import training_parts
 from findna_kit.evaluation.tasks.tables import read_table
 from findna_kit.evaluation.tasks.task import Table, Task
-from findna_kit.genome import builtin_genome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from findna_kit import dna
+from findna_kit import alphabet
+from findna_kit.data.genome import open_store
 from findna_kit.errors import GenomeError, TaskError
 from findna_kit.evaluation.tasks.rows import Rows, class_indices, class_names
 from findna_kit.evaluation.tasks.splits import held_out
-from findna_kit.genome import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def _records(path: Path, label: str, longer_than: int) -> Rows:
     kept = [number for number, contig in enumerate(store.contigs) if contig.length > longer_than]
     if not kept:
         raise TaskError(f"{path} has no record longer than {longer_than} bases")
-    sequences = [dna.decode(store.tokens(number, 0, store.contigs[number].length)) for number in kept]
+    sequences = [alphabet.decode(store.tokens(number, 0, store.contigs[number].length)) for number in kept]
     places = [f"{path}: {store.contigs[number].name}" for number in kept]
     others = sum(count for letter, count in store.other_letters.items() if letter != "U")  # which is read as T
     notes = (f"{others} letters of {path.name} other than A C G T N were read as N",) if others else ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.errors import TaskError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LETTERS = np.zeros(256, dtype=bool)
 # Anything else is no DNA: a protein, a swapped column.
-_LETTERS[[ord(letter) for letter in dna.WRITTEN]] = True
+_LETTERS[[ord(letter) for letter in alphabet.WRITTEN]] = True
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Rows:
         """Itself; TaskError where it is empty or holds what is no nucleotide letter."""
         if not self.sequences:
             raise TaskError(f"{self.source} has no rows: fill it or remove it")
-        # Encoded as dna.encode does: one byte a character, so that places in the whole are places in the rows.
+        # Encoded as alphabet.encode does: one byte a character, so that places in the whole are places in the rows.
         letters = np.frombuffer("".join(self.sequences).encode("latin-1", "replace"), dtype=np.uint8)
         wrong = np.flatnonzero(~_LETTERS[letters])
         if wrong.size:
@@ -98,4 +98,4 @@ def notes_on(parts: Mapping[str, Rows]) -> list[str]:
 
 def _ambiguous(sequences: Iterable[str]) -> int:
     letters = "".join(sequences)
-    return int((~dna.is_known_letter(letters)).sum()) - letters.count("U") - letters.count("u")
+    return int((~alphabet.is_known_letter(letters)).sum()) - letters.count("U") - letters.count("u")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import sys
 import zlib
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from findna_kit.data.delimited import open_text, unlimited_field_size
 from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation.tasks.rows import Rows
 
 if TYPE_CHECKING:
     from _csv import Reader
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-    from typing import TextIO
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 COLUMNS = {"sequence": ("sequence", "seq"), "label": ("label",)}
@@ -31,28 +28,11 @@ def read_table(path: Path) -> Rows:
         return _from_columns(path).checked()
     kind = "TSV" if ".tsv" in path.suffixes else "CSV"
     try:
-        with open_text(path) as stream, fields_of_any_length():
+        with open_text(path) as stream, unlimited_field_size():
             rows = _from_lines(path, csv.reader(stream, delimiter="\t" if kind == "TSV" else ",", strict=True))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise TaskError(f"{path} cannot be read as a UTF-8 {kind} table ({error}): write or copy it again") from error
     return rows.checked()
-
-
-def open_text(path: Path) -> TextIO:
-    """UTF-8 text, unpacked where the name ends in .gz; a byte order mark is skipped."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-@contextmanager
-def fields_of_any_length() -> Iterator[None]:
-    """Inside, the csv module takes fields beyond 131,072 characters; it has no other way to be told than a global, put back."""
-    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
 
 
 def _from_lines(path: Path, reader: Reader) -> Rows:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from findna_kit.report.blocks import Note, Section, Table
 
 if TYPE_CHECKING:
-    from findna_kit.ablation.space import Range, Search
     from findna_kit.report.blocks import Block
     from findna_kit.report.folders import StudyFolder, Trial
+    from findna_kit.study.search_space import Range, Search
 
 
 def declared_section(part: str, of: StudyFolder) -> Section:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from findna_kit.ablation.results import legend, main_name, main_rows, rows
 from findna_kit.report.blocks import Figure, Note, Panel, Section, Table
 from findna_kit.report.figures.intervals import Bar, draw_intervals, range_of
 from findna_kit.report.sections.scores import together, written_by
+from findna_kit.study.results import legend, main_name, main_rows, rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

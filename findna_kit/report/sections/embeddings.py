@@ -77,7 +77,7 @@ def embeddings_section(part: str, of: Path, named: Sequence[tuple[str, Run]], as
 
 
 def _embedded(run: Run, sequences: Sequence[str], asked: Embed) -> tuple[NDArray[np.float32], str]:
-    from findna_kit.frozen import load
+    from findna_kit.inference.frozen_model import load
 
     model = load(run.folder, device=asked.device, without=asked.without)
     return model.embed(sequences), f"{model.branch}, step {model.step:,}"
@@ -97,7 +97,7 @@ def _cannot(embeddings: NDArray[np.float32]) -> str | None:
 def _picture(
     key: str, label: str, embeddings: NDArray[np.float32], labels: NDArray[np.int64], task: Task
 ) -> tuple[Panel, tuple[str, str]]:  # fmt: skip
-    from findna_kit.evaluation.projection import project
+    from findna_kit.inference.projection import project
 
     places, names = project(embeddings, "pca")
     classes = [[(float(x), float(y)) for x, y in places[labels == number]] for number in range(len(task.classes))]

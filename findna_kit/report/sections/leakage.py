@@ -6,9 +6,9 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.evaluation.table import audit_lines, audit_rows
+from findna_kit.records.run_folder import AUDIT
 from findna_kit.report.blocks import Note, Section, Table
 from findna_kit.report.sections.scores import sentence, written_by
-from findna_kit.runs.folder import AUDIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from findna_kit.recipe import leaves
+from findna_kit.records.run_folder import RECIPE
 from findna_kit.report.blocks import Code, Note, Section, Table
-from findna_kit.runs.folder import RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

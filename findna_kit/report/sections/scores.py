@@ -17,9 +17,9 @@ from findna_kit.evaluation.table import (
     strands_text,
     table_rows,
 )
+from findna_kit.records.run_folder import EVALUATION
 from findna_kit.report.blocks import Figure, Note, Panel, Section, Table
 from findna_kit.report.figures.intervals import Bar, draw_intervals, range_of
-from findna_kit.runs.folder import EVALUATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,7 +15,7 @@ from findna_kit_encoders.mamba import Mamba
 from findna_kit_encoders.pretrained import Pretrained
 
 if TYPE_CHECKING:
-    from findna_kit.registry import Components
+    from findna_kit.plugins.registry import Components
 
 findna_kit_api = 1
 

@@ -15,8 +15,8 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit import dna
-from findna_kit.interfaces import ComponentConfig, Encoder
+from findna_kit import alphabet
+from findna_kit.components.interfaces import ComponentConfig, Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ class CDIL(Encoder):
         classes = class_tokens if self.global_mixing else 0
         if classes:
             self.max_length = seen - classes
-        self.embed = nn.Linear(dna.CHANNELS, config.dim)
+        self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.class_vectors = nn.Parameter(0.02 * torch.randn(classes, config.dim)) if classes else None
         self.layers = nn.ModuleList(_Layer(config, 2**layer) for layer in range(self.depth))
 

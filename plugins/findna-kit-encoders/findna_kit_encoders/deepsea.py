@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit import dna
-from findna_kit.interfaces import ComponentConfig, Encoder
+from findna_kit import alphabet
+from findna_kit.components.interfaces import ComponentConfig, Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class DeepSEA(Encoder):
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.stride, self.pool = config.dim, config.pool**2, config.pool
         self.dropout, self.last_dropout = nn.Dropout(config.dropout), nn.Dropout(config.last_dropout)
-        widths = (dna.CHANNELS, config.first, config.second, config.dim)
+        widths = (alphabet.CHANNELS, config.first, config.second, config.dim)
         self.convolutions = nn.ModuleList(_Convolution(given, made, config.kernel) for given, made in pairwise(widths))
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:

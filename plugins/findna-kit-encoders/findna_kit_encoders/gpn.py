@@ -15,8 +15,8 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit import dna
-from findna_kit.interfaces import ComponentConfig, Encoder
+from findna_kit import alphabet
+from findna_kit.components.interfaces import ComponentConfig, Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ class GPN(Encoder):
     class Config(ComponentConfig):
         """Sizes of the network; the paper's are 512 channels and 25 blocks, the rest is the paper's."""
 
-        dim: int = Field(128, ge=dna.CHANNELS, description="channels (the paper: 512)")
+        dim: int = Field(128, ge=alphabet.CHANNELS, description="channels (the paper: 512)")
         blocks: int = Field(6, gt=0, description="residual blocks (the paper: 25); dilations double from 1, and begin again")
         kernel: int = Field(9, gt=0, description="bases that a convolution looks at; odd")
         largest_dilation: int = Field(32, gt=0, description="widest spacing of those bases; a power of 2")

@@ -18,8 +18,8 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from findna_kit import dna
-from findna_kit.interfaces import ComponentConfig, Encoder
+from findna_kit import alphabet
+from findna_kit.components.interfaces import ComponentConfig, Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ class Hyena(Encoder):
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth, self.max_length = config.dim, config.blocks, length - class_tokens
-        self.embed = nn.Linear(dna.CHANNELS, config.dim)
+        self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.class_vectors = nn.Parameter(0.02 * torch.randn(class_tokens, config.dim))
         self.blocks = nn.ModuleList(_Block(config, length) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)

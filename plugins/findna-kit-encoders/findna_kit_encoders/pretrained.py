@@ -14,9 +14,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit import dna
+from findna_kit import alphabet
+from findna_kit.components.interfaces import ComponentConfig, Encoder, RecipePath
 from findna_kit.errors import FindnaError
-from findna_kit.interfaces import ComponentConfig, Encoder, RecipePath
 from findna_kit_encoders import local_model
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Pretrained(Encoder):
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Embeddings [B, C + L, dim]; hidden states are those after each of the model's layers."""
         tokens = self._words()[self.ids]
-        shown = bases @ tokens[: dna.CHANNELS]
+        shown = bases @ tokens[: alphabet.CHANNELS]
         masked = bases.eq(0).all(-1, keepdim=True)
         rows = tokens[-1].to(shown.dtype).where(masked, shown)
         classes = len(self.class_vectors)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sequences import batch, built
 
-from findna_kit.network import Branch
-from findna_kit.views import View
+from findna_kit.components.views import View
+from findna_kit.model.branch import Branch
 
 
 def by_loops(encoder, rows, kernel):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import findna_kit
-from findna_kit import dna
+from findna_kit import alphabet
 
 SIZES = {
     "cdil": ("encoder.dim=16", "class_tokens=2"),
@@ -63,7 +63,7 @@ def test_it_embeds_alone_as_beside_others(run):
         assert together.shape == (3, 16)
         for sequence, expected in zip(sequences, together, strict=True):
             np.testing.assert_allclose(model.embed([sequence], pooling=pooling)[0], expected, atol=1e-2)
-    other = model.embed([dna.reverse_complement(sequences[0])])
+    other = model.embed([alphabet.reverse_complement(sequences[0])])
     assert not np.allclose(other, model.embed(sequences[:1]), atol=1e-3), "without rc the strands differ"
 
 
@@ -98,6 +98,6 @@ def test_with_rc_both_strands_are_embedded_alike(encoder_run, tmp_path, name, st
     folder = encoder_run(f"encoders:{name}", tmp_path / "run", *sizes, *losses, f"encoder.rc={strands}", *PLAIN)
     model = findna_kit.load(folder, device="cpu")
     sequences = ["ACGGTTTACCAGATTACAGG", "ACGGT" * 8, "TTAGC"]
-    here, there = model.embed(sequences), model.embed([dna.reverse_complement(sequence) for sequence in sequences])
+    here, there = model.embed(sequences), model.embed([alphabet.reverse_complement(sequence) for sequence in sequences])
     assert here.shape == (3, 16)
     np.testing.assert_allclose(here, there, atol=1e-5)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import findna_kit
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.cli import main
 
 RECIPES = Path(__file__).parents[1] / "findna_kit_encoders" / "recipes"
@@ -76,5 +76,5 @@ def test_only_caduceus_gives_both_strands_the_same(run):
     name, folder = run
     model = findna_kit.load(folder, device="cpu")
     sequence = "ACGGTTTACCA" * 5
-    here, there = model.embed([sequence, dna.reverse_complement(sequence)])
+    here, there = model.embed([sequence, alphabet.reverse_complement(sequence)])
     assert np.allclose(here, there, atol=1e-5) == (name == "caduceus")

@@ -9,7 +9,7 @@ from findna_kit_example.depthwise_conv import DepthwiseConv
 from findna_kit_example.pooled_agreement import PooledAgreement
 
 if TYPE_CHECKING:
-    from findna_kit.registry import Components
+    from findna_kit.plugins.registry import Components
 
 findna_kit_api = 1
 

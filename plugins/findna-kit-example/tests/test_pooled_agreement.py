@@ -6,10 +6,10 @@ import pytest
 import torch
 from findna_kit_example import PooledAgreement
 
-from findna_kit.interfaces import BranchOutput, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ViewPlan
+from findna_kit.components.views import View
 from findna_kit.schedules import Clock
 from findna_kit.testing import check_loss
-from findna_kit.views import View
 
 CLOCK = Clock(0, 10)
 DIM, OUTPUT, BATCH = 12, 6, 5

@@ -20,7 +20,7 @@ from findna_kit_objectives.swav import SwAV
 from findna_kit_objectives.vicreg import VICReg
 
 if TYPE_CHECKING:
-    from findna_kit.registry import Components
+    from findna_kit.plugins.registry import Components
 
 findna_kit_api = 1
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from findna_kit.interfaces import BranchOutput, ComponentConfig, Term
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Term
 from findna_kit_objectives.between import BetweenViews
 
 if TYPE_CHECKING:

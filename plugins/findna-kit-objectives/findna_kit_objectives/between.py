@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from findna_kit.heads import Projector
-from findna_kit.interfaces import Loss
+from findna_kit.components.heads import Projector
+from findna_kit.components.interfaces import Loss
 from findna_kit_objectives import pairs
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from findna_kit.interfaces import ViewPlan
-    from findna_kit.views import View
+    from findna_kit.components.interfaces import ViewPlan
+    from findna_kit.components.views import View
 
 
 class BetweenViews(Loss):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from findna_kit.interfaces import BranchOutput, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, Term, ViewPlan
 from findna_kit_objectives import pairs
 from findna_kit_objectives.distillation import DistillationConfig, PrototypeDistillation, collapse_signals
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from findna_kit.components.views import View
     from findna_kit.schedules import Clock
-    from findna_kit.views import View
 
 
 class DINO(PrototypeDistillation):

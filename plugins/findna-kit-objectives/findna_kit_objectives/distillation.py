@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit.interfaces import Loss
+from findna_kit.components.interfaces import Loss
 from findna_kit.schedules import Schedule, ScheduleValue, within
 from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from findna_kit_objectives.sinkhorn import sinkhorn

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from findna_kit.interfaces import BranchOutput, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, Term, ViewPlan
 from findna_kit_objectives.distillation import DistillationConfig, PrototypeDistillation, collapse_signals
 from findna_kit_objectives.origins import partners
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from findna_kit.components.views import View
     from findna_kit.schedules import Clock
-    from findna_kit.views import View
 
 
 class IBOT(PrototypeDistillation):

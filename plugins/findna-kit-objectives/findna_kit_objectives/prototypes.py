@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from findna_kit.heads import Projector, Prototypes
-from findna_kit.interfaces import ComponentConfig
+from findna_kit.components.heads import Projector, Prototypes
+from findna_kit.components.interfaces import ComponentConfig
 from findna_kit.schedules import Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:

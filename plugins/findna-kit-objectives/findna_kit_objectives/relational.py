@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from findna_kit.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
 from findna_kit_objectives.rows import rows_of
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from findna_kit.components.views import View
     from findna_kit.schedules import Clock
-    from findna_kit.views import View
 
 
 class Relational(Loss):

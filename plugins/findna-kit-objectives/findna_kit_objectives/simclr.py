@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from findna_kit.interfaces import BranchOutput, ComponentConfig, Term
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Term
 from findna_kit_objectives import spread
 from findna_kit_objectives.between import BetweenViews
 

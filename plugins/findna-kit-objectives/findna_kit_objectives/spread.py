@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from findna_kit.interfaces import Loss
+from findna_kit.components.interfaces import Loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from findna_kit.interfaces import BranchOutput
+    from findna_kit.components.interfaces import BranchOutput
     from findna_kit.schedules import Clock
 
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from findna_kit.interfaces import BranchOutput, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, Loss, Term, ViewPlan
 from findna_kit_objectives import pairs
 from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from findna_kit_objectives.sinkhorn import sinkhorn
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from findna_kit.components.views import View
     from findna_kit.schedules import Clock, ScheduleValue
-    from findna_kit.views import View
 
 
 class SwAV(Loss):

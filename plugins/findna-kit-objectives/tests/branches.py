@@ -4,10 +4,10 @@ import math
 
 import torch
 
-from findna_kit import dna
-from findna_kit.interfaces import BranchOutput, ViewPlan
+from findna_kit import alphabet
+from findna_kit.components.interfaces import BranchOutput, ViewPlan
+from findna_kit.components.views import View
 from findna_kit.schedules import Clock
-from findna_kit.views import View
 
 CLOCK = Clock(3, 10)
 
@@ -39,7 +39,7 @@ def masked(view, slots, *, seed=0):
     index = torch.stack([torch.randperm(length, generator=generator)[:slots] for _ in range(batch)])
     weight = torch.randint(1, 3, (batch, slots), generator=generator) / 2
     weight = weight * (view.origin.gather(1, index) >= 0)
-    return view.masked_at(index, weight, torch.full_like(index, dna.MASK))
+    return view.masked_at(index, weight, torch.full_like(index, alphabet.MASK))
 
 
 def shown(views, head, *shape, seed=0, grad=True):

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit import dna
-from findna_kit.interfaces import BranchOutput
+from findna_kit import alphabet
+from findna_kit.components.interfaces import BranchOutput
 
 BATCH, DIM = 5, 4
 
@@ -80,7 +80,7 @@ def test_most_bases_say_the_strand():
     flip = torch.arange(10).expand(2, -1) < 3
     inverted = window.take(torch.tensor([2, 1, 0, *range(3, 10)]).expand(2, -1), flipped=flip)
     loss, whole = built(RCConsistency), turned(window, torch.ones(2, dtype=torch.bool))
-    inserted = window.take(torch.full((2, 10), -1), inserted=torch.full((2, 10), dna.A))
+    inserted = window.take(torch.full((2, 10), -1), inserted=torch.full((2, 10), alphabet.A))
     counts = [
         float(loss.count({"a": one, "b": other}, {}))
         for one, other in ((window, inverted), (inverted, whole), (inserted, whole))

@@ -8,7 +8,7 @@ from branches import CLOCK, built, numbers, plan, views_of, windows
 from findna_kit_objectives import VICReg
 from pydantic import ValidationError
 
-from findna_kit.interfaces import BranchOutput, Term
+from findna_kit.components.interfaces import BranchOutput, Term
 
 BATCH, OUTPUT = 6, 4
 

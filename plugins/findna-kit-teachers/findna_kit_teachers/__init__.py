@@ -12,7 +12,7 @@ from findna_kit_teachers.gated import Gated
 from findna_kit_teachers.swa import SWA
 
 if TYPE_CHECKING:
-    from findna_kit.registry import Components
+    from findna_kit.plugins.registry import Components
 
 findna_kit_api = 1
 

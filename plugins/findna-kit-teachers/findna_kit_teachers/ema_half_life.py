@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from findna_kit.interfaces import TeacherUpdate
-from findna_kit.moving import MovingConfig, move
+from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit.schedules import Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from findna_kit.interfaces import Examples
+    from findna_kit.components.interfaces import Examples
     from findna_kit.schedules import Clock
 
 

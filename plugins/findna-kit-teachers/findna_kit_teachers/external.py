@@ -11,14 +11,14 @@ from pydantic import Field
 from torch import nn
 
 import findna_kit
+from findna_kit.components.interfaces import ComponentConfig, RecipePath, TeacherUpdate
 from findna_kit.errors import FindnaError
-from findna_kit.interfaces import ComponentConfig, RecipePath, TeacherUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from findna_kit.interfaces import Examples
-    from findna_kit.network import Branch
+    from findna_kit.components.interfaces import Examples
+    from findna_kit.model.branch import Branch
     from findna_kit.schedules import Clock
 
 

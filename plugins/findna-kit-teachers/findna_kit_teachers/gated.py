@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 
+from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit.errors import FindnaError, nearest
-from findna_kit.interfaces import TeacherUpdate
-from findna_kit.moving import MovingConfig, move
 from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
 from findna_kit_teachers.state import whole_state
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from findna_kit.interfaces import Examples
+    from findna_kit.components.interfaces import Examples
     from findna_kit.schedules import Clock
 
 _LOOKED = "held_out"

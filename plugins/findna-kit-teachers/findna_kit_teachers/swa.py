@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from pydantic import Field
 
-from findna_kit.interfaces import TeacherUpdate
-from findna_kit.moving import MovingConfig, move
+from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit_teachers.state import whole_state
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from findna_kit.interfaces import Examples
+    from findna_kit.components.interfaces import Examples
     from findna_kit.schedules import Clock
 
 

@@ -16,12 +16,13 @@ from torch import nn
 
 from findna_kit import checkpoint
 from findna_kit.cli import main
+from findna_kit.components.ema import MovingConfig
 from findna_kit.metrics.writers import read_rows
-from findna_kit.moving import MovingConfig
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.runs import Watcher, start
+from findna_kit.runs import start
 from findna_kit.schedules import Clock
+from findna_kit.trainer import Observer
 
 RECIPES = Path(__file__).parents[1] / "findna_kit_teachers" / "recipes"
 CHORDMIXER = "encoder={name: chordmixer, dim: 16, hidden: 16, blocks: 1}"
@@ -104,9 +105,9 @@ def recipe_of(source, *overrides):
     return load_recipe(source, components, overrides=[*SMALL, *overrides]), components, plugins
 
 
-def run(place, source, *overrides, watcher=None):
+def run(place, source, *overrides, observer=None):
     recipe, components, plugins = recipe_of(source, *overrides)
-    return start(recipe, place, components=components, plugins=plugins, device="cpu", watcher=watcher)
+    return start(recipe, place, components=components, plugins=plugins, device="cpu", observer=observer)
 
 
 def interrupt_at(step):
@@ -114,7 +115,7 @@ def interrupt_at(step):
         if done == step:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    return Watcher(report=report)
+    return Observer(report=report)
 
 
 def assert_same_run(one, other):

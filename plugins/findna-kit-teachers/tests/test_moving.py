@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from teaching import Student, same, state_of
 
-from findna_kit.moving import MovingConfig, move
+from findna_kit.components.ema import MovingConfig, move
 
 
 @given(st.floats(0, 1), st.sampled_from(["copy", "average"]))

@@ -10,7 +10,8 @@ import findna_kit
 from findna_kit import checkpoint
 from findna_kit.errors import Interrupted
 from findna_kit.metrics.writers import read_rows
-from findna_kit.runs import Place, Watcher
+from findna_kit.runs import Place
+from findna_kit.trainer import Observer
 
 VARIANTS = {
     "ema_half_life": (),
@@ -39,9 +40,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(name, tmp_path, other):
     overrides = [*VARIANTS[name], *([f"teacher_update.run={other}"] if name == "external" else [])]
     run(Place(tmp_path / "whole"), recipe, *overrides)
     with pytest.raises(Interrupted, match="step 4 of 7 is saved"):
-        run(Place(tmp_path / "cut"), recipe, *overrides, watcher=interrupt_at(4))
+        run(Place(tmp_path / "cut"), recipe, *overrides, observer=interrupt_at(4))
     said = []
-    run(Place(resume=tmp_path / "cut"), recipe, *overrides, watcher=Watcher(said.append))
+    run(Place(resume=tmp_path / "cut"), recipe, *overrides, observer=Observer(said.append))
     assert said == [f"{name}: 7 steps in {tmp_path / 'cut'}"], "nothing differs"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     record = json.loads((tmp_path / "cut" / "run.json").read_text())

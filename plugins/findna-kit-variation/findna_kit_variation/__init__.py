@@ -14,7 +14,7 @@ from findna_kit_variation.substitution import Substitution
 from findna_kit_variation.tandem_repeat import TandemRepeat
 
 if TYPE_CHECKING:
-    from findna_kit.registry import Components
+    from findna_kit.plugins.registry import Components
 
 findna_kit_api = 1
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from findna_kit.components.interfaces import Augmentation
+from findna_kit.components.segments import SpanConfig
 from findna_kit.errors import FindnaError
-from findna_kit.interfaces import Augmentation
-from findna_kit.spans import SpanConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from findna_kit.views import Draw, View
+    from findna_kit.components.views import Draw, View
 
 
 class Neighbour(Augmentation):

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from findna_kit import dna
+from findna_kit import alphabet
+from findna_kit.components.interfaces import Augmentation, ComponentConfig, RecipePath
 from findna_kit.errors import FindnaError, GenomeError, nearest
-from findna_kit.interfaces import Augmentation, ComponentConfig, RecipePath
 from findna_kit_variation.snps import read_snps
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.interfaces import Contig
-    from findna_kit.views import Draw, View
+    from findna_kit.components.interfaces import Contig
+    from findna_kit.components.views import Draw, View
     from findna_kit_variation.snps import Snps
 
 log = logging.getLogger(__name__)
@@ -62,13 +62,13 @@ class PopulationVariants(Augmentation):
         """The view with alternative alleles. FindnaError for a VCF that cannot be used, or that fits another genome."""
         table = self._table(view.tokens.device)
         site, here = table.find(view)
-        forward = dna.complement(view.tokens).where(view.strand < 0, view.tokens)
+        forward = alphabet.complement(view.tokens).where(view.strand < 0, view.tokens)
         fits = here & (forward == table.reference[site])
-        self._refuse_another_genome(site, here & (forward < dna.N), fits)
+        self._refuse_another_genome(site, here & (forward < alphabet.N), fits)
         # Of A C G T the first up to which the frequencies reach above the number; 4 where even their sum does not.
         chosen = (draw.uniform(view.tokens.shape[1])[..., None] >= table.upto[site]).sum(2)
-        changed = chosen.where(fits & (chosen < dna.N), forward)
-        return view.with_tokens(dna.complement(changed).where(view.strand < 0, changed))
+        changed = chosen.where(fits & (chosen < alphabet.N), forward)
+        return view.with_tokens(alphabet.complement(changed).where(view.strand < 0, changed))
 
     def _table(self, device: torch.device) -> _Table:
         if device not in self._tables:

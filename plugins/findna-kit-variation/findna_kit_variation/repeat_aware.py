@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from findna_kit.corruption import CorruptionConfig, own_bases
-from findna_kit.interfaces import Masking
+from findna_kit.components.interfaces import Masking
+from findna_kit.components.mask_corruption import CorruptionConfig, own_bases
 
 if TYPE_CHECKING:
-    from findna_kit.views import Draw, View
+    from findna_kit.components.views import Draw, View
 
 
 class RepeatAwareMasking(Masking):

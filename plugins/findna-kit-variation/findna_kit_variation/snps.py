@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
-_TOKENS = dict(zip("ACGTacgt", [dna.A, dna.C, dna.G, dna.T] * 2, strict=True))
+_TOKENS = dict(zip("ACGTacgt", [alphabet.A, alphabet.C, alphabet.G, alphabet.T] * 2, strict=True))
 _LAST_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 """What a bgzip file ends with (SAM specification, 4.1.2)."""
 _ABOVE_ONE = 1.001

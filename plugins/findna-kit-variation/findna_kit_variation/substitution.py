@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from findna_kit import dna
-from findna_kit.interfaces import Augmentation, ComponentConfig
+from findna_kit import alphabet
+from findna_kit.components.interfaces import Augmentation, ComponentConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from findna_kit.views import Draw, View
+    from findna_kit.components.views import Draw, View
 
 
 class Substitution(Augmentation):
@@ -62,12 +62,12 @@ class Substitution(Augmentation):
         # A C G T = 0 1 2 3: the transition of t is t ^ 2; its transversions are C and T, or, of an odd t, A and G.
         other = 1 - view.tokens % 2 + 2 * (above >= half)
         changed = (view.tokens ^ 2).where(above < 0, other)
-        return view.with_tokens(changed.where((above < 2 * half) & (view.tokens < dna.N), view.tokens))
+        return view.with_tokens(changed.where((above < 2 * half) & (view.tokens < alphabet.N), view.tokens))
 
 
 def _in_cpg(tokens: Tensor) -> Tensor:
     """The C and the G of every C that a G follows, [B, L]."""
-    pair = (tokens[:, :-1] == dna.C) & (tokens[:, 1:] == dna.G)
+    pair = (tokens[:, :-1] == alphabet.C) & (tokens[:, 1:] == alphabet.G)
     inside = tokens.new_zeros(tokens.shape, dtype=pair.dtype)
     inside[:, :-1] |= pair
     inside[:, 1:] |= pair

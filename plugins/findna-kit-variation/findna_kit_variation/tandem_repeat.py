@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal, Self
 import torch
 from pydantic import Field, model_validator
 
-from findna_kit import dna
-from findna_kit.interfaces import Augmentation, ComponentConfig
-from findna_kit.spans import positions
+from findna_kit import alphabet
+from findna_kit.components.interfaces import Augmentation, ComponentConfig
+from findna_kit.components.segments import positions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from findna_kit.views import Draw, View
+    from findna_kit.components.views import Draw, View
 
 
 class TandemRepeat(Augmentation):
@@ -71,9 +71,11 @@ class TandemRepeat(Augmentation):
         at, count = positions(view)
         length = at.shape[1]
         after = at + unit
-        same = (view.tokens == view.tokens.gather(1, after.clamp(max=length - 1))) & (view.tokens < dna.N) & (after < count)
+        same = (
+            (view.tokens == view.tokens.gather(1, after.clamp(max=length - 1))) & (view.tokens < alphabet.N) & (after < count)
+        )
         alike = _until(~same)
-        possible = (_until(view.tokens >= dna.N) if self.config.place == "anywhere" else alike) >= unit
+        possible = (_until(view.tokens >= alphabet.N) if self.config.place == "anywhere" else alike) >= unit
         upto = possible.cumsum(1)
         rank = draw.integers(0, upto[:, -1:].clamp(min=1), 1)
         place = torch.searchsorted(upto, rank, right=True)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from scipy import stats
 from variation_views import Scripted, assert_rows_stand_alone, draw, law, random_windows
 
-from findna_kit import dna
+from findna_kit import alphabet
 
 fractions = st.floats(0.01, 1)
 
@@ -25,7 +25,7 @@ def windows(length, seed):
 
 
 def own_bases(view, row):
-    return {at for at in range(view.tokens.shape[1]) if view.origin[row, at] >= 0 and view.tokens[row, at] < dna.N}
+    return {at for at in range(view.tokens.shape[1]) if view.origin[row, at] >= 0 and view.tokens[row, at] < alphabet.N}
 
 
 def codons_of(bases, frame, length):
@@ -52,7 +52,7 @@ def test_it_is_a_loop_over_codons_with_the_same_draws(length, fraction, seed):
         assert made.masked_weight[row].tolist() == [1.0] * 3 * wanted + [0.0] * 3 * (slots - wanted)
         for slot in range(3 * wanted):
             choice, target = float(choices[row, slot // 3]), view.tokens[row, made.masked_index[row, slot]]
-            shown = dna.MASK if choice < 0.8 else fresh[row, slot] if choice < 0.9 else target
+            shown = alphabet.MASK if choice < 0.8 else fresh[row, slot] if choice < 0.9 else target
             assert made.corrupted[row, slot] == shown
 
 
@@ -92,7 +92,7 @@ def test_frames_and_codons_are_uniform():
 
 def test_a_codon_is_hidden_replaced_or_left_as_a_whole():
     made = masking(fraction=0.1)(random_windows(2000, 120, unknown=0, padded=False), draw("whole", rows=2000))
-    hidden = (made.corrupted == dna.MASK).view(2000, -1, 3)
+    hidden = (made.corrupted == alphabet.MASK).view(2000, -1, 3)
     assert hidden.all(2).equal(hidden.any(2))
     assert stats.binomtest(int(hidden.all(2).sum()), hidden.shape[0] * hidden.shape[1], 0.8).pvalue > 1e-3
     shares = masking(fraction=0.1, mask_share=0.0, random_share=0.0)(random_windows(3, 30), draw("left", rows=3))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from variation_views import Scripted, draw, law, random_windows
 
+from findna_kit.components.interfaces import ViewPlan
+from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.errors import FindnaError
-from findna_kit.interfaces import ViewPlan
-from findna_kit.pipeline import ViewPipeline
 
 
 def made(side, minimum=0, maximum=20):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from variation_views import Scripted, assert_rows_stand_alone, assert_true_to, draw, law, view_of
 
-from findna_kit import dna
+from findna_kit import alphabet
+from findna_kit.components.interfaces import Contig
+from findna_kit.components.views import View
 from findna_kit.errors import FindnaError, GenomeError
-from findna_kit.interfaces import Contig
-from findna_kit.views import View
 
 HEAD = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 NUMBERS = torch.Generator().manual_seed(3)
@@ -106,7 +106,7 @@ def test_it_keeps_what_a_view_promises(everywhere, length, seed):
     changed = component(view, draw(seed, rows=5))
     assert changed.origin is view.origin
     assert changed.strand is view.strand
-    assert (changed.tokens == dna.N).equal(view.tokens == dna.N)
+    assert (changed.tokens == alphabet.N).equal(view.tokens == alphabet.N)
     plain = view_of(*[GENOME["one"][:length]] * 4)
     assert_true_to(component(plain, draw(seed, rows=4)), plain, exchanged=True)
     assert_rows_stand_alone(component, view, seed)
@@ -122,17 +122,20 @@ def test_alleles_come_as_often_as_stated_on_either_strand(tmp_path):
         tokens = component(one, draw("often", rows=rows)).tokens
         tokens = 3 - tokens if one is turned else tokens
         first, second = (tokens[:, place] for place in places)
-        observed = torch.bincount(first, minlength=4)[[dna.A, dna.C, dna.T]].tolist()
+        observed = torch.bincount(first, minlength=4)[[alphabet.A, alphabet.C, alphabet.T]].tolist()
         assert stats.chisquare(observed, [rows * chance for chance in (0.2, 0.5, 0.3)]).pvalue > 1e-3
-        assert stats.binomtest(int((second == dna.T).sum()), rows, 0.25).pvalue > 1e-3
-        table = [[int(((first == a) & (second == b)).sum()) for b in (dna.G, dna.T)] for a in (dna.A, dna.C, dna.T)]
+        assert stats.binomtest(int((second == alphabet.T).sum()), rows, 0.25).pvalue > 1e-3
+        table = [
+            [int(((first == a) & (second == b)).sum()) for b in (alphabet.G, alphabet.T)]
+            for a in (alphabet.A, alphabet.C, alphabet.T)
+        ]
         assert stats.chi2_contingency(table).pvalue > 1e-3
-        assert (tokens[:, [0, 3]].sort(1).values == torch.tensor([dna.A, dna.T])).all()
+        assert (tokens[:, [0, 3]].sort(1).values == torch.tensor([alphabet.A, alphabet.T])).all()
 
 
 def test_frequencies_of_one_and_of_nothing(tmp_path):
     component = made(vcf(tmp_path, ("c", 1, "A", "G", "AF=1"), ("c", 2, "A", "G", "AF=0")), [Contig("c", 9)])
-    assert component(view_of(*["AA"] * 500), draw("one", rows=500)).tokens.unique(dim=0).tolist() == [[dna.G, dna.A]]
+    assert component(view_of(*["AA"] * 500), draw("one", rows=500)).tokens.unique(dim=0).tolist() == [[alphabet.G, alphabet.A]]
 
 
 def test_contigs_of_several_genomes_are_counted_on(tmp_path):
@@ -201,7 +204,7 @@ def test_another_assembly_is_refused_and_a_few_differences_are_not(tmp_path):
         made(other_assembly(tmp_path, 16), contigs)(view, draw("wrong", rows=1))
     assert caught.value.exit_code == 2
     changed = made(other_assembly(tmp_path, 14), contigs)(view, draw("right", rows=1))
-    assert changed.tokens[0, :14].eq(dna.A).all(), "where REF differs nothing is exchanged"
+    assert changed.tokens[0, :14].eq(alphabet.A).all(), "where REF differs nothing is exchanged"
 
 
 def test_it_waits_for_enough_variants_before_it_doubts(tmp_path):
@@ -218,4 +221,4 @@ def test_once_it_fits_it_is_no_longer_looked_at(tmp_path):
     component = made(vcf(tmp_path, *lines), [Contig("c", 2500)])
     component(view_of("A" * 1050), draw(0, rows=1))
     later = component(view_of("A" * 1400, start=torch.tensor([1100])), draw(1, rows=1))
-    assert (later.tokens == dna.A).all(), "where REF differs nothing is exchanged"
+    assert (later.tokens == alphabet.A).all(), "where REF differs nothing is exchanged"

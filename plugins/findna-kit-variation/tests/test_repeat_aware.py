@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from scipy import stats
 from variation_views import Scripted, assert_rows_stand_alone, draw, law, random_windows, view_of
 
-from findna_kit import dna
-from findna_kit.interfaces import BranchOutput
-from findna_kit.plugins import load_plugins
+from findna_kit import alphabet
+from findna_kit.components.interfaces import BranchOutput
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.schedules import Clock
 
 
@@ -41,7 +41,7 @@ def test_it_is_a_loop_over_bases_with_the_same_draws(length, values, seed):
     policy = masking(fraction=fraction, repeat_weight=repeat_weight, repeat_chance=repeat_chance)
     made = policy(view, Scripted(scores, choices, fresh))
     for row in range(5):
-        own = [at for at in range(length) if view.origin[row, at] >= 0 and view.tokens[row, at] < dna.N]
+        own = [at for at in range(length) if view.origin[row, at] >= 0 and view.tokens[row, at] < alphabet.N]
         soft = view.soft_masked[row].tolist()
         wanted = min(len(own), max(1, round(fraction * len(own))))
         waited = {at: -math.log1p(-float(scores[row, at])) / (repeat_chance if soft[at] else 1) for at in own}
@@ -51,7 +51,7 @@ def test_it_is_a_loop_over_bases_with_the_same_draws(length, values, seed):
         assert made.masked_weight[row].tolist() == pytest.approx(weights)
         for slot, at in enumerate(chosen):
             choice = float(choices[row, slot])
-            shown = dna.MASK if choice < 0.8 else fresh[row, slot] if choice < 0.9 else view.tokens[row, at]
+            shown = alphabet.MASK if choice < 0.8 else fresh[row, slot] if choice < 0.9 else view.tokens[row, at]
             assert made.corrupted[row, slot] == shown
 
 
@@ -66,7 +66,7 @@ def test_it_keeps_what_a_mask_promises(length, values, seed):
     assert empty.masked_weight.sum() == 0
     used = made.masked_weight > 0
     assert (view.origin.gather(1, made.masked_index)[used] >= 0).all()
-    assert (made.masked_targets[used] < dna.N).all()
+    assert (made.masked_targets[used] < alphabet.N).all()
     hidden = torch.zeros_like(view.valid).scatter(1, made.masked_index, used)
     assert made.student_tokens[~hidden].equal(view.tokens[~hidden])
     assert_rows_stand_alone(policy, view, seed)
@@ -97,7 +97,7 @@ def test_the_masked_loss_is_the_weighted_mean():
     total = 0.0
     for row, slot in itertools.product(range(2), range(5)):
         at = int(view.masked_index[row, slot])
-        if view.tokens[row, at] < dna.N:
+        if view.tokens[row, at] < alphabet.N:
             nats = float(logits[row, slot].logsumexp(0) - logits[row, slot, view.tokens[row, at]])
             total += nats * (0.1 if view.soft_masked[row, at] else 1.0)
     assert float(term.sum) == pytest.approx(total, rel=1e-5)

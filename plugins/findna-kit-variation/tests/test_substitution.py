@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from scipy import stats
 from variation_views import Scripted, assert_rows_stand_alone, assert_true_to, draw, law, random_windows, text_of, view_of
 
-from findna_kit import dna
+from findna_kit import alphabet
 
 TRANSITION = {"A": "G", "G": "A", "C": "T", "T": "C"}
 FIRST = {"A": "C", "C": "A", "G": "C", "T": "A"}
@@ -101,7 +101,7 @@ def test_all_and_nothing():
     assert text_of(certain(window, draw("all", rows=2))) == ["GTACNTAG", "TA"]
     deaminated = made(0.001, ratio=1e9, excess=1000.0)(window, draw("cpg", rows=2))
     assert text_of(deaminated)[1] == "TA"
-    assert (deaminated.tokens == dna.N).equal(window.tokens == dna.N)
+    assert (deaminated.tokens == alphabet.N).equal(window.tokens == alphabet.N)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.3, 0.7, 1.1, 2.0, 7.3, 1e6])

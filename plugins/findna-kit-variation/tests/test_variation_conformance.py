@@ -11,7 +11,7 @@ from findna_kit_variation import (
     TandemRepeat,
 )
 
-from findna_kit.plugins import load_plugins
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.testing import check_augmentation, check_masking
 
 AUGMENTATIONS = {

@@ -12,9 +12,9 @@ import pytest
 from findna_kit_variation.snps import read_snps
 
 import findna_kit
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.cli import main
-from findna_kit.genome import builtin_genome, open_store
+from findna_kit.data.genome import builtin_genome, open_store
 
 RECIPES = Path(findna_kit_variation.__file__).parent / "recipes"
 SMALL = (
@@ -93,7 +93,7 @@ def test_as_shipped_it_is_checked(name):
 def genome():
     """The built-in genome's name and letters."""
     store = open_store(builtin_genome())
-    return store.contigs[0].name, dna.decode(store.tokens(0, 0, store.contigs[0].length))
+    return store.contigs[0].name, alphabet.decode(store.tokens(0, 0, store.contigs[0].length))
 
 
 def own_vcf(path, name, text, *, apart, shift=0):

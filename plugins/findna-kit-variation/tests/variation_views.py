@@ -3,10 +3,10 @@
 import torch
 from hypothesis import settings
 
-from findna_kit import dna
-from findna_kit.views import Draw, View
+from findna_kit import alphabet
+from findna_kit.components.views import Draw, View
 
-PAIRED = torch.tensor([dna.T, dna.G, dna.C, dna.A, dna.N])
+PAIRED = torch.tensor([alphabet.T, alphabet.G, alphabet.C, alphabet.A, alphabet.N])
 law = settings(deadline=None, derandomize=True, max_examples=25)
 """Stands above `given`: the same few examples every time."""
 
@@ -18,22 +18,22 @@ def draw(*key, rows):
 def view_of(*sequences, **columns):
     """The view of sequences of any lengths, padded to the longest; lower case is soft-masked."""
     longest = max(map(len, sequences))
-    tokens = torch.stack([torch.from_numpy(dna.encode(s.ljust(longest, "N"))).long() for s in sequences])
-    soft = torch.stack([torch.from_numpy(dna.is_soft_masked(s.ljust(longest, "N"))) for s in sequences])
+    tokens = torch.stack([torch.from_numpy(alphabet.encode(s.ljust(longest, "N"))).long() for s in sequences])
+    soft = torch.stack([torch.from_numpy(alphabet.is_soft_masked(s.ljust(longest, "N"))) for s in sequences])
     valid = torch.arange(longest) < torch.tensor([len(s) for s in sequences])[:, None]
     return View.of_windows(tokens, valid=valid, soft_masked=soft, **columns)
 
 
 def text_of(view):
     """The valid letters of each row."""
-    return [dna.decode(row[keep].numpy().astype("uint8")) for row, keep in zip(view.tokens, view.valid, strict=True)]
+    return [alphabet.decode(row[keep].numpy().astype("uint8")) for row, keep in zip(view.tokens, view.valid, strict=True)]
 
 
 def random_windows(batch, length, *, seed=0, unknown=0.1, padded=True, bases=4):
     """Windows with N, soft-masking and, if `padded`, rows of every length (the first is whole)."""
     numbers = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, bases, (batch, length), generator=numbers)
-    tokens[torch.rand(batch, length, generator=numbers) < unknown] = dna.N
+    tokens[torch.rand(batch, length, generator=numbers) < unknown] = alphabet.N
     lengths = torch.randint(0, length + 1, (batch, 1), generator=numbers) if padded else torch.full((batch, 1), length)
     lengths[0] = length
     soft_masked = torch.rand(batch, length, generator=numbers) < 0.3
@@ -46,16 +46,16 @@ def assert_true_to(view, window, *, exchanged=False):
     known, at = view.origin >= 0, view.origin.clamp(min=0)
     there = window.tokens.gather(1, at)
     expected = torch.where(view.strand < 0, PAIRED[there], there)
-    assert (view.tokens == dna.N)[known].equal((expected == dna.N)[known]), "N is neither made nor unmade"
+    assert (view.tokens == alphabet.N)[known].equal((expected == alphabet.N)[known]), "N is neither made nor unmade"
     if not exchanged:
         assert view.tokens[known].equal(expected[known])
     assert (view.strand[known].abs() == 1).all()
     assert (view.strand[~known] == 0).all()
     assert view.soft_masked[known].equal(window.soft_masked.gather(1, at)[known])
     assert not view.soft_masked[~known].any()
-    assert (view.tokens[view.valid & ~known] < dna.N).all(), "an inserted base is A, C, G or T"
+    assert (view.tokens[view.valid & ~known] < alphabet.N).all(), "an inserted base is A, C, G or T"
     assert view.valid.equal(window.valid), "padding stands last"
-    assert (view.tokens[~view.valid] == dna.N).all()
+    assert (view.tokens[~view.valid] == alphabet.N).all()
     assert (view.origin[~view.valid] == -1).all()
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from findna_kit import seeds
+from findna_kit import rng
 from findna_kit.assemble import assemble
-from findna_kit.engine import Engine
+from findna_kit.distributed import Engine
 from findna_kit.evaluation.finetuning import FinetuneSettings, finetune
 from findna_kit.evaluation.tasks import Table, Task
 from tests.building import small
@@ -68,7 +68,7 @@ def truth_score(task, tuned):
 
 def shaken(branch, *key):
     """Other weights of the same network."""
-    with torch.no_grad(), seeds.torch_seed(*key, device=CPU):
+    with torch.no_grad(), rng.torch_seed(*key, device=CPU):
         for parameter in branch.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     return branch

@@ -13,7 +13,7 @@ from findna_kit.evaluation.finetuning import FinetuneSettings
 from findna_kit.evaluation.finetuning.classifier import Classifier
 from findna_kit.evaluation.finetuning.parts import Part, Reader
 from findna_kit.evaluation.finetuning.rows import Passes
-from findna_kit.frozen import FrozenModel
+from findna_kit.inference.frozen_model import FrozenModel
 from tests.building import small
 from tests.evaluation.finetuning.cases import CONV, CPU, ENGINE, MIXER, network, planted
 

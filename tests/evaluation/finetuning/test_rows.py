@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna_kit import dna
+from findna_kit import alphabet
 from findna_kit.evaluation.finetuning.rows import WINDOW, Passes, Rows, batches, flips, steps_of
 
 CPU = torch.device("cpu")
@@ -15,7 +15,7 @@ COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 def letters(sequence):
     """As the kit reads it."""
-    return dna.decode(dna.encode(sequence))
+    return alphabet.decode(alphabet.encode(sequence))
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=400), st.integers(1, 40), st.integers(0, 99), st.integers(1, 9))
@@ -61,7 +61,7 @@ def test_a_view_is_the_rows_padded_on_either_strand(sequences, data):
         wanted = letters(sequences[row])
         wanted = wanted[::-1].translate(COMPLEMENT) if turned else wanted
         assert view.valid[place].tolist() == [at < len(wanted) for at in range(longest)]
-        assert dna.decode(view.tokens[place].numpy()) == wanted.ljust(longest, "N")
+        assert alphabet.decode(view.tokens[place].numpy()) == wanted.ljust(longest, "N")
 
 
 def test_without_flips_rows_are_as_they_are():

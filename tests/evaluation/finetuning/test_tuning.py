@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from findna_kit import checkpoint, dna
-from findna_kit.engine import Engine
+from findna_kit import alphabet, checkpoint
+from findna_kit.distributed import Engine
 from findna_kit.errors import FindnaError, NotFinite
 from findna_kit.evaluation.finetuning import FinetuneSettings
 from findna_kit.evaluation.finetuning.classifier import Classifier
@@ -22,11 +22,11 @@ from findna_kit.evaluation.tasks import Table
 from tests.evaluation.finetuning.cases import CPU, ENGINE, MIXER, network, planted, shaken, truth_score, tune
 
 TASK = planted()
-TURN = np.array([dna.T, dna.G, dna.C, dna.A, dna.N], dtype=np.uint8)
+TURN = np.array([alphabet.T, alphabet.G, alphabet.C, alphabet.A, alphabet.N], dtype=np.uint8)
 
 
 def other_strand(sequences):
-    return [dna.decode(TURN[dna.encode(sequence)[::-1]]) for sequence in sequences]
+    return [alphabet.decode(TURN[alphabet.encode(sequence)[::-1]]) for sequence in sequences]
 
 
 def with_test(task, sequences, labels=None):

@@ -5,14 +5,14 @@ import shutil
 
 import pytest
 
-from findna_kit.ablation.cells import STUDY
-from findna_kit.ablation.search import Searcher
 from findna_kit.report.folders import read_folder
 from findna_kit.report.page import read, render
 from findna_kit.report.sections.declared import declared_section
-from tests.ablation.test_search import NO_TOKENS, Runner, searcher, tpe
-from tests.ablation.test_space import LOSS, stated
+from findna_kit.study.cells import STUDY
+from findna_kit.study.search import Searcher
 from tests.report.reading import Page
+from tests.study.test_search import NO_TOKENS, Runner, searcher, tpe
+from tests.study.test_search_space import LOSS, stated
 
 DECAY, RATE = "optimizer.weight_decay", "optimizer.learning_rate"
 

@@ -1,0 +1,74 @@
+"""What is in a genome, for `findna-kit genome FASTA`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from findna_kit import alphabet
+from findna_kit.data.genome import fasta, intervals
+from findna_kit.data.genome.regions import Regions
+from findna_kit.data.genome.windows import starts_inside, starts_known
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from findna_kit.data.genome.intervals import Runs
+    from findna_kit.data.genome.token_store import TokenStore
+
+
+def genome_report(store: TokenStore, *, length: int, max_unknown: float) -> dict[str, Any]:
+    """Plain numbers for JSON: contigs, totals, letters read as something else, and the windows that each rule leaves.
+
+    Shares are of all bases; GC is of A C G T alone, and None where there are none.
+    """
+    unknown, soft_masked, strong = _counts(store)
+    inside = starts_inside(store, Regions.whole(store), length)
+    known = intervals.intersection(inside, starts_known(store, length, max_unknown))
+    contigs = [
+        {"name": contig.name, **_numbers(contig.length, *counts)}
+        for contig, *counts in zip(store.contigs, unknown.tolist(), soft_masked.tolist(), strong.tolist(), strict=True)
+    ]
+    return {
+        "source": str(store.source),
+        "digest": store.digest,
+        "contigs": contigs,
+        "total": _numbers(store.bases, int(unknown.sum()), int(soft_masked.sum()), int(strong.sum())),
+        "other_letters": dict(store.other_letters),
+        "windows": {
+            "length": length,
+            "max_unknown": max_unknown,
+            "inside_contigs": _size(inside),
+            "known_enough": _size(known),
+        },
+    }
+
+
+def _counts(store: TokenStore) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """N, lower case, and G or C of each contig."""
+    counts = np.zeros((3, len(store.contigs)), dtype=np.int64)
+    for low, codes in store.chunks():
+        tokens = codes & np.uint8(fasta.TOKEN_BITS)
+        first = store.offsets[np.searchsorted(store.offsets, low, "right") :]
+        places = np.unique(np.append(low, first[first < low + len(codes)]))
+        owners = np.searchsorted(store.offsets, places, "right") - 1
+        kinds = (tokens == alphabet.N, codes >= fasta.SOFT_MASKED, (tokens == alphabet.C) | (tokens == alphabet.G))
+        for row, is_one in zip(counts, kinds, strict=True):
+            row[owners] += np.add.reduceat(is_one, places - low, dtype=np.int64)
+    return counts[0], counts[1], counts[2]
+
+
+def _numbers(length: int, unknown: int, soft_masked: int, strong: int) -> dict[str, Any]:
+    known = length - unknown
+    return {
+        "length": length,
+        "unknown": unknown,
+        "soft_masked": soft_masked / length if length else 0.0,
+        "gc": strong / known if known else None,
+    }
+
+
+def _size(runs: Runs) -> int:
+    start, end = runs
+    return int((end - start).sum())

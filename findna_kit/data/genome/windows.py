@@ -1,0 +1,170 @@
+"""Windows of a genome as a pure function of (seed, purpose, step, row in the global batch): no iterator, no state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from findna_kit.components.views import Draw, View
+from findna_kit.data.genome import intervals
+from findna_kit.errors import GenomeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from findna_kit.data.genome.intervals import Integers, Runs
+    from findna_kit.data.genome.regions import Regions
+    from findna_kit.data.genome.token_store import TokenStore
+
+
+def starts_inside(store: TokenStore, regions: Regions, length: int) -> Runs:
+    """Where a window may start, as places in the map: it lies whole inside one region, so inside one contig."""
+    place = store.offsets[regions.contig]
+    return intervals.merged(place + regions.start, place + regions.end - length + 1)
+
+
+def starts_known(store: TokenStore, length: int, max_unknown: float) -> Runs:
+    """Where a window, contigs aside, has a share of N of at most `max_unknown`.
+
+    The N in a window are a piecewise linear function of its start, which bends where a run of N enters or leaves the window:
+    each piece is solved, so time and memory go with the runs of N, not with the bases.
+    """
+    allowed = int(max_unknown * length + 1e-9)  # 0.29 of 100 is 29, though the product is below
+    start, end = store.unknown
+    last = store.bases - length + 1
+    if last <= 0:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    edges = np.concatenate([start, end])
+    edges = np.unique(np.concatenate([[0, last], edges, edges - length]).clip(0, last))
+    low, high = edges[:-1], edges[1:]
+    before = np.append(0, np.cumsum(end - start))
+
+    def count_before(place: Integers) -> Integers:
+        run = np.searchsorted(start, place, "right")
+        inside_run = np.maximum(0, end[run - 1] - place) * (run > 0) if len(end) else 0
+        counted: Integers = before[run] - inside_run
+        return counted
+
+    unknown = count_before(edges + length) - count_before(edges)
+    here, rising = unknown[:-1], np.sign(unknown[1:] - unknown[:-1])
+    first = np.where(rising < 0, low + (here - allowed).clip(0), low)
+    after = np.where(rising > 0, low + allowed - here + 1, np.where((rising == 0) & (here > allowed), low, high))
+    return intervals.merged(np.maximum(first, low), np.minimum(after, high))
+
+
+class WindowSampler:
+    """Windows of `length` from `regions`, uniform over the eligible starts.
+
+    A start is eligible if its whole window lies inside one region and at most `max_unknown` of it is N.
+    GenomeError if no start is.
+    """
+
+    def __init__(
+        self, store: TokenStore, regions: Regions, *, length: int, max_unknown: float, seed: int, purpose: str
+    ) -> None:
+        self._store, self._length, self._key = store, length, (seed, "windows", purpose)
+        inside = starts_inside(store, regions, length)
+        start, end = intervals.intersection(inside, starts_known(store, length, max_unknown))
+        if not len(start):
+            raise GenomeError(_why_none(store, regions, purpose, length, max_unknown))
+        self._start, self._counts = start, end - start
+        self._upto = np.cumsum(self._counts)
+
+    @property
+    def contigs(self) -> int:
+        """Of the genome."""
+        return len(self._store.contigs)
+
+    @property
+    def count(self) -> int:
+        """Eligible starts."""
+        return int(self._upto[-1])
+
+    def draw(self, step: int, rows: Tensor) -> View:
+        """The windows of these rows [B] of the global batch of a step, whichever other rows are asked for."""
+        rank = Draw(*self._key, step, rows=rows.cpu()).integers(0, self.count).numpy()
+        run = np.searchsorted(self._upto, rank, "right")
+        return self._view(self._start[run] + rank - (self._upto - self._counts)[run])
+
+    def fixed(self, count: int) -> View:
+        """The same `count` windows every time, spread evenly; they overlap only where there is no room, or beside N.
+
+        GenomeError if fewer starts are eligible.
+        """
+        if count > self.count:
+            raise GenomeError(
+                f"{count} different windows of {self._length} are wanted, but only {self.count} can be had; "
+                "ask for fewer, or hold out a larger stretch"
+            )
+        room = -(-self._counts // self._length)  # windows side by side in each run of starts
+        upto = np.cumsum(room)
+        if count <= upto[-1]:
+            seat = _even(count, int(upto[-1]))
+            run = np.searchsorted(upto, seat, "right")
+            seat -= (upto - room)[run]
+            gaps = np.maximum(room[run] - 1, 1)
+            return self._view(self._start[run] + seat * (self._counts[run] - 1) // gaps)
+        rank = _even(count, self.count)
+        run = np.searchsorted(self._upto, rank, "right")
+        return self._view(self._start[run] + rank - (self._upto - self._counts)[run])
+
+    def _view(self, place: Integers) -> View:
+        contig = np.searchsorted(self._store.offsets, place, "right") - 1
+        start = place - self._store.offsets[contig]
+        tokens, soft_masked = self._store.windows(contig, start, self._length)
+        return View.of_windows(
+            torch.from_numpy(tokens), soft_masked=torch.from_numpy(soft_masked),
+            contig=torch.from_numpy(contig), start=torch.from_numpy(start),
+        )  # fmt: skip
+
+
+class MixedWindows:
+    """Windows of several genomes: each row's genome is drawn by weight, then its window as from that genome alone.
+
+    Contigs are counted on from genome to genome. Weights are relative to each other.
+    """
+
+    def __init__(self, samplers: Sequence[WindowSampler], weights: Sequence[float], *, seed: int, purpose: str) -> None:
+        self._samplers, self._key = samplers, (seed, "genomes", purpose)
+        self._upto = np.cumsum(weights) / sum(weights)
+        self._upto[-1] = 1.0  # whatever the rounding
+
+    def draw(self, step: int, rows: Tensor) -> View:
+        """The windows of these rows [B] of the global batch of a step, whichever other rows are asked for."""
+        share = Draw(*self._key, step, rows=rows.cpu()).uniform().numpy()
+        owner = np.searchsorted(self._upto, share, "right")
+        order = [torch.from_numpy(np.flatnonzero(owner == number)) for number in range(len(self._samplers))]
+        drawn = [sampler.draw(step, rows.cpu()[chosen]) for sampler, chosen in zip(self._samplers, order, strict=True)]
+        return self._joined(drawn).rows(torch.cat(order).argsort())
+
+    def fixed(self, count: int) -> View:
+        """The same `count` windows every time, each genome's share of them by weight, to the nearest."""
+        upto = (self._upto * count).round().astype(np.int64)
+        counts = np.diff(upto, prepend=0).tolist()
+        return self._joined([sampler.fixed(share) for sampler, share in zip(self._samplers, counts, strict=True)])
+
+    def _joined(self, views: list[View]) -> View:
+        before = np.cumsum([0, *(sampler.contigs for sampler in self._samplers)])
+        counted = [replace(view, contig=view.contig + int(first)) for view, first in zip(views, before, strict=False)]
+        return View.joined(counted)
+
+
+def _even(count: int, places: int) -> Integers:
+    """`count` different numbers below `places`, each in the middle of its part."""
+    return (2 * np.arange(count, dtype=np.int64) + 1) * places // (2 * count)
+
+
+def _why_none(store: TokenStore, regions: Regions, purpose: str, length: int, max_unknown: float) -> str:
+    nothing = f"no window of {length} bases can be drawn from {store.source} for {purpose}"
+    longest = int(store.lengths.max())
+    if longest < length:
+        return f"{nothing}: its longest contig has {longest} bases; set data.length to at most that"
+    stretch = int((regions.end - regions.start).max(initial=0))
+    if stretch < length:
+        return f"{nothing}: the longest stretch for it has {stretch} bases; set data.length to at most that"
+    return f"{nothing}: more than {max_unknown:g} of each is N; raise data.max_unknown, or take another genome"

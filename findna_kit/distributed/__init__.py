@@ -1,0 +1,19 @@
+"""The device, its precision, and the processes of one training; lightning-fabric behind one door."""
+
+from findna_kit.distributed.collectives import Engine, start_engine
+from findna_kit.distributed.devices import (
+    Precision,
+    choose_device,
+    choose_precision,
+    largest_found,
+    largest_that_fits,
+    peak_memory,
+)
+from findna_kit.distributed.heartbeat import Watch
+from findna_kit.distributed.launcher import LOST, SUPERVISOR, Launch, launched
+from findna_kit.distributed.supervisor import supervise
+
+__all__ = [
+    "LOST", "SUPERVISOR", "Engine", "Launch", "Precision", "Watch", "choose_device", "choose_precision", "largest_found",
+    "largest_that_fits", "launched", "peak_memory", "start_engine", "supervise",
+]  # fmt: skip

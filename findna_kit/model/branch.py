@@ -1,0 +1,117 @@
+"""The two branches: an encoder, its class embeddings and the heads; and how tokens become the encoder's input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from einops import einsum
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from findna_kit import alphabet, rng
+from findna_kit.components.heads import BatchNorm as BatchNorm
+from findna_kit.components.interfaces import BranchOutput, Encoder, Reads
+from findna_kit.model.reverse_complement import join, width
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from findna_kit.components.views import View
+
+
+def encode_bases(tokens: Tensor, noise: Tensor | None = None) -> Tensor:
+    """One-hot rows [B, L, 5] over A C G T N; MASK rows are zero. `noise` [B, L, 5] is added to every row but those."""
+    # A look-up: F.one_hot makes int64 of every channel first, and takes ten times as long.
+    bases = F.embedding(tokens, torch.eye(alphabet.CHANNELS + 1, alphabet.CHANNELS, device=tokens.device))
+    if noise is None:
+        return bases
+    shown = torch.ones(alphabet.CHANNELS + 1, alphabet.CHANNELS, device=tokens.device)
+    shown[alphabet.MASK] = 0
+    for part in rng.parts(len(tokens), tokens.shape[1] * alphabet.CHANNELS, tokens.device):
+        # A factor for every channel: one for all five would cost twice as much.
+        bases[part].addcmul_(noise[part], F.embedding(tokens[part], shown))
+    return bases
+
+
+class ClassPool(nn.Module):
+    """Class embeddings for an encoder that does not mix globally: C learned queries attend to the valid nucleotides."""
+
+    def __init__(self, dim: int, class_tokens: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(class_tokens, dim) * dim**-0.5)
+
+    def forward(self, embeddings: Tensor, valid: Tensor) -> Tensor:
+        """[B, L, D] and [B, L] to [B, C, D]."""
+        scores = einsum(self.queries.to(embeddings.dtype), embeddings, "c d, b l d -> b c l") * embeddings.shape[-1] ** -0.5
+        share = scores.float().masked_fill(~valid[:, None], -torch.inf).softmax(-1)
+        classes: Tensor = einsum(share.to(embeddings.dtype), embeddings, "b c l, b l d -> b c d")
+        return classes
+
+
+class Branch(nn.Module):
+    """Student or teacher: the encoder and the twin heads of every loss, by the loss's label."""
+
+    def __init__(self, encoder: Encoder, class_tokens: int, heads: Mapping[str, Mapping[str, nn.Module]]) -> None:
+        super().__init__()
+        self.class_tokens = class_tokens
+        self.encoder = encoder
+        self.class_pool = None if encoder.global_mixing or class_tokens == 0 else ClassPool(width(encoder), class_tokens)
+        self.heads = nn.ModuleDict({label: nn.ModuleDict(dict(chain)) for label, chain in heads.items()})
+
+    @property
+    def width(self) -> int:
+        """Of pooled and class embeddings and of hidden layers: the halves of an equivariant encoder's rows are joined."""
+        return width(self.encoder)
+
+    def forward(
+        self, view: View, tokens: Tensor, noise: Tensor | None, *, wants: Collection[Reads], layers: Sequence[int] = ()
+    ) -> BranchOutput:
+        """What the branch makes of `tokens` [B, L], a view's clean tokens or the student's; only what is in `wants`."""
+        bases, valid = encode_bases(tokens, noise), view.valid
+        rows = self.class_tokens if self.encoder.global_mixing else 0
+        embeddings, hidden = self.encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layers=layers)
+        equivariant = self.encoder.strand == "equivariant"
+        joined = join(embeddings) if equivariant else embeddings
+        classes, nucleotides = joined[:, :rows], joined[:, rows:]
+        kept = valid[:, :: self.encoder.stride]
+        if self.class_pool is not None and "class" in wants:
+            classes = self.class_pool(nucleotides, kept)
+        return BranchOutput(
+            view=view,
+            embeddings=embeddings[:, rows:] if {"masked", "all"} & set(wants) else None,
+            class_embeddings=classes if "class" in wants else None,
+            pooled=pool(nucleotides, kept) if "pooled" in wants else None,
+            hidden={layer: join(states) for layer, states in hidden.items()} if equivariant else hidden,
+        )
+
+
+def pool(embeddings: Tensor, valid: Tensor) -> Tensor:
+    """The mean over valid nucleotides, fp32: [B, L, D] and [B, L] to [B, D]; zero where there is none."""
+    count = valid.sum(1, keepdim=True).clamp(min=1)
+    return (embeddings * valid[..., None]).sum(1, dtype=torch.float32) / count
+
+
+def read_rows(output: BranchOutput, reads: Reads) -> Tensor:
+    """The rows that a loss's heads are applied to: [B, M, D], [B, C, D], [B, D] or [B, L, D]."""
+    if reads == "class":
+        rows = output.class_embeddings
+    elif reads == "pooled":
+        rows = output.pooled
+    elif reads == "all" or output.embeddings is None:
+        rows = output.embeddings
+    else:
+        index = output.view.masked_index[..., None].expand(-1, -1, output.embeddings.shape[-1])
+        rows = output.embeddings.gather(1, index)
+    if rows is None:
+        raise ValueError(f"the branch was not asked for what `reads: {reads}` needs")
+    return rows
+
+
+def apply_heads(rows: Tensor, *chains: nn.Module) -> dict[str, Tensor]:
+    """Each head's output by name; every head is given what the one before it made."""
+    outputs = {}
+    for chain in chains:
+        for name, head in chain.items():  # type: ignore[operator]
+            outputs[name] = rows = head(rows)
+    return outputs

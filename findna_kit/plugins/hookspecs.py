@@ -1,0 +1,19 @@
+"""The whole plugin interface: one hook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from findna_kit.plugins.registry import Components
+
+PROJECT = "findna_kit"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec(historic=True)
+def findna_kit_register(registry: Components) -> None:
+    """Add component classes: `registry.losses.add("name", Class)`, and so for every kind."""

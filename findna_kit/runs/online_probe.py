@@ -1,0 +1,46 @@
+"""Cheap looks at labelled tasks while a run goes on: what the trainer calls, and knows nothing of."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from findna_kit.evaluation import load_task
+from findna_kit.evaluation.online_probe import QuickLook
+from findna_kit.evaluation.protocols import PROTOCOLS
+from findna_kit.inference.frozen_model import FrozenModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from findna_kit.distributed import Engine
+    from findna_kit.recipe import Recipe
+    from findna_kit.trainer import Experiment
+
+
+def task_looks(recipe: Recipe, experiment: Experiment, engine: Engine) -> Callable[[int], Mapping[str, float]]:
+    """Of a step: what `evaluation.every` asks for then, by `evaluation/TASK/PROTOCOL/mcc`; nothing at other steps.
+
+    A copy of the branch that the rule serves is looked at, so that training's own state is not touched.
+    """
+    settings = recipe.evaluation
+    every, served = settings.every, experiment.teacher_update.serves
+    if every is None:
+        return lambda step: {}
+    cheap = [name for name in settings.protocols if name in PROTOCOLS]
+    tasks = list({task.path: task for task in map(load_task, settings.tasks)}.values())
+    names = Counter(task.name for task in tasks)  # of tasks in folders of one name the path says which
+    looks = [QuickLook(task if names[task.name] == 1 else replace(task, name=task.path), cheap) for task in tasks]
+    controls = {name: value for look in looks for name, value in look.control().items()}
+
+    def look_at(step: int) -> Mapping[str, float]:
+        if step % every and step != recipe.steps:
+            return {}
+        network = copy.deepcopy(experiment.teacher if served == "teacher" else experiment.student)
+        model = FrozenModel(network, recipe, branch=served, step=step, engine=engine)
+        found = controls | {name: value for look in looks for name, value in look(model.embed).items()}
+        return {f"evaluation/{name}": value for name, value in found.items()}
+
+    return look_at

@@ -1,6 +1,0 @@
-"""Zero-shot scores of variants: a VCF in, the same lines with scores out, each allele scored or its status saying why not."""
-
-from findna_kit.runs.variants.alleles import STATUSES
-from findna_kit.runs.variants.stream import Asked, score_variants
-
-__all__ = ["STATUSES", "Asked", "score_variants"]

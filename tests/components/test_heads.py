@@ -1,0 +1,130 @@
+"""What heads are made of: an MLP, prototypes, and the one batch normalisation."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from findna_kit.builtin.losses.info_nce import InfoNCE
+from findna_kit.components.heads import BatchNorm, Projector, Prototypes, batch_norms
+from findna_kit.schedules import Clock
+from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.step import train_step
+from tests.building import experiment_of, small
+
+
+def test_a_projector_has_as_many_layers_as_it_says():
+    for layers in (1, 2, 4):
+        head = Projector(6, 10, 3, layers)
+        sizes = [(m.in_features, m.out_features) for m in head if isinstance(m, nn.Linear)]
+        assert sizes == ([(6, 3)] if layers == 1 else [(6, 10), *[(10, 10)] * (layers - 2), (10, 3)])
+        assert not isinstance(head[-1], nn.GELU)
+
+
+def test_a_projector_may_normalise_between_its_layers():
+    kinds = [type(module) for module in Projector(6, 10, 3, 3, norm="batch")]
+    assert kinds == [nn.Linear, BatchNorm, nn.ReLU, nn.Linear, BatchNorm, nn.ReLU, nn.Linear]
+
+
+def test_a_layer_before_a_norm_has_no_bias():
+    """It would be taken out by the norm, and moved by the rounding of its gradient."""
+    assert [m.bias is None for m in Projector(6, 10, 3, 3, norm="batch") if isinstance(m, nn.Linear)] == [True, True, False]
+    assert [m.bias is None for m in Projector(6, 10, 3, 3) if isinstance(m, nn.Linear)] == [False] * 3
+
+
+def test_prototypes_are_cosines():
+    head, x = Prototypes(5, 7), torch.randn(3, 5)
+    expected = torch.cosine_similarity(x[:, None], head.weight[None], dim=-1)
+    torch.testing.assert_close(head(x), expected)
+    torch.testing.assert_close(head(9 * x), expected)
+
+
+def pair(features=5):
+    """Ours and torch's, of the same weights."""
+    torch.manual_seed(0)
+    mine, theirs = BatchNorm(features), nn.BatchNorm1d(features)
+    for norm in (mine, theirs):
+        with torch.no_grad():
+            norm.weight.copy_(torch.linspace(0.5, 2, features))
+            norm.bias.copy_(torch.linspace(-1, 1, features))
+    return mine, theirs
+
+
+@pytest.mark.parametrize("shape", [(8,), (4, 6), (2, 3, 4)])
+def test_it_normalises_as_torchs_does(shape):
+    mine, theirs = pair()
+    x = 3 * torch.randn(*shape, 5) + 2
+    torch.testing.assert_close(mine(x), theirs(x.flatten(0, -2)).view_as(x))
+    mine.after_step()
+    torch.testing.assert_close(mine.running_mean, theirs.running_mean)
+    torch.testing.assert_close(mine.running_var, theirs.running_var)
+    torch.testing.assert_close(mine.eval()(x), theirs.eval()(x.flatten(0, -2)).view_as(x))
+
+
+def test_a_forward_moves_nothing_and_a_step_the_mean_of_what_it_saw():
+    mine, _ = pair()
+    first, second = torch.randn(6, 5), torch.randn(6, 5) + 4
+    for x in (first, second):
+        mine(x)
+        assert mine.running_mean.eq(0).all() and mine.running_var.eq(1).all()
+    mine.after_step()
+    torch.testing.assert_close(mine.running_mean, 0.1 * (first.mean(0) + second.mean(0)) / 2)
+    torch.testing.assert_close(mine.running_var, 0.9 + 0.1 * (first.var(0) + second.var(0)) / 2)
+    before = mine.running_mean.clone()
+    mine.after_step()
+    assert mine.running_mean.equal(before)
+
+
+def test_what_was_seen_outside_of_a_step_is_forgotten():
+    mine, _ = pair()
+    mine(torch.randn(6, 5) + 9)
+    mine.before_step()
+    mine.after_step()
+    assert mine.running_mean.eq(0).all()
+
+
+def test_it_looks_without_touching():
+    mine, _ = pair()
+    mine.eval()
+    mine(torch.randn(6, 5))
+    mine.train()
+    mine.after_step()
+    assert mine.running_mean.eq(0).all()
+
+
+class Normed(InfoNCE):
+    """InfoNCE with batch normalisation in its head."""
+
+    def twin_heads(self):
+        return {"projector": Projector(self.dim, 16, 8, 2, norm="batch")}
+
+
+def stepped(micro_batch, steps=3):
+    """Tensors after a few steps of a recipe whose contrast has a normalised head."""
+    recipe, _, _ = small(
+        "info_nce", "losses.contrast={name: info_nce, hidden: 16, output: 8}", f"trainer.micro_batch={micro_batch}",
+        "views.masked.mask=null",
+        "losses.masked=null", "teacher_update={name: ema}",
+    )  # fmt: skip
+    recipe = recipe.model_copy(update={"losses": {"contrast": replace(recipe.losses["contrast"], component=Normed)}})
+    experiment, data, engine = experiment_of(recipe)
+    optimizer = ScheduledAdamW(experiment)
+    for step in range(steps):
+        train_step(experiment, data, engine, optimizer, Clock(step, 10), {}, micro_batch)
+    return experiment
+
+
+def test_the_trainer_moves_it_once_a_step_whatever_the_micro_batch():
+    (whole,), (cut,), (further,) = stepped(8, steps=1).norms, stepped(3, steps=1).norms, stepped(3, steps=2).norms
+    assert not whole.running_mean.eq(0).all()
+    torch.testing.assert_close(whole.running_mean, cut.running_mean, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(whole.running_var, cut.running_var, rtol=1e-5, atol=1e-7)
+    assert not further.running_mean.allclose(cut.running_mean)
+
+
+def test_the_teachers_copy_uses_what_the_student_has_seen():
+    experiment = stepped(8)
+    (norm,) = batch_norms([experiment.teacher.heads])
+    assert not norm.training
+    assert not norm.running_mean.eq(0).all()

@@ -1,0 +1,229 @@
+"""A view and what is true of it wherever it is taken from; and draws, row by row."""
+
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from findna_kit import alphabet
+from findna_kit.components.views import Draw, View
+from tests.windows import assert_true_to, draw, random_windows, view_of
+
+seeds = st.integers(0, 10_000)
+
+
+def some_source(view, seed):
+    """Positions, insertions and flips of the valid part, drawn freely; padding stays where it is."""
+    numbers = torch.Generator().manual_seed(seed)
+    shape = view.tokens.shape
+    at, count = torch.arange(shape[1])[None], view.lengths[:, None]
+    source = (torch.rand(shape, generator=numbers) * count).long()
+    source[torch.rand(shape, generator=numbers) < 0.2] = -1
+    flipped = torch.rand(shape, generator=numbers) < 0.5
+    inserted = torch.randint(0, 4, shape, generator=numbers)
+    return source.where(at < count, at), inserted, flipped
+
+
+@given(seeds, st.integers(1, 5), st.integers(1, 40), st.integers(1, 3))
+def test_taken_from_anywhere_any_number_of_times_it_tells_the_truth(seed, batch, length, times):
+    window = random_windows(batch, length, seed=seed)
+    view = window
+    for turn in range(times):
+        source, inserted, flipped = some_source(view, seed + turn)
+        view = view.take(source, inserted=inserted, flipped=flipped)
+    assert_true_to(view, window)
+
+
+def test_taken_from_by_hand():
+    view = view_of("ACGTN", "GAT")
+    source = torch.tensor([[4, -1, 0, 2, 1], [2, 1, 0, 3, 4]])
+    inserted = torch.full((2, 5), alphabet.G)
+    flipped = torch.tensor([[True, True, True, False, False], [True, True, True, False, False]])
+    taken = view.take(source, inserted=inserted, flipped=flipped)
+    assert taken.tokens.tolist() == [
+        [alphabet.N, alphabet.G, alphabet.T, alphabet.G, alphabet.C],
+        [alphabet.A, alphabet.T, alphabet.C, alphabet.N, alphabet.N],
+    ]
+    assert taken.origin.tolist() == [[4, -1, 0, 2, 1], [2, 1, 0, -1, -1]]
+    assert taken.strand.tolist() == [[-1, 0, -1, 1, 1], [-1, -1, -1, 0, 0]]
+    assert taken.valid.tolist() == [[True] * 5, [True] * 3 + [False] * 2]
+
+
+@given(seeds)
+def test_nothing_is_changed_in_place(seed):
+    window = random_windows(3, 12, seed=seed)
+    before = {f.name: getattr(window, f.name) for f in dataclasses.fields(window)}
+    before = {name: value.clone() for name, value in before.items() if value is not None}
+    source, inserted, flipped = some_source(window, seed)
+    window.take(source, inserted=inserted, flipped=flipped)
+    assert all(getattr(window, name).equal(value) for name, value in before.items())
+
+
+def test_an_inserted_base_is_valid_wherever_it_stands():
+    empty = View.of_windows(torch.zeros(1, 3), valid=torch.zeros(1, 3).bool())
+    taken = empty.take(torch.tensor([[-1, 1, 2]]), inserted=torch.full((1, 3), alphabet.C))
+    assert taken.valid.tolist() == [[True, False, False]]
+    assert taken.tokens.tolist() == [[alphabet.C, alphabet.N, alphabet.N]]
+
+
+def test_an_insertion_without_bases_is_an_error():
+    with pytest.raises((RuntimeError, IndexError)):
+        view_of("ACGT").take(torch.tensor([[0, -1, 2, 3]]))
+
+
+@given(seeds, st.permutations([f.name for f in dataclasses.fields(View) if f.name != "deviation"]))
+def test_a_column_says_the_same_whenever_it_is_read(seed, names):
+    window = random_windows(4, 15, seed=seed)
+    view, known = window, window
+    for turn in range(3):
+        source, inserted, flipped = some_source(view, seed + turn)
+        how = {"inserted": inserted, "flipped": flipped}
+        view = view.take(source.clone if turn == 1 else source, **how, padding_stays=True)  # made afresh, or kept
+        known = dataclasses.replace(known.take(source, **how))  # reads every column
+    parts = [view.rows(slice(0, 1)), view.rows(torch.tensor([3, 2])).to(torch.device("cpu"))]
+    for name in names:
+        whole = getattr(known, name)
+        assert getattr(View.joined(parts), name).equal(whole[[0, 3, 2]])
+        assert getattr(view, name).equal(whole)
+        assert getattr(view, name) is getattr(view.with_noise(torch.ones(4)), name)
+        assert getattr(view, name).dtype == getattr(window, name).dtype
+    assert view.lengths.equal(known.lengths)
+
+
+def test_what_a_view_does_not_have_is_an_attribute_error():
+    view = view_of("ACGT").take(torch.tensor([[3, 2, 1, 0]]))
+    with pytest.raises(AttributeError, match="'View' object has no attribute 'letters'"):
+        _ = view.letters
+    assert copy.deepcopy(view).origin.tolist() == [[3, 2, 1, 0]]
+
+
+def test_the_number_of_valid_positions_follows_what_is_valid():
+    view = view_of("ACGT", "AC")
+    assert view.lengths.tolist() == [4, 2]
+    taken = view.take(torch.tensor([[0, 1], [1, 2]]))
+    assert taken.lengths.tolist() == [2, 1]
+    assert dataclasses.replace(view, valid=view.valid.logical_not()).lengths.tolist() == [0, 2]
+
+
+def test_joined_views_keep_their_noise():
+    noisy = [view_of("ACGT").with_noise(torch.full((1,), deviation)) for deviation in (0.5, 0.25)]
+    assert View.joined(noisy).deviation.tolist() == [0.5, 0.25]
+    assert View.joined([view_of("ACGT")] * 2).deviation is None
+
+
+def test_a_masked_view_is_not_augmented():
+    view = view_of("ACGT").masked_at(torch.tensor([[1]]), torch.ones(1, 1), torch.tensor([[alphabet.MASK]]))
+    with pytest.raises(ValueError, match="a masked view cannot be augmented: masks are drawn last"):
+        view.take(torch.tensor([[0, 1, 2, 3]]))
+
+
+def test_windows_know_their_place_and_hide_what_is_padding():
+    tokens = torch.tensor([[0, 1, 2], [3, 2, 1]], dtype=torch.uint8)
+    valid = torch.tensor([[True, True, True], [True, False, False]])
+    view = View.of_windows(
+        tokens, valid=valid, soft_masked=torch.ones(2, 3).bool(), contig=torch.tensor([4, 5]), start=torch.tensor([7, 9])
+    )
+    assert view.tokens.dtype == torch.int64
+    assert view.tokens.tolist() == [[0, 1, 2], [3, 4, 4]]
+    assert view.origin.tolist() == [[0, 1, 2], [0, -1, -1]]
+    assert view.strand.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert view.soft_masked.tolist() == valid.tolist()
+    assert (view.contig.tolist(), view.start.tolist()) == ([4, 5], [7, 9])
+    assert view.lengths.tolist() == [3, 1]
+    assert view.masked_index.shape == view.corrupted.shape == view.masked_weight.shape == (2, 0)
+    assert view.student_tokens.equal(view.tokens)
+
+
+def test_the_student_sees_what_is_corrupted_where_the_weight_says_so():
+    view = view_of("ACGT", "TTTT").masked_at(
+        torch.tensor([[2, 0], [3, 1]]),
+        torch.tensor([[1.0, 0.0], [1.0, 1.0]]),
+        torch.tensor([[alphabet.MASK, alphabet.MASK], [alphabet.A, alphabet.T]]),
+    )
+    assert view.student_tokens.tolist() == [[0, 1, alphabet.MASK, 3], [3, 3, 3, alphabet.A]]
+    assert view.masked_targets.tolist() == [[alphabet.G, alphabet.A], [alphabet.T, alphabet.T]]
+    assert view.tokens.tolist() == view_of("ACGT", "TTTT").tokens.tolist()
+
+
+def test_rows_and_devices_take_every_column_along():
+    view = dataclasses.replace(random_windows(5, 9), deviation=torch.arange(5.0)).masked_at(
+        torch.arange(5)[:, None], torch.ones(5, 1), torch.zeros(5, 1).long()
+    )
+    part = view.rows(slice(1, 3))
+    there = view.to(torch.device("meta"))
+    for column in dataclasses.fields(view):
+        assert getattr(part, column.name).equal(getattr(view, column.name)[1:3])
+        assert getattr(there, column.name).device.type == "meta"
+    assert random_windows(2, 3).rows(slice(0, 1)).deviation is None
+
+
+@given(st.lists(st.integers(0, 999), min_size=1, max_size=6), st.sampled_from(["uniform", "normal", "integers"]))
+def test_a_row_is_drawn_alike_whichever_others_are_asked_for(rows, kind):
+    def drawn(index):
+        arguments = (0, 50, 3, 2) if kind == "integers" else (3, 2)
+        source = Draw(7, "view", 3, rows=index)
+        return torch.stack([getattr(source, kind)(*arguments) for _ in range(2)], 1)
+
+    assert drawn(torch.tensor(rows)).equal(drawn(torch.arange(1000))[rows])
+
+
+def test_every_call_and_every_key_draws_afresh():
+    first, again, other = draw(1, "a", rows=4), draw(1, "a", rows=4), draw(1, "b", rows=4)
+    one, two = first.uniform(5), first.uniform(5)
+    assert again.uniform(5).equal(one)
+    assert again.uniform(5).equal(two)
+    assert not one.equal(two)
+    assert not other.uniform(5).equal(one)
+
+
+def test_uniform_is_uniform():
+    drawn = draw("uniform", rows=2000).uniform(20)
+    assert drawn.dtype == torch.float32
+    assert 0 <= float(drawn.min()) < float(drawn.max()) < 1
+    observed = torch.bincount((drawn.flatten() * 64).long(), minlength=64)
+    assert stats.chisquare(observed.numpy()).pvalue > 1e-3
+    assert stats.kstest(drawn.flatten().numpy(), "uniform").pvalue > 1e-3
+    assert abs(float(torch.corrcoef(drawn[:, :2].T)[0, 1])) < 4 / 2000**0.5
+    assert abs(float(torch.corrcoef(torch.stack([drawn[:-1, 0], drawn[1:, 0]]))[0, 1])) < 4 / 2000**0.5
+
+
+def test_normal_has_the_moments_of_a_normal():
+    drawn = draw("normal", rows=2000).normal(25)
+    count = drawn.numel()
+    assert drawn.dtype == torch.float32
+    assert abs(float(drawn.mean())) < 4 / math.sqrt(count)
+    assert abs(float(drawn.var()) - 1) < 4 * math.sqrt(2 / count)
+    assert abs(float((drawn**3).mean())) < 4 * math.sqrt(15 / count)
+    assert abs(float((drawn**4).mean()) - 3) < 4 * math.sqrt(96 / count)
+    assert stats.kstest(drawn.flatten().numpy(), "norm").pvalue > 1e-3
+    assert torch.isfinite(drawn).all()
+
+
+@given(st.integers(-50, 50), st.integers(1, 60), seeds)
+def test_integers_keep_their_bounds(low, span, seed):
+    drawn = draw(seed, rows=7).integers(low, low + span, 11)
+    assert drawn.dtype == torch.int64
+    assert int(drawn.min()) >= low
+    assert int(drawn.max()) < low + span
+
+
+def test_integers_are_uniform_and_both_ends_are_met():
+    drawn = draw("integers", rows=3000).integers(3, 10, 7)
+    assert stats.chisquare(torch.bincount(drawn.flatten() - 3, minlength=7).numpy()).pvalue > 1e-3
+
+
+def test_bounds_may_differ_by_row():
+    high = torch.tensor([[1], [2], [1000]])
+    drawn = draw("bounds", rows=3).integers(torch.tensor([[0], [1], [998]]), high, 64)
+    assert drawn[0].eq(0).all()
+    assert drawn[1].eq(1).all()
+    assert set(drawn[2].tolist()) == {998, 999}
+
+
+def test_a_draw_without_shape_is_a_number_for_each_row():
+    assert draw("scalar", rows=4).uniform().shape == (4,)

@@ -1,0 +1,226 @@
+"""From a window to a view: folded in the recipe's order, keyed by seed, step, view and place."""
+
+from dataclasses import fields, replace
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from findna_kit import alphabet
+from findna_kit.builtin.augmentations.insertion import Insertion
+from findna_kit.builtin.augmentations.mutation import Mutation
+from findna_kit.builtin.augmentations.noise import Noise
+from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
+from findna_kit.builtin.augmentations.translocation import Translocation
+from findna_kit.builtin.maskings.independent import IndependentMasking
+from findna_kit.components.interfaces import Augmentation, ComponentConfig, Contig, ViewPlan
+from findna_kit.components.views import View
+from findna_kit.data.view_pipeline import ViewPipeline
+from tests.windows import assert_true_to, random_windows
+
+INSERTION = ("insertion", Insertion(Insertion.Config(maximum=6)))
+MUTATION = ("mutation", Mutation(Mutation.Config(fraction=0.3)))
+NOISE = ("noise", Noise(Noise.Config(deviation=0.5)))
+TURN = ("reverse_complement", ReverseComplement(ReverseComplement.Config(probability=1.0)))
+ROLL = ("translocation", Translocation(Translocation.Config(minimum=3, maximum=3)))
+MASK = ("independent", IndependentMasking(IndependentMasking.Config()))
+
+
+def pipeline(*augmentations, masking=None, name="first"):
+    return ViewPipeline(ViewPlan(name, student=True, teacher=False, masked=masking is not None), augmentations, masking)
+
+
+def keyed(rows=8, *, seed=7, step=3):
+    return {"seed": seed, "step": step, "rows": torch.arange(rows)}
+
+
+class Shout(Augmentation):
+    """Writes down who was before it."""
+
+    class Config(ComponentConfig):
+        pass
+
+    def __call__(self, view, draw):
+        return replace(view, contig=view.contig * 10 + self.config)
+
+
+def test_augmentations_are_folded_in_the_order_of_the_recipe():
+    window = random_windows(2, 5)
+    made = pipeline(*[("shout", Shout(number)) for number in (1, 2, 3)]).view(window, **keyed(2))
+    assert made.contig.tolist() == [123, 123]
+
+
+def test_without_anything_the_view_is_the_window():
+    window = random_windows(4, 9)
+    assert pipeline().view(window, **keyed(4)) is window
+    assert pipeline().name == "first"
+
+
+@given(st.integers(0, 999), st.lists(st.integers(0, 7), min_size=1, max_size=4))
+def test_a_view_is_a_function_of_seed_step_and_row(step, rows):
+    window, index = random_windows(8, 30, seed=step), torch.tensor(rows)
+    made = pipeline(INSERTION, MUTATION, NOISE, masking=MASK)
+    whole = made.view(window, **keyed(step=step))
+    some = window._each(lambda column: column[index])
+    part = made.view(some, seed=7, step=step, rows=index)
+    for name in ("tokens", "origin", "masked_index", "masked_weight", "corrupted"):
+        assert getattr(part, name).equal(getattr(whole, name)[index])
+    noise = made.noise(whole, **keyed(step=step))
+    assert made.noise(part, seed=7, step=step, rows=index).equal(noise[index])
+
+
+def test_views_made_some_rows_at_a_time_are_those_made_at_once(monkeypatch):
+    window = random_windows(8, 30)
+    made = pipeline(INSERTION, TURN, MUTATION, ROLL, NOISE, masking=MASK)
+    whole = made.view(window, **keyed())
+    monkeypatch.setattr("findna_kit.data.view_pipeline._BLOCK", 100)
+    parts = made.view(window, **keyed())
+    for column in fields(View):
+        assert getattr(parts, column.name).equal(getattr(whole, column.name))
+
+
+def test_another_seed_step_view_or_place_draws_afresh():
+    window = random_windows(8, 60, padded=False)
+    first = pipeline(INSERTION, masking=MASK)
+    made = first.view(window, **keyed())
+    others = [
+        *[first.view(window, **keyed(**other)) for other in ({"seed": 8}, {"step": 4}, {"step": "validation"})],
+        pipeline(INSERTION, masking=MASK, name="second").view(window, **keyed()),
+    ]
+    for other in others:
+        assert not other.origin.equal(made.origin)
+        assert not other.masked_index.equal(made.masked_index)
+    moved = pipeline(("noise", NOISE[1]), INSERTION).view(window, **keyed())
+    assert not moved.origin.equal(made.origin)
+    twice = pipeline(MUTATION, MUTATION).view(window, **keyed())
+    once = pipeline(MUTATION).view(window, **keyed())
+    assert int((twice.tokens != window.tokens).sum()) > int((once.tokens != window.tokens).sum())
+
+
+def test_the_mask_comes_last_and_its_targets_are_the_views_own_tokens():
+    window = random_windows(8, 40)
+    made = pipeline(INSERTION, TURN, ROLL, masking=MASK).view(window, **keyed())
+    assert_true_to(made, window)
+    assert made.masked_targets.equal(made.tokens.gather(1, made.masked_index))
+    assert (made.origin.gather(1, made.masked_index)[made.masked_weight > 0] >= 0).all()
+
+
+def test_the_mask_does_not_move_when_augmentations_are_added():
+    window = random_windows(4, 40, unknown=0, padded=False)
+    bare = pipeline(masking=MASK).view(window, **keyed(4))
+    assert pipeline(TURN, masking=MASK).view(window, **keyed(4)).masked_index.equal(bare.masked_index)
+
+
+def test_a_plain_view_is_the_window_with_every_masked_base_hidden():
+    window = random_windows(8, 40)
+    made = pipeline(INSERTION, NOISE, masking=MASK).plain(window, **keyed())
+    assert made.tokens.equal(window.tokens)
+    assert made.deviation is None
+    assert made.masked_weight.sum() > 0
+    hidden = made.masked_weight > 0
+    assert (made.student_tokens.gather(1, made.masked_index)[hidden] == alphabet.MASK).all()
+    assert pipeline(INSERTION).plain(window, **keyed()).student_tokens.equal(window.tokens)
+
+
+def test_noise_has_the_deviation_that_the_view_states():
+    window = random_windows(64, 50, padded=False)
+    made = pipeline(NOISE)
+    view = made.view(window, **keyed(64))
+    noise = made.noise(view, **keyed(64))
+    assert noise.shape == (64, 50, 5)
+    assert abs(float(noise.std()) - 0.5) < 0.02
+    assert abs(float(noise.mean())) < 0.02
+    assert made.noise(view, **keyed(64)).equal(noise), "both branches meet the same"
+    halved = replace(view, deviation=view.deviation * torch.linspace(0, 1, 64))
+    assert made.noise(halved, **keyed(64))[0].abs().max() == 0
+    assert made.noise(halved, **keyed(64))[-1].equal(noise[-1])
+
+
+def test_a_view_that_states_no_noise_has_none():
+    made = pipeline(INSERTION)
+    assert made.noise(made.view(random_windows(8, 20), **keyed()), **keyed()) is None
+
+
+def cropping(length, *augmentations, masking=None, name="local"):
+    plan = ViewPlan(name, student=True, teacher=False, masked=masking is not None)
+    return ViewPipeline(plan, augmentations, masking, crop=length)
+
+
+@given(st.integers(1, 40), st.integers(0, 99))
+def test_a_crop_is_a_stretch_of_its_window(length, seed):
+    window = random_windows(16, 40, seed=seed, padded=False)
+    made = cropping(length).view(window, **keyed(16, seed=seed))
+    first = made.origin[:, :1]
+    assert made.origin.equal(first + torch.arange(length))
+    assert made.tokens.equal(window.tokens.gather(1, made.origin))
+    assert made.soft_masked.equal(window.soft_masked.gather(1, made.origin))
+    assert made.start.equal(window.start)
+
+
+def test_every_place_of_a_crop_is_as_likely_and_each_window_has_its_own():
+    window = random_windows(4000, 10, padded=False)
+    first = cropping(7).view(window, **keyed(4000)).origin[:, 0]
+    counts = torch.bincount(first, minlength=4)
+    assert len(counts) == 4
+    assert (counts - 1000).abs().max() < 120
+
+
+@given(st.integers(1, 12), st.integers(0, 99))
+def test_a_crop_of_a_padded_window_keeps_to_what_is_valid(length, seed):
+    window = random_windows(12, 12, seed=seed)
+    made = cropping(length).view(window, **keyed(12, seed=seed))
+    assert made.lengths.equal(window.lengths.clamp(max=length))
+    assert made.valid.equal(torch.arange(length) < made.lengths[:, None]), "padding stands last"
+
+
+def test_crops_made_alike_differ_and_are_augmented_and_masked():
+    window = random_windows(8, 64, padded=False)
+    made = [cropping(24, INSERTION, TURN, masking=MASK, name=f"local.{n}").view(window, **keyed(8)) for n in (1, 2)]
+    assert not made[0].origin.equal(made[1].origin)
+    assert {view.tokens.shape for view in made} == {(8, 24)}
+    assert all(view.masked_index.shape == (8, round(0.3 * 24)) for view in made)
+
+
+def test_what_is_measured_is_the_whole_window():
+    window = random_windows(4, 30, padded=False)
+    assert cropping(10, masking=MASK).plain(window, **keyed(4)).tokens.equal(window.tokens)
+
+
+class Second(Augmentation):
+    """Puts its view's crop into the second half, and keeps the contigs that it was told of."""
+
+    class Config(ComponentConfig):
+        pass
+
+    contigs = ()
+
+    def __call__(self, view, draw):
+        return view
+
+    def on_genome(self, contigs):
+        self.contigs = tuple(contigs)
+
+    def crop_start(self, window, length, draw):
+        half = window.tokens.shape[1] // 2
+        return draw.integers(half, window.tokens.shape[1] - length + 1, 1)
+
+
+def test_an_augmentation_may_say_where_the_crop_lies():
+    window = random_windows(64, 40, padded=False)
+    plan = ViewPlan("second", student=True, teacher=False, masked=False)
+    chosen = ViewPipeline(plan, (MUTATION, ("second", Second(Second.Config()))), crop=10).view(window, **keyed(64))
+    start = chosen.origin[:, 0]
+    assert set(start.tolist()) == set(range(20, 31))
+    assert chosen.origin.equal(start[:, None] + torch.arange(10))
+    some = ViewPipeline(plan, (MUTATION, ("second", Second(Second.Config()))), crop=10)
+    part = some.view(window.rows(slice(5, 9)), seed=7, step=3, rows=torch.arange(5, 9))
+    assert part.tokens.equal(chosen.tokens[5:9])
+
+
+def test_components_are_told_the_contigs():
+    first, second = Second(Second.Config()), Second(Second.Config())
+    masking = ("masking", second)
+    ViewPipeline(ViewPlan("x", student=True, teacher=False, masked=True), (("a", first),), masking).on_genome(
+        [Contig("chr1", 9)]
+    )
+    assert first.contigs == second.contigs == (Contig("chr1", 9),)

@@ -1,0 +1,44 @@
+"""Who started the processes, and how many: torchrun's variables, srun's, the kit's own."""
+
+import pytest
+
+from findna_kit.distributed import SUPERVISOR, Launch, launched
+from findna_kit.errors import FindnaError
+
+TORCHRUN = {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "RANK": "5", "LOCAL_RANK": "1", "GROUP_RANK": "1"}
+SRUN = {
+    "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2", "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_NTASKS": "4",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("environment", "found"), [
+    ({}, None),
+    (TORCHRUN, Launch(8, 2, 5, "torchrun", 1, 1)),
+    ({**TORCHRUN, SUPERVISOR: "file"}, Launch(8, 2, 5, "findna-kit", 1, 1)),
+    ({"WORLD_SIZE": "1", "LOCAL_RANK": "0"}, Launch(1, 1, 0, "torchrun")),  # whoever calls it has said: one
+    (SRUN, Launch(4, 2, 3, "srun", 1, 1)),
+    ({**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1"}, None),  # room, in which the kit may start several
+    ({**SRUN, **TORCHRUN}, Launch(8, 2, 5, "torchrun", 1, 1)),
+])  # fmt: skip
+def test_what_the_launcher_says(environment, found):
+    assert launched(environment) == found
+
+
+@pytest.mark.parametrize("step", ["batch", ""])
+def test_a_batch_script_is_one_process_whatever_its_job_has(step):
+    """It has the job's numbers of tasks; only what srun starts in it is a step with a number."""
+    assert launched({**SRUN, "SLURM_STEP_ID": step}) is None
+    assert launched({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
+
+
+def test_processes_on_a_node():
+    assert Launch(8, 2, 5, "srun").per_node == 4
+
+
+@pytest.mark.parametrize("rank", ["0", "2"])
+def test_more_on_one_node_than_on_another_is_refused_by_one_voice(rank):
+    sentence = "srun started 3 processes on 2 nodes: as many are needed on each; give --ntasks-per-node"
+    with pytest.raises(FindnaError, match=sentence) as refused:
+        launched({**SRUN, "SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": rank})
+    assert refused.value.silent is (rank == "2")

@@ -1,0 +1,71 @@
+"""The cheap look: the same rows every time, never the test part, and no choice on the rows that it is scored on."""
+
+import numpy as np
+import pytest
+
+from findna_kit.errors import NotFinite, TaskError
+from findna_kit.evaluation import Table, Task
+from findna_kit.evaluation.controls import kmer_features
+from findna_kit.evaluation.online_probe import ROWS, QuickLook
+
+
+def task_of(rows, seed=0):
+    rng = np.random.default_rng(seed)
+    parts = {}
+    for part, count in zip(("train", "validation", "test"), rows, strict=True):
+        labels = np.arange(count) % 2
+        units = [["AC", "G", "T"], ["CA", "G", "T"]]
+        parts[part] = Table(["T" + "".join(rng.choice(units[label], size=12)) for label in labels], labels)
+    return Task("toy", "/data/toy", parts, ("a", "b"), ())
+
+
+def test_it_is_a_pure_function_of_the_embeddings():
+    task = task_of((1500, 700, 10))
+    look = QuickLook(task, ["knn", "probe"])
+    assert look(lambda rows: kmer_features(rows, 2)) == QuickLook(task, ["knn", "probe"])(lambda rows: kmer_features(rows, 2))
+    assert list(look(lambda rows: kmer_features(rows, 2))) == ["toy/knn/mcc", "toy/probe/mcc"]
+    assert look(lambda rows: kmer_features(rows, 2))["toy/probe/mcc"] > 0.8
+
+
+def test_it_embeds_a_bounded_number_of_rows_and_never_the_test():
+    task = task_of((1500, 700, 600))
+    seen = []
+
+    def embed(rows):
+        seen.append(list(rows))
+        return kmer_features(rows, 2)
+
+    QuickLook(task, ["knn"])(embed)
+    assert [len(rows) for rows in seen] == [ROWS, ROWS]
+    assert set(seen[0]) <= set(task.parts["train"].sequences)
+    assert set(seen[1]) <= set(task.parts["validation"].sequences)
+
+
+def test_labels_of_the_scored_rows_choose_nothing():
+    task = task_of((60, 40, 10))
+    turned = Task(
+        "toy",
+        "/data/toy",
+        {**task.parts, "validation": Table(task.parts["validation"].sequences, 1 - task.parts["validation"].labels)},
+        ("a", "b"),
+        (),
+    )
+    one, other = (QuickLook(t, ["knn", "probe"])(lambda rows: kmer_features(rows, 2)) for t in (task, turned))
+    for name, value in one.items():
+        assert other[name] == -value
+
+
+def test_the_control_stands_beside_it():
+    look = QuickLook(task_of((200, 100, 10)), ["probe"])
+    assert list(look.control()) == ["toy/probe/mcc/kmer"]
+    assert look.control()["toy/probe/mcc/kmer"] > 0.8
+
+
+def test_embeddings_that_are_no_numbers_stop_the_run():
+    with pytest.raises(NotFinite, match="embeddings of the task toy are not finite"):
+        QuickLook(task_of((60, 40, 10)), ["knn"])(lambda rows: np.full((len(rows), 3), np.nan))
+
+
+def test_too_few_rows_to_look_at_are_refused():
+    with pytest.raises(TaskError, match="/data/toy has too few training rows of a class"):
+        QuickLook(task_of((2, 40, 10)), ["probe"])

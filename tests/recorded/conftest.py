@@ -1,8 +1,0 @@
-import pytest
-
-from tests.recorded.copies import real_run
-
-
-@pytest.fixture(scope="package")
-def run(tmp_path_factory):
-    return real_run(tmp_path_factory.mktemp("real"))

@@ -1,0 +1,186 @@
+"""Reporters: told of what metrics.jsonl holds, outside of the step; none of them can stop a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from findna_kit.errors import FindnaError, PluginError
+from findna_kit.metrics.writers import read_rows
+from findna_kit.plugins.entry_points import COMPONENTS, REPORTERS
+from findna_kit.runs import Place, Reporters, start
+from findna_kit.trainer import Observer
+from tests.building import SMALL, sets, small
+from tests.installing import findna, install_package
+
+CODE = """
+import json
+
+def rows(run, recipe):
+    (run / "reports").mkdir(exist_ok=True)
+    path = run / "reports" / "rows.jsonl"
+    with open(path, "a") as file:
+        file.write(json.dumps([recipe["name"], recipe["losses"]["masked"]["name"], str(run)]) + "\\n")
+    def tell(step, metrics):
+        with open(path, "a") as file:
+            file.write(json.dumps([step, metrics]) + "\\n")
+        metrics.clear()
+    recipe.clear()
+    return tell
+
+def tires(run, recipe):
+    told = []
+    def tell(step, metrics):
+        told.append(step)
+        if len(told) == 2:
+            raise SystemExit("out of paper") if recipe["seed"] else ConnectionError("no network")
+        assert len(told) < 2, "it is told nothing more"
+    return tell
+
+def refuses(run, recipe):
+    raise OSError("no account")
+
+def nothing(run, recipe):
+    return None
+
+def stops(run, recipe):
+    def tell(step, metrics):
+        raise KeyboardInterrupt
+    return tell
+
+number = 3
+"""
+NAMES = ("rows", "tires", "refuses", "nothing", "stops", "number")
+
+
+@pytest.fixture(autouse=True)
+def site(tmp_path, monkeypatch):
+    """A distribution that brings six reporters, and one that cannot be imported."""
+    folder = tmp_path / "site"
+    brings = {REPORTERS: {name: f"paper:{name}" for name in NAMES}}
+    install_package(folder, "findna-paper", {"paper.py": CODE}, brings, version="1.2")
+    install_package(folder, "findna-torn", {"torn.py": "raise OSError('torn')"}, {REPORTERS: {"torn": "torn:tell"}})
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    for name in ("paper", "torn"):
+        sys.modules.pop(name, None)
+
+
+def run(folder, *names, said=None, overrides=(), **place):
+    recipe, components, plugins = small("masked_only", "steps=4", *overrides)
+    observer = Observer(*([said.append] if said is not None else []))
+    where = Place(folder, **place) if "resume" not in place else Place(**place)
+    return start(recipe, where, components=components, plugins=plugins, device="cpu", observer=observer, reporters=Reporters(names))
+
+
+def reported(folder):
+    return [json.loads(line) for line in (folder / "reports" / "rows.jsonl").read_text().splitlines()]
+
+
+def test_one_is_told_the_recipe_and_every_row_that_is_logged(tmp_path):
+    run(tmp_path / "run", "rows", "rows", overrides=["trainer.log_every=2"])
+    first, *rows = reported(tmp_path / "run")
+    assert first == ["masked_only", "masked_nucleotides", str(tmp_path / "run")]
+    written = read_rows(tmp_path / "run")
+    assert [step for step, _ in rows] == [row["step"] for row in written if row["step"] > 0] == [2, 4]
+    for (_, told), row in zip(rows, [row for row in written if row["step"] > 0], strict=True):
+        assert told.items() <= row.items()
+        assert told["loss"] == row["loss"]
+
+
+def test_what_one_does_with_its_copies_changes_nothing(tmp_path):
+    """It clears the metrics and the recipe that it was given."""
+    run(tmp_path / "with", "rows", "tires")
+    run(tmp_path / "without")
+    times = ("seconds", "per_second")
+    plain = [
+        [{key: value for key, value in row.items() if not key.endswith(times)} for row in read_rows(tmp_path / name)]
+        for name in ("with", "without")
+    ]
+    assert plain[0] == plain[1]
+    assert (tmp_path / "with" / "recipe.yaml").read_text() == (tmp_path / "without" / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize(("seed", "reason"), [(0, "ConnectionError: no network"), (1, "SystemExit: out of paper")])
+def test_one_that_fails_is_said_once_and_told_nothing_more(tmp_path, seed, reason):
+    said = []
+    run(tmp_path / "run", "tires", "rows", said=said, overrides=[f"seed={seed}"])
+    (line,) = [line for line in said if "tires" in line]
+    assert line == (
+        f"the reporter 'tires' of findna-paper 1.2 failed at step 2 and is told nothing more: {reason}; "
+        "the run goes on, and its metrics.jsonl has every row"
+    )
+    assert [row["step"] for row in read_rows(tmp_path / "run")] == [0, 1, 2, 3, 4]
+    assert [step for step, _ in reported(tmp_path / "run")[1:]] == [1, 2, 3, 4], "the others are told on"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("refuses", "the reporter 'refuses' of findna-paper 1.2 could not begin: OSError: no account; run without it"),
+        ("nothing", r"the reporter 'nothing' of findna-paper 1.2 gave None where callable\(step, metrics\) is wanted"),
+    ],
+)
+def test_one_that_cannot_begin_refuses_the_run_before_its_first_file(tmp_path, name, said):
+    with pytest.raises(PluginError, match=said):
+        run(tmp_path / "run", name)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    run(tmp_path / "run", "rows")
+
+
+def test_what_one_wrote_is_replaced_with_the_run_and_kept_by_a_resume(tmp_path):
+    run(tmp_path / "run", "rows")
+    before = reported(tmp_path / "run")
+    run(tmp_path / "run", "rows", resume=tmp_path / "run")
+    assert reported(tmp_path / "run")[: len(before)] == before
+    run(tmp_path / "run", "rows", overwrite=True)
+    assert len(reported(tmp_path / "run")) == len(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("row", "--report row: no plugin brings a reporter of that name; did you mean 'rows'? (known: "),
+        ("torn", "the reporter 'torn' of findna-torn 1.0 cannot be imported: OSError: torn; findna-kit plugins doctor shows"),
+        ("number", "the reporter 'number' of findna-paper 1.2 is no function: paper:number is 3"),
+    ],
+)
+def test_what_cannot_be_chosen_is_refused_before_there_is_a_folder(tmp_path, name, said):
+    code, stdout, stderr = findna("run", "masked_only", "--out", tmp_path / "run", "--report", name)
+    assert (code, stdout) == (2, "")
+    assert said in stderr
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_variable_leaves_them_out_and_two_owners_of_a_name_are_an_error(site, monkeypatch):
+    install_package(site, "findna-twin", {}, {COMPONENTS: {"twin": "twin"}, REPORTERS: {"rows": "twin:rows"}}, version="4.0")
+    with pytest.raises(FindnaError, match=r"the reporter 'rows' is claimed by findna-paper 1\.2 and findna-twin 4\.0"):
+        Reporters(["rows"])
+    monkeypatch.setenv("FINDNA_KIT_PLUGINS", "findna-paper")
+    Reporters(["rows"])
+    monkeypatch.setenv("FINDNA_KIT_PLUGINS", "none")
+    with pytest.raises(FindnaError, match=r"--report rows: no plugin brings a reporter of that name \(known: none\)"):
+        Reporters(["rows"])
+
+
+def test_ctrl_c_in_a_reporter_is_no_failure_of_it(tmp_path):
+    said = []
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", "rows", "stops", said=said)
+    assert [step for step, _ in reported(tmp_path / "run")[1:]] == [1]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+    assert not [line for line in said if "stops" in line]
+
+
+def test_the_command_takes_several(tmp_path):
+    words = sets(*SMALL, "steps=2")
+    code, _, stderr = findna(
+        "run", "masked_only", *words, "--out", tmp_path / "run", "--device", "cpu", "--report", "rows", "--report", "tires"
+    )
+    assert code == 0, stderr
+    assert stderr.count("the reporter 'tires' of findna-paper 1.2 failed at step 2") == 1
+    assert len(reported(tmp_path / "run")) == 1 + 2

@@ -1,0 +1,59 @@
+"""docs/ablations.md: its study is one, every key and shipped study is named, and its numbers are those of the code."""
+
+import re
+
+from findna_kit.evaluation.scores import SCORES
+from findna_kit.plugins.loading import load_plugins
+from findna_kit.recipe.shipped import shipped_studies
+from findna_kit.study.load import cells_of, load_study, with_values
+from findna_kit.study.sampler import AT_RANDOM
+from findna_kit.study.schema import PROTOCOLS, Budget, Study
+from findna_kit.study.search_space import TOGETHER, Range, Search
+from findna_kit.study.statistics import FEW, smallest_family_p
+from tests.pages import blocks, page
+
+PAGE = page("ablations.md")
+
+
+def test_its_study_is_good(tmp_path):
+    (_, text), (_, search) = blocks(PAGE, "yaml")
+    (tmp_path / "mine.yaml").write_text(text + search)
+    stated = load_study(str(tmp_path / "mine.yaml"))
+    cells = cells_of(with_values(stated, stated.study.search.middle), load_plugins()[0], [], lambda recipe: None)
+    assert list(dict.fromkeys(cell.condition for cell in cells)) == [
+        "reference", "objective-masked", "objective-none", "encoder-conv",
+    ]  # fmt: skip
+    assert stated.study.model_fields_set == set(Study.model_fields), "it shows every key"
+
+
+def test_every_key_is_in_its_table_and_no_other():
+    table = PAGE.partition("## The file, key by key")[2].partition("\n\nA level")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Study.model_fields)
+    assert all(f"{{{name}: N}}" in table for name in Budget.model_fields)
+    (metric,) = [line for line in table.splitlines() if line.startswith("| `metric`")]
+    assert all(f"`{name}`" in metric for name in (*PROTOCOLS, *SCORES))
+
+
+def test_every_key_of_a_search_is_in_its_table():
+    table = PAGE.partition("## Searching first")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Search.model_fields)
+    assert all(f"`{name}`" in table or name in ("low", "high", "choices") for name in Range.model_fields)
+    assert f"left out: {TOGETHER}. So many" in table
+    assert (AT_RANDOM, "its first ten are drawn at random" in table) == (10, True)
+
+
+def test_every_design_is_in_its_table():
+    (designs,) = (field.annotation.__args__ for name, field in Study.model_fields.items() if name == "design")
+    assert set(re.findall(r"^\| `(\w+)` \| ", PAGE.partition("| design |")[2].partition("\n\n")[0], re.MULTILINE)) == set(
+        designs
+    )
+
+
+def test_every_shipped_study_is_named():
+    assert set(re.findall(r"`(ablations/\w+)`", PAGE)) == shipped_studies().keys()
+
+
+def test_what_few_seeds_cannot_say():
+    assert f"below {FEW} seeds nothing can be shown" in PAGE
+    assert "8 seeds serve up to 6" in PAGE
+    assert smallest_family_p(8, 6, "holm") <= 0.05 < smallest_family_p(8, 7, "holm")
