@@ -13,7 +13,7 @@ from findna_kit.components.interfaces import ViewPlan
 from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.errors import Problem, RecipeError
 from findna_kit.model.branch import Branch
-from findna_kit.model.reverse_complement import on_strands, width, with_rc
+from findna_kit.model.reverse_complement import embedding_width, on_strands, with_rc
 from findna_kit.trainer import Experiment, WeightedLoss
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def assemble(recipe: Recipe, device: str = "cpu", *, taught: bool = True) -> Exp
             raise RecipeError([Problem("recipe", "encoder.rc", why)])
         encoder = with_rc(made, choice.rc or "none", recipe.class_tokens)
         losses: dict[str, Loss] = {
-            label: loss.component(loss.config, dim=width(encoder), class_tokens=recipe.class_tokens)
+            label: loss.component(loss.config, dim=embedding_width(encoder), class_tokens=recipe.class_tokens)
             for label, loss in recipe.losses.items()
         }
         _refuse_misfits(recipe, encoder, losses, [pipeline.plan for pipeline in pipelines])
@@ -64,7 +64,7 @@ def assemble(recipe: Recipe, device: str = "cpu", *, taught: bool = True) -> Exp
 def _heads(loss: Loss, encoder: Encoder) -> tuple[Heads, Heads]:
     """The twin heads and the student's own; those that read single nucleotides of an equivariant encoder, on both strands."""
     twins, own = loss.twin_heads(), loss.student_heads()
-    if encoder.strand != "equivariant" or loss.reads not in ("masked", "all"):
+    if encoder.strand != "equivariant" or loss.head_input not in ("masked", "all"):
         return twins, own
     return (on_strands(twins, loss.nucleotide_head), own) if twins else (twins, on_strands(own, None))
 
@@ -102,7 +102,7 @@ def _refuse_misfits(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss]
         why = f"{recipe.encoder.name} takes at most {encoder.max_length} nucleotides (got {recipe.data.length})"
         problems.append(Problem("recipe", "data.length", why))
     for label, loss in losses.items():
-        reason = _misfit(label, loss, encoder) or loss.problem(views)
+        reason = _misfit(label, loss, encoder) or loss.check_views(views)
         if reason is not None:
             problems.append(Problem("recipe", f"losses.{label}", reason))
     if problems:
@@ -127,7 +127,7 @@ def _wrong_heads(loss: Loss, encoder: Encoder, twins: Heads, own: Heads) -> str 
         return f"a head has {_BATCH_NORM}; findna_kit.components.heads.BatchNorm is the one to use"
     if loss.coupling == "sample" and batch_norms(modules):
         return "a head normalises over the batch, which the loss does not couple; its author must say coupling = 'batch'"
-    if encoder.strand != "equivariant" or loss.reads not in ("masked", "all"):
+    if encoder.strand != "equivariant" or loss.head_input not in ("masked", "all"):
         return None
     if not modules:
         return "reads single nucleotides without a head, and of an equivariant encoder only a head can join the strands"
@@ -159,7 +159,7 @@ def _untaught(label: str, loss: Loss, student: Branch, teacher: Branch) -> str |
             "reads what its heads make of the teacher, and the teacher that the rule gives has no such heads (it has those of: "
             f"{known}); take a loss without twin heads, or a teacher that was trained with this one under the same label"
         )
-    if loss.reads == "class" and teacher.class_tokens != student.class_tokens:
+    if loss.head_input == "class" and teacher.class_tokens != student.class_tokens:
         return f"reads class tokens, of which the teacher has {teacher.class_tokens} and the student {student.class_tokens}"
     twins: Heads = dict(teacher.heads[label].items()) if label in teacher.heads else {}  # type: ignore[operator]
     reason = _misfit(label, loss, teacher.encoder) or _wrong_heads(loss, teacher.encoder, twins, {})
@@ -176,8 +176,8 @@ def _misfit(label: str, loss: Loss, encoder: Encoder) -> str | None:
         return f"{type(loss).__name__}.coupling must be sample or batch (got {loss.coupling!r})"
     if loss.layers(encoder.depth) and loss.coupling == "batch":  # it may refuse the depth itself
         return "couples the batch, and hidden layers are not kept for that"
-    if loss.reads in ("masked", "all") and encoder.stride != 1:
+    if loss.head_input in ("masked", "all") and encoder.stride != 1:
         return f"reads single nucleotides, and {type(encoder).__name__} gives one embedding for {encoder.stride} of them"
-    if loss.reads in ("masked", "all") and encoder.strand == "invariant":
+    if loss.head_input in ("masked", "all") and encoder.strand == "invariant":
         return "asks for the bases of one strand, and the encoder cannot tell the strands apart; rc: equivariant could"
     return None

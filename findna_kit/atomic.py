@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a new path beside `path` to write to; synced and renamed to it at the end, removed where the block fails."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

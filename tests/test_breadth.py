@@ -2,7 +2,7 @@
 
 import pytest
 
-from findna_kit.plugins.entry_points import RECIPES, offered, recipes_of
+from findna_kit.plugins.entry_points import RECIPES, enabled_entries, recipes_of
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 
@@ -16,7 +16,7 @@ STATED = {"encoders:pretrained": ["encoder.folder=anywhere"]}
 def used():
     """Kind and name of whatever the recipes choose."""
     names = [*shipped_recipes()]
-    for offer in offered(RECIPES):
+    for offer in enabled_entries(RECIPES):
         if offer.owner.distribution in OURS:
             names += recipes_of(offer)
     kinds = {registry.kind: registry for registry in COMPONENTS.registries()}

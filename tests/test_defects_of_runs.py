@@ -15,7 +15,7 @@ from findna_kit.components.interfaces import BranchOutput, ViewPlan
 from findna_kit.components.views import View
 from findna_kit.data.genome import WindowSampler, open_store, split
 from findna_kit.data.view_pipeline import ViewPipeline
-from findna_kit.evaluation import Asked, Cells, Contender, Evaluation, load_task, summarise
+from findna_kit.evaluation import Cells, Contender, Evaluation, EvaluationRequest, load_task, summarise
 from findna_kit.evaluation.controls import kmer_features
 from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.schedules import Clock
@@ -53,7 +53,7 @@ def test_defect_7_nothing_is_chosen_on_the_test_and_no_row_is_dropped(tmp_path):
         return Contender(lambda rows: kmer_features(rows, 2 if who == "encoder" else 1), {"network": who}, None, {})
 
     def result(given, folder):
-        evaluation = Evaluation(given, contender, Asked(("knn", "probe")), seed=1)
+        evaluation = Evaluation(given, contender, EvaluationRequest(("knn", "probe")), seed=1)
         return summarise(given, evaluation.predictions(Cells(folder), print), seed=1)
 
     order = numbers.permutation(90)
@@ -211,7 +211,7 @@ def test_defect_10_a_look_moves_no_centre():
 
         def forward(self, student, teacher, clock):
             term = super().forward(student, teacher, clock)
-            super().after_step(term.carry, clock)
+            super().after_step(term.state_inputs, clock)
             return term
 
     torch.manual_seed(0)

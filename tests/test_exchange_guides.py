@@ -9,7 +9,7 @@ import torch
 import findna_kit
 from findna_kit.inference.variants import STATUSES
 from findna_kit.inference.variants.output import _TABLE
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.authors import authors, content
 from tests.building import ROOT, SMALL, sets, small
 from tests.installing import findna
@@ -32,7 +32,7 @@ def here(tmp_path_factory):
     """A folder with what the pages speak of: a run, the authors' file in small, sequences, and the VCF that is shown."""
     folder = tmp_path_factory.mktemp("guide")
     recipe, components, plugins = small("self_distill", "steps=1", "data.genome=builtin")
-    start(recipe, Place(folder / "runs" / "mine"), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder / "runs" / "mine"), components=components, plugins=plugins, device="cpu")
     torch.save(content(*(authors(seed, dim=22, hidden=16, blocks=1) for seed in (1, 2))), folder / NAME)
     fasta(folder / "sequences.fa", {"one": "ACGT" * 20, "two": "GATTACA"})
     (folder / "variants.vcf").write_text(blocks(VARIANTS, "text")[0])

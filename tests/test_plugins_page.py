@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from findna_kit.cli.doctoring import FOUND_SOMETHING
-from findna_kit.plugins.entry_points import BRINGS, CHOICE, COMPONENTS
+from findna_kit.plugins.entry_points import COMPONENTS, GROUP_LABELS, PLUGINS_ENV
 from tests.building import ROOT, SMALL, SMALL_HEAD, sets
 from tests.installing import findna, install_package
 
@@ -33,9 +33,9 @@ def site(tmp_path, monkeypatch):
 
 
 def test_every_seam_is_on_the_page():
-    assert GROUPS.keys() == BRINGS.keys() - {COMPONENTS}
+    assert GROUPS.keys() == GROUP_LABELS.keys() - {COMPONENTS}
     assert list(FILES) == ["my_package/reports.py"]
-    assert CHOICE in PAGE
+    assert PLUGINS_ENV in PAGE
 
 
 def test_its_reporter_is_told_of_a_run(site):

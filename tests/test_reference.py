@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from findna_kit.components.interfaces import Augmentation
-from findna_kit.plugins.entry_points import Owner
+from findna_kit.plugins.entry_points import PluginSource
 from findna_kit.plugins.loading import load_plugins
 from tests.building import ROOT
 
@@ -167,7 +167,7 @@ class _Base:
 
 def test_strangers_are_dropped_from_the_pages(tools, monkeypatch):
     components, plugins = load_plugins()
-    owner = Owner("lab", "findna-lab", "1")
+    owner = PluginSource("lab", "findna-lab", "1")
     with components.registering(owner):
         components.augmentations.add("theirs", components.augmentations["mutation"])
     plugins.append(type(plugins[0])(owner, "lab"))

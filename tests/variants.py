@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import small
 
 RNG = np.random.default_rng(11)
@@ -36,7 +36,7 @@ def fasta(path, records):
 
 def made(folder, name, *overrides):
     recipe, components, plugins = small(name, "steps=3", "optimizer.learning_rate=0.01", *overrides)
-    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 

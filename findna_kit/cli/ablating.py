@@ -34,16 +34,16 @@ def ablate(
     executor: str = "local", slurm: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Runs what is missing of a study, and prints what it says when nothing is; exit code 3 where it is not finished."""
-    from findna_kit.study.executors.local import Way
+    from findna_kit.study.executors.local import ExecutionOptions
     from findna_kit.study.results import tables
-    from findna_kit.study.run import Watcher, ablate
+    from findna_kit.study.run import StudyObserver, ablate
 
     where = _executor(executor, slurm)
     components, plugins = load_plugins(without)
     with _Shown() as shown:
         progress = ablate(
-            study, out, Way(jobs, device, tuple(without), retry), components=components, plugins=plugins,
-            watcher=Watcher(loading.say, shown, loading.examine), executor=where,
+            study, out, ExecutionOptions(jobs, device, tuple(without), retry), components=components, plugins=plugins,
+            watcher=StudyObserver(loading.say, shown, loading.examine), executor=where,
         )  # fmt: skip
     if progress.result is None:
         _say_what_is_left(progress)
@@ -62,15 +62,15 @@ def ablate(
 def _executor(name: str, settings: Sequence[str]) -> Executor:
     """FindnaError where it cannot be had, or does not have those settings."""
     if name == "slurm":
-        from findna_kit.study.executors.slurm import OnSlurm
+        from findna_kit.study.executors.slurm import SlurmExecutor
         from findna_kit.study.executors.slurm_options import read_settings
 
-        return OnSlurm(read_settings(settings), loading.say)
+        return SlurmExecutor(read_settings(settings), loading.say)
     if settings:
         raise FindnaError("--slurm is for --executor slurm")
-    from findna_kit.study.executors.local import Here
+    from findna_kit.study.executors.local import LocalExecutor
 
-    return Here()
+    return LocalExecutor()
 
 
 def _say_what_is_left(progress: Progress) -> None:

@@ -19,12 +19,12 @@ from typer.main import get_command
 from findna_kit.cli import loading
 from findna_kit.cli.examining import identity
 from findna_kit.errors import FindnaError, nearest
-from findna_kit.plugins.entry_points import BRINGS, CHOICE, COMMANDS, COMPONENTS, KIT, installed, misnamed
+from findna_kit.plugins.entry_points import COMMANDS, COMPONENTS, GROUP_LABELS, KIT, PLUGINS_ENV, installed, unknown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from findna_kit.plugins.entry_points import Offer, Owner
+    from findna_kit.plugins.entry_points import PluginEntry, PluginSource
 
 FOUND_SOMETHING = 3
 _LINES_SHOWN = 8
@@ -42,7 +42,7 @@ def doctor(names: Sequence[str], seconds: float, *, as_json: bool) -> None:
     offers = _asked_for(names, everything)
     loading.say(f"importing {len(offers)}, each in a process of its own and for at most {seconds:g} s")
     found = [_Diagnosis(offer, result) for offer, result in zip(offers, _examined(offers, seconds), strict=True)]
-    clashes, unknown = list(_clashes(found)), misnamed(everything)
+    clashes, unknown = list(_clashes(found)), unknown_names(everything)
     broken = [one for one in found if one.result["failure"] is not None]
     if as_json:
         told = {"plugins": [one.plain() for one in found], "clashes": clashes, "unknown": unknown}
@@ -56,7 +56,7 @@ def doctor(names: Sequence[str], seconds: float, *, as_json: bool) -> None:
         raise typer.Exit(FOUND_SOMETHING)
 
 
-def _asked_for(names: Sequence[str], offers: Sequence[Offer]) -> list[Offer]:
+def _asked_for(names: Sequence[str], offers: Sequence[PluginEntry]) -> list[PluginEntry]:
     known = {name for offer in offers for name in (offer.owner.plugin, offer.owner.distribution)}
     for name in names:
         if name not in known:
@@ -71,7 +71,7 @@ def _asked_for(names: Sequence[str], offers: Sequence[Offer]) -> list[Offer]:
 class _Diagnosis:
     """An offer, and what its own process found."""
 
-    offer: Offer
+    offer: PluginEntry
     result: dict[str, Any]
 
     def plain(self) -> dict[str, Any]:
@@ -79,16 +79,16 @@ class _Diagnosis:
         owner = self.offer.owner
         return {
             "plugin": owner.plugin, "distribution": owner.distribution, "version": owner.version,
-            "module": self.offer.entry.value, "group": self.offer.group, "let_in": self.offer.let_in, **self.result,
+            "module": self.offer.entry.value, "group": self.offer.group, "enabled": self.offer.enabled, **self.result,
         }  # fmt: skip
 
     def lines(self) -> Iterator[str]:
         """Who it is; then what it brings, or its reason and the end of its traceback."""
         version = "" if self.result["api"] is None else f", interface {self.result['api']}"
         failed = self.result["failure"] is not None
-        yield f"{self.offer.owner}: {BRINGS[self.offer.group]}{version}{', BROKEN' if failed else ''}"
-        if not self.offer.let_in:
-            yield f"  left out by {CHOICE}; looked at all the same"
+        yield f"{self.offer.owner}: {GROUP_LABELS[self.offer.group]}{version}{', BROKEN' if failed else ''}"
+        if not self.offer.enabled:
+            yield f"  left out by {PLUGINS_ENV}; looked at all the same"
         if not failed:
             yield from (f"  {kind}: {', '.join(names)}" for kind, names in self.result["brings"].items())
             return
@@ -97,7 +97,7 @@ class _Diagnosis:
         yield from (f"  | {line}" for line in shown)
 
 
-def _examined(offers: Sequence[Offer], seconds: float) -> list[dict[str, Any]]:
+def _examined(offers: Sequence[PluginEntry], seconds: float) -> list[dict[str, Any]]:
     """The result of each offer, in order; as many at once as there are processors."""
     with tempfile.TemporaryDirectory() as folder:
         waiting = [_Child(offer, Path(folder), str(number), seconds) for number, offer in enumerate(offers)]
@@ -118,7 +118,7 @@ def _examined(offers: Sequence[Offer], seconds: float) -> list[dict[str, Any]]:
 class _Child:
     """The process that examines one offer."""
 
-    def __init__(self, offer: Offer, folder: Path, name: str, seconds: float) -> None:
+    def __init__(self, offer: PluginEntry, folder: Path, name: str, seconds: float) -> None:
         self._offer, self._seconds = offer, seconds
         self._result, self._output = folder / f"{name}.json", folder / f"{name}.txt"
         self._process: subprocess.Popen[bytes]
@@ -170,21 +170,21 @@ class _Child:
 
 def _clashes(found: Sequence[_Diagnosis]) -> Iterator[dict[str, Any]]:
     """Every name that two claim: of a plugin, of a component, of a command, of a reporter, of a folder of recipes."""
-    claims: dict[tuple[str, str], list[Owner]] = {}
+    claims: dict[tuple[str, str], list[PluginSource]] = {}
     for one in found:
         owner, group = one.offer.owner, one.offer.group
-        claims.setdefault(("plugin" if group == COMPONENTS else BRINGS[group], owner.plugin), []).append(owner)
+        claims.setdefault(("plugin" if group == COMPONENTS else GROUP_LABELS[group], owner.plugin), []).append(owner)
         for kind, names in one.result["brings"].items() if group == COMPONENTS else ():
             for name in names:
                 claims.setdefault((kind, name), []).append(owner)
     own = _own_commands()
     for (kind, name), owners in claims.items():
         said = f"{kind} {name!r} is claimed by {' and '.join(map(str, owners))}"
-        if kind == BRINGS[COMMANDS] and name in own:
+        if kind == GROUP_LABELS[COMMANDS] and name in own:
             said += f"; {KIT} has a command of that name, and its own is the one that is called"
         elif len(owners) == 1:
             continue
-        elif kind == "plugin" or kind in BRINGS.values():
+        elif kind == "plugin" or kind in GROUP_LABELS.values():
             said += "; uninstall one"
         else:
             said += f"; leave one out with --without {owners[-1].plugin}"

@@ -156,11 +156,11 @@ def embed(
 ) -> None:
     """Embed sequences of a file with a run's frozen model: streamed, and gone on with after a kill."""
     from findna_kit.cli import embedding
-    from findna_kit.inference.embedding import Output, Sequences, Way, cut_of
+    from findna_kit.inference.embedding import EmbedOptions, Output, Sequences, cut_of
 
     embedding.embed(
         folder, Sequences(source, genome, cut_of(window, overlap)), Output(out, overwrite, resume),
-        Way(pooling, layer, strand, branch, step, device, tuple(without or ())),
+        EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ())),
         picture=embedding.picture_of(picture, method, colour), projector=projector,
     )  # fmt: skip
 
@@ -185,9 +185,9 @@ def score_variants(
 ) -> None:
     """Score a VCF's variants with a run, not trained for it: log-likelihood ratio and embedding distance."""
     from findna_kit.cli.variants import variants
-    from findna_kit.inference.variants import Asked
+    from findna_kit.inference.variants import VariantRequest
 
-    asked = Asked(genome, length, strand, on_mismatch, branch, step, device, tuple(without or ()))
+    asked = VariantRequest(genome, length, strand, on_mismatch, branch, step, device, tuple(without or ()))
     variants(folder, vcf, out, asked, overwrite=overwrite, as_json=as_json)
 
 

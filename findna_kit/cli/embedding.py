@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from findna_kit.inference.embedding import Output, Picture, Sequences, Way
+    from findna_kit.inference.embedding import EmbedOptions, Output, Picture, Sequences
     from findna_kit.trainer import Reporter
 
 _LINES_APART = 10.0
 
 
 def embed(
-    run: Path, sequences: Sequences, output: Output, way: Way, *, picture: Picture | None, projector: Path | None
+    run: Path, sequences: Sequences, output: Output, way: EmbedOptions, *, picture: Picture | None, projector: Path | None
 ) -> None:
     """Embeds a file, and shows what came out."""
     from findna_kit.inference.embedding import prepare

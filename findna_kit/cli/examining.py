@@ -16,7 +16,7 @@ from findna_kit.errors import FindnaError
 from findna_kit.plugins.entry_points import COMMANDS, COMPONENTS, RECIPES, REPORTERS, installed, recipes_of
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.entry_points import Offer
+    from findna_kit.plugins.entry_points import PluginEntry
 
 
 def main() -> None:
@@ -29,12 +29,12 @@ def main() -> None:
     Path(asked["result"]).write_text(result, encoding="utf-8")
 
 
-def identity(offer: Offer) -> list[str]:
+def identity(offer: PluginEntry) -> list[str]:
     """What tells an offer from every other one."""
     return [offer.group, offer.owner.plugin, offer.owner.distribution, offer.owner.version, offer.entry.value]
 
 
-def examine(offer: Offer) -> dict[str, Any]:
+def examine(offer: PluginEntry) -> dict[str, Any]:
     """What the offer brings, by kind, and the API version that it states; or its `failure` and `trace`."""
     looks = {COMPONENTS: _components, RECIPES: _recipes, COMMANDS: _command, REPORTERS: _reporter}
     found: dict[str, Any] = {"api": None, "brings": {}, "failure": None, "trace": None}
@@ -47,7 +47,7 @@ def examine(offer: Offer) -> dict[str, Any]:
     return found
 
 
-def _components(offer: Offer) -> dict[str, Any]:
+def _components(offer: PluginEntry) -> dict[str, Any]:
     from findna_kit.plugins.loading import load_plugin
     from findna_kit.plugins.registry import Components
 
@@ -62,18 +62,18 @@ def _components(offer: Offer) -> dict[str, Any]:
     }
 
 
-def _recipes(offer: Offer) -> dict[str, Any]:
+def _recipes(offer: PluginEntry) -> dict[str, Any]:
     return {"brings": {"recipes": list(recipes_of(offer))}}
 
 
-def _command(offer: Offer) -> dict[str, Any]:
+def _command(offer: PluginEntry) -> dict[str, Any]:
     from findna_kit.cli.extending import load_command
 
     load_command(offer)
     return {"brings": {"command": [offer.owner.plugin]}}
 
 
-def _reporter(offer: Offer) -> dict[str, Any]:
+def _reporter(offer: PluginEntry) -> dict[str, Any]:
     from findna_kit.runs.reporters import load_reporter
 
     load_reporter(offer)

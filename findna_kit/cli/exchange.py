@@ -23,11 +23,16 @@ def import_findna(
     """Makes the run, and prints where every tensor of the file went and whence every tensor of the run came."""
     from findna_kit.exchange.import_findna import import_findna as imported
     from findna_kit.plugins.loading import load_plugins
-    from findna_kit.runs import Place
+    from findna_kit.runs import RunLocation
 
     components, plugins = load_plugins(without)
     made = imported(
-        file, Place(out, None, overwrite), length=length, class_tokens=class_tokens, components=components, plugins=plugins
+        file,
+        RunLocation(out, None, overwrite),
+        length=length,
+        class_tokens=class_tokens,
+        components=components,
+        plugins=plugins,
     )
     for remark in made.report["remarks"]:
         loading.say(remark)

@@ -10,12 +10,12 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from findna_kit.errors import PluginError
-from findna_kit.plugins.entry_points import COMMANDS, installed, offered, only
+from findna_kit.plugins.entry_points import COMMANDS, enabled_entries, installed, unique_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from findna_kit.plugins.entry_points import Offer
+    from findna_kit.plugins.entry_points import PluginEntry
 
 
 class CommandsOfPlugins(TyperGroup):
@@ -32,15 +32,15 @@ class CommandsOfPlugins(TyperGroup):
         return own or _Late.of(self._offers, cmd_name)
 
     @cached_property
-    def _offers(self) -> list[Offer]:
-        return [offer for offer in installed() if offer.group == COMMANDS and offer.let_in]
+    def _offers(self) -> list[PluginEntry]:
+        return [offer for offer in installed() if offer.group == COMMANDS and offer.enabled]
 
 
 class _Late(TyperCommand):
     """Stands for a plugin's command, and gives it every word that follows its name."""
 
     @classmethod
-    def of(cls, offers: list[Offer], name: str) -> _Late | None:
+    def of(cls, offers: list[PluginEntry], name: str) -> _Late | None:
         """The command of that name, None where nobody brings one."""
         named = [offer for offer in offers if offer.owner.plugin == name]
         if not named:
@@ -55,13 +55,13 @@ class _Late(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Imports and calls. Raises FindnaError where two plugins claim the name, PluginError where it cannot be imported."""
-        offer = only(offered(COMMANDS), str(self.name), "the command")
+        offer = unique_entry(enabled_entries(COMMANDS), str(self.name), "the command")
         if offer is None:
             raise PluginError(f"the command {self.name!r} is no longer installed")
         return load_command(offer)(ctx.args, prog_name=f"findna-kit {self.name}")
 
 
-def load_command(offer: Offer) -> Callable[..., Any]:
+def load_command(offer: PluginEntry) -> Callable[..., Any]:
     """What runs a plugin's command, given the words that follow its name. Raises PluginError where there is none."""
     owner, said = offer.owner, f"the command {offer.owner.plugin!r} of {offer.owner.distribution} {offer.owner.version}"
     try:

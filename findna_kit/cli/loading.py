@@ -91,13 +91,13 @@ def _unreachable(path: str) -> str | None:
 
 def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple[Recipe, Components, list[Plugin]]:
     """A recipe and what it was chosen from; says what its reader remarked."""
-    from findna_kit.distributed import launched
+    from findna_kit.distributed import current_launch
     from findna_kit.plugins.loading import load_plugins
     from findna_kit.recipe import load_recipe
 
     components, plugins = load_plugins(without)
     recipe = load_recipe(source, components, overrides=overrides, failed=[plugin for plugin in plugins if plugin.failure])
-    launch = launched()
+    launch = current_launch()
     if launch is None or (launch.rank == 0 and launch.by != "findna-kit"):  # which has said it before it started others
         for note in recipe.notes:
             say(note)

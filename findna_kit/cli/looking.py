@@ -13,7 +13,7 @@ from findna_kit.errors import UnknownComponent, nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from findna_kit.plugins.entry_points import Owner
+    from findna_kit.plugins.entry_points import PluginSource
 
 
 def check(source: str, overrides: Sequence[str], without: Sequence[str]) -> None:
@@ -73,29 +73,29 @@ def components(what: str | None, without: Sequence[str], *, as_json: bool) -> No
             print("It has no parameters.")
 
 
-def _described(kind: str, name: str, owners: Sequence[Owner]) -> dict[str, Any]:
+def _described(kind: str, name: str, owners: Sequence[PluginSource]) -> dict[str, Any]:
     return {"kind": kind, "name": name, "from": " and ".join(f"{owner.distribution} {owner.version}" for owner in owners)}
 
 
 def plugins(*, as_json: bool) -> None:
     """Every installed plugin, and what it brings beside components."""
-    from findna_kit.plugins.entry_points import BRINGS, CHOICE, installed, misnamed
+    from findna_kit.plugins.entry_points import GROUP_LABELS, PLUGINS_ENV, installed, unknown_names
 
     offers = installed()
-    for problem in misnamed(offers):
+    for problem in unknown_names(offers):
         loading.say(problem)
     found: list[dict[str, Any]] = [
         {
             "plugin": offer.owner.plugin, "distribution": offer.owner.distribution, "version": offer.owner.version,
-            "module": offer.entry.value, "brings": BRINGS[offer.group], "let_in": offer.let_in,
+            "module": offer.entry.value, "brings": GROUP_LABELS[offer.group], "enabled": offer.enabled,
         }
         for offer in offers
     ]  # fmt: skip
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    rows = [[*map(str, entry.values())][:-1] + ([] if entry["let_in"] else [f"left out by {CHOICE}"]) for entry in found]
-    everything = all(entry["let_in"] for entry in found)
+    rows = [[*map(str, entry.values())][:-1] + ([] if entry["enabled"] else [f"left out by {PLUGINS_ENV}"]) for entry in found]
+    everything = all(entry["enabled"] for entry in found)
     table([["plugin", "distribution", "version", "module", "brings", *([] if everything else [""])], *rows])
 
 

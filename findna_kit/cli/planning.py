@@ -54,13 +54,13 @@ def _plan_recipe(
 
 
 def _plan_study(source: str, device: str, steps: int, jobs: int, *, as_json: bool, without: Sequence[str]) -> None:
-    from findna_kit.study.executors.local import Way
+    from findna_kit.study.executors.local import ExecutionOptions
     from findna_kit.study.plan import flops_rows, plan_study, rows
 
     components, plugins = load_plugins(without)
     with reading_bar() as reading:
         result = plan_study(
-            source, Way(jobs, device, tuple(without)), steps, components=components, plugins=plugins, check=loading.examine,
+            source, ExecutionOptions(jobs, device, tuple(without)), steps, components=components, plugins=plugins, check=loading.examine,
             say=loading.say, reading=reading,
         )  # fmt: skip
     if as_json:

@@ -8,11 +8,11 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from findna_kit.atomic import whole
+from findna_kit.atomic import atomic_write
 from findna_kit.cli import loading
 from findna_kit.cli.progress import table
 from findna_kit.errors import FindnaError, OutputExists, nearest
-from findna_kit.plugins.entry_points import RECIPES, offered, recipes_of
+from findna_kit.plugins.entry_points import RECIPES, enabled_entries, recipes_of
 from findna_kit.recipe.shipped import SCHEMA, recipe_of_plugin, shipped_recipes
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def listing() -> None:
 def _everybodys() -> dict[str, Path]:
     """The shipped recipes, then those of plugins; says which plugin's cannot be found."""
     found = shipped_recipes()
-    for offer in offered(RECIPES):
+    for offer in enabled_entries(RECIPES):
         try:
             found |= recipes_of(offer)
         except FindnaError as error:
@@ -94,7 +94,7 @@ def _write(path: Path, text: str) -> None:
     """Whole. Raises OutputExists where nothing can be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as beside:
+        with atomic_write(path) as beside:
             beside.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputExists(f"{path}: cannot be written: {error.strerror}; name another with --out FILE") from error

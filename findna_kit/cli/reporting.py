@@ -14,9 +14,9 @@ def report(
     without: Sequence[str],
 ) -> None:  # fmt: skip
     """Writes a page of runs and studies, and says where it is."""
-    from findna_kit.report import Asked, write_report
+    from findna_kit.report import ReportRequest, write_report
     from findna_kit.report.sections.embeddings import Embed
 
     asked = None if embed is None else Embed(embed, data, device, tuple(without))
-    path = write_report(Asked(folders, out, overwrite, asked))
+    path = write_report(ReportRequest(folders, out, overwrite, asked))
     print(f"{path}: the page ({path.stat().st_size / 1e3:,.0f} kB); any browser opens it, without a network")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from findna_kit.cli import loading, scoring
 from findna_kit.cli.loading import refuse_bad_files
 from findna_kit.cli.progress import TrainingProgress, reading_bar, table
-from findna_kit.distributed import launched, supervise
+from findna_kit.distributed import current_launch, supervise
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ def run(
     without: Sequence[str], reporters: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Trains, prints what came out, evaluates."""
-    from findna_kit.runs import Place, Reporters, start
+    from findna_kit.runs import Reporters, RunLocation, start
     from findna_kit.trainer import Observer
 
     if out is not None and resume is not None:
         raise FindnaError("--out and --resume name a folder each: give one of them")
     recipe, components, plugins = loading.load(source, overrides, without)
     refuse_bad_files(recipe)
-    if launched() is None and recipe.trainer.devices * recipe.trainer.nodes > 1:
+    if current_launch() is None and recipe.trainer.devices * recipe.trainer.nodes > 1:
         sys.exit(_several(recipe))
     chosen = Reporters(reporters)
     with reading_bar() as reading, TrainingProgress(recipe.steps) as progress:
         result = start(
-            recipe, Place(out, resume, overwrite), components=components, plugins=plugins, device=device,
+            recipe, RunLocation(out, resume, overwrite), components=components, plugins=plugins, device=device,
             observer=Observer(loading.say, reading, progress), reporters=chosen,
         )  # fmt: skip
     if not result.first:

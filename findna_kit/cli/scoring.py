@@ -22,12 +22,12 @@ def asked(
     drop_leaked: bool = False, data: Path | None = None, device: str = "auto", without: Sequence[str] = (),
 ) -> Scoring:  # fmt: skip
     """What the words of a command ask for; protocols: comma-separated."""
-    from findna_kit.evaluation import Asked
+    from findna_kit.evaluation import EvaluationRequest
     from findna_kit.runs import Scoring
 
     names = tuple(name.strip() for name in protocols.split(","))
     return Scoring(
-        Asked(names, seeds, shuffled), pooling, layer, strand, branch, step, tuple(finetune), drop_leaked, data, device,
+        EvaluationRequest(names, seeds, shuffled), pooling, layer, strand, branch, step, tuple(finetune), drop_leaked, data, device,
         tuple(without),
     )  # fmt: skip
 

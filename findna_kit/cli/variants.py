@@ -12,12 +12,12 @@ from findna_kit.cli.progress import reading_bar, table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from findna_kit.inference.variants import Asked
+    from findna_kit.inference.variants import VariantRequest
 
 _SECONDS_APART = 10.0
 
 
-def variants(run: Path, vcf: Path, out: Path, asked: Asked, *, overwrite: bool, as_json: bool) -> None:
+def variants(run: Path, vcf: Path, out: Path, asked: VariantRequest, *, overwrite: bool, as_json: bool) -> None:
     """Scores, and prints how many ALTs have which status."""
     from findna_kit.inference.variants import STATUSES, score_variants
 

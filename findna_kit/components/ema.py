@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class MovingConfig(ComponentConfig):
+class AveragingConfig(ComponentConfig):
     """What every averaging rule lets the recipe choose."""
 
     buffers: Literal["copy", "average"] = Field("copy", description="what becomes of float buffers; integers are copied")
 
 
 @torch.no_grad()
-def move(teacher: nn.Module, student: nn.Module, momentum: float, buffers: Literal["copy", "average"]) -> None:
+def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, buffers: Literal["copy", "average"]) -> None:
     """`teacher <- momentum teacher + (1 - momentum) student`, in place; momentum 0 is a copy to the bit.
 
     Float buffers go the same way under `average`; otherwise they are copied, as integers always are.

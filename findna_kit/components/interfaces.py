@@ -118,7 +118,7 @@ class Encoder(nn.Module, ABC):
         valid [B, C + L] bool: class rows are valid.
         """
 
-    def forget(self) -> None:
+    def reset_parameters(self) -> None:
         """Draws anew, in place, what it has read from elsewhere: the control that has learned nothing is made so.
 
         Called with torch's generator seeded.
@@ -172,7 +172,7 @@ class BranchOutput:
 
 
 @dataclass(frozen=True)
-class Term:
+class LossOutput:
     """One loss on some rows: a sum over items, which the trainer divides by the global `Loss.count`.
 
     metrics: sums over the same items, detached. carry: detached tensors for `after_step`, first dimension = rows.
@@ -180,7 +180,7 @@ class Term:
 
     sum: Tensor
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
-    carry: Mapping[str, Tensor] = field(default_factory=dict)
+    state_inputs: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class Loss(nn.Module, ABC):
     Config: ClassVar[type[ComponentConfig]]
     examples: ClassVar[Examples] = ({},)
     needs_teacher: ClassVar[bool] = False
-    reads: ClassVar[Reads]
+    head_input: ClassVar[Reads]
     coupling: Literal["sample", "batch"] = "sample"
     """An instance may say otherwise than its class, where a parameter decides it."""
     nucleotide_head: ClassVar[str | None] = None
@@ -229,7 +229,7 @@ class Loss(nn.Module, ABC):
         """Hidden layers wanted from each branch; a `sample` loss may ask for them."""
         return ()
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Why this loss cannot work on these views, in a sentence; None if it can."""
         return None
 
@@ -238,10 +238,10 @@ class Loss(nn.Module, ABC):
         """Items that `forward` sums over, from the views alone: a scalar. The trainer must know it before any backward."""
 
     @abstractmethod
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """The term on these rows, by view name. Pure: moves no state."""
 
-    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
+    def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """Moves the state, once per optimizer step, after the teacher update; `carry` holds the whole global batch."""
 
 
@@ -250,7 +250,7 @@ class TeacherUpdate(ABC):
 
     Config: ClassVar[type[ComponentConfig]]
     examples: ClassVar[Examples] = ({},)
-    serves: ClassVar[Literal["teacher", "student"]] = "teacher"
+    export_branch: ClassVar[Literal["teacher", "student"]] = "teacher"
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from findna_kit.components.views import Draw, View
 
 
-class CorruptionConfig(ComponentConfig):
+class MaskCorruptionConfig(ComponentConfig):
     """A share of each sequence's own bases; some of them are shown as another base, or as they are (BERT, section 3.1)."""
 
     fraction: float = Field(0.3, gt=0, le=1, description="share of a sequence's bases that are masked")
@@ -47,9 +47,9 @@ class CorruptionConfig(ComponentConfig):
         weight = (torch.arange(slots, device=index.device)[None] < wanted).float()
         shown = view.tokens.gather(1, index)
         shown = draw.integers(0, 4, slots).where(choice < self.mask_share + self.random_share, shown)
-        return view.masked_at(index, weight, shown.masked_fill_(choice < self.mask_share, alphabet.MASK))
+        return view.with_mask(index, weight, shown.masked_fill_(choice < self.mask_share, alphabet.MASK))
 
 
-def own_bases(view: View) -> Tensor:
+def maskable_bases(view: View) -> Tensor:
     """What may be masked, [B, L]: neither N nor padding nor inserted."""
     return (view.strand != 0) & (view.tokens < alphabet.N)  # a strand is what neither an inserted base nor padding has

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from findna_kit.components.views import Draw, View
 
 
-class SpanConfig(ComponentConfig):
+class SegmentConfig(ComponentConfig):
     """A length between two bounds, both included, every one as likely."""
 
     minimum: int = Field(0, ge=0, description="fewest bases")
@@ -40,7 +40,7 @@ def positions(view: View) -> tuple[Tensor, Tensor]:
     return torch.arange(view.tokens.shape[1], device=view.tokens.device)[None], view.lengths[:, None]
 
 
-def pieces(length: int, *, ends: Sequence[Tensor], shifts: Sequence[Tensor]) -> Tensor:
+def shifted_segments(length: int, *, ends: Sequence[Tensor], shifts: Sequence[Tensor]) -> Tensor:
     """Positions [B, length], each moved by the shift of its piece: the source of a view whose stretches have moved.
 
     ends: where each piece but the last ends, in order, each [B, 1] in 0 ... length. shifts: one more than those, each [B, 1].

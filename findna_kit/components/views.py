@@ -81,7 +81,7 @@ class View:
         )  # fmt: skip
 
     @classmethod
-    def joined(cls, views: Sequence[View]) -> View:
+    def concatenate(cls, views: Sequence[View]) -> View:
         """The rows of all of them, in order; views of one length, all with noise or all without."""
         noisy = any(view.deviation is not None for view in views)
         names = [field.name for field in fields(cls) if noisy or field.name != "deviation"]
@@ -113,7 +113,7 @@ class View:
         """The clean tokens at the masked positions, [B, M]."""
         return self.tokens.gather(1, self.masked_index)
 
-    def take(
+    def gather(
         self,
         source: Tensor | Callable[[], Tensor],
         *,
@@ -156,7 +156,7 @@ class View:
         """The view with noise of that `deviation` [B], in place of what it had."""
         return self._but(deviation=deviation)
 
-    def masked_at(self, index: Tensor, weight: Tensor, corrupted: Tensor) -> View:
+    def with_mask(self, index: Tensor, weight: Tensor, corrupted: Tensor) -> View:
         """The view with these positions masked for the student; all three [B, M]."""
         return self._but(masked_index=index, masked_weight=weight, corrupted=corrupted)
 

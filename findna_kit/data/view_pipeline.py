@@ -45,12 +45,12 @@ class ViewPipeline:
         parts = rng.parts(len(rows), window.tokens.shape[1], rows.device, _BLOCK)
         if len(parts) < 2:
             return self._view(window, seed, step, rows)
-        return View.joined([self._view(window.rows(part), seed, step, rows[part]) for part in parts])
+        return View.concatenate([self._view(window.rows(part), seed, step, rows[part]) for part in parts])
 
     def plain(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
         """The windows as they are, masked, with MASK at every masked position: none can be copied from what is shown."""
         made = self._masked(window, seed, step, rows)
-        return made.masked_at(made.masked_index, made.masked_weight, torch.full_like(made.corrupted, alphabet.MASK))
+        return made.with_mask(made.masked_index, made.masked_weight, torch.full_like(made.corrupted, alphabet.MASK))
 
     def _view(self, window: View, seed: int, step: int | str, rows: Tensor) -> View:
         made = window if self.crop is None else self._cropped(window, self.crop, seed, step, rows)
@@ -66,7 +66,7 @@ class ViewPipeline:
                 break
         else:
             start = _random_start(window, length, Draw(seed, "crop", self.name, step, rows=rows))
-        return window.take(start + torch.arange(length, device=start.device))
+        return window.gather(start + torch.arange(length, device=start.device))
 
     def _masked(self, view: View, seed: int, step: int | str, rows: Tensor) -> View:
         if self.masking is None:

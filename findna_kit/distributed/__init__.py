@@ -9,11 +9,11 @@ from findna_kit.distributed.devices import (
     largest_that_fits,
     peak_memory,
 )
-from findna_kit.distributed.heartbeat import Watch
-from findna_kit.distributed.launcher import LOST, SUPERVISOR, Launch, launched
+from findna_kit.distributed.heartbeat import Heartbeat
+from findna_kit.distributed.launcher import LOST, SUPERVISOR, Launch, current_launch
 from findna_kit.distributed.supervisor import supervise
 
 __all__ = [
-    "LOST", "SUPERVISOR", "Engine", "Launch", "Precision", "Watch", "choose_device", "choose_precision", "largest_found",
-    "largest_that_fits", "launched", "peak_memory", "start_engine", "supervise",
+    "LOST", "SUPERVISOR", "Engine", "Launch", "Precision", "Heartbeat", "choose_device", "choose_precision", "largest_found",
+    "largest_that_fits", "current_launch", "peak_memory", "start_engine", "supervise",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from findna_kit.distributed.devices import choose_device, choose_precision, keep_freed_memory
-from findna_kit.distributed.launcher import launched, start_fabric
+from findna_kit.distributed.launcher import current_launch, start_fabric
 from findna_kit.errors import FindnaError, ProcessLost
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class Engine:
         return 0 if self._fabric is None else int(self._fabric.global_rank)
 
     @property
-    def processes(self) -> int:
+    def world_size(self) -> int:
         """How many processes share the global batch."""
         return 1 if self._fabric is None else int(self._fabric.world_size)
 
     @property
-    def first(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process is the one that writes and speaks."""
         return self.rank == 0
 
@@ -56,18 +56,18 @@ class Engine:
         """The same processes, multiplying otherwise. Raises FindnaError for a precision that the device does not have."""
         return Engine(self.device, choose_precision(precision, self.device), self._fabric)
 
-    def rows(self, batch_size: int) -> Tensor:
+    def local_indices(self, batch_size: int) -> Tensor:
         """The process's indices in the global batch, contiguous. Raises FindnaError where the batch does not divide."""
-        if batch_size % self.processes:
-            raise FindnaError(f"data.batch_size {batch_size} does not divide into {self.processes} processes")
-        share = batch_size // self.processes
+        if batch_size % self.world_size:
+            raise FindnaError(f"data.batch_size {batch_size} does not divide into {self.world_size} processes")
+        share = batch_size // self.world_size
         return torch.arange(self.rank * share, (self.rank + 1) * share, device=self.device)
 
     def autocast(self) -> AbstractContextManager[None]:
         """bf16 matrix products where the precision says so."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
-    def sum(self, value: Tensor) -> Tensor:
+    def all_reduce_sum(self, value: Tensor) -> Tensor:
         """The sum over processes."""
         if self._fabric is None:
             return value
@@ -83,12 +83,12 @@ class Engine:
         """Every process's rows, in global order: [B, ...] to [processes * B, ...]."""
         if self._fabric is None:
             return value
-        everybody = [torch.empty_like(value) for _ in range(self.processes)]
+        everybody = [torch.empty_like(value) for _ in range(self.world_size)]
         with _all_there():
             torch.distributed.all_gather(everybody, value.contiguous())
         return torch.cat(everybody)
 
-    def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+    def all_reduce_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Sums gradients over processes, in one flat tensor, in the order given; a parameter without one counts as zero.
 
         Behind them stands how many processes have each: one that none has stays without, or it would decay for nothing.
@@ -103,11 +103,11 @@ class Engine:
         for owner, part, known in zip(owners, parts, there.tolist(), strict=True):
             owner.grad = part.view_as(owner) if known else None
 
-    def largest(self, value: int) -> int:
+    def all_reduce_max(self, value: int) -> int:
         """The largest of what the processes say."""
         return value if self._fabric is None else int(self.gather(torch.tensor([value], device=self.device)).max())
 
-    def agree(self, tensors: Iterable[Tensor]) -> bool:
+    def replicas_agree(self, tensors: Iterable[Tensor]) -> bool:
         """Whether every process holds the same bits."""
         if self._fabric is None:
             return True
@@ -117,7 +117,7 @@ class Engine:
         everybody = self.gather(torch.tensor([int.from_bytes(digest.digest(), "big")], device=self.device))
         return bool((everybody == everybody[0]).all())
 
-    def told(self, make: Callable[[], Told]) -> Told:
+    def broadcast_object(self, make: Callable[[], Told]) -> Told:
         """What the first process makes, ready for JSON; the others are told of it, and make nothing.
 
         A FindnaError of the first is raised in every process, so that none waits for what will not come.
@@ -125,7 +125,7 @@ class Engine:
         if self._fabric is None:
             return make()
         said: dict[str, Any] = {}
-        if self.first:
+        if self.is_main_process:
             try:
                 said = {"value": make()}
             except FindnaError as error:
@@ -142,8 +142,8 @@ class Engine:
     def _broadcast(self, said: dict[str, Any]) -> dict[str, Any]:
         """What the first process says, as bytes of JSON: nothing between processes is a pickle."""
         text = torch.tensor(list(json.dumps(said).encode()), dtype=torch.uint8)
-        shown = torch.zeros(self.largest(len(text)), dtype=torch.uint8, device=self.device)
-        if self.first:
+        shown = torch.zeros(self.all_reduce_max(len(text)), dtype=torch.uint8, device=self.device)
+        if self.is_main_process:
             shown[: len(text)] = text.to(self.device)
         with _all_there():
             torch.distributed.broadcast(shown, 0)
@@ -166,7 +166,7 @@ def start_engine(device: str, precision: str) -> Engine:
 
     Raises FindnaError where there is no such device.
     """
-    chosen, launch = choose_device(device), launched()
+    chosen, launch = choose_device(device), current_launch()
     if chosen.type == "cpu":
         keep_freed_memory()
     if launch is None or launch.processes == 1:

@@ -22,7 +22,7 @@ EVERY, PATIENCE = 3.0, 40.0
 """Seconds between beats, and without one until a process counts as lost."""
 
 
-class Watch:
+class Heartbeat:
     """Inside, every process beats in a thread of its own, and watches the others' beats in another.
 
     gloo tells of a process that died at once; NCCL may wait for ever, and so does anybody for a process that hangs. lost:
@@ -31,10 +31,10 @@ class Watch:
     """
 
     def __init__(self, engine: Engine, lost: Callable[[str, int], None]) -> None:
-        self._rank, self._processes, self._lost = engine.rank, engine.processes, lost
+        self._rank, self._processes, self._lost = engine.rank, engine.world_size, lost
         self._ending, self._parent = threading.Event(), os.getppid()
         self._threads: list[threading.Thread] = []
-        if engine.processes > 1:
+        if engine.world_size > 1:
             self._store, self._address = self._connected(engine)
             self._beats = [(b"", time.monotonic())] * self._processes
             self._threads = [
@@ -45,12 +45,16 @@ class Watch:
     def _connected(self, engine: Engine) -> tuple[TCPStore, tuple[str, int]]:
         """The store of the beats, which lives in the first process; and where."""
         wait = timedelta(seconds=PATIENCE)
-        store = TCPStore("0.0.0.0", 0, None, is_master=True, wait_for_workers=False, timeout=wait) if engine.first else None  # noqa: S104
-        host = engine.told(lambda: os.environ.get("MASTER_ADDR", socket.gethostname()))
-        port = engine.told(lambda: store.port if store else 0)
+        store = (
+            TCPStore("0.0.0.0", 0, None, is_master=True, wait_for_workers=False, timeout=wait)
+            if engine.is_main_process
+            else None
+        )  # noqa: S104
+        host = engine.broadcast_object(lambda: os.environ.get("MASTER_ADDR", socket.gethostname()))
+        port = engine.broadcast_object(lambda: store.port if store else 0)
         return store or TCPStore(host, port, None, is_master=False, timeout=wait), (host, port)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Heartbeat:
         """Begins to beat."""
         if self._threads:
             self._store.set(str(self._rank), "0")

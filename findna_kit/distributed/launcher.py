@@ -42,7 +42,7 @@ class Launch:
         return self.processes // self.nodes
 
 
-def launched(environment: Mapping[str, str] = os.environ) -> Launch | None:
+def current_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
     """What the launcher says; None where there is none.
 
     Slurm's own numbers count only in a step of several tasks that srun started. A batch script has the job's, and is one

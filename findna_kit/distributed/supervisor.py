@@ -90,5 +90,5 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
 
 
 def _sentence(rank: int, processes: int, name: str, folder: str) -> str:
-    going_on = f"; its last checkpoint is whole: go on with --resume {folder}" if folder else ""
-    return f"process {rank} of {processes} was ended by {name}, and the run with it{going_on}"
+    resuming = f"; its last checkpoint is whole: go on with --resume {folder}" if folder else ""
+    return f"process {rank} of {processes} was ended by {name}, and the run with it{resuming}"

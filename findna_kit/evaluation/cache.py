@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from findna_kit.atomic import whole
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError, OutputExists
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class Cells:
             return self.get(key)
 
     def _keep(self, key: str, identity: Mapping[str, Any], made: Prediction) -> None:
-        with whole(self._scores(key)) as beside, beside.open("wb") as file:
+        with atomic_write(self._scores(key)) as beside, beside.open("wb") as file:
             np.save(file, made.scores, allow_pickle=False)
-        with whole(self._description(key)) as beside:
+        with atomic_write(self._description(key)) as beside:
             beside.write_text(json.dumps({"cell": dict(identity), "chosen": made.chosen}, indent=1) + "\n")
 
     def _scores(self, key: str) -> Path:

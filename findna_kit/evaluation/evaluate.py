@@ -51,7 +51,7 @@ Contenders = Callable[[Literal["encoder", "random_init"], int], Contender]
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationRequest:
     """What is asked of every task. seeds: how often what is random (networks, shots, fine-tuning) is repeated."""
 
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
@@ -110,7 +110,7 @@ def _is_random(protocol: str, who: Who) -> bool:
 class Evaluation:
     """A task's cells: what each depends on, and how it is made."""
 
-    def __init__(self, task: Task, contenders: Contenders, asked: Asked, *, seed: int) -> None:
+    def __init__(self, task: Task, contenders: Contenders, asked: EvaluationRequest, *, seed: int) -> None:
         self.task, self.contenders, self.asked, self.seed = task, contenders, asked, seed
 
     def identity(self, cell: Cell) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _SEED = 20_261_125
 """Fixed, not the run's: looks of different runs are at the same rows."""
 
 
-class QuickLook:
+class OnlineProbe:
     """At most 512 training rows, a quarter of them to choose on, and at most 512 validation rows to score on.
 
     Raises TaskError where that leaves no two classes to learn, or nothing to choose on.

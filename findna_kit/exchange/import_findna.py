@@ -12,7 +12,7 @@ from findna_kit.assemble import assemble
 from findna_kit.errors import CheckpointMismatch
 from findna_kit.exchange.findna_checkpoint import BRANCHES, Origin, origins, read_released
 from findna_kit.recipe import load_recipe, shipped_recipes
-from findna_kit.records.run_folder import RECIPE, Record
+from findna_kit.records.run_folder import RECIPE, RunRecord
 from findna_kit.runs.start import origins_of, versions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
-    from findna_kit.records.run_folder import Place
+    from findna_kit.records.run_folder import RunLocation
     from findna_kit.trainer import Experiment
 
 _CENTRE = "zeros: the file has no centre; the first step of a training takes it from its own batch"
@@ -39,7 +39,7 @@ class Imported:
 
 
 def import_findna(
-    file: Path, place: Place, *, length: int, class_tokens: int, components: Components, plugins: list[Plugin]
+    file: Path, place: RunLocation, *, length: int, class_tokens: int, components: Components, plugins: list[Plugin]
 ) -> Imported:
     """Writes a finished run: step 0 is a random initialisation (evaluation's control), the last step is the file.
 
@@ -53,7 +53,7 @@ def import_findna(
     initial = {name: tensor.clone() for name, tensor in experiment.model_tensors().items()}
     report = _fill(experiment, released, file)
     with place.claimed(recipe.name) as (folder, _):
-        record = Record(folder, going_on=False)
+        record = RunRecord(folder, resuming=False)
         with record.told():
             plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
             sizes = {

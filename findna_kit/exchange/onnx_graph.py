@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from findna_kit import alphabet
 from findna_kit.errors import FindnaError, require_extra
 from findna_kit.model.branch import encode_bases, pool
-from findna_kit.model.reverse_complement import join
+from findna_kit.model.reverse_complement import average_halves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class _Pooled(nn.Module):
         rows = self.network.class_tokens if encoder.global_mixing else 0
         embeddings, _ = encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True))
         if encoder.strand == "equivariant":
-            embeddings = join(embeddings)
+            embeddings = average_halves(embeddings)
         kept = valid[:, :: encoder.stride]
         mean = pool(embeddings[:, rows:], kept)
         if not self.network.class_tokens:

@@ -120,7 +120,7 @@ class FrozenModel:
         for chosen in self._batches(lengths):
             view = self._view([pieces[index] for index in chosen])
             index = torch.from_numpy(positions[chosen]).to(view.tokens.device)[:, None]
-            view = view.masked_at(index, torch.ones_like(index, dtype=torch.float32), torch.full_like(index, alphabet.MASK))
+            view = view.with_mask(index, torch.ones_like(index, dtype=torch.float32), torch.full_like(index, alphabet.MASK))
             with self._engine.autocast():
                 output = self.network(view, view.student_tokens, None, wants={"masked"})
                 logits = apply_heads(read_rows(output, "masked"), self.network.heads[label])[head]
@@ -208,7 +208,7 @@ def load(
     refuse_missing(folder, components, failed)
     recipe = load_recipe(folder / "recipe.yaml", components, failed=failed)
     saved = checkpoint.load_model(folder, chosen)
-    served = _served(folder, branch, recipe.teacher_update.component.serves, saved)
+    served = _served(folder, branch, recipe.teacher_update.component.export_branch, saved)
     experiment = assemble(recipe, taught=served == "teacher")
     network = experiment.teacher if served == "teacher" else experiment.student
     checkpoint.fill(f"{checkpoint.path_of(folder, chosen)}: the {served}", network.state_dict(), checkpoint.part(served, saved))
@@ -238,7 +238,7 @@ def untrained(model: FrozenModel, number: int) -> FrozenModel:
         recipe = recipe.model_copy(update={"seed": rng.key(recipe.seed, "untrained", number) % 2**63})
     network = assemble(recipe, taught=False).student
     with rng.torch_seed(recipe.seed, "forget", device=torch.device("cpu")):
-        network.encoder.forget()
+        network.encoder.reset_parameters()
     return FrozenModel(network, recipe, branch=model.branch, step=0, engine=model.engine)
 
 

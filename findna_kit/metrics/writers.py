@@ -7,7 +7,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from findna_kit.atomic import whole
+from findna_kit.atomic import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ class MetricsWriter:
 
         self._path = run / FILE
         kept = [row for row in read_rows(run) if row["step"] <= step]
-        with whole(self._path) as beside:
+        with atomic_write(self._path) as beside:
             beside.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self._file = self._path.open("a", buffering=1)
         self._board = SummaryWriter(str(run / BOARD), purge_step=step + 1)

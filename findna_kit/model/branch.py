@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from findna_kit import alphabet, rng
 from findna_kit.components.heads import BatchNorm as BatchNorm
 from findna_kit.components.interfaces import BranchOutput, Encoder, Reads
-from findna_kit.model.reverse_complement import join, width
+from findna_kit.model.reverse_complement import average_halves, embedding_width
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -56,13 +56,15 @@ class Branch(nn.Module):
         super().__init__()
         self.class_tokens = class_tokens
         self.encoder = encoder
-        self.class_pool = None if encoder.global_mixing or class_tokens == 0 else ClassPool(width(encoder), class_tokens)
+        self.class_pool = (
+            None if encoder.global_mixing or class_tokens == 0 else ClassPool(embedding_width(encoder), class_tokens)
+        )
         self.heads = nn.ModuleDict({label: nn.ModuleDict(dict(chain)) for label, chain in heads.items()})
 
     @property
     def width(self) -> int:
         """Of pooled and class embeddings and of hidden layers: the halves of an equivariant encoder's rows are joined."""
-        return width(self.encoder)
+        return embedding_width(self.encoder)
 
     def forward(
         self, view: View, tokens: Tensor, noise: Tensor | None, *, wants: Collection[Reads], layers: Sequence[int] = ()
@@ -72,7 +74,7 @@ class Branch(nn.Module):
         rows = self.class_tokens if self.encoder.global_mixing else 0
         embeddings, hidden = self.encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layers=layers)
         equivariant = self.encoder.strand == "equivariant"
-        joined = join(embeddings) if equivariant else embeddings
+        joined = average_halves(embeddings) if equivariant else embeddings
         classes, nucleotides = joined[:, :rows], joined[:, rows:]
         kept = valid[:, :: self.encoder.stride]
         if self.class_pool is not None and "class" in wants:
@@ -82,7 +84,7 @@ class Branch(nn.Module):
             embeddings=embeddings[:, rows:] if {"masked", "all"} & set(wants) else None,
             class_embeddings=classes if "class" in wants else None,
             pooled=pool(nucleotides, kept) if "pooled" in wants else None,
-            hidden={layer: join(states) for layer, states in hidden.items()} if equivariant else hidden,
+            hidden={layer: average_halves(states) for layer, states in hidden.items()} if equivariant else hidden,
         )
 
 

@@ -19,7 +19,7 @@ _PAIRED_CHANNELS = [3, 2, 1, 0, alphabet.N]
 """Where each of A C G T N finds its complement."""
 
 
-def turned(rows: Tensor, valid: Tensor, classes: int) -> Tensor:
+def reverse_valid(rows: Tensor, valid: Tensor, classes: int) -> Tensor:
     """The valid rows behind the first `classes` in reverse order; class rows and padding stay. rows [B, R, D], valid [B, R]."""
     at = torch.arange(rows.shape[1], device=rows.device)[None]
     last = valid.sum(1, keepdim=True) - 1  # class rows are valid, and padding stands last
@@ -27,18 +27,18 @@ def turned(rows: Tensor, valid: Tensor, classes: int) -> Tensor:
     return rows.gather(1, source[..., None].expand(-1, -1, rows.shape[2]))
 
 
-def turned_bases(bases: Tensor, valid: Tensor, classes: int) -> Tensor:
+def reverse_complement_bases(bases: Tensor, valid: Tensor, classes: int) -> Tensor:
     """The other strand of `bases` [B, R, 5]: nucleotide rows reversed, channels complemented; MASK rows stay zero."""
-    return turned(bases, valid, classes)[..., _PAIRED_CHANNELS]
+    return reverse_valid(bases, valid, classes)[..., _PAIRED_CHANNELS]
 
 
-def join(halves: Tensor) -> Tensor:
+def average_halves(halves: Tensor) -> Tensor:
     """The mean of the two halves of the last dimension: what both strands agree on."""
     first, second = halves.chunk(2, dim=-1)
     return (first + second) / 2
 
 
-def width(encoder: Encoder) -> int:
+def embedding_width(encoder: Encoder) -> int:
     """Of what losses and users are given: the halves of an equivariant encoder are joined."""
     return encoder.dim // 2 if encoder.strand == "equivariant" else encoder.dim
 
@@ -57,18 +57,18 @@ class _BothStrands(Encoder):
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """What is made of both strands' embeddings, the second strand's turned back to the first one's order."""
-        both = torch.cat([bases, turned_bases(bases, valid, self.classes)])
+        both = torch.cat([bases, reverse_complement_bases(bases, valid, self.classes)])
         embeddings, hidden = self.encoder(both, torch.cat([valid, valid]), layers=layers)
         kept = torch.cat([valid[:, : self.classes], valid[:, self.classes :: self.stride]], dim=1)
         return self._made(embeddings, kept), {layer: self._made(rows, kept) for layer, rows in hidden.items()}
 
-    def forget(self) -> None:
+    def reset_parameters(self) -> None:
         """The encoder inside does."""
-        self.encoder.forget()
+        self.encoder.reset_parameters()
 
     def _made(self, rows: Tensor, kept: Tensor) -> Tensor:
         forward, reverse = rows.chunk(2)
-        return self._of_strands(forward, turned(reverse, kept, self.classes))
+        return self._of_strands(forward, reverse_valid(reverse, kept, self.classes))
 
     @abstractmethod
     def _of_strands(self, forward: Tensor, reverse: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class Joined(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """What the head makes of rows [..., D]."""
-        made: Tensor = self.head(join(rows))
+        made: Tensor = self.head(average_halves(rows))
         return made
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 COMPONENTS = "findna_kit"
 RECIPES, COMMANDS, REPORTERS = "findna_kit.recipes", "findna_kit.commands", "findna_kit.reporters"
-BRINGS = {COMPONENTS: "components", RECIPES: "recipes", COMMANDS: "command", REPORTERS: "reporter"}
+GROUP_LABELS = {COMPONENTS: "components", RECIPES: "recipes", COMMANDS: "command", REPORTERS: "reporter"}
 """Every entry-point group that is looked for, and the word for what stands in it."""
-CHOICE = "FINDNA_KIT_PLUGINS"
+PLUGINS_ENV = "FINDNA_KIT_PLUGINS"
 """Environment variable: `none`, or comma-separated names of the plugins (or distributions) that may be used."""
 BUILTIN, KIT = "builtin", "findna-kit"
 _FOLDER = "recipes"
@@ -27,7 +27,7 @@ _FOLDER = "recipes"
 
 
 @dataclass(frozen=True)
-class Owner:
+class PluginSource:
     """Who brings something: entry-point name, distribution and its version."""
 
     plugin: str
@@ -45,56 +45,58 @@ class Owner:
 
 
 @dataclass(frozen=True)
-class Offer:
-    """One entry point of one of the groups; `let_in`: FINDNA_KIT_PLUGINS does not leave it out."""
+class PluginEntry:
+    """One entry point of one of the groups; `enabled`: FINDNA_KIT_PLUGINS does not leave it out."""
 
-    owner: Owner
+    owner: PluginSource
     group: str
     entry: EntryPoint
-    let_in: bool
+    enabled: bool
 
 
-def installed() -> list[Offer]:
+def installed() -> list[PluginEntry]:
     """Every offer of every group; the built-ins first, then by group and name."""
     everything = entry_points()
-    found = [(_owner(entry), group, entry) for group in BRINGS for entry in everything.select(group=group)]
+    found = [(_owner(entry), group, entry) for group in GROUP_LABELS for entry in everything.select(group=group)]
     names = _chosen_names()
     inside = {owner.distribution for owner, group, _ in found if group == COMPONENTS and _named(owner, names)}
-    offers = [Offer(owner, group, entry, _is_let_in(owner, group, names, inside)) for owner, group, entry in found]
-    order = list(BRINGS)
+    offers = [PluginEntry(owner, group, entry, _is_let_in(owner, group, names, inside)) for owner, group, entry in found]
+    order = list(GROUP_LABELS)
     return sorted(
         offers,
         key=lambda one: (not one.owner.is_builtin, order.index(one.group), one.owner.plugin, one.owner.distribution),
     )
 
 
-def offered(group: str) -> list[Offer]:
+def enabled_entries(group: str) -> list[PluginEntry]:
     """The offers of a group that FINDNA_KIT_PLUGINS lets in. Raises FindnaError where it names what is not installed."""
     offers = installed()
-    for problem in misnamed(offers):
+    for problem in unknown_names(offers):
         raise FindnaError(problem)
-    return [offer for offer in offers if offer.group == group and offer.let_in]
+    return [offer for offer in offers if offer.group == group and offer.enabled]
 
 
-def misnamed(offers: Sequence[Offer]) -> list[str]:
+def unknown_names(offers: Sequence[PluginEntry]) -> list[str]:
     """A sentence for each name in FINDNA_KIT_PLUGINS that is neither a plugin's nor a distribution's."""
     plugins = {offer.owner.plugin for offer in offers if offer.group == COMPONENTS}
     known = plugins | {normal_name(offer.owner.distribution) for offer in offers}
     wrong = sorted(name for name in _chosen_names() or () if name not in known and normal_name(name) not in known)
     listed = ", ".join(sorted(plugins))
-    return [f"{CHOICE}: no plugin is called {name!r}{nearest(name, known)} (installed: {listed})" for name in wrong]
+    return [f"{PLUGINS_ENV}: no plugin is called {name!r}{nearest(name, known)} (installed: {listed})" for name in wrong]
 
 
-def only(offers: Sequence[Offer], name: str, what: str) -> Offer | None:
+def unique_entry(offers: Sequence[PluginEntry], name: str, what: str) -> PluginEntry | None:
     """The offer of that name, None where there is none. Raises FindnaError that names both owners where there are two."""
     named = [offer for offer in offers if offer.owner.plugin == name]
     if len(named) > 1:
         owners = " and ".join(f"{one.owner.distribution} {one.owner.version}" for one in named)
-        raise FindnaError(f"{what} {name!r} is claimed by {owners}; uninstall one, or leave its distribution out of {CHOICE}")
+        raise FindnaError(
+            f"{what} {name!r} is claimed by {owners}; uninstall one, or leave its distribution out of {PLUGINS_ENV}"
+        )
     return named[0] if named else None
 
 
-def recipes_of(offer: Offer) -> dict[str, Path]:
+def recipes_of(offer: PluginEntry) -> dict[str, Path]:
     """The recipes of a plugin by full name, `plugin:name`; its package is found, but not imported.
 
     Raises FindnaError where there is no such package, no such folder in it, or no recipe in that.
@@ -115,27 +117,27 @@ def recipes_of(offer: Offer) -> dict[str, Path]:
     return found
 
 
-def _owner(entry: EntryPoint) -> Owner:
+def _owner(entry: EntryPoint) -> PluginSource:
     # A distribution whose files were half removed may have no name left; the others should not suffer from it.
     name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
-    return Owner(entry.name, name or "unknown", version or "unknown")
+    return PluginSource(entry.name, name or "unknown", version or "unknown")
 
 
 def _chosen_names() -> frozenset[str] | None:
     """The names that FINDNA_KIT_PLUGINS states; None where it states nothing."""
-    stated = os.environ.get(CHOICE, "").strip()
+    stated = os.environ.get(PLUGINS_ENV, "").strip()
     if not stated:
         return None
     return frozenset() if stated == "none" else frozenset(name.strip() for name in stated.split(",") if name.strip())
 
 
-def _named(owner: Owner, names: frozenset[str] | None) -> bool:
+def _named(owner: PluginSource, names: frozenset[str] | None) -> bool:
     if names is None or owner.is_builtin or owner.plugin in names:
         return True
     return normal_name(owner.distribution) in {normal_name(name) for name in names}
 
 
-def _is_let_in(owner: Owner, group: str, names: frozenset[str] | None, inside: set[str]) -> bool:
+def _is_let_in(owner: PluginSource, group: str, names: frozenset[str] | None, inside: set[str]) -> bool:
     if group == COMPONENTS:
         return _named(owner, names)
     # What is beside components goes with the distribution: its own name says little of who brings it.

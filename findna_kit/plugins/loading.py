@@ -13,20 +13,20 @@ import pluggy
 from findna_kit.components.interfaces import API_VERSION
 from findna_kit.errors import FindnaError, PluginError, nearest
 from findna_kit.plugins import hookspecs
-from findna_kit.plugins.entry_points import COMPONENTS, installed, offered
+from findna_kit.plugins.entry_points import COMPONENTS, enabled_entries, installed
 from findna_kit.plugins.registry import Components
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from findna_kit.plugins.entry_points import Offer, Owner
+    from findna_kit.plugins.entry_points import PluginEntry, PluginSource
 
 
 @dataclass(frozen=True)
 class Plugin:
     """One installed plugin: who it is, and why it could not be loaded (None: it was)."""
 
-    owner: Owner
+    owner: PluginSource
     module: str
     failure: str | None = None
     trace: str | None = None
@@ -44,7 +44,7 @@ def load_plugins(without: Collection[str] = ()) -> tuple[Components, list[Plugin
     A plugin that fails is kept with its reason, and whatever it had registered is taken back. Raises FindnaError for a
     name, in either, that no plugin has.
     """
-    available = offered(COMPONENTS)
+    available = enabled_entries(COMPONENTS)
     if without:
         owners = [offer.owner for offer in installed() if offer.group == COMPONENTS]
         names = {name for owner in owners for name in (owner.plugin, owner.distribution)}
@@ -58,7 +58,7 @@ def load_plugins(without: Collection[str] = ()) -> tuple[Components, list[Plugin
     return components, [load_plugin(offer, components) for offer in wanted]
 
 
-def load_plugin(offer: Offer, components: Components) -> Plugin:
+def load_plugin(offer: PluginEntry, components: Components) -> Plugin:
     """Lets one plugin register its components. If it fails, it is kept with its reason and nothing of it is registered."""
     owner, where = offer.owner, offer.entry.value
     try:
@@ -71,13 +71,13 @@ def load_plugin(offer: Offer, components: Components) -> Plugin:
     return Plugin(owner, where)
 
 
-def written_for(offer: Offer) -> Any:
+def written_for(offer: PluginEntry) -> Any:
     """The version of the plugin interface that a plugin states; None where it states none. Imports the plugin."""
     plugin = offer.entry.load()
     return getattr(plugin, "findna_kit_api", getattr(sys.modules[offer.entry.module], "findna_kit_api", None))
 
 
-def _register(offer: Offer, components: Components) -> None:
+def _register(offer: PluginEntry, components: Components) -> None:
     owner, plugin = offer.owner, offer.entry.load()
     _refuse_version(written_for(offer), offer)
     # A manager for each plugin: a historic hook runs inside `register`, so whoever fails here is known by name.
@@ -90,7 +90,7 @@ def _register(offer: Offer, components: Components) -> None:
         raise PluginError(f"{offer.entry.value} implements no hook of FinDNA-Kit; define findna_kit_register(registry)")
 
 
-def _refuse_version(stated: Any, offer: Offer) -> None:
+def _refuse_version(stated: Any, offer: PluginEntry) -> None:
     if stated is None:
         raise PluginError(
             f"{offer.entry.module} does not state the version of the plugin interface that it was written for: "

@@ -12,7 +12,7 @@ from findna_kit.components.interfaces import Augmentation, ComponentConfig, Enco
 from findna_kit.errors import ComponentClash, PluginError, UnknownComponent, nearest
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.entry_points import Owner
+    from findna_kit.plugins.entry_points import PluginSource
 
 Component = TypeVar("Component")
 
@@ -30,8 +30,8 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
 
     def __init__(self, kind: str, base: type[Any]) -> None:
         self.kind, self._base = kind, base
-        self._entries: dict[str, list[tuple[type[Component], Owner]]] = {}
-        self._owner: Owner | None = None
+        self._entries: dict[str, list[tuple[type[Component], PluginSource]]] = {}
+        self._owner: PluginSource | None = None
 
     def add(self, name: str, component: type[Component]) -> None:
         """Registers `component` as `name`. Raises PluginError where it is not what this kind must be."""
@@ -86,11 +86,11 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         """How many names."""
         return len(self._entries)
 
-    def owners(self, name: str) -> tuple[Owner, ...]:
+    def owners(self, name: str) -> tuple[PluginSource, ...]:
         """Everyone who claims the name."""
         return tuple(owner for _, owner in self._entries[name])
 
-    def drop(self, owner: Owner) -> None:
+    def drop(self, owner: PluginSource) -> None:
         """Takes back what a plugin registered before it failed."""
         for name, claims in list(self._entries.items()):
             self._entries[name] = [claim for claim in claims if claim[1] != owner]
@@ -113,7 +113,7 @@ class Components:
         return (self.augmentations, self.maskings, self.encoders, self.losses, self.teacher_updates)
 
     @contextmanager
-    def registering(self, owner: Owner) -> Iterator[None]:
+    def registering(self, owner: PluginSource) -> Iterator[None]:
         """Credits what is added inside to `owner`; if the block fails, all of it is taken back."""
         for registry in self.registries():
             registry._owner = owner

@@ -83,7 +83,7 @@ class Flops:
 
 def count_flops(experiment: Experiment, data: Data, engine: Engine, micro_batch: int) -> Flops:
     """Of step 0, computed and not taken. The experiment is on the device, in training mode, and not compiled."""
-    batch = training_batch(experiment, data, 0, engine.rows(experiment.batch_size))
+    batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size))
     clock, counter = Clock(0, experiment.steps), _Counter()
     with counter, counter.within(experiment.student, "student"), counter.within(experiment.teacher, "teacher"):
         accumulate_gradients(experiment, data, engine, clock, batch, micro_batch)

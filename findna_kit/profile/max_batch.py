@@ -18,7 +18,7 @@ from findna_kit.trainer.forward import training_batch
 from findna_kit.trainer.step import accumulate_gradients
 
 if TYPE_CHECKING:
-    from findna_kit.profile.workload import Subject
+    from findna_kit.profile.workload import Workload
     from findna_kit.trainer import Experiment
 
 SIZES = (4, 8, 16)
@@ -30,7 +30,7 @@ MOST = 2**20
 """Rows beyond which nobody needs to know."""
 
 
-def largest_batch(subject: Subject) -> dict[str, Any]:
+def largest_batch(subject: Workload) -> dict[str, Any]:
     """`rows`, and `how` that is known; where it is not, `unknown`, which says why.
 
     The whole of a step before the optimizer moves, with as many rows in its one pass as in its batch: what a batch-coupled loss
@@ -54,7 +54,7 @@ def largest_batch(subject: Subject) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _take(subject: Subject, experiment: Experiment, rows: int, at_once: int) -> None:
+def _take(subject: Workload, experiment: Experiment, rows: int, at_once: int) -> None:
     """Forward and backward of a batch of so many rows, so many in one pass."""
     sized = replace(experiment, batch_size=rows)
     batch = training_batch(sized, subject.genome.windows, 0, torch.arange(rows, device=subject.engine.device))
@@ -65,7 +65,7 @@ def _take(subject: Subject, experiment: Experiment, rows: int, at_once: int) -> 
         norm.before_step()
 
 
-def bytes_held(subject: Subject, experiment: Experiment, rows: int, at_once: int) -> int:
+def bytes_held(subject: Workload, experiment: Experiment, rows: int, at_once: int) -> int:
     """The most that tensors made on the way hold at any time, views, activations and gradients among them."""
     held = _Held()
     with held:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from findna_kit.distributed import Engine
-    from findna_kit.profile.workload import Subject
+    from findna_kit.profile.workload import Workload
     from findna_kit.recipe import Recipe
     from findna_kit.trainer import Experiment
 
@@ -63,7 +63,7 @@ def plan(
     }  # fmt: skip
 
 
-def flops_of(subject: Subject) -> dict[str, Any]:
+def flops_of(subject: Workload) -> dict[str, Any]:
     """Floating-point operations of a step and of a base, ready for JSON."""
     return count_flops(subject.experiment(), subject.genome.windows, subject.engine, subject.micro_batch).plain(subject.bases)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from findna_kit.metrics.writers import MetricsWriter
-from findna_kit.runs.online_probe import task_looks
+from findna_kit.runs.online_probe import online_probe_of
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compilation import compiled_encoders
 from findna_kit.trainer.loop import write_checkpoint
@@ -25,7 +25,7 @@ from findna_kit.trainer.validation import Validation
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from findna_kit.profile.workload import Subject
+    from findna_kit.profile.workload import Workload
     from findna_kit.recipe import Recipe
 
 WARM_UP = 2
@@ -33,7 +33,7 @@ WARM_UP = 2
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """Seconds. steps: each one measured; task_look: None where the run takes none; start: what its beginning costs once, on
     top of its steps and looks.
     """
@@ -56,9 +56,11 @@ class Pace:
         """
         trainer, every = recipe.trainer, recipe.evaluation.every
         looks, saves = (1 + math.ceil(steps / apart) for apart in (trainer.validate_every, trainer.checkpoint_every))
-        task_looks = 0 if every is None or self.task_look is None else 1 + math.ceil(steps / every)
-        seconds = self.start + steps * self.step + looks * self.look + saves * self.save + task_looks * (self.task_look or 0.0)
-        return {"steps": steps, "looks": looks, "task_looks": task_looks, "checkpoints": saves, "seconds": seconds}
+        online_probe_of = 0 if every is None or self.task_look is None else 1 + math.ceil(steps / every)
+        seconds = (
+            self.start + steps * self.step + looks * self.look + saves * self.save + online_probe_of * (self.task_look or 0.0)
+        )
+        return {"steps": steps, "looks": looks, "task_looks": online_probe_of, "checkpoints": saves, "seconds": seconds}
 
     def plain(self, bases: int) -> dict[str, Any]:
         """Ready for JSON; bases: drawn from the genome in a step."""
@@ -70,16 +72,16 @@ class Pace:
         }  # fmt: skip
 
 
-def joined(paces: Sequence[Pace]) -> Pace:
+def joined(paces: Sequence[Throughput]) -> Throughput:
     """Of several measurements of one recipe: all steps, and medians of the rest."""
-    task_looks = [one.task_look for one in paces if one.task_look is not None]
-    return Pace(
+    online_probe_of = [one.task_look for one in paces if one.task_look is not None]
+    return Throughput(
         tuple(step for one in paces for step in one.steps), median(one.look for one in paces),
-        median(one.save for one in paces), median(task_looks) if task_looks else None, median(one.start for one in paces),
+        median(one.save for one in paces), median(online_probe_of) if online_probe_of else None, median(one.start for one in paces),
     )  # fmt: skip
 
 
-def measure(subject: Subject, steps: int) -> Pace:
+def measure(subject: Workload, steps: int) -> Throughput:
     """Takes the looks and steps that a run begins with, and `steps` more; one save into a folder of the system's for such.
 
     Raises NotFinite; FindnaError.
@@ -94,7 +96,7 @@ def measure(subject: Subject, steps: int) -> Pace:
         clock = Clock(number % experiment.steps, experiment.steps)
         train_step(experiment, windows, engine, optimizer, clock, {}, micro_batch)
 
-    look_at_tasks = task_looks(subject.recipe, experiment, engine)
+    look_at_tasks = online_probe_of(subject.recipe, experiment, engine)
     with compiled_encoders(experiment), TemporaryDirectory(prefix="findna-kit-plan-") as folder:
         began = timed(lambda: MetricsWriter(Path(folder), -1).close())
         first_look = timed(partial(validation.look, beginning))
@@ -104,10 +106,10 @@ def measure(subject: Subject, steps: int) -> Pace:
         task_look = None if subject.recipe.evaluation.every is None else timed(partial(look_at_tasks, 0))
         saved = timed(lambda: write_checkpoint(Path(folder), 0, experiment, optimizer, {}))
     start = began + first_look - look + warming - WARM_UP * median(taken)
-    return Pace(taken, look, saved, task_look, max(0.0, start))
+    return Throughput(taken, look, saved, task_look, max(0.0, start))
 
 
-def _seconds(subject: Subject, work: Callable[[], object]) -> float:
+def _seconds(subject: Workload, work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     if subject.engine.device.type == "cuda":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from findna_kit.assemble import assemble
-from findna_kit.distributed import launched, start_engine
+from findna_kit.distributed import current_launch, start_engine
 from findna_kit.errors import FindnaError
 from findna_kit.runs.genome_data import open_genome
 from findna_kit.runs.start import resolve_engine
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Workload:
     """What is measured: a recipe with something to train, on one process."""
 
     recipe: Recipe
@@ -44,18 +44,18 @@ class Subject:
         return experiment
 
 
-def ready(recipe: Recipe, device: str, reading: Callable[[int, int], None] | None = None) -> Subject:
+def ready(recipe: Recipe, device: str, reading: Callable[[int, int], None] | None = None) -> Workload:
     """Raises FindnaError where `run` would, and for more than one process."""
     refuse_processes(recipe)
     experiment, engine = assemble(recipe), start_engine(device, recipe.trainer.precision)
     genome = open_genome(recipe, reading)
     experiment.on_genome(genome.contigs)
     engine, micro_batch = resolve_engine(experiment, genome, engine, {})
-    return Subject(recipe, genome, engine, micro_batch)
+    return Workload(recipe, genome, engine, micro_batch)
 
 
 def refuse_processes(recipe: Recipe) -> None:
     """FindnaError where the recipe, or a launcher, wants several."""
-    launch = launched()
+    launch = current_launch()
     if recipe.trainer.devices * recipe.trainer.nodes > 1 or (launch is not None and launch.processes > 1):
         raise FindnaError("plan measures one process: leave trainer.devices and trainer.nodes at 1")

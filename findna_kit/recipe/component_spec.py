@@ -12,8 +12,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 from findna_kit.components.interfaces import RESERVED
 from findna_kit.errors import ComponentClash, UnknownComponent
 from findna_kit.model.reverse_complement import RC
-from findna_kit.recipe.error_messages import SAID, Said, explain, unknown_key
-from findna_kit.recipe.yaml_nodes import got
+from findna_kit.recipe.error_messages import SAID, Issue, explain, unknown_key
+from findna_kit.recipe.yaml_nodes import display_value
 from findna_kit.schedules import Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ WEIGHT: TypeAdapter[Any] = TypeAdapter(
 
 
 @dataclass(frozen=True)
-class Reading:
+class ValidationContext:
     """What validation needs beside the document: pass it as pydantic's `context`."""
 
     components: Components
@@ -39,7 +39,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ComponentSpec:
     """A component that the recipe names, with its parameters read.
 
     weight: of a loss, a Schedule; elsewhere None. rc: of an encoder, how it reads both strands; elsewhere None.
@@ -59,24 +59,24 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Marks a `Chosen` field with the registry, an attribute of Components, that its name is looked up in."""
+class ComponentField:
+    """Marks a `ComponentSpec` field with the registry, an attribute of Components, that its name is looked up in."""
 
     registry: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """A function that reads and one that writes."""
-        write = core_schema.plain_serializer_function_ser_schema(Chosen.plain)
+        write = core_schema.plain_serializer_function_ser_schema(ComponentSpec.plain)
         return core_schema.with_info_plain_validator_function(self.read, serialization=write)
 
-    def read(self, value: Any, info: ValidationInfo) -> Chosen:
+    def read(self, value: Any, info: ValidationInfo) -> ComponentSpec:
         """`{name: ..., params}`, or the name alone. Raises ValidationError with all that is wrong."""
-        registry: Registry[Any] = getattr(cast("Reading", info.context).components, self.registry)
+        registry: Registry[Any] = getattr(cast("ValidationContext", info.context).components, self.registry)
         if not isinstance(value, (str, dict)):
-            wanted = f"the name of a component, or a map with name and parameters, is wanted (got {got(value)})"
-            raise refusal_of(registry.kind, [Said((), wanted)], value)
+            wanted = f"the name of a component, or a map with name and parameters, is wanted (got {display_value(value)})"
+            raise refusal_of(registry.kind, [Issue((), wanted)], value)
         stated = {"name": value} if isinstance(value, str) else dict(value)
-        said: list[Said] = []
+        said: list[Issue] = []
         component = _component(registry, stated, said)
         weight = self._weight(stated, said)
         rc = self._rc(stated, component, said)
@@ -84,31 +84,31 @@ class Kind:
         config = None if component is None else self._config(component, parameters, said)
         if component is None or config is None or said:
             raise refusal_of(registry.kind, said, value)
-        return Chosen(stated["name"], component, config, weight, rc)
+        return ComponentSpec(stated["name"], component, config, weight, rc)
 
-    def _weight(self, stated: dict[str, Any], said: list[Said]) -> Any:
+    def _weight(self, stated: dict[str, Any], said: list[Issue]) -> Any:
         if self.registry != "losses":
             if "weight" in stated:
-                said.append(Said(("weight",), "only a loss has a weight; leave it out", at_key=True))
+                said.append(Issue(("weight",), "only a loss has a weight; leave it out", at_key=True))
             return None
         try:
             return WEIGHT.validate_json(json.dumps(stated.get("weight", _DEFAULT_WEIGHT)), strict=True)
         except ValidationError as error:
             inside = explain(error, ScheduleValue, stated["weight"])
-            said += [Said(("weight", *one.path), one.message, one.at_key) for one in inside]
+            said += [Issue(("weight", *one.path), one.message, one.at_key) for one in inside]
             return None
 
-    def _rc(self, stated: dict[str, Any], component: type[Any] | None, said: list[Said]) -> RC | None:
+    def _rc(self, stated: dict[str, Any], component: type[Any] | None, said: list[Issue]) -> RC | None:
         if self.registry != "encoders":
             if "rc" in stated:
-                said.append(Said(("rc",), "only an encoder has rc; leave it out", at_key=True))
+                said.append(Issue(("rc",), "only an encoder has rc; leave it out", at_key=True))
             return None
         rc = stated.get("rc", "none")
         if rc not in get_args(RC):
-            said.append(Said(("rc",), f"none, average or equivariant is wanted (got {got(rc)})"))
+            said.append(Issue(("rc",), f"none, average or equivariant is wanted (got {display_value(rc)})"))
             return None
         if rc != "none" and component is not None and component.strand != "none":
-            said.append(Said(("rc",), f"{stated['name']} is strand-{component.strand} by itself; leave rc out"))
+            said.append(Issue(("rc",), f"{stated['name']} is strand-{component.strand} by itself; leave rc out"))
         return cast("RC", rc)
 
     @property
@@ -116,10 +116,10 @@ class Kind:
         """Keys beside the parameters that a component of the kind may have."""
         return ["name", *{"losses": ["weight"], "encoders": ["rc"]}.get(self.registry, [])]
 
-    def _config(self, component: type[Any], parameters: dict[str, Any], said: list[Said]) -> ComponentConfig | None:
+    def _config(self, component: type[Any], parameters: dict[str, Any], said: list[Issue]) -> ComponentConfig | None:
         known = [*self.own_keys, *component.Config.model_fields]
         unknown = [key for key in parameters if key not in known]
-        said += [Said((key,), unknown_key(key, known), at_key=True) for key in unknown]
+        said += [Issue((key,), unknown_key(key, known), at_key=True) for key in unknown]
         rest = {key: value for key, value in parameters.items() if key not in unknown}
         try:
             config: ComponentConfig = component.Config.model_validate_json(json.dumps(rest), strict=True)
@@ -129,21 +129,21 @@ class Kind:
         return config
 
 
-def _component(registry: Registry[Any], stated: dict[str, Any], said: list[Said]) -> type[Any] | None:
+def _component(registry: Registry[Any], stated: dict[str, Any], said: list[Issue]) -> type[Any] | None:
     if "name" not in stated:
-        said.append(Said(("name",), f"missing; it is required (known: {', '.join(registry) or 'none'})"))
+        said.append(Issue(("name",), f"missing; it is required (known: {', '.join(registry) or 'none'})"))
         return None
     if not isinstance(stated["name"], str):
-        said.append(Said(("name",), f"the name of one {registry.kind} is wanted (got {got(stated['name'])})"))
+        said.append(Issue(("name",), f"the name of one {registry.kind} is wanted (got {display_value(stated['name'])})"))
         return None
     try:
         return registry[stated["name"]]
     except (UnknownComponent, ComponentClash) as error:
-        said.append(Said(("name",), str(error), unknown=isinstance(error, UnknownComponent)))
+        said.append(Issue(("name",), str(error), unknown=isinstance(error, UnknownComponent)))
         return None
 
 
-def refusal_of(title: str, said: Sequence[Said], value: Any) -> ValidationError:
+def refusal_of(title: str, said: Sequence[Issue], value: Any) -> ValidationError:
     """All that is wrong with a value, to be raised in a validator."""
     # A name alone has no keys of its own: what is wrong with them is said of the name.
     flat = isinstance(value, str)

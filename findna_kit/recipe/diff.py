@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _MAY_DIFFER = {f"trainer.{key}" for key in ("keep_last", "log_every", "checkpoint_every", "devices", "nodes", "requeue")}
 
 
-def differences(saved: Recipe, wanted: Recipe) -> list[str]:
+def diff(saved: Recipe, wanted: Recipe) -> list[str]:
     """`path: saved value -> wanted value` for every key that a resumed run needs equal; none: it may go on."""
     changed = changes(saved.plain(), wanted.plain())
     return [sentence for path, sentence in changed.items() if path not in _MAY_DIFFER]

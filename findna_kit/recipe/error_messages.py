@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel
 
 from findna_kit.errors import nearest
-from findna_kit.recipe.yaml_nodes import got
+from findna_kit.recipe.yaml_nodes import display_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ _BOUNDS = {
 
 
 @dataclass(frozen=True)
-class Said:
+class Issue:
     """One problem in words. at_key: its key is meant, not its value. unknown: nobody registered the component."""
 
     path: Path
@@ -72,7 +72,7 @@ class _Trouble:
         return self.path == self.union and (self.error["type"] in _WANTED or self.error["type"] == "literal_error")
 
 
-def explain(error: ValidationError, model: type[BaseModel], tree: Any, *, also: Sequence[str] = ()) -> list[Said]:
+def explain(error: ValidationError, model: type[BaseModel], tree: Any, *, also: Sequence[str] = ()) -> list[Issue]:
     """Every problem of `tree` as sentences; alternatives of one value become one. also: keys of the top that are no fields."""
     troubles = [_trouble(one, tree) for one in error.errors(include_url=False) if not _hollow(one)]
     said = [_say(trouble, model, also) for trouble in troubles if trouble.union is None]
@@ -84,7 +84,7 @@ def explain(error: ValidationError, model: type[BaseModel], tree: Any, *, also: 
             said += [_say(trouble, model, also) for trouble in telling]
         else:
             wanted = " or ".join(dict.fromkeys(_wanted(trouble.error) for trouble in branches))
-            said.append(Said(union, f"{wanted} is wanted (got {got(branches[0].error['input'])})"))
+            said.append(Issue(union, f"{wanted} is wanted (got {display_value(branches[0].error['input'])})"))
     return said
 
 
@@ -119,31 +119,31 @@ def _wanted(error: Any) -> str:
     return error["ctx"]["expected"] if error["type"] == "literal_error" else _WANTED[error["type"]]
 
 
-def _say(trouble: _Trouble, model: type[BaseModel], also: Sequence[str]) -> Said:
+def _say(trouble: _Trouble, model: type[BaseModel], also: Sequence[str]) -> Issue:
     error, context = trouble.error, trouble.error.get("ctx", {})
-    kind, shown = error["type"], f" (got {got(error['input'])})"
+    kind, shown = error["type"], f" (got {display_value(error['input'])})"
     if kind == SAID:
-        said: Said = context["said"]
+        said: Issue = context["said"]
         return replace(said, path=trouble.path)
     if kind == "missing":
-        return Said(trouble.path, "missing; it is required")
+        return Issue(trouble.path, "missing; it is required")
     if kind == "extra_forbidden":
         known = [*_known(model, trouble.loc[:-1]), *(also if len(trouble.loc) == 1 else ())]
-        return Said(trouble.path, unknown_key(str(trouble.path[-1]), known), at_key=True)
+        return Issue(trouble.path, unknown_key(str(trouble.path[-1]), known), at_key=True)
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
         near = nearest(error["input"], known) if isinstance(error["input"], str) else ""
-        return Said(trouble.path, f"{context['expected']} is wanted{shown}{near}")
+        return Issue(trouble.path, f"{context['expected']} is wanted{shown}{near}")
     if kind in _WANTED:
         quotes = "; put it in quotes" if kind == "string_type" and isinstance(error["input"], (int, float)) else ""
-        return Said(trouble.path, f"{_WANTED[kind]} is wanted{shown}{quotes}")
+        return Issue(trouble.path, f"{_WANTED[kind]} is wanted{shown}{quotes}")
     if kind in _BOUNDS:
         bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
-        return Said(trouble.path, _BOUNDS[kind].format(**bounds) + shown)
+        return Issue(trouble.path, _BOUNDS[kind].format(**bounds) + shown)
     if kind in ("too_short", "too_long"):
         few = kind == "too_short"
         limit = context["min_length" if few else "max_length"]
-        return Said(
+        return Issue(
             trouble.path, f"at {'least' if few else 'most'} {limit} {'item is' if limit == 1 else 'items are'} wanted{shown}"
         )
     message = (
@@ -151,7 +151,7 @@ def _say(trouble: _Trouble, model: type[BaseModel], also: Sequence[str]) -> Said
     )
     scalar = isinstance(error["input"], (str, int, float)) or error["input"] is None
     at_key = trouble.loc[-1:] == ("[key]",)
-    return Said(trouble.path, message + (shown if scalar else ""), at_key)
+    return Issue(trouble.path, message + (shown if scalar else ""), at_key)
 
 
 def _known(model: type[BaseModel], loc: Path) -> list[str]:

@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from findna_kit.errors import ComponentClash
 from findna_kit.model.reverse_complement import RC
-from findna_kit.recipe.component_spec import WEIGHT, Kind
+from findna_kit.recipe.component_spec import WEIGHT, ComponentField
 from findna_kit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Generator(GenerateJsonSchema):
     def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
         """A `Chosen`: the name of a component, or a map with its name and parameters."""
         kind = getattr(schema["function"]["function"], "__self__", None)
-        if not isinstance(kind, Kind):
+        if not isinstance(kind, ComponentField):
             return super().function_plain_schema(schema)
         own = {"losses": {"weight": self.generate_inner(WEIGHT.core_schema)}, "encoders": {"rc": {"enum": list(get_args(RC))}}}
         return self._choice(getattr(self._components, kind.registry), own.get(kind.registry, {}))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from findna_kit.errors import ComponentClash, UnknownComponent
-from findna_kit.recipe.component_spec import Reading
-from findna_kit.recipe.error_messages import Said, explain
+from findna_kit.recipe.component_spec import ValidationContext
+from findna_kit.recipe.error_messages import Issue, explain
 from findna_kit.recipe.merge import absolute, components_in, read_layers
 from findna_kit.recipe.schema import Recipe
 from findna_kit.recipe.shipped import METHODS, OBJECTIVES
-from findna_kit.recipe.yaml_nodes import Found, Node, dotted, refusal
+from findna_kit.recipe.yaml_nodes import LocatedIssue, Node, dotted, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def load_recipe(
     """
     layers = read_layers(source, overrides, folder)
     _absolute_files(layers.root, components)
-    reading = Reading(components, tuple(layers.notes))
+    reading = ValidationContext(components, tuple(layers.notes))
     while True:
         tree = layers.root.plain()
         try:
@@ -50,7 +50,7 @@ def load_recipe(
             said = []
         if not _drop(layers.root, said):
             break
-    found = [*layers.found, *(placed for one in said if (placed := place_of(layers.root, one)) is not None)]
+    found = [*layers.found, *(placed for one in said if (placed := locate(layers.root, one)) is not None)]
     if found:
         raise refusal(found, [*_suppliers(said, failed), *_of_methods(said, str(source))])
     return recipe
@@ -68,7 +68,7 @@ def _absolute_files(root: Node, components: Components) -> None:
             absolute(path)
 
 
-def _drop(root: Node, said: Sequence[Said]) -> bool:
+def _drop(root: Node, said: Sequence[Issue]) -> bool:
     """Takes out the nulls that drop a key and were refused as its value; where null is a value, it stays one. True: some."""
     trails = [(trail, one.path) for one in said if len(trail := _trail(root, one.path)) == len(one.path) + 1]
     dropping = [(trail[-2], trail[-1]) for trail, path in trails if path and trail[-1].drops]
@@ -91,23 +91,23 @@ def _trail(root: Node, path: Sequence[str | int]) -> list[Node]:
     return trail
 
 
-def place_of(root: Node, said: Said) -> Found | None:
+def locate(root: Node, said: Issue) -> LocatedIssue | None:
     """The problem on its line; None where it only follows from what has been reported already."""
     trail = _trail(root, said.path)
     if any(node.refused for node in trail):
         return None
     last = trail[-1]
     whole = len(trail) == len(said.path) + 1
-    return Found(last.where if whole and not said.at_key else last.key, dotted(said.path), said.message)
+    return LocatedIssue(last.where if whole and not said.at_key else last.key, dotted(said.path), said.message)
 
 
-def _of_methods(said: Sequence[Said], source: str) -> list[str]:
+def _of_methods(said: Sequence[Issue], source: str) -> list[str]:
     """What a shipped recipe of a published method needs, where a component is unknown."""
     unknown = any(one.unknown for one in said) and source.startswith(f"{METHODS}/")
     return [f"recipes of published methods need {OBJECTIVES}: pip install it"] if unknown else []
 
 
-def _suppliers(said: Sequence[Said], failed: Sequence[Plugin]) -> list[str]:
+def _suppliers(said: Sequence[Issue], failed: Sequence[Plugin]) -> list[str]:
     """Every plugin that failed to load, where a component is unknown that it might have brought."""
     if not any(one.unknown for one in said):
         return []

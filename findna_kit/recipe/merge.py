@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from findna_kit.recipe.shipped import find_recipe, shipped_task_files
-from findna_kit.recipe.yaml_nodes import Found, Node, Where, dotted, got, parse, read_text, refusal
+from findna_kit.recipe.yaml_nodes import LocatedIssue, Location, Node, display_value, dotted, parse, read_text, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ class Layers:
     """The merged document, what was wrong on the way, and what the user should be told."""
 
     root: Node
-    found: list[Found] = field(default_factory=list)
+    found: list[LocatedIssue] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -52,17 +52,17 @@ def read_layers(source: str | Path, overrides: Sequence[str], folder: Path | Non
 
     folder: what paths in the overrides start from; None: the working folder.
     """
-    found: list[Found] = []
+    found: list[LocatedIssue] = []
     try:
         path, which = find_recipe(str(source), Path())
     except FileNotFoundError as error:
-        raise refusal([Found(Where(FILE, str(source)), "", str(error))]) from None
+        raise refusal([LocatedIssue(Location(FILE, str(source)), "", str(error))]) from None
     root = _read(path, str(path) if path != Path(source) else str(source), FILE, found)
     layers = Layers(root, found, [f"recipe: {which}"])
     if "base" in _keys(root):
         _lay_on_base(layers, path)
     for number, text in enumerate(overrides):
-        _override(layers, text, Where(SET, f"--set {text}", column=number), folder or Path.cwd())
+        _override(layers, text, Location(SET, f"--set {text}", column=number), folder or Path.cwd())
     _absolute(layers.root)
     return layers
 
@@ -71,12 +71,12 @@ def _keys(node: Node) -> dict[str, Node]:
     return node.value if isinstance(node.value, dict) else {}
 
 
-def _read(path: Path, name: str, layer: int, found: list[Found]) -> Node:
+def _read(path: Path, name: str, layer: int, found: list[LocatedIssue]) -> Node:
     text = read_text(path, name, layer)
-    root = parse(text, lambda line, column: Where(layer, name, line, column), path.parent, found)
+    root = parse(text, lambda line, column: Location(layer, name, line, column), path.parent, found)
     if root is None or not isinstance(root.value, dict):
         if root is not None and not root.refused:
-            found.append(Found(root.where, "", f"a recipe is a map of keys (got {got(root.plain())})"))
+            found.append(LocatedIssue(root.where, "", f"a recipe is a map of keys (got {display_value(root.plain())})"))
         raise refusal(found)
     _spell_out(root)
     return root
@@ -86,13 +86,13 @@ def _lay_on_base(layers: Layers, path: Path) -> None:
     """Merges the file over its base. A base that cannot be read ends the reading: all that it states would seem missing."""
     stated = _keys(layers.root).pop("base")
 
-    def refuse(message: str, where: Where | None = None) -> RecipeError:
-        return refusal([*layers.found, Found(where or stated.where, "base", message)])
+    def refuse(message: str, where: Location | None = None) -> RecipeError:
+        return refusal([*layers.found, LocatedIssue(where or stated.where, "base", message)])
 
     if stated.refused:
         raise refusal(layers.found)
     if not isinstance(stated.value, str):
-        raise refuse(f"the path or shipped name of one recipe is wanted (got {got(stated.plain())})")
+        raise refuse(f"the path or shipped name of one recipe is wanted (got {display_value(stated.plain())})")
     try:
         base_path, which = find_recipe(stated.value, path.parent)
     except FileNotFoundError as error:
@@ -148,10 +148,10 @@ def _renamed(old: Node, new: Node) -> bool:
 def _note_dropped(path: Keys, old: Node, dropped: Sequence[str], notes: list[str]) -> None:
     if dropped:
         name = _keys(old)["name"].value if "name" in _keys(old) else None
-        notes.append(f"{dotted(path)}: the parameters of {got(name)} are dropped: {', '.join(dropped)}")
+        notes.append(f"{dotted(path)}: the parameters of {display_value(name)} are dropped: {', '.join(dropped)}")
 
 
-def _override(layers: Layers, text: str, where: Where, folder: Path) -> None:
+def _override(layers: Layers, text: str, where: Location, folder: Path) -> None:
     """Applies one `--set`, or says in `found` why it cannot be."""
     name, equals, value = text.partition("=")
     parts = [part.strip() for part in name.split(".")]
@@ -166,7 +166,7 @@ def _override(layers: Layers, text: str, where: Where, folder: Path) -> None:
         new = parse(value, lambda line, column: where, folder, layers.found)
         wrong = None if new is None else _set(layers, parts, new)
     if wrong is not None:
-        layers.found.append(Found(where, name.strip(), wrong))
+        layers.found.append(LocatedIssue(where, name.strip(), wrong))
 
 
 def _set(layers: Layers, parts: Sequence[str], new: Node) -> str | None:
@@ -195,7 +195,7 @@ def _no_step(holder: Node, part: str, path: str) -> str | None:
     if isinstance(holder.value, dict):
         return None
     if not isinstance(holder.value, list):
-        return f"{path} is {got(holder.value)}, and has nothing below it"
+        return f"{path} is {display_value(holder.value)}, and has nothing below it"
     size = len(holder.value)
     if re.fullmatch("[0-9]+", part) and int(part) < size:
         return None

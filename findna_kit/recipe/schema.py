@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
 
-from findna_kit.recipe.component_spec import Chosen, Kind, Reading, refusal_of
-from findna_kit.recipe.error_messages import Said
+from findna_kit.recipe.component_spec import ComponentField, ComponentSpec, ValidationContext, refusal_of
+from findna_kit.recipe.error_messages import Issue
 from findna_kit.recipe.yaml_nodes import dump
 from findna_kit.settings import (
     DataSettings,
@@ -53,8 +53,12 @@ class ViewChoice(Settings):
     see: tuple[Literal["student", "teacher"], ...] = Field(min_length=1, description="the branches that are shown it")
     length: int | None = Field(None, gt=0, description="nucleotides of a random crop of the window; null: all of it")
     count: int = Field(1, gt=0, description="views made so, each with its own crop, augmentations and mask")
-    augment: tuple[Annotated[Chosen, Kind("augmentations")], ...] = Field((), description="augmentations, in this order")
-    mask: Annotated[Chosen, Kind("maskings")] | None = Field(None, description="what is hidden in the student's copy")
+    augment: tuple[Annotated[ComponentSpec, ComponentField("augmentations")], ...] = Field(
+        (), description="augmentations, in this order"
+    )
+    mask: Annotated[ComponentSpec, ComponentField("maskings")] | None = Field(
+        None, description="what is hidden in the student's copy"
+    )
 
     @field_validator("see")
     @classmethod
@@ -74,10 +78,14 @@ class Recipe(Settings):
     steps: int = Field(ge=0, description="optimizer steps; 0: the initial network")
     data: DataSettings = Field(description="the genome and its windows")
     views: dict[Label, ViewChoice] = Field(min_length=1, description="by label: what is made of a window")
-    encoder: Annotated[Chosen, Kind("encoders")] = Field(description="bases to embeddings")
+    encoder: Annotated[ComponentSpec, ComponentField("encoders")] = Field(description="bases to embeddings")
     class_tokens: int = Field(0, ge=0, description="learned rows that stand before the sequence")
-    losses: dict[Label, Annotated[Chosen, Kind("losses")]] = Field(description="by label: the terms of the objective")
-    teacher_update: Annotated[Chosen, Kind("teacher_updates")] = Field(description="the rule that moves the teacher")
+    losses: dict[Label, Annotated[ComponentSpec, ComponentField("losses")]] = Field(
+        description="by label: the terms of the objective"
+    )
+    teacher_update: Annotated[ComponentSpec, ComponentField("teacher_updates")] = Field(
+        description="the rule that moves the teacher"
+    )
     init_from: InitialWeights | None = Field(None, description="a run to begin with; null: initial weights from the seed")
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings, description="how the student is moved")
     trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="how the loop runs")
@@ -93,13 +101,13 @@ class Recipe(Settings):
         longer = [label for label, view in views.items() if view.length is not None and view.length > window]
         if longer:
             wrong = f"a crop is no longer than the window; data.length is {window}"
-            said = [Said((label, "length"), f"{wrong} (got {views[label].length})") for label in longer]
+            said = [Issue((label, "length"), f"{wrong} (got {views[label].length})") for label in longer]
             raise refusal_of("views", said, dict(views))
         return views
 
     @field_validator("losses")
     @classmethod
-    def _something_to_learn(cls, losses: dict[str, Chosen], info: ValidationInfo) -> dict[str, Chosen]:
+    def _something_to_learn(cls, losses: dict[str, ComponentSpec], info: ValidationInfo) -> dict[str, ComponentSpec]:
         # `steps` is absent where it was wrong itself.
         if not losses and info.data.get("steps", 0) > 0:
             raise ValueError(f"{info.data['steps']} steps without a loss; state a loss, or steps: 0 for the initial network")
@@ -107,7 +115,7 @@ class Recipe(Settings):
 
     def model_post_init(self, context: Any) -> None:
         """Takes the notes from the reading."""
-        if isinstance(context, Reading):
+        if isinstance(context, ValidationContext):
             self._notes = context.notes
 
     @property
@@ -121,7 +129,7 @@ class Recipe(Settings):
 
     __hash__ = None  # type: ignore[assignment]  # its maps have none
 
-    def chosen(self) -> Iterator[tuple[str, Chosen]]:
+    def chosen(self) -> Iterator[tuple[str, ComponentSpec]]:
         """Every component that it names, with the key that it stands at."""
         yield "encoder", self.encoder
         yield "teacher_update", self.teacher_update

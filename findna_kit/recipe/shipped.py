@@ -6,7 +6,7 @@ import os.path
 from pathlib import Path
 
 from findna_kit.errors import nearest
-from findna_kit.plugins.entry_points import RECIPES, offered, only, recipes_of
+from findna_kit.plugins.entry_points import RECIPES, enabled_entries, recipes_of, unique_entry
 
 METHODS, OBJECTIVES = "methods", "findna-kit-objectives"
 """Folder of the recipes of published methods, whose names are `methods/NAME`; and the distribution that those need."""
@@ -79,8 +79,8 @@ def recipe_of_plugin(given: str) -> tuple[Path, str]:
     Raises FileNotFoundError with the names that are there; FindnaError where the plugin's recipes cannot be found.
     """
     plugin = given.partition(":")[0]
-    offers = offered(RECIPES)
-    offer = only(offers, plugin, "the recipe folder")
+    offers = enabled_entries(RECIPES)
+    offer = unique_entry(offers, plugin, "the recipe folder")
     if offer is None:
         names = [one.owner.plugin for one in offers]
         raise FileNotFoundError(

@@ -38,7 +38,7 @@ _HALVED = "half a character (a lone surrogate); write the character itself"
 
 
 @dataclass(frozen=True, order=True)
-class Where:
+class Location:
     """`file:line:column`; a `--set` (line 0, its number as column) shows its name alone. layer: recipe 0, base 1, `--set` 2."""
 
     layer: int
@@ -52,10 +52,10 @@ class Where:
 
 
 @dataclass(frozen=True, order=True)
-class Found:
+class LocatedIssue:
     """A problem and its place, before they are put in order."""
 
-    where: Where
+    where: Location
     path: str
     message: str
 
@@ -68,8 +68,8 @@ class Node:
     """
 
     value: dict[str, Node] | list[Node] | str | int | float | bool | None
-    where: Where
-    key: Where
+    where: Location
+    key: Location
     folder: Path
     refused: bool = False
     drops: bool = False
@@ -89,7 +89,7 @@ class Node:
         return None
 
 
-def refusal(found: Sequence[Found], notes: Sequence[str] = ()) -> RecipeError:
+def refusal(found: Sequence[LocatedIssue], notes: Sequence[str] = ()) -> RecipeError:
     """All problems as one error, in the order in which they were written."""
     return RecipeError([Problem(str(one.where), one.path, one.message) for one in sorted(set(found))], notes)
 
@@ -99,7 +99,7 @@ def dotted(path: Sequence[str | int]) -> str:
     return ".".join(map(str, path))
 
 
-def got(value: Any) -> str:
+def display_value(value: Any) -> str:
     """What was written, as YAML would have it, short."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -114,30 +114,32 @@ def read_text(path: Path, name: str, layer: int) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise refusal([Found(Where(layer, name), "", f"cannot be read: {error.strerror}")]) from error
+        raise refusal([LocatedIssue(Location(layer, name), "", f"cannot be read: {error.strerror}")]) from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].split(b"\n")
-        where = Where(layer, name, len(before), len(before[-1].decode("utf-8", "replace")) + 1)
-        raise refusal([Found(where, "", f"not UTF-8 text (byte 0x{content[error.start]:02x}); save it as UTF-8")]) from error
+        where = Location(layer, name, len(before), len(before[-1].decode("utf-8", "replace")) + 1)
+        raise refusal(
+            [LocatedIssue(where, "", f"not UTF-8 text (byte 0x{content[error.start]:02x}); save it as UTF-8")]
+        ) from error
 
 
 def read_plain(path: Path) -> dict[str, Any]:
     """A recipe's file as maps and lists, whatever components it names; RecipeError where it is no map of keys in YAML."""
-    found = list[Found]()
-    root = parse(read_text(path, str(path), 0), lambda line, column: Where(0, str(path), line, column), path.parent, found)
+    found = list[LocatedIssue]()
+    root = parse(read_text(path, str(path), 0), lambda line, column: Location(0, str(path), line, column), path.parent, found)
     plain = None if root is None or found else root.plain()
     if not isinstance(plain, dict):
-        raise refusal(found or [Found(Where(0, str(path), 1, 1), "", "a recipe is a map of keys")])
+        raise refusal(found or [LocatedIssue(Location(0, str(path), 1, 1), "", "a recipe is a map of keys")])
     return plain
 
 
-def parse(text: str, at: Callable[[int, int], Where], folder: Path, found: list[Found]) -> Node | None:
+def parse(text: str, at: Callable[[int, int], Location], folder: Path, found: list[LocatedIssue]) -> Node | None:
     """Nodes of a document; `at` places (line, column), counted from 1. None where the text is no YAML: `found` says why."""
     version = re.search(r"^%YAML\s+(?!1\.2\b)(\S+)", text, re.MULTILINE)
     if version:
-        found.append(Found(at(1, 1), "", f"recipes are YAML 1.2 (got {version[1]}); leave the %YAML line out"))
+        found.append(LocatedIssue(at(1, 1), "", f"recipes are YAML 1.2 (got {version[1]}); leave the %YAML line out"))
         return None
     yaml = YAML(typ="safe", pure=True)
     try:
@@ -145,13 +147,13 @@ def parse(text: str, at: Callable[[int, int], Where], folder: Path, found: list[
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML allows it, and the last one counts
             root = yaml.compose(text)
     except RecursionError:
-        found.append(Found(at(1, 1), "", f"nested more than {DEPTH} levels deep"))
+        found.append(LocatedIssue(at(1, 1), "", f"nested more than {DEPTH} levels deep"))
         return None
     except YAMLError as error:
         found.append(_syntax(error, text, at))
         return None
     if root is None:
-        found.append(Found(at(1, 1), "", "empty; a recipe is a map of keys"))
+        found.append(LocatedIssue(at(1, 1), "", "empty; a recipe is a map of keys"))
         return None
     walk = _Walk(yaml.constructor, at, folder, found)
     node = walk.node(root, (), None)
@@ -179,20 +181,20 @@ def _written(tree: Any, *, readable: bool) -> str:
     return stream.getvalue()
 
 
-def _syntax(error: YAMLError, text: str, at: Callable[[int, int], Where]) -> Found:
+def _syntax(error: YAMLError, text: str, at: Callable[[int, int], Location]) -> LocatedIssue:
     if isinstance(error, ReaderError):
         before = text[: error.position].split("\n")
         where = at(len(before), len(before[-1]) + 1)
-        return Found(where, "", f"the character {chr(ord(text[error.position]))!r} is not allowed in YAML")
+        return LocatedIssue(where, "", f"the character {chr(ord(text[error.position]))!r} is not allowed in YAML")
     mark = (error.problem_mark or error.context_mark) if isinstance(error, MarkedYAMLError) else None
     if not isinstance(error, MarkedYAMLError) or mark is None:
-        return Found(at(1, 1), "", f"not valid YAML: {error}")
+        return LocatedIssue(at(1, 1), "", f"not valid YAML: {error}")
     where = at(mark.line + 1, mark.column + 1)
     if mark.index < len(text) and text[mark.index] == "\t":
-        return Found(where, "", "a tab; YAML is indented with spaces")
+        return LocatedIssue(where, "", "a tab; YAML is indented with spaces")
     if "single document" in (error.context or ""):
-        return Found(where, "", "a second document starts here; a recipe is one document")
-    return Found(where, "", "not valid YAML: " + ", ".join(filter(None, (error.context, error.problem))))
+        return LocatedIssue(where, "", "a second document starts here; a recipe is one document")
+    return LocatedIssue(where, "", "not valid YAML: " + ", ".join(filter(None, (error.context, error.problem))))
 
 
 def _halved(text: str) -> bool:
@@ -203,12 +205,12 @@ def _halved(text: str) -> bool:
 class _Walk:
     """Composed YAML to nodes; what is wrong goes to `found`, and the walk goes on."""
 
-    def __init__(self, constructor: Any, at: Callable[[int, int], Where], folder: Path, found: list[Found]) -> None:
+    def __init__(self, constructor: Any, at: Callable[[int, int], Location], folder: Path, found: list[LocatedIssue]) -> None:
         self._constructor, self._at, self._folder, self._found = constructor, at, folder, found
         self._left = NODES
-        self.limit: Found | None = None
+        self.limit: LocatedIssue | None = None
 
-    def node(self, raw: Any, path: tuple[str | int, ...], key: Where | None) -> Node:
+    def node(self, raw: Any, path: tuple[str | int, ...], key: Location | None) -> Node:
         where = self._at(raw.start_mark.line + 1, raw.start_mark.column + 1)
         if key is not None and isinstance(raw, ScalarNode) and raw.value == "" and raw.start_mark.index == raw.end_mark.index:
             where = key  # nothing was written: ruamel would point at whatever comes next
@@ -216,7 +218,7 @@ class _Walk:
         self._left -= 1
         if len(path) > DEPTH or self._left <= 0:
             limit = f"nested more than {DEPTH} levels deep" if len(path) > DEPTH else f"more than {NODES} values"
-            self.limit = Found(where, dotted(path[:3]), f"{limit}; does an alias (*) stand for itself?")
+            self.limit = LocatedIssue(where, dotted(path[:3]), f"{limit}; does an alias (*) stand for itself?")
             return node
         if isinstance(raw, MappingNode) and raw.tag == _CORE + "map":
             node.value = self._map(raw, path, node)
@@ -230,9 +232,9 @@ class _Walk:
             self._refuse(node, path, f"YAML tags are refused (got {tag}); leave it out")
         return node
 
-    def _refuse(self, node: Node, path: tuple[str | int, ...], message: str, where: Where | None = None) -> Node:
+    def _refuse(self, node: Node, path: tuple[str | int, ...], message: str, where: Location | None = None) -> Node:
         node.refused = True
-        self._found.append(Found(where or node.where, dotted(path), message))
+        self._found.append(LocatedIssue(where or node.where, dotted(path), message))
         return node
 
     def _map(self, raw: Any, path: tuple[str | int, ...], node: Node) -> dict[str, Node]:
@@ -248,7 +250,7 @@ class _Walk:
             elif name.value in value:
                 first = value[name.value].key
                 message = f"duplicate key, first written in line {first.line}; keep one of them"
-                self._found.append(Found(where, dotted((*path, name.value)), message))
+                self._found.append(LocatedIssue(where, dotted((*path, name.value)), message))
             elif self.limit is None:
                 value[name.value] = self.node(item, (*path, name.value), where)
         return value
@@ -262,12 +264,12 @@ class _Walk:
         try:
             value = self._constructor.construct_object(raw)
         except (ValueError, KeyError, IndexError):
-            self._refuse(node, path, f"{got(raw.value)} cannot be read as {raw.tag.removeprefix(_CORE)}")
+            self._refuse(node, path, f"{display_value(raw.value)} cannot be read as {raw.tag.removeprefix(_CORE)}")
             return
         node.value = value
         if isinstance(value, int) and abs(value) >= 2**63:
             node.value = None
-            self._refuse(node, path, f"a number of at most 64 bits is wanted (got {got(raw.value)})")
+            self._refuse(node, path, f"a number of at most 64 bits is wanted (got {display_value(raw.value)})")
         if isinstance(value, float) and not math.isfinite(value):
             node.value = None
             self._refuse(node, path, f"a finite number is wanted (got {raw.value})")

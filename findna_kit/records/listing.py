@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from findna_kit.errors import FindnaError
 from findna_kit.metrics.readers import newest_rows
-from findna_kit.records.run_record import EVALUATION, KILLED, RECORD, read_by_task, recorded, standing
+from findna_kit.records.run_record import EVALUATION, KILLED, RECORD, current_status, read_by_task, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ def _runs(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
 
 
 def _told(entry: Entry, _: str | None) -> None:
-    record = recorded(entry.run)
+    record = read_record(entry.run)
     entry.when = datetime.fromtimestamp((entry.run / RECORD).stat().st_mtime, UTC).astimezone()
     entry.record, timings = record, record.get("timings", {})
     try:
@@ -116,7 +116,7 @@ def _told(entry: Entry, _: str | None) -> None:
             raise ValueError(status)
     except (TypeError, ValueError) as error:
         raise FindnaError(f"{entry.run / RECORD}: is not what a run writes; restore it from a copy") from error
-    entry.status = cast("Status", standing(entry.run, status))
+    entry.status = cast("Status", current_status(entry.run, status))
     if entry.status == "running":  # one that has been gone on with has not told so yet, while it reads the genome
         entry.reason = None
     elif entry.status == KILLED:

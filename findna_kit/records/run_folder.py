@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from findna_kit import checkpoint
-from findna_kit.atomic import whole
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError, Interrupted, OutputExists, RunStopped
 from findna_kit.metrics.writers import BOARD, FILE
 from findna_kit.records.run_record import EVALUATION as EVALUATION
@@ -30,7 +30,7 @@ REPORTS = "reports"
 
 
 @dataclass(frozen=True)
-class Place:
+class RunLocation:
     """Where a run is to lie: a new folder (`out`, or runs/NAME-1, -2, ...), or one to go on in (`resume`)."""
 
     out: Path | None = None
@@ -38,7 +38,7 @@ class Place:
     overwrite: bool = False
 
     @property
-    def going_on(self) -> bool:
+    def resuming(self) -> bool:
         """Whether there is a run to be gone on with."""
         return self.resume is not None and bool(checkpoint.steps_saved(self.resume))
 
@@ -54,12 +54,12 @@ class Place:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputExists(f"{folder}: cannot be a run's folder: {error.strerror}; name another") from error
-        with alone(folder):
+        with exclusive_lock(folder):
             held = [path for path in folder.iterdir() if path.name != LOCK]
-            going_on = self.going_on
-            if held and not going_on:
+            resuming = self.resuming
+            if held and not resuming:
                 self._clear(folder, held)
-            yield folder, going_on
+            yield folder, resuming
 
     def _clear(self, folder: Path, held: list[Path]) -> None:
         """Empties a folder that may be: a run to be replaced, or one that was killed before its first checkpoint."""
@@ -97,7 +97,7 @@ def _first_free(name: str) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Inside, this process is the only one in the folder; FindnaError where another is."""
     lock = FileLock(folder / LOCK, timeout=0)
     try:
@@ -112,12 +112,12 @@ def alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-class Record:
+class RunRecord:
     """run.json: rewritten whole each time, beside and renamed, by the first of several processes."""
 
-    def __init__(self, folder: Path, *, going_on: bool, writes: bool = True) -> None:
+    def __init__(self, folder: Path, *, resuming: bool, writes: bool = True) -> None:
         self.folder, self._path, self._writes = folder, folder / RECORD, writes
-        self.values: dict[str, Any] = json.loads(self._path.read_text()) if going_on and self._path.is_file() else {}
+        self.values: dict[str, Any] = json.loads(self._path.read_text()) if resuming and self._path.is_file() else {}
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -142,5 +142,5 @@ class Record:
 
 def write_json(path: Path, content: Any) -> None:
     """Whole or not at all."""
-    with whole(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(json.dumps(content, indent=1) + "\n")

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.errors import FindnaError
-from findna_kit.plugins.entry_points import CHOICE, installed
+from findna_kit.plugins.entry_points import PLUGINS_ENV, installed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,11 +25,11 @@ KILLED = "killed"
 
 def precision_of(run: Path, recipe: Recipe) -> str:
     """What the run computed in, so that its embeddings are the same on another machine; `auto` only where it says nothing."""
-    told: str | None = recorded(run).get("resolved", {}).get("precision")
+    told: str | None = read_record(run).get("resolved", {}).get("precision")
     return told or recipe.trainer.precision
 
 
-def recorded(run: Path) -> dict[str, Any]:
+def read_record(run: Path) -> dict[str, Any]:
     """What run.json holds; nothing where there is none: a folder may be put together by hand. FindnaError for damage."""
     path = run / RECORD
     try:
@@ -59,7 +59,7 @@ def read_by_task(path: Path, anew: str) -> dict[str, dict[str, Any]]:
     return kept
 
 
-def held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Whether a process has taken this lock: one of this machine, or of one that shares its locks. It only looks."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -76,14 +76,14 @@ def held(path: Path) -> bool:
     return False
 
 
-def standing(run: Path, status: str | None) -> str | None:
+def current_status(run: Path, status: str | None) -> str | None:
     """What has become of a run whose record has that status: whoever holds its folder runs it, whatever was told before.
 
     KILLED, or running where its machine does not share its locks, if it has told no end and no process holds it.
     """
     if status is None or status == "finished":
         return status
-    if held(run / LOCK):
+    if is_locked(run / LOCK):
         return "running"
     return KILLED if status == "running" else status
 
@@ -91,7 +91,7 @@ def standing(run: Path, status: str | None) -> str | None:
 def refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) -> None:
     """FindnaError that names the distribution of every component which the run used and nobody registers now."""
     known = {registry.kind: registry for registry in components.registries()}
-    used: dict[str, dict[str, str]] = recorded(run).get("components", {})
+    used: dict[str, dict[str, str]] = read_record(run).get("components", {})
     lost = {
         (kind, name): owner for kind, names in used.items() for name, owner in names.items() if name not in known.get(kind, ())
     }
@@ -111,5 +111,5 @@ def _remedy(owner: str, broken: Collection[str]) -> str | None:
     if name in broken:
         return None
     if now == then:
-        return f"{owner} is installed, but left out: by --without, or by {CHOICE}"
+        return f"{owner} is installed, but left out: by --without, or by {PLUGINS_ENV}"
     return f"{name} {now} is installed and does not bring it, or is left out: pip install {name}=={then}"

@@ -14,7 +14,7 @@ from findna_kit.errors import FindnaError
 from findna_kit.metrics.readers import newest_rows
 from findna_kit.recipe.yaml_nodes import read_plain, read_text
 from findna_kit.records.run_folder import AUDIT, EVALUATION, LOCK, RECIPE, RECORD, read_by_task
-from findna_kit.records.run_record import KILLED, held, standing
+from findna_kit.records.run_record import KILLED, current_status, is_locked
 from findna_kit.study.cells import FAILED, STUDY
 from findna_kit.study.run import RESULT
 from findna_kit.study.schema import Study
@@ -133,7 +133,7 @@ class Run:
         """In words, with what ended it."""
         if not self.recorded:
             return f"not recorded: there is no {RECORD}"
-        status = standing(self.folder, self.record.status)
+        status = current_status(self.folder, self.record.status)
         if status == KILLED:
             return "says running, but no process here holds the folder: it was killed, or runs on another machine"
         if status is None:
@@ -221,7 +221,7 @@ def _state(own: Path, run: Run | None) -> str:
         told = _json(own / FAILED)
         return f"failed: {told.get('reason') if isinstance(told, dict) else told}"
     if run is None:
-        return "running" if held(own / LOCK) else "not begun"
+        return "running" if is_locked(own / LOCK) else "not begun"
     if run.record.status == "finished" and not run.evaluation:
         return "trained, not scored yet"
     return run.status

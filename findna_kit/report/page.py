@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from findna_kit.atomic import whole
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.records.run_folder import REPORT
 from findna_kit.report.blocks import Part
@@ -41,7 +41,7 @@ _LONG = 15
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReportRequest:
     """A page that is asked for. out: None for report.html in the one folder; embed: None without pictures of embeddings."""
 
     folders: Sequence[Path]
@@ -50,7 +50,7 @@ class Asked:
     embed: Embed | None = None
 
 
-def write_report(asked: Asked) -> Path:
+def write_report(asked: ReportRequest) -> Path:
     """Writes the page, and says where to.
 
     Raises FindnaError for what is no run and no study, and for damaged files; OutputExists where it would replace something.
@@ -59,14 +59,14 @@ def write_report(asked: Asked) -> Path:
     text = render(read(asked.folders), asked.embed)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with whole(out) as beside:
+        with atomic_write(out) as beside:
             beside.write_text(text, encoding="utf-8", errors="backslashreplace")  # a file's name may be no Unicode
     except OSError as error:
         raise OutputExists(f"{out}: cannot be written: {error.strerror}; name another --out") from error
     return out
 
 
-def _place(asked: Asked) -> Path:
+def _place(asked: ReportRequest) -> Path:
     """Where the page goes. In a folder of its own the old page follows from the folder, and is replaced without asking."""
     if asked.out is None and len(asked.folders) > 1:
         raise FindnaError(f"a page of {len(asked.folders)} folders belongs to none of them: say with --out FILE.html where to")

@@ -1,6 +1,6 @@
 """What `run`, `--resume`, `evaluate` and later ablations all call."""
 
-from findna_kit.records.run_folder import Place
+from findna_kit.records.run_folder import RunLocation
 from findna_kit.runs.evaluate import Scoring, evaluate_run
 from findna_kit.runs.genome_data import open_genome
 from findna_kit.runs.init_weights import take_initial_weights
@@ -8,5 +8,5 @@ from findna_kit.runs.reporters import Reporters
 from findna_kit.runs.start import Result, start
 
 __all__ = [
-    "Place", "Reporters", "Result", "Scoring", "evaluate_run", "open_genome", "start", "take_initial_weights",
+    "RunLocation", "Reporters", "Result", "Scoring", "evaluate_run", "open_genome", "start", "take_initial_weights",
 ]  # fmt: skip

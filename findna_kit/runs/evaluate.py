@@ -13,7 +13,16 @@ from filelock import FileLock
 from findna_kit import checkpoint
 from findna_kit.data.genome import builtin_digest
 from findna_kit.errors import CheckpointMismatch, FindnaError
-from findna_kit.evaluation import Asked, Cells, Contender, Evaluation, Prediction, load_task, strand_disagreement, summarise
+from findna_kit.evaluation import (
+    Cells,
+    Contender,
+    Evaluation,
+    EvaluationRequest,
+    Prediction,
+    load_task,
+    strand_disagreement,
+    summarise,
+)
 from findna_kit.evaluation.cache import key_of
 from findna_kit.evaluation.finetuning import finetune, settings_for
 from findna_kit.evaluation.summary import about, rows_scored
@@ -42,7 +51,7 @@ class Scoring:
     Raises FindnaError for what the protocols would take no notice of.
     """
 
-    asked: Asked = field(default_factory=Asked)
+    asked: EvaluationRequest = field(default_factory=EvaluationRequest)
     pooling: Pooling = "mean"
     layer: int | None = None
     strand: Strand = "forward"

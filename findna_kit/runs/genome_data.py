@@ -133,7 +133,7 @@ def fit_baselines(experiment: Experiment, data: GenomeData) -> dict[str, dict[st
     of BASELINE_BASES.
     """
     masked_views = [pipeline for pipeline in experiment.pipelines if pipeline.plan.student and pipeline.plan.masked]
-    if not masked_views or not any(term.loss.reads == "masked" for term in experiment.losses.values()):
+    if not masked_views or not any(term.loss.head_input == "masked" for term in experiment.losses.values()):
         return {}
     windows = data.windows.validation.fixed(experiment.trainer.validation_windows)
     rows = torch.arange(len(windows.tokens))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from findna_kit.evaluation import load_task
-from findna_kit.evaluation.online_probe import QuickLook
+from findna_kit.evaluation.online_probe import OnlineProbe
 from findna_kit.evaluation.protocols import PROTOCOLS
 from findna_kit.inference.frozen_model import FrozenModel
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from findna_kit.trainer import Experiment
 
 
-def task_looks(recipe: Recipe, experiment: Experiment, engine: Engine) -> Callable[[int], Mapping[str, float]]:
+def online_probe_of(recipe: Recipe, experiment: Experiment, engine: Engine) -> Callable[[int], Mapping[str, float]]:
     """Of a step: what `evaluation.every` asks for then, by `evaluation/TASK/PROTOCOL/mcc`; nothing at other steps.
 
     A copy of the branch that the rule serves is looked at, so that training's own state is not touched.
     """
     settings = recipe.evaluation
-    every, served = settings.every, experiment.teacher_update.serves
+    every, served = settings.every, experiment.teacher_update.export_branch
     if every is None:
         return lambda step: {}
     cheap = [name for name in settings.protocols if name in PROTOCOLS]
     tasks = list({task.path: task for task in map(load_task, settings.tasks)}.values())
     names = Counter(task.name for task in tasks)  # of tasks in folders of one name the path says which
-    looks = [QuickLook(task if names[task.name] == 1 else replace(task, name=task.path), cheap) for task in tasks]
+    looks = [OnlineProbe(task if names[task.name] == 1 else replace(task, name=task.path), cheap) for task in tasks]
     controls = {name: value for look in looks for name, value in look.control().items()}
 
     def look_at(step: int) -> Mapping[str, float]:

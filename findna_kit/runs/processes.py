@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import ExitStack
 
-    from findna_kit.distributed import Engine, Launch, Watch
+    from findna_kit.distributed import Engine, Heartbeat, Launch
     from findna_kit.recipe import Recipe
-    from findna_kit.records.run_folder import Place, Record
+    from findna_kit.records.run_folder import RunLocation, RunRecord
 
 
 def settled(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str | None]:
@@ -49,21 +49,21 @@ def settled(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str | None]:
     return recipe.model_copy(update={"trainer": trainer}), remark
 
 
-def claim(engine: Engine, stack: ExitStack, place: Place, name: str) -> tuple[Path, bool]:
+def claim(engine: Engine, stack: ExitStack, place: RunLocation, name: str) -> tuple[Path, bool]:
     """The run's folder, claimed by the first process for all, and whether there is a run to be gone on with."""
 
     def claimed() -> list[str | bool]:
-        folder, going_on = stack.enter_context(place.claimed(name))
+        folder, resuming = stack.enter_context(place.claimed(name))
         if told := os.environ.get(SUPERVISOR):
             Path(told).write_text(str(folder))
-        return [str(folder.absolute()) if engine.processes > 1 else str(folder), going_on]
+        return [str(folder.absolute()) if engine.world_size > 1 else str(folder), resuming]
 
-    folder, going_on = engine.told(claimed)
-    return Path(str(folder)), bool(going_on)
+    folder, resuming = engine.broadcast_object(claimed)
+    return Path(str(folder)), bool(resuming)
 
 
 @contextmanager
-def ended_well(engine: Engine, watch: Watch, recipe: Recipe, say: Callable[[str], None]) -> Iterator[list[Path]]:
+def run_guard(engine: Engine, watch: Heartbeat, recipe: Recipe, say: Callable[[str], None]) -> Iterator[list[Path]]:
     """Inside, a lost process becomes one sentence, and a job that asked for it is queued again once its state is saved.
 
     Gives a list for the run's folder. Raises what is raised inside; of ProcessLost with the way to go on.
@@ -76,19 +76,19 @@ def ended_well(engine: Engine, watch: Watch, recipe: Recipe, say: Callable[[str]
         lost.silent = not _speaks(engine, str(lost), first_is_lost=watch.first_is_lost())
         raise lost from error
     except RunStopped as stopped:
-        stopped.silent = not engine.first
+        stopped.silent = not engine.is_main_process
         raise
     except Interrupted as stopped:
-        stopped.silent = not engine.first
+        stopped.silent = not engine.is_main_process
         asked = recipe.trainer.requeue and stopped.signal_number == signal.SIGUSR2
-        if asked and engine.first and SUPERVISOR not in os.environ:  # else by the supervisor, when all have ended
+        if asked and engine.is_main_process and SUPERVISOR not in os.environ:  # else by the supervisor, when all have ended
             say(str(stopped))  # first: Slurm ends the whole job at once
             stopped.silent = True
             say(requeue())
         raise
 
 
-def when_lost(engine: Engine, kept: Sequence[Record]) -> Callable[[str, int], None]:
+def on_worker_lost(engine: Engine, kept: Sequence[RunRecord]) -> Callable[[str, int], None]:
     """What ends a process that may be waiting for another one for ever: the record is written, and the sentence said."""
 
     def end(sentence: str, lost: int) -> None:
@@ -103,8 +103,8 @@ def when_lost(engine: Engine, kept: Sequence[Record]) -> Callable[[str, int], No
 
 
 def _with_the_way_on(sentence: str, folders: Sequence[Path]) -> str:
-    going_on = f"; its last checkpoint is whole: go on with --resume {folders[0]}" if folders else ""
-    return f"{sentence}, and the run has stopped{going_on}"
+    resuming = f"; its last checkpoint is whole: go on with --resume {folders[0]}" if folders else ""
+    return f"{sentence}, and the run has stopped{resuming}"
 
 
 def _speaks(engine: Engine, sentence: str, *, first_is_lost: bool) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.errors import FindnaError, PluginError, nearest
-from findna_kit.plugins.entry_points import REPORTERS, offered, only
+from findna_kit.plugins.entry_points import REPORTERS, enabled_entries, unique_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from findna_kit.plugins.entry_points import Offer
+    from findna_kit.plugins.entry_points import PluginEntry
     from findna_kit.recipe import Recipe
     from findna_kit.trainer import Reporter
 
@@ -25,7 +25,7 @@ class Reporters:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        offers = offered(REPORTERS)
+        offers = enabled_entries(REPORTERS)
         self._made = [(offer, load_reporter(offer)) for offer in (_chosen(name, offers) for name in dict.fromkeys(names))]
 
     def begin(self, run: Path, recipe: Recipe, report: Reporter, say: Callable[[str], None]) -> Reporter:
@@ -47,7 +47,7 @@ class Reporters:
 class _Begun:
     """One reporter of one run, until it fails."""
 
-    def __init__(self, offer: Offer, make: Making, run: Path, recipe: dict[str, Any], say: Callable[[str], None]) -> None:
+    def __init__(self, offer: PluginEntry, make: Making, run: Path, recipe: dict[str, Any], say: Callable[[str], None]) -> None:
         self._name, self._say = _named(offer), say
         try:
             self._tell: Callable[[int, dict[str, float]], object] | None = make(run, recipe)
@@ -70,7 +70,7 @@ class _Begun:
             )
 
 
-def load_reporter(offer: Offer) -> Making:
+def load_reporter(offer: PluginEntry) -> Making:
     """The function `make(run, recipe) -> callable(step, metrics)`. Raises PluginError where it cannot be imported."""
     try:
         make: Making = offer.entry.load()
@@ -82,8 +82,8 @@ def load_reporter(offer: Offer) -> Making:
     return make
 
 
-def _chosen(name: str, offers: Sequence[Offer]) -> Offer:
-    found = only(offers, name, "the reporter")
+def _chosen(name: str, offers: Sequence[PluginEntry]) -> PluginEntry:
+    found = unique_entry(offers, name, "the reporter")
     if found is None:
         names = [offer.owner.plugin for offer in offers]
         known = ", ".join(names) or "none"
@@ -91,5 +91,5 @@ def _chosen(name: str, offers: Sequence[Offer]) -> Offer:
     return found
 
 
-def _named(offer: Offer) -> str:
+def _named(offer: PluginEntry) -> str:
     return f"the reporter {offer.owner.plugin!r} of {offer.owner.distribution} {offer.owner.version}"

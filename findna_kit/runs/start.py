@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from findna_kit.assemble import assemble
-from findna_kit.distributed import Watch, launched, peak_memory, start_engine
+from findna_kit.distributed import Heartbeat, current_launch, peak_memory, start_engine
 from findna_kit.errors import FindnaError
-from findna_kit.recipe import differences, load_recipe
-from findna_kit.records.run_folder import RECIPE, Record
+from findna_kit.recipe import diff, load_recipe
+from findna_kit.records.run_folder import RECIPE, RunRecord
 from findna_kit.runs.genome_data import fit_baselines, open_genome
 from findna_kit.runs.init_weights import take_initial_weights
-from findna_kit.runs.online_probe import task_looks
-from findna_kit.runs.processes import claim, ended_well, settled, when_lost
+from findna_kit.runs.online_probe import online_probe_of
+from findna_kit.runs.processes import claim, on_worker_lost, run_guard, settled
 from findna_kit.trainer import Observer, StopRequest, train
 from findna_kit.trainer.loop import choose_micro_batch
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
-    from findna_kit.records.run_folder import Place
+    from findna_kit.records.run_folder import RunLocation
     from findna_kit.runs.genome_data import GenomeData
     from findna_kit.runs.reporters import Reporters
     from findna_kit.trainer import Experiment
@@ -55,7 +55,7 @@ class Result:
 
 
 def start(
-    recipe: Recipe, place: Place, *, components: Components, plugins: list[Plugin], device: str = "auto",
+    recipe: Recipe, place: RunLocation, *, components: Components, plugins: list[Plugin], device: str = "auto",
     observer: Observer | None = None, reporters: Reporters | None = None,
 ) -> Result:  # fmt: skip
     """Runs a recipe in its place; nothing is written before the recipe, the device and the genome have proved good.
@@ -67,34 +67,34 @@ def start(
         engine = start_engine(device, recipe.trainer.precision)
         stack.callback(engine.close)
         # Once all have met: a launcher ends the others where one ends, and the first has to have spoken by then.
-        recipe, remark = settled(recipe, launched())
+        recipe, remark = settled(recipe, current_launch())
         experiment = assemble(recipe)
-        observer = observer if observer is not None and engine.first else Observer()
+        observer = observer if observer is not None and engine.is_main_process else Observer()
         if remark is not None:
             observer.log(remark)
-        if not place.going_on:  # a checkpoint has its own weights, and outlives the run that gave the first ones
+        if not place.resuming:  # a checkpoint has its own weights, and outlives the run that gave the first ones
             for remark in take_initial_weights(experiment, recipe):
                 observer.log(remark)
         genome = open_genome(recipe, observer.reading)
         experiment.on_genome(genome.contigs)
-        engine.rows(recipe.data.batch_size)  # what does not divide is refused before there is a folder
-        stop, kept = StopRequest(), list[Record]()
-        watch = Watch(engine, when_lost(engine, kept))
-        with ended_well(engine, watch, recipe, observer.log) as folders:
+        engine.local_indices(recipe.data.batch_size)  # what does not divide is refused before there is a folder
+        stop, kept = StopRequest(), list[RunRecord]()
+        watch = Heartbeat(engine, on_worker_lost(engine, kept))
+        with run_guard(engine, watch, recipe, observer.log) as folders:
             stack.enter_context(watch)
-            folder, going_on = claim(engine, stack, place, recipe.name)
+            folder, resuming = claim(engine, stack, place, recipe.name)
             folders.append(folder)
             stack.enter_context(stop.listening())
-            if going_on:
+            if resuming:
                 _refuse_another(load_recipe(folder / RECIPE, components), recipe, folder)
             observer.log(f"{recipe.name}: {recipe.steps} steps in {folder}")
-            kept.append(Record(folder, going_on=going_on, writes=engine.first))
-            kept[0].values = engine.told(lambda: kept[0].values)
+            kept.append(RunRecord(folder, resuming=resuming, writes=engine.is_main_process))
+            kept[0].values = engine.broadcast_object(lambda: kept[0].values)
             observer = _begun(observer, reporters, engine, folder, recipe)
-            training = _prepared(experiment, genome, engine, kept[0], folder, observer, going_on=going_on)
+            training = _prepared(experiment, genome, engine, kept[0], folder, observer, resuming=resuming)
             with kept[0].told():
                 kept[0].update(**origins_of(recipe, components, plugins))
-                if not going_on and engine.first:
+                if not resuming and engine.is_main_process:
                     (folder / RECIPE).write_text(recipe.dump())
                 return _train(training, recipe, kept[0], observer, stop)
 
@@ -104,13 +104,15 @@ def _begun(observer: Observer, reporters: Reporters | None, engine: Engine, fold
     if reporters is None:
         return observer
     begun = list[Observer]()
-    engine.told(lambda: begun.append(replace(observer, report=reporters.begin(folder, recipe, observer.report, observer.log))))
+    engine.broadcast_object(
+        lambda: begun.append(replace(observer, report=reporters.begin(folder, recipe, observer.report, observer.log)))
+    )
     return begun[0] if begun else observer
 
 
 def _prepared(
-    experiment: Experiment, genome: GenomeData, engine: Engine, record: Record, folder: Path, observer: Observer, *,
-    going_on: bool,
+    experiment: Experiment, genome: GenomeData, engine: Engine, record: RunRecord, folder: Path, observer: Observer, *,
+    resuming: bool,
 ) -> _Training:  # fmt: skip
     """What is trained, with what `auto` becomes; refused where the genome is not that of the run to be gone on with."""
     sizes = _sizes(experiment, genome)
@@ -119,7 +121,7 @@ def _prepared(
     engine, micro_batch = resolve_engine(experiment, genome, engine, before)
     now = resolved_settings(engine, micro_batch)
     _say_changes(before, now, observer)
-    return _Training(experiment, genome, engine, folder, micro_batch, going_on, {"resolved": now, **sizes})
+    return _Training(experiment, genome, engine, folder, micro_batch, resuming, {"resolved": now, **sizes})
 
 
 def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any], observer: Observer) -> None:
@@ -139,7 +141,7 @@ def _refuse_another_genome(before: Sequence[Mapping[str, Any]], now: Sequence[Ma
 
 
 def _refuse_another(saved: Recipe, recipe: Recipe, folder: Path) -> None:
-    if differs := differences(saved, recipe):
+    if differs := diff(saved, recipe):
         raise FindnaError("\n  ".join([f"{folder}: was started with another recipe; --resume needs the same:", *differs]))
 
 
@@ -151,9 +153,9 @@ def resolve_engine(
     precision = resolved.get("precision", "auto") if settings.precision == "auto" else settings.precision
     engine = engine.of_precision(precision)
     before = resolved.get("micro_batch") if settings.micro_batch == "auto" else None
-    share = len(engine.rows(experiment.batch_size))
+    share = len(engine.local_indices(experiment.batch_size))
     chosen = min(before or choose_micro_batch(experiment, genome.windows, engine), share)
-    return engine, -engine.largest(-chosen)  # what fits every process
+    return engine, -engine.all_reduce_max(-chosen)  # what fits every process
 
 
 @dataclass(frozen=True)
@@ -163,35 +165,35 @@ class _Training:
     engine: Engine
     folder: Path
     micro_batch: int
-    going_on: bool
+    resuming: bool
     about: Mapping[str, Any]
 
 
-def _train(training: _Training, recipe: Recipe, record: Record, observer: Observer, stop: StopRequest) -> Result:
+def _train(training: _Training, recipe: Recipe, record: RunRecord, observer: Observer, stop: StopRequest) -> Result:
     experiment, engine = training.experiment, training.engine
     plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
     record.update(status="running", **plan, **training.about)
     if "baselines" not in record.values:
-        record.update(baselines=engine.told(lambda: fit_baselines(experiment, training.genome)))
-    looks = task_looks(recipe, experiment, engine) if engine.first else lambda step: {}
+        record.update(baselines=engine.broadcast_object(lambda: fit_baselines(experiment, training.genome)))
+    looks = online_probe_of(recipe, experiment, engine) if engine.is_main_process else lambda step: {}
     started = time.perf_counter()
     before = record.values.get("timings", {}).get("training_seconds", 0.0)
     baselines = record.values["baselines"]
     try:
         metrics = train(
             experiment, training.genome.windows, engine, training.folder,
-            micro_batch=training.micro_batch, report=observer.report, stop=stop, resume=training.going_on,
+            micro_batch=training.micro_batch, report=observer.report, stop=stop, resume=training.resuming,
             beside={f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _SHOWN},
             evaluate=looks,
         )  # fmt: skip
-        engine.largest(0)  # nobody leaves before all have finished
+        engine.all_reduce_max(0)  # nobody leaves before all have finished
     finally:
         seconds = round(before + time.perf_counter() - started, 1)
         peaks = [record.values.get("peak_memory"), peak_memory(engine.device)]  # of the first process; before a resume, too
         record.update(
             timings={"training_seconds": seconds}, peak_memory=max(filter(None, peaks), key=lambda peak: peak["bytes"])
         )
-    return Result(training.folder, metrics, baselines, seconds, engine.first)
+    return Result(training.folder, metrics, baselines, seconds, engine.is_main_process)
 
 
 def _sizes(experiment: Experiment, data: GenomeData) -> dict[str, Any]:
@@ -219,7 +221,7 @@ def digest_of_parts(parts: Split) -> str:
 def resolved_settings(engine: Engine, micro_batch: int) -> dict[str, Any]:
     """What `auto` became, and the rest of what must stay for a resumed run to be the same bit for bit."""
     return {
-        "device": engine.device.type, "precision": engine.precision, "micro_batch": micro_batch, "processes": engine.processes,
+        "device": engine.device.type, "precision": engine.precision, "micro_batch": micro_batch, "processes": engine.world_size,
         "threads": torch.get_num_threads(), "torch": torch.__version__,
     }  # fmt: skip
 

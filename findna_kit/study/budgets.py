@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from findna_kit.profile.throughput import Pace
-    from findna_kit.profile.workload import Subject
+    from findna_kit.profile.throughput import Throughput
+    from findna_kit.profile.workload import Workload
     from findna_kit.recipe import Recipe
-    from findna_kit.study.executors.local import Way
+    from findna_kit.study.executors.local import ExecutionOptions
     from findna_kit.study.schema import Budget, Cell
 
 STEPS = "steps.json"
@@ -67,7 +67,7 @@ def as_stated(budget: Budget, cells: Sequence[Cell]) -> Found:
     return Found({name: recipe.steps for name, recipe in recipes.items()}, kept)
 
 
-def found(budget: Budget, cells: Sequence[Cell], folder: Path, way: Way, say: Callable[[str], None]) -> Found:
+def found(budget: Budget, cells: Sequence[Cell], folder: Path, way: ExecutionOptions, say: Callable[[str], None]) -> Found:
     """What the study's folder has or, where it has none, what is counted or measured now. Nothing is written.
 
     Raises FindnaError, by condition, where not one step fits or nothing can be measured; OutputExists where what the folder has
@@ -132,7 +132,7 @@ class Time:
     """What steps, looks and checkpoints of a condition cost, in seconds, with so many threads."""
 
     recipe: Recipe
-    pace: Pace
+    pace: Throughput
     threads: int
 
     def seconds(self, steps: int) -> float:
@@ -159,10 +159,10 @@ class Time:
 
 
 def subjects_of(
-    recipes: Mapping[str, Recipe], way: Way, reading: Callable[[int, int], None] | None = None
-) -> dict[str, Subject]:  # fmt: skip
+    recipes: Mapping[str, Recipe], way: ExecutionOptions, reading: Callable[[int, int], None] | None = None
+) -> dict[str, Workload]:  # fmt: skip
     """Every condition that trains, ready to be measured. FindnaError, by condition, for what cannot be."""
-    subjects: dict[str, Subject] = {}
+    subjects: dict[str, Workload] = {}
     wrong: list[str] = []
     for name, recipe in recipes.items():
         try:
@@ -176,12 +176,12 @@ def subjects_of(
 
 
 def paces(
-    subjects: Mapping[str, Subject], way: Way, rounds: int, steps: int, say: Callable[[str], None]
-) -> dict[str, Pace]:  # fmt: skip
+    subjects: Mapping[str, Workload], way: ExecutionOptions, rounds: int, steps: int, say: Callable[[str], None]
+) -> dict[str, Throughput]:  # fmt: skip
     """Each condition measured so often, in turns and every other time backwards, so that what disturbs the machine for a while
     disturbs all; with as many threads as a cell will have. Raises NotFinite.
     """
-    taken: dict[str, list[Pace]] = {name: [] for name in subjects}
+    taken: dict[str, list[Throughput]] = {name: [] for name in subjects}
     for number in range(rounds):
         for name in list(subjects)[:: 1 if number % 2 == 0 else -1]:
             say(f"{name}: measuring {steps} steps" + (f", round {number + 1} of {rounds}" if rounds > 1 else ""))
@@ -203,7 +203,7 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _counted(recipes: Mapping[str, Recipe], way: Way, say: Callable[[str], None]) -> dict[str, Operations]:
+def _counted(recipes: Mapping[str, Recipe], way: ExecutionOptions, say: Callable[[str], None]) -> dict[str, Operations]:
     say("flops: counting the operations of a step of every condition")
     costs = dict[str, Operations]()
     for name, subject in subjects_of({name: _alone(recipe) for name, recipe in recipes.items()}, way).items():
@@ -227,7 +227,7 @@ def _passed_at_once(recipe: Recipe, micro_batch: int) -> int:
     return processes * min(micro_batch, recipe.data.batch_size // processes)
 
 
-def _timed(recipes: Mapping[str, Recipe], way: Way, say: Callable[[str], None]) -> dict[str, Time]:
+def _timed(recipes: Mapping[str, Recipe], way: ExecutionOptions, say: Callable[[str], None]) -> dict[str, Time]:
     say("seconds: measuring every condition on this machine; what comes out is kept, and never measured again")
     measured = paces(subjects_of(recipes, way), way, ROUNDS, MEASURED, say)
     return {name: Time(recipes[name], pace, cell_threads(way, recipes[name])) for name, pace in measured.items()}

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from findna_kit.atomic import whole
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError
-from findna_kit.recipe import differences, load_recipe
+from findna_kit.recipe import diff, load_recipe
 from findna_kit.records.run_folder import EVALUATION, LOCK, RECORD, read_by_task, write_json
-from findna_kit.records.run_record import held
-from findna_kit.study.job_lock import Claim, drop, last_beat
+from findna_kit.records.run_record import is_locked
+from findna_kit.study.job_lock import JobLock, drop, last_beat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ class CellFolder:
         """
         if self._scored():
             return "finished"
-        if Claim.read(self.folder) is not None:
+        if JobLock.read(self.folder) is not None:
             return "queued" if last_beat(self.folder) is None else "running"
         if self._held():
             return "running"
@@ -68,14 +68,14 @@ class CellFolder:
         path = self.folder / RECIPE
         if not path.exists() or path.read_text() == self.cell.recipe.dump():
             return
-        if differs := differences(load_recipe(path.absolute(), components), self.cell.recipe):
+        if differs := diff(load_recipe(path.absolute(), components), self.cell.recipe):
             wrong = f"{path}: was begun with another recipe; take another --out, or give back what was changed:"
             raise FindnaError("\n  ".join([wrong, *differs]))
 
     def prepare(self) -> None:
         """Writes the cell's recipe, and forgets how it failed before."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole(self.folder / RECIPE) as beside:
+        with atomic_write(self.folder / RECIPE) as beside:
             beside.write_text(self.cell.recipe.dump())
         (self.folder / FAILED).unlink(missing_ok=True)
         drop(self.folder)
@@ -130,7 +130,7 @@ class CellFolder:
 
     def _held(self) -> bool:
         """Whether a process that `ablate` started has the cell, or another one its run."""
-        return held(self.folder / LOCK) or held(self.run / LOCK)
+        return is_locked(self.folder / LOCK) or is_locked(self.run / LOCK)
 
 
 def folders_of(cells: Sequence[Cell], out: Path, tasks: Mapping[str, str]) -> list[CellFolder]:

@@ -10,34 +10,34 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from findna_kit.atomic import whole
+from findna_kit.atomic import atomic_write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 JOB, BEAT, ENDED = "job.json", "heartbeat", "ended.json"
-PAPERS = "job"
+JOB_LOGS = "job"
 """The folder for what submitit and Slurm write of a cell's jobs."""
 
 
 @dataclass(frozen=True)
-class Claim:
+class JobLock:
     """Which Slurm job has a cell. name: given before it is submitted, so that it is found whoever is killed; id: once known."""
 
     name: str
     id: str | None = None
 
     @staticmethod
-    def read(folder: Path) -> Claim | None:
+    def read(folder: Path) -> JobLock | None:
         """The cell's; None where no job has it."""
         try:
-            return Claim(**json.loads((folder / JOB).read_text()))
+            return JobLock(**json.loads((folder / JOB).read_text()))
         except FileNotFoundError:
             return None
 
     def write(self, folder: Path) -> None:
         """The cell is this job's."""
-        with whole(folder / JOB) as beside:
+        with atomic_write(folder / JOB) as beside:
             beside.write_text(json.dumps(asdict(self)) + "\n")
 
 
@@ -49,7 +49,7 @@ def drop(folder: Path) -> None:
 
 def write_end(folder: Path, code: int) -> None:
     """The run in the job has ended with that code."""
-    with whole(folder / ENDED) as beside:
+    with atomic_write(folder / ENDED) as beside:
         beside.write_text(json.dumps({"code": code}) + "\n")
 
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from findna_kit.errors import FindnaError, RecipeError
 from findna_kit.recipe import load_recipe
 from findna_kit.recipe.error_messages import explain
-from findna_kit.recipe.load import place_of
+from findna_kit.recipe.load import locate
 from findna_kit.recipe.merge import absolute_task
 from findna_kit.recipe.shipped import find_recipe, find_study
-from findna_kit.recipe.yaml_nodes import Found, Node, Where, parse, read_text, refusal
+from findna_kit.recipe.yaml_nodes import LocatedIssue, Location, Node, parse, read_text, refusal
 from findna_kit.study.schema import Cell, Study
 
 if TYPE_CHECKING:
@@ -48,17 +48,17 @@ def load_study(given: str) -> Stated:
     try:
         path = find_study(given)
     except FileNotFoundError as error:
-        raise refusal([Found(Where(0, given), "", str(error))]) from None
-    name, found = str(path), list[Found]()
-    root = parse(read_text(path, name, 0), lambda line, column: Where(0, name, line, column), path.parent.absolute(), found)
+        raise refusal([LocatedIssue(Location(0, given), "", str(error))]) from None
+    name, found = str(path), list[LocatedIssue]()
+    root = parse(read_text(path, name, 0), lambda line, column: Location(0, name, line, column), path.parent.absolute(), found)
     if root is None or not isinstance(root.value, dict):
-        raise refusal(found or [Found(Where(0, name, 1, 1), "", "a study is a map of keys")])
+        raise refusal(found or [LocatedIssue(Location(0, name, 1, 1), "", "a study is a map of keys")])
     _absolute_tasks(root)
     tree = root.plain()
     try:
         study = Study.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
-        placed = [place for one in explain(error, Study, tree) if (place := place_of(root, one)) is not None]
+        placed = [place for one in explain(error, Study, tree) if (place := locate(root, one)) is not None]
         raise refusal([*found, *placed]) from None
     if found:
         raise refusal(found)
@@ -72,7 +72,9 @@ def is_study(given: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        root = parse(read_text(path, given, 0), lambda line, column: Where(0, given, line, column), path.parent.absolute(), [])
+        root = parse(
+            read_text(path, given, 0), lambda line, column: Location(0, given, line, column), path.parent.absolute(), []
+        )
     except RecipeError:
         return False
     return root is not None and isinstance(root.value, dict) and not {"factors", "recipe"}.isdisjoint(root.value)
@@ -89,9 +91,9 @@ def _recipe(stated: Node, path: Path) -> Path:
     try:
         recipe, _ = find_recipe(str(stated.value), path.parent)
     except FileNotFoundError as error:
-        raise refusal([Found(stated.where, "recipe", f"{error} (got {stated.value!r})")]) from None
+        raise refusal([LocatedIssue(stated.where, "recipe", f"{error} (got {stated.value!r})")]) from None
     if recipe.samefile(path):
-        raise refusal([Found(stated.where, "recipe", "circular: a recipe is wanted, and this is the study itself")])
+        raise refusal([LocatedIssue(stated.where, "recipe", "circular: a recipe is wanted, and this is the study itself")])
     return Path(os.path.abspath(recipe))  # noqa: PTH100 - not resolve(), which follows links
 
 

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
-    from findna_kit.profile.throughput import Pace
-    from findna_kit.profile.workload import Subject
+    from findna_kit.profile.throughput import Throughput
+    from findna_kit.profile.workload import Workload
     from findna_kit.recipe import Recipe
-    from findna_kit.study.executors.local import Way
+    from findna_kit.study.executors.local import ExecutionOptions
     from findna_kit.study.schema import Budget, Study
 
 
 def plan_study(
-    given: str, way: Way, steps: int, *, components: Components, plugins: Sequence[Plugin], check: Callable[[Recipe], object],
+    given: str, way: ExecutionOptions, steps: int, *, components: Components, plugins: Sequence[Plugin], check: Callable[[Recipe], object],
     say: Callable[[str], None], reading: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The plan, ready for JSON; `steps` of every condition are taken and thrown away. Raises FindnaError; NotFinite."""
@@ -61,7 +61,7 @@ def plan_study(
     return _result(study, way, conditions)
 
 
-def _steps(budget: Budget | None, recipe: Recipe, flops: int, pace: Pace, way: Way) -> int:
+def _steps(budget: Budget | None, recipe: Recipe, flops: int, pace: Throughput, way: ExecutionOptions) -> int:
     """What the budget gives; 0 where it is too small for one."""
     if budget is None or not budget.measured:
         return recipe.steps
@@ -77,7 +77,7 @@ def _of_none(recipe: Recipe) -> dict[str, Any]:
     return {"parameters": parameters, **unknown, "steps": 0, "cell_seconds": 0.0, "cell_hours": 0.0}
 
 
-def _memory(subject: Subject) -> dict[str, int]:
+def _memory(subject: Workload) -> dict[str, int]:
     """Bytes by counting tensors: what one process that measures many has held says nothing of one of them.
 
     step: the most that is held beside weights and moments while a step is computed, gradients among it.
@@ -88,17 +88,17 @@ def _memory(subject: Subject) -> dict[str, int]:
     return {**counted, "step": step, "peak": counted["weights"] + counted["optimizer"] + step}
 
 
-def _hours(seconds: float, way: Way, recipe: Recipe) -> float:
+def _hours(seconds: float, way: ExecutionOptions, recipe: Recipe) -> float:
     """Of a GPU, or of as many cores as a cell has threads."""
     threads = 1 if _on_gpu(way) else cell_threads(way, recipe)
     return threads * seconds / 3600
 
 
-def _on_gpu(way: Way) -> bool:
+def _on_gpu(way: ExecutionOptions) -> bool:
     return choose_device(way.device).type == "cuda"
 
 
-def _result(study: Study, way: Way, conditions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _result(study: Study, way: ExecutionOptions, conditions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     seeds = len(study.every_seed)
     each = [one["cell_seconds"] for one in conditions.values() for _ in study.every_seed]
     hours = seeds * sum(one["cell_hours"] for one in conditions.values())

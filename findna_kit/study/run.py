@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from findna_kit.atomic import whole
-from findna_kit.distributed import launched
+from findna_kit.atomic import atomic_write
+from findna_kit.distributed import current_launch
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation import load_task
 from findna_kit.records.run_folder import LOCK, write_json
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
     from findna_kit.study.cells import CellFolder
-    from findna_kit.study.executors.local import Way
+    from findna_kit.study.executors.local import ExecutionOptions
     from findna_kit.study.schema import Budget, Cell
 
 RESULT = "result"
 
 
 @dataclass(frozen=True)
-class Watcher:
+class StudyObserver:
     """Who is told: sentences; every cell's state, whenever one may have changed. check: refuses a recipe as `check` does."""
 
     say: Callable[[str], None]
@@ -52,7 +52,7 @@ class Executor(Protocol):
         """FindnaError for a cell that cannot be run there."""
         ...
 
-    def run(self, folders: Sequence[CellFolder], way: Way, changed: Callable[[], None]) -> dict[str, str]:
+    def run(self, folders: Sequence[CellFolder], way: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
         """Runs the cells and calls `changed` whenever a state may have; gives what killed a cell, by its place."""
         ...
 
@@ -69,14 +69,14 @@ class Progress:
 
 
 def ablate(
-    given: str, out: Path | None, way: Way, *, components: Components, plugins: Sequence[Plugin], watcher: Watcher,
+    given: str, out: Path | None, way: ExecutionOptions, *, components: Components, plugins: Sequence[Plugin], watcher: StudyObserver,
     executor: Executor,
 ) -> Progress:  # fmt: skip
     """Runs what of a study is missing, and writes its tables when nothing is.
 
     Nothing is written before every condition has been read and checked. Raises FindnaError for what is wrong; Interrupted.
     """
-    if launched() is not None:
+    if current_launch() is not None:
         raise FindnaError("ablate starts the processes of its cells itself: call it without torchrun or srun")
     stated = load_study(given)
     study = stated.study
@@ -125,7 +125,7 @@ def _come_to(
 
 
 def _with_steps(
-    study: Study, budget: Budget, cells: Sequence[Cell], folder: Path, way: Way, watcher: Watcher
+    study: Study, budget: Budget, cells: Sequence[Cell], folder: Path, way: ExecutionOptions, watcher: StudyObserver
 ) -> list[Cell]:  # fmt: skip
     """The cells with the steps that the budget gives; from here on the folder is this study's, and has them."""
     given = found(budget, cells, folder, way, watcher.say)
@@ -139,13 +139,15 @@ def _declare(folder: Path, study: Study) -> None:
     write_json(folder / STUDY, study.model_dump(mode="json"))
 
 
-def _run_missing(folders: Sequence[CellFolder], way: Way, watcher: Watcher, executor: Executor) -> dict[str, str]:
+def _run_missing(
+    folders: Sequence[CellFolder], way: ExecutionOptions, watcher: StudyObserver, executor: Executor
+) -> dict[str, str]:
     wanted = [one for one in folders if (state := one.state()) != "finished" and (way.retry or state != "failed")]
     return _run(wanted, way, watcher, executor, folders)
 
 
 def _run(
-    wanted: Sequence[CellFolder], way: Way, watcher: Watcher, executor: Executor, shown: Sequence[CellFolder] | None = None
+    wanted: Sequence[CellFolder], way: ExecutionOptions, watcher: StudyObserver, executor: Executor, shown: Sequence[CellFolder] | None = None
 ) -> dict[str, str]:  # fmt: skip
     """Runs these, and shows the states of `shown`, or of these."""
 
@@ -160,7 +162,7 @@ def write_tables(folder: Path, result: dict[str, Any]) -> None:
     """The result as JSON, CSV, Markdown and LaTeX."""
     write_json(folder / f"{RESULT}.json", result)
     for ending, text in (("csv", as_csv(result)), ("md", as_markdown(result)), ("tex", as_latex(result))):
-        with whole(folder / f"{RESULT}.{ending}") as beside:
+        with atomic_write(folder / f"{RESULT}.{ending}") as beside:
             beside.write_text(text)
 
 

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
     from findna_kit.study.search_space import Range, Search
 
-Told = tuple["Mapping[str, float]", float | None]
+TrialResult = tuple["Mapping[str, float]", float | None]
 """What was drawn for a trial, and what its metric came to; None: it failed."""
 
 AT_RANDOM = 10
 """Trials that must have been told before tpe looks where good ones lie."""
 
 
-def propose(search: Search, number: int, told: Sequence[Told]) -> dict[str, float]:
+def propose(search: Search, number: int, told: Sequence[TrialResult]) -> dict[str, float]:
     """What to draw for a trial, by recipe path: numbers of ranges, places of choices.
 
     It follows from the search, the trial's number and what was told before its batch: there is no state that a kill could lose.
@@ -29,7 +29,7 @@ def propose(search: Search, number: int, told: Sequence[Told]) -> dict[str, floa
     return _drawn(search, number, told)
 
 
-def _drawn(search: Search, number: int, told: Sequence[Told]) -> dict[str, float]:
+def _drawn(search: Search, number: int, told: Sequence[TrialResult]) -> dict[str, float]:
     import optuna
     from optuna.trial import TrialState, create_trial
 

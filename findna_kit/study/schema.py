@@ -12,7 +12,7 @@ from findna_kit.errors import nearest
 from findna_kit.evaluation.evaluate import NAMES
 from findna_kit.evaluation.scores import SCORES
 from findna_kit.recipe.component_spec import refusal_of
-from findna_kit.recipe.error_messages import Said
+from findna_kit.recipe.error_messages import Issue
 from findna_kit.recipe.schema import Label  # noqa: TC001 - pydantic reads it
 from findna_kit.settings import Settings
 from findna_kit.study.search_space import Search  # noqa: TC001 - pydantic reads it
@@ -91,7 +91,7 @@ class Study(Settings):
     @classmethod
     def _levels(cls, factors: dict[str, dict[str, Level]]) -> dict[str, dict[str, Level]]:
         said = [
-            Said((label,), "a factor has a reference and at least one other level", at_key=True)
+            Issue((label,), "a factor has a reference and at least one other level", at_key=True)
             for label, levels in factors.items()
             if len(levels) < 2
         ]
@@ -140,21 +140,21 @@ class Study(Settings):
             raise refusal_of("search", said, self.search)
         return self
 
-    def _searches_what_is_stated(self, search: Search) -> list[Said]:
+    def _searches_what_is_stated(self, search: Search) -> list[Issue]:
         """Of a search, what the study states already."""
         said = _not_stated_here(dict(search.space), "search", "space")
         if self.budget is not None and self.budget.measured:
             why = "what a step costs may follow from what is searched for; take a budget of steps or tokens, or search before"
-            said.append(Said(("search",), why, at_key=True))
+            said.append(Issue(("search",), why, at_key=True))
         if search.seed in self.every_seed:
             why = f"{search.seed} is one of the study's seeds, where what it chooses would look better than it is; take another"
-            said.append(Said(("search", "seed"), why))
+            said.append(Issue(("search", "seed"), why))
         levels = {f"factors.{factor}.{name}": level for (factor, name), level in self.every_level().items()}
         for where, level in {"overrides": self.overrides, **levels}.items():
             for path, key in product(search.space, level):
                 if _overlap(path, key):
                     said.append(
-                        Said(("search", "space", path), f"{where} states {key} already; leave one of them out", at_key=True)
+                        Issue(("search", "space", path), f"{where} states {key} already; leave one of them out", at_key=True)
                     )
         return said
 
@@ -211,10 +211,10 @@ class Cell:
         return f"cells/{self.condition}/seed-{self.seed}"
 
 
-def _not_stated_here(level: Level, *path: str) -> list[Said]:
+def _not_stated_here(level: Level, *path: str) -> list[Issue]:
     """What a study states itself, stated by a level: conditions would differ in more than they say."""
     return [
-        Said((*path, key), f"{_OWN[first]}; leave it out", at_key=True)
+        Issue((*path, key), f"{_OWN[first]}; leave it out", at_key=True)
         for key in level
         if (first := key.partition(".")[0].strip()) in _OWN
     ]

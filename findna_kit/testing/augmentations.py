@@ -195,7 +195,7 @@ def composes(subject: Subject) -> Iterator[str]:
     at = torch.arange(50)[None].expand(12, -1)
     source = (window.lengths[:, None] - 1 - at).where(window.valid, at)
     inserted = torch.full_like(source, alphabet.G)
-    before = window.take(source.masked_fill((at % 9 == 4) & window.valid, -1), inserted=inserted, flipped=window.valid)
+    before = window.gather(source.masked_fill((at % 9 == 4) & window.valid, -1), inserted=inserted, flipped=window.valid)
     view = component(before, keyed("composes", 12))
     if wrong := list(_kept(view, before)):
         yield from wrong

@@ -113,7 +113,7 @@ class Bench:
         named = self.experiment.trainable()
         for parameter in named.values():
             parameter.grad = None
-        batch = training_batch(self.experiment, self.data, step, self.engine.rows(BATCH))
+        batch = training_batch(self.experiment, self.data, step, self.engine.local_indices(BATCH))
         clock = Clock(step, CLOCK.steps)
         sums, counts = accumulate_gradients(self.experiment, self.data, self.engine, clock, batch, micro_batch)
         return {name: one.grad.clone() for name, one in named.items() if one.grad is not None}, sums, counts

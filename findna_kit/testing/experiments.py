@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from findna_kit import checkpoint
 from findna_kit.metrics.writers import read_rows
-from findna_kit.plugins.entry_points import Owner
+from findna_kit.plugins.entry_points import PluginSource
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.testing.checks import far, same, some
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
-    from findna_kit.runs import Place
+    from findna_kit.runs import RunLocation
     from findna_kit.testing.checks import Subject
     from findna_kit.trainer import Observer
 
@@ -32,7 +32,7 @@ NAME = "under_test"
 LENGTH, BATCH, CLASS_TOKENS = 48, 8, 2
 STEPS, CUT = 5, 3
 """A checkpoint is saved every second step: a run that is cut after the third goes on from the second."""
-_OWNER = Owner("conformance", "findna-kit", "under test")
+_OWNER = PluginSource("conformance", "findna-kit", "under test")
 _MASK = {"name": "independent", "fraction": 0.3}
 _DISTILL = {"name": "self_distillation", "layers": 1, "hidden": 16, "bottleneck": 8, "prototypes": 12}
 
@@ -88,20 +88,20 @@ def _cut(step: int, metrics: Mapping[str, float]) -> None:
 @contextmanager
 def _trained(subject: Subject, stated: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
     """The folders of a run that was left alone, and of one that was cut and resumed."""
-    from findna_kit.runs import Place, start  # with scikit-learn: seconds that the other checks do not need
+    from findna_kit.runs import RunLocation, start  # with scikit-learn: seconds that the other checks do not need
 
     recipe, components, plugins = read(subject, stated)
     with TemporaryDirectory() as folder:
         whole, cut = Path(folder) / "whole", Path(folder) / "cut"
 
-        def go(place: Place, observer: Observer | None = None) -> None:
+        def go(place: RunLocation, observer: Observer | None = None) -> None:
             start(recipe, place, components=components, plugins=plugins, device="cpu", observer=observer)
 
-        go(Place(out=whole))
+        go(RunLocation(out=whole))
         try:
-            go(Place(out=cut), Observer(report=_cut))
+            go(RunLocation(out=cut), Observer(report=_cut))
         except _Cut:
-            go(Place(resume=cut))
+            go(RunLocation(resume=cut))
         yield whole, cut
 
 

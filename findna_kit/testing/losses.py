@@ -84,7 +84,7 @@ def term(subject: Subject) -> Iterator[str]:
         for name, value in made.metrics.items():
             if not isinstance(value, Tensor) or value.ndim or value.requires_grad:
                 yield f"the metric {name!r} is to be a tensor of one number, a sum over the same items, detached"
-        for name, value in made.carry.items():
+        for name, value in made.state_inputs.items():
             if value.requires_grad or not value.ndim or len(value) != len(_view(one).tokens):
                 shape = tuple(value.shape)
                 yield (
@@ -102,7 +102,7 @@ def _view(captured: Captured) -> View:
 
 def _views(tried: Bench, part: slice) -> tuple[dict[str, View], dict[str, View]]:
     """The views that each branch sees, some rows of them."""
-    batch = training_batch(tried.experiment, tried.data, CLOCK.step, tried.engine.rows(BATCH)).rows(part)
+    batch = training_batch(tried.experiment, tried.data, CLOCK.step, tried.engine.local_indices(BATCH)).rows(part)
     plans = [pipeline.plan for pipeline in tried.experiment.pipelines]
     student = {plan.name: batch.views[plan.name] for plan in plans if plan.student}
     return student, {plan.name: batch.views[plan.name] for plan in plans if plan.teacher and plan.name in batch.views}

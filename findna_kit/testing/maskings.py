@@ -25,7 +25,7 @@ def _tried() -> dict[str, View]:
     """Views of one length and all sorts of content."""
     plain = windows(8, 50, unknown=0.0, padded=False)
     at = torch.arange(50)[None].expand(8, -1)
-    inserted = plain.take(at.masked_fill(at % 2 == 0, -1), inserted=torch.full_like(at, alphabet.C))
+    inserted = plain.gather(at.masked_fill(at % 2 == 0, -1), inserted=torch.full_like(at, alphabet.C))
     return {
         "whole windows": plain,
         "padded windows with N": windows(8, 50, seed=1, unknown=0.3),
@@ -101,7 +101,7 @@ def _misplaced(masked: View, what: str) -> Iterator[str]:
         if count := int((used & there.gather(1, index)).sum()):
             yield (
                 f"of {what}, {count} masked positions of weight above 0 are {name}; there is nothing to be learnt: mask what "
-                "`findna_kit.components.mask_corruption.own_bases` says, and give the other slots weight 0"
+                "`findna_kit.components.mask_corruption.maskable_bases` says, and give the other slots weight 0"
             )
     times = torch.zeros(len(index), length).scatter_add_(1, index, used.float())
     if bool((times > 1).any()):

@@ -13,7 +13,7 @@ from findna_kit.testing.checks import Nonconforming
 from findna_kit.testing.conformance import faults_of, planned, subjects
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.entry_points import Offer
+    from findna_kit.plugins.entry_points import PluginEntry
     from findna_kit.testing.checks import Check, Subject
 
 
@@ -71,7 +71,7 @@ def conformances(package: str) -> list[Conformance]:
     return made
 
 
-def _offers(package: str) -> list[Offer]:
+def _offers(package: str) -> list[PluginEntry]:
     """The package's entry points for components."""
     every = [offer for offer in installed() if offer.group == COMPONENTS]
     named = [one for one in every if package == one.owner.plugin or normal_name(package) == normal_name(one.owner.distribution)]

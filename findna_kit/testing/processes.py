@@ -79,7 +79,7 @@ def stepped(subject: Subject, engine: Engine) -> dict[str, Tensor] | None:
     tried = Bench(found[1], engine)
     gradients, _, counts = tried.step(_MICRO_BATCH)
     named = tried.experiment.trainable()
-    engine.sum_gradients([named[name] for name in gradients])
+    engine.all_reduce_gradients([named[name] for name in gradients])
     summed = {f"gradient {name}": named[name].grad.clone() for name in gradients}  # type: ignore[union-attr]
     (metrics,) = tried.train(1, _MICRO_BATCH, first=CLOCK.step)
     numbers = {f"metric {name}": torch.tensor(value) for name, value in metrics.items()}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.components.interfaces import BranchOutput, Loss, Term
+    from findna_kit.components.interfaces import BranchOutput, Loss, LossOutput
     from findna_kit.components.views import View
     from findna_kit.data.sources import Data
     from findna_kit.distributed import Engine
@@ -100,7 +100,7 @@ class Forward:
         if not losses:
             return {}
         module = getattr(self.experiment, which)
-        wants = {loss.reads for loss in losses}
+        wants = {loss.head_input for loss in losses}
         layers = sorted({layer for loss in losses for layer in loss.layers(module.encoder.depth)})
         outputs = {}
         for name in self.seen[role]:
@@ -117,9 +117,9 @@ class Forward:
         """The rows that a loss reads, by view; a view without masked positions has none for a loss that reads those."""
         loss = self.experiment.losses[label].loss
         return {
-            name: read_rows(output, loss.reads)
+            name: read_rows(output, loss.head_input)
             for name, output in outputs.items()
-            if loss.reads != "masked" or output.view.masked_index.shape[1]
+            if loss.head_input != "masked" or output.view.masked_index.shape[1]
         }
 
     def term(
@@ -131,7 +131,7 @@ class Forward:
         *,
         rows: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
         branch: Literal["student", "teacher"] = "student",
-    ) -> Term:
+    ) -> LossOutput:
         """One loss's term. `rows`: what its heads read, where that was kept apart; `branch`: whose heads play the student's."""
         experiment = self.experiment
         loss: Loss = experiment.losses[label].loss
@@ -151,7 +151,7 @@ class Forward:
                     name: replace(teacher[name], rows=read, heads=apply_heads(read, *taught))
                     for name, read in teacher_rows.items()
                 }
-        result: Term = loss(students, teachers, clock)
+        result: LossOutput = loss(students, teachers, clock)
         return result
 
     def counts(self, batch: Batch, labels: Iterable[str]) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from findna_kit.trainer.experiment import Experiment
     from findna_kit.trainer.observer import Reporter
 
-LOOK = "look"
+VALIDATION_STEP = "look"
 """Among the metrics that a teacher rule is given: the step of the latest look at the held-out windows."""
 CPU_BYTES = 10 * 2**20
 """Of one layer's activations in a pass on a CPU: what stays near its cache."""
@@ -89,12 +89,12 @@ def train(
     if resume:
         state.load()
     look = Validation(experiment, data, engine, micro_batch, beside or {})
-    writer = MetricsWriter(run, state.step if resume else -1) if engine.first else None
+    writer = MetricsWriter(run, state.step if resume else -1) if engine.is_main_process else None
     try:
         with compiled_encoders(experiment):
             if not resume:
-                held_out = engine.told(lambda: look.look(Clock(0, experiment.steps)))
-                state.latest = {**held_out, LOOK: 0.0}
+                held_out = engine.broadcast_object(lambda: look.look(Clock(0, experiment.steps)))
+                state.latest = {**held_out, VALIDATION_STEP: 0.0}
                 if writer is not None:
                     writer.write({"step": 0, **held_out, **evaluate(0)})
                 state.save(writer)
@@ -124,8 +124,8 @@ def _loop(
             row, started, counted = {**metrics, "bases_per_second": speed}, now, 0
         began = time.perf_counter()
         if last or state.step % settings.validate_every == 0:
-            held_out = engine.told(lambda: look.look(Clock(state.step, steps)))
-            state.latest |= {**held_out, LOOK: float(state.step)}
+            held_out = engine.broadcast_object(lambda: look.look(Clock(state.step, steps)))
+            state.latest |= {**held_out, VALIDATION_STEP: float(state.step)}
             row |= held_out
         if writer is not None:
             row |= evaluate(state.step)
@@ -141,7 +141,7 @@ def _loop(
 
 def _asked(stop: StopRequest, engine: Engine) -> int:
     """The largest signal that any process was sent, or 0. One that comes meanwhile is kept, and heeded after the next step."""
-    return engine.largest(stop.signal or 0)
+    return engine.all_reduce_max(stop.signal or 0)
 
 
 def _obey(asked: int, state: _State, steps: int) -> None:
@@ -176,7 +176,7 @@ class _State:
     def save(self, writer: MetricsWriter | None) -> None:
         """Metric rows first: a checkpoint never knows more than they do. RunStopped where the processes have parted."""
         model, state = self.experiment.model_tensors(), _state_tensors(self.experiment, self.optimizer)
-        if not self.engine.agree([*model.values(), *state.values()]):
+        if not self.engine.replicas_agree([*model.values(), *state.values()]):
             raise RunStopped(
                 f"step {self.step}: the processes hold different networks or losses, which they never should; nothing of it is "
                 "saved: look for a part that is not the same on every machine"
@@ -210,7 +210,7 @@ def choose_micro_batch(experiment: Experiment, data: Data, engine: Engine) -> in
     CPU: as many as keep a layer's activations near the cache, since larger ones are mapped and page-faulted anew each time.
     GPU: the whole share, or the largest half, quarter, ... of it whose forward and backward fit the memory.
     """
-    share = len(engine.rows(experiment.batch_size))
+    share = len(engine.local_indices(experiment.batch_size))
     if experiment.trainer.micro_batch != "auto":
         return min(experiment.trainer.micro_batch, share)
     if not experiment.losses:
@@ -221,7 +221,7 @@ def choose_micro_batch(experiment: Experiment, data: Data, engine: Engine) -> in
     experiment.to(engine.device)
 
     def attempt(rows: int) -> None:
-        share_rows = engine.rows(experiment.batch_size)
+        share_rows = engine.local_indices(experiment.batch_size)
         batch = training_batch(experiment, data, 0, share_rows)
         accumulate_gradients(experiment, data, engine, Clock(0, experiment.steps), batch, rows)
         experiment.student.zero_grad(set_to_none=True)

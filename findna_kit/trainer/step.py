@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.components.interfaces import Term
+    from findna_kit.components.interfaces import LossOutput
     from findna_kit.data.sources import Data
     from findna_kit.distributed import Engine
     from findna_kit.schedules import Clock
@@ -32,15 +32,15 @@ class Sums:
     values: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     carries: dict[str, list[Mapping[str, Tensor]]] = field(default_factory=dict)
 
-    def add(self, label: str, term: Term) -> None:
+    def add(self, label: str, term: LossOutput) -> None:
         """Another micro-batch's term."""
         into = self.values.setdefault(label, {})
         for name, value in {"loss": term.sum.detach(), **term.metrics}.items():
             into[name] = into[name] + value.float() if name in into else value.float()
-        if term.carry:
-            self.carries.setdefault(label, []).append(term.carry)
+        if term.state_inputs:
+            self.carries.setdefault(label, []).append(term.state_inputs)
 
-    def carry(self, label: str) -> dict[str, Tensor]:
+    def state_inputs(self, label: str) -> dict[str, Tensor]:
         """The whole batch's carry of one loss."""
         parts = self.carries.get(label, [])
         return {name: torch.cat([part[name] for part in parts]) for name in (parts[0] if parts else ())}
@@ -56,14 +56,14 @@ def train_step(
     micro_batch: int,
 ) -> dict[str, float]:
     """Takes the step and returns what to log. Raises NotFinite, with nothing applied, where a term or the gradient is not."""
-    rows = engine.rows(experiment.batch_size)
+    rows = engine.local_indices(experiment.batch_size)
     batch = training_batch(experiment, data, clock.step, rows)
     optimizer.zero_grad()
     for normalised in experiment.norms:
         normalised.before_step()
     sums, counts = accumulate_gradients(experiment, data, engine, clock, batch, micro_batch)
     parameters = optimizer.parameters
-    engine.sum_gradients(parameters)
+    engine.all_reduce_gradients(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = get_total_norm(gradients)
     metrics = _metrics(experiment, engine, clock, sums, counts, norm)
@@ -73,10 +73,10 @@ def train_step(
     metrics |= optimizer.step(clock)
     metrics |= experiment.teacher_update(experiment.teacher, experiment.student, clock, {**held_out, **metrics})
     for label, weighted in experiment.losses.items():
-        carry = sums.carry(label)
+        state_inputs = sums.state_inputs(label)
         if weighted.loss.coupling == "sample":  # a batch-coupled loss has seen the global batch already
-            carry = {name: engine.gather(value) for name, value in carry.items()}
-        weighted.loss.after_step(carry, clock)
+            state_inputs = {name: engine.gather(value) for name, value in state_inputs.items()}
+        weighted.loss.after_step(state_inputs, clock)
     for normalised in experiment.norms:
         normalised.after_step()
     return metrics
@@ -88,9 +88,9 @@ def accumulate_gradients(
     """Leaves the gradient of the weighted objective in the parameters; sums and global counts of each loss."""
     forward = Forward(experiment, engine)
     sample, coupled = forward.labels("sample"), forward.labels("batch")
-    rows = engine.rows(experiment.batch_size)
+    rows = engine.local_indices(experiment.batch_size)
     parts = [slice(at, min(at + micro_batch, len(rows))) for at in range(0, len(rows), micro_batch)]
-    counts = {label: engine.sum(count) for label, count in forward.counts(batch, sample).items()}
+    counts = {label: engine.all_reduce_sum(count) for label, count in forward.counts(batch, sample).items()}
     sums = Sums()
 
     def student(place: int, labels: list[str]) -> Outputs:
@@ -126,7 +126,7 @@ def accumulate_gradients(
 
 def _global_batch(experiment: Experiment, data: Data, engine: Engine, clock: Clock, batch: Batch) -> Batch:
     """The views of every process's rows: views are cheap, and functions of the step and the rows."""
-    if engine.processes == 1:
+    if engine.world_size == 1:
         return batch
     rows = torch.arange(experiment.batch_size, device=engine.device)
     return training_batch(experiment, data, clock.step, rows)
@@ -173,12 +173,12 @@ class _Cached:
                 self.gradients[label, name] = torch.zeros_like(leaf) if gradient is None else gradient
             for head, gradient in zip(heads, gradients[len(leaves) :], strict=True):
                 if gradient is not None:  # every process has taken the whole loss: its share is one of `processes`
-                    head.grad = gradient / engine.processes if head.grad is None else head.grad + gradient / engine.processes
+                    head.grad = gradient / engine.world_size if head.grad is None else head.grad + gradient / engine.world_size
         return counts
 
     def rows_with_gradients(self, student: Outputs, part: slice) -> tuple[list[Tensor], list[Tensor | None]]:
         """A micro-batch's rows, to be given to `backward` with the gradients kept for them."""
-        local = self.forward.engine.rows(self.forward.experiment.batch_size)[part]
+        local = self.forward.engine.local_indices(self.forward.experiment.batch_size)[part]
         tensors: list[Tensor] = []
         gradients: list[Tensor | None] = []
         for label in self.labels:
@@ -198,7 +198,7 @@ def _metrics(
     names, values = [], []
     for label, weighted in experiment.losses.items():
         for name, value in sums.values[label].items():
-            whole = engine.sum(value) if weighted.loss.coupling == "sample" else value
+            whole = engine.all_reduce_sum(value) if weighted.loss.coupling == "sample" else value
             names.append(f"{label}/{name}")
             values.append(whole / counts[label].clamp(min=FEWEST))
     *numbers, gradient_norm = torch.stack([*values, norm]).tolist()

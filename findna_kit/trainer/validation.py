@@ -101,7 +101,7 @@ class Validation:
         masked = [
             label
             for label, term in losses.items()
-            if term.loss.reads == "masked" and not term.loss.needs_teacher and term.loss.coupling == "sample"
+            if term.loss.head_input == "masked" and not term.loss.needs_teacher and term.loss.coupling == "sample"
             and not (which == "teacher" and len(self.experiment.predictors[label]))  # type: ignore[arg-type]
             and label in getattr(self.experiment, which).heads
         ]  # fmt: skip

@@ -76,7 +76,7 @@ def test_masked_nucleotides_is_cross_entropy_at_the_masked_positions(seed, batch
     assert float(term.metrics["bits_per_base"]) == pytest.approx(nats / math.log(2), rel=1e-5, abs=1e-5)
     assert float(term.metrics["accuracy"]) == right
     assert float(loss.count(views, {})) == items
-    assert term.carry == {}
+    assert term.state_inputs == {}
     assert not term.metrics["bits_per_base"].requires_grad
 
 
@@ -116,8 +116,8 @@ def test_its_head_knows_four_letters_and_no_n():
 def test_masked_nucleotides_wants_a_masked_view_of_the_students():
     loss = loss_of(MaskedNucleotides)
     wanted = "needs a view with `mask` that the student sees"
-    assert loss.problem([plan("a", student=True), plan("b", teacher=True, masked=True)]) == wanted
-    assert loss.problem([plan("a", student=True, masked=True)]) is None
+    assert loss.check_views([plan("a", student=True), plan("b", teacher=True, masked=True)]) == wanted
+    assert loss.check_views([plan("a", student=True, masked=True)]) is None
 
 
 # self-distillation
@@ -175,10 +175,10 @@ def test_forward_is_pure_and_after_step_moves_the_centre_exactly():
     one, two = loss(student, teacher, CLOCK), loss(student, teacher, CLOCK)
     assert one.sum.equal(two.sum)
     assert loss.center.equal(before)
-    carry = one.carry["logits"]
-    assert carry.shape == (5, 3, 6), "one row a sequence"
-    assert not carry.requires_grad
-    loss.after_step(one.carry, Clock(50, 100))
+    state_inputs = one.state_inputs["logits"]
+    assert state_inputs.shape == (5, 3, 6), "one row a sequence"
+    assert not state_inputs.requires_grad
+    loss.after_step(one.state_inputs, Clock(50, 100))
     logits = torch.cat([output.heads["logits"] for output in teacher.values()])
     torch.testing.assert_close(loss.center, 0.8 * before + 0.2 * logits.mean(0).detach())
 
@@ -275,12 +275,12 @@ def test_info_nce_pulls_both_views_and_knows_its_coupling():
     student = outputs("projector", {"a": (4, 5), "b": (4, 5)})
     loss(student, {}, CLOCK).sum.backward()
     assert all(output.heads["projector"].grad.abs().sum() > 0 for output in student.values())
-    assert (InfoNCE.coupling, InfoNCE.reads, InfoNCE.needs_teacher) == ("batch", "pooled", False)
+    assert (InfoNCE.coupling, InfoNCE.head_input, InfoNCE.needs_teacher) == ("batch", "pooled", False)
     assert loss.twin_heads()["projector"](torch.randn(2, 6)).shape == (2, 4)
     assert list(loss.state_dict()) == []
 
 
 def test_info_nce_wants_two_views_of_the_students():
     loss = loss_of(InfoNCE)
-    assert loss.problem([plan("a", student=True), plan("b", teacher=True)]) == "needs two views that the student sees"
-    assert loss.problem([plan("a", student=True), plan("b", student=True)]) is None
+    assert loss.check_views([plan("a", student=True), plan("b", teacher=True)]) == "needs two views that the student sees"
+    assert loss.check_views([plan("a", student=True), plan("b", student=True)]) is None

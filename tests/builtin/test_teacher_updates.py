@@ -153,8 +153,8 @@ def test_between_copies_the_teacher_is_the_student_of_the_last_one():
 
 
 def test_a_finished_run_gives_the_teacher_or_the_student():
-    assert EMA.serves == "teacher"
-    assert {rule.serves for rule in (Frozen, NoTeacher, PeriodicCopy)} == {"student"}
+    assert EMA.export_branch == "teacher"
+    assert {rule.export_branch for rule in (Frozen, NoTeacher, PeriodicCopy)} == {"student"}
 
 
 @pytest.mark.parametrize("rule", RULES)

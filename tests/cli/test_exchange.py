@@ -11,7 +11,7 @@ import torch
 
 import findna_kit
 from findna_kit import checkpoint
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.authors import authors, content
 from tests.building import SMALL, command, sets, small
 from tests.installing import findna
@@ -46,7 +46,7 @@ def taken(file, tmp_path_factory):
 def run(tmp_path_factory):
     recipe, components, plugins = small("self_distill", "steps=3")
     folder = tmp_path_factory.mktemp("runs") / "run"
-    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 

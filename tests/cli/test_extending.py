@@ -9,7 +9,7 @@ import pytest
 
 from findna_kit.cli.extending import load_command
 from findna_kit.errors import PluginError
-from findna_kit.plugins.entry_points import COMMANDS, COMPONENTS, offered
+from findna_kit.plugins.entry_points import COMMANDS, COMPONENTS, enabled_entries
 from tests.building import command
 from tests.installing import findna, install_package
 
@@ -121,7 +121,7 @@ def test_what_is_no_command_is_said(site):
 
 def test_a_class_is_no_command_even_if_it_has_a_main(site):
     install_package(site, "findna-class", {}, {COMMANDS: {"kind": "lab:Foreign"}})
-    (offer,) = [offer for offer in offered(COMMANDS) if offer.owner.plugin == "kind"]
+    (offer,) = [offer for offer in enabled_entries(COMMANDS) if offer.owner.plugin == "kind"]
     with pytest.raises(PluginError, match="is no typer app and no click command"):
         load_command(offer)
 

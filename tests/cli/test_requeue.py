@@ -12,7 +12,7 @@ import pytest
 from findna_kit import checkpoint
 from findna_kit.errors import Interrupted
 from findna_kit.metrics.writers import read_rows
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import SMALL, SMALL_HEAD, sets, small
 from tests.trainer.test_resume import interrupt_at, without_times
 
@@ -76,7 +76,7 @@ def test_keep_last_is_obeyed_and_may_change_on_resume(first, then, left, tmp_pat
         recipe, components, plugins = small(
             "masked_only", "steps=7", "trainer.checkpoint_every=1", f"trainer.keep_last={keep_last}"
         )
-        start(recipe, Place(resume=tmp_path / "run"), components=components, plugins=plugins, device="cpu", **stop)
+        start(recipe, RunLocation(resume=tmp_path / "run"), components=components, plugins=plugins, device="cpu", **stop)
 
     with pytest.raises(Interrupted):
         attempt(first, watcher=interrupt_at(4))

@@ -84,11 +84,11 @@ def test_a_genome_is_looked_in(clean, tmp_path):
 
 
 def test_a_run_is_asked_what_it_trained_on(clean, tmp_path):
-    from findna_kit.runs import Place, start
+    from findna_kit.runs import RunLocation, start
 
     genome = written(tmp_path / "genome.fa", ">x", "".join(ROWS) * 3, ">y", "".join(DRAW.choices("ACGT", k=2000)))
     recipe, components, plugins = small("masked_only", "steps=1", f"data.genome={genome}", "data.validation={contigs: [y]}")
-    run = start(recipe, Place(out=tmp_path / "run"), components=components, plugins=plugins, device="cpu").folder
+    run = start(recipe, RunLocation(out=tmp_path / "run"), components=components, plugins=plugins, device="cpu").folder
     out, _ = done("audit", clean, "--run", run)
     assert f"test rows in what {run} was trained on: 6 of 6 (100.0%), in 7,200 bases of {genome}\n" in out
     assert list(json.loads((run / "audit.json").read_text())) == [str(clean)]

@@ -35,7 +35,7 @@ def test_taken_from_anywhere_any_number_of_times_it_tells_the_truth(seed, batch,
     view = window
     for turn in range(times):
         source, inserted, flipped = some_source(view, seed + turn)
-        view = view.take(source, inserted=inserted, flipped=flipped)
+        view = view.gather(source, inserted=inserted, flipped=flipped)
     assert_true_to(view, window)
 
 
@@ -44,7 +44,7 @@ def test_taken_from_by_hand():
     source = torch.tensor([[4, -1, 0, 2, 1], [2, 1, 0, 3, 4]])
     inserted = torch.full((2, 5), alphabet.G)
     flipped = torch.tensor([[True, True, True, False, False], [True, True, True, False, False]])
-    taken = view.take(source, inserted=inserted, flipped=flipped)
+    taken = view.gather(source, inserted=inserted, flipped=flipped)
     assert taken.tokens.tolist() == [
         [alphabet.N, alphabet.G, alphabet.T, alphabet.G, alphabet.C],
         [alphabet.A, alphabet.T, alphabet.C, alphabet.N, alphabet.N],
@@ -60,7 +60,7 @@ def test_nothing_is_changed_in_place(seed):
     before = {f.name: getattr(window, f.name) for f in dataclasses.fields(window)}
     before = {name: value.clone() for name, value in before.items() if value is not None}
     source, inserted, flipped = some_source(window, seed)
-    window.take(source, inserted=inserted, flipped=flipped)
+    window.gather(source, inserted=inserted, flipped=flipped)
     assert all(getattr(window, name).equal(value) for name, value in before.items())
 
 
@@ -83,12 +83,12 @@ def test_a_column_says_the_same_whenever_it_is_read(seed, names):
     for turn in range(3):
         source, inserted, flipped = some_source(view, seed + turn)
         how = {"inserted": inserted, "flipped": flipped}
-        view = view.take(source.clone if turn == 1 else source, **how, padding_stays=True)  # made afresh, or kept
+        view = view.gather(source.clone if turn == 1 else source, **how, padding_stays=True)  # made afresh, or kept
         known = dataclasses.replace(known.take(source, **how))  # reads every column
     parts = [view.rows(slice(0, 1)), view.rows(torch.tensor([3, 2])).to(torch.device("cpu"))]
     for name in names:
         whole = getattr(known, name)
-        assert getattr(View.joined(parts), name).equal(whole[[0, 3, 2]])
+        assert getattr(View.concatenate(parts), name).equal(whole[[0, 3, 2]])
         assert getattr(view, name).equal(whole)
         assert getattr(view, name) is getattr(view.with_noise(torch.ones(4)), name)
         assert getattr(view, name).dtype == getattr(window, name).dtype
@@ -105,21 +105,21 @@ def test_what_a_view_does_not_have_is_an_attribute_error():
 def test_the_number_of_valid_positions_follows_what_is_valid():
     view = view_of("ACGT", "AC")
     assert view.lengths.tolist() == [4, 2]
-    taken = view.take(torch.tensor([[0, 1], [1, 2]]))
+    taken = view.gather(torch.tensor([[0, 1], [1, 2]]))
     assert taken.lengths.tolist() == [2, 1]
     assert dataclasses.replace(view, valid=view.valid.logical_not()).lengths.tolist() == [0, 2]
 
 
 def test_joined_views_keep_their_noise():
     noisy = [view_of("ACGT").with_noise(torch.full((1,), deviation)) for deviation in (0.5, 0.25)]
-    assert View.joined(noisy).deviation.tolist() == [0.5, 0.25]
-    assert View.joined([view_of("ACGT")] * 2).deviation is None
+    assert View.concatenate(noisy).deviation.tolist() == [0.5, 0.25]
+    assert View.concatenate([view_of("ACGT")] * 2).deviation is None
 
 
 def test_a_masked_view_is_not_augmented():
-    view = view_of("ACGT").masked_at(torch.tensor([[1]]), torch.ones(1, 1), torch.tensor([[alphabet.MASK]]))
+    view = view_of("ACGT").with_mask(torch.tensor([[1]]), torch.ones(1, 1), torch.tensor([[alphabet.MASK]]))
     with pytest.raises(ValueError, match="a masked view cannot be augmented: masks are drawn last"):
-        view.take(torch.tensor([[0, 1, 2, 3]]))
+        view.gather(torch.tensor([[0, 1, 2, 3]]))
 
 
 def test_windows_know_their_place_and_hide_what_is_padding():
@@ -140,7 +140,7 @@ def test_windows_know_their_place_and_hide_what_is_padding():
 
 
 def test_the_student_sees_what_is_corrupted_where_the_weight_says_so():
-    view = view_of("ACGT", "TTTT").masked_at(
+    view = view_of("ACGT", "TTTT").with_mask(
         torch.tensor([[2, 0], [3, 1]]),
         torch.tensor([[1.0, 0.0], [1.0, 1.0]]),
         torch.tensor([[alphabet.MASK, alphabet.MASK], [alphabet.A, alphabet.T]]),
@@ -151,7 +151,7 @@ def test_the_student_sees_what_is_corrupted_where_the_weight_says_so():
 
 
 def test_rows_and_devices_take_every_column_along():
-    view = dataclasses.replace(random_windows(5, 9), deviation=torch.arange(5.0)).masked_at(
+    view = dataclasses.replace(random_windows(5, 9), deviation=torch.arange(5.0)).with_mask(
         torch.arange(5)[:, None], torch.ones(5, 1), torch.zeros(5, 1).long()
     )
     part = view.rows(slice(1, 3))

@@ -42,9 +42,9 @@ def test_autocast_follows_the_precision(precision, dtype):
 
 def test_one_process_sums_and_gathers_itself():
     engine = start_engine("cpu", "fp32")
-    assert (engine.rank, engine.processes, engine.rows(3).tolist()) == (0, 1, [0, 1, 2])
+    assert (engine.rank, engine.world_size, engine.local_indices(3).tolist()) == (0, 1, [0, 1, 2])
     value = torch.ones(2)
-    assert engine.sum(value) is value
+    assert engine.all_reduce_sum(value) is value
     assert engine.gather(value) is value
 
 
@@ -59,10 +59,10 @@ def test_a_batch_that_does_not_divide_is_refused():
 
 def test_one_process_agrees_with_itself_and_tells_itself():
     engine = start_engine("cpu", "fp32")
-    assert engine.first
-    assert engine.largest(3) == 3
-    assert engine.agree([torch.ones(2)])
-    assert engine.told(lambda: {"a": [1]}) == {"a": [1]}
+    assert engine.is_main_process
+    assert engine.all_reduce_max(3) == 3
+    assert engine.replicas_agree([torch.ones(2)])
+    assert engine.broadcast_object(lambda: {"a": [1]}) == {"a": [1]}
 
 
 def test_another_precision_of_the_same_processes():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from findna_kit.distributed import SUPERVISOR, Launch, launched
+from findna_kit.distributed import SUPERVISOR, Launch, current_launch
 from findna_kit.errors import FindnaError
 
 TORCHRUN = {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "RANK": "5", "LOCAL_RANK": "1", "GROUP_RANK": "1"}
@@ -22,14 +22,14 @@ SRUN = {
     ({**SRUN, **TORCHRUN}, Launch(8, 2, 5, "torchrun", 1, 1)),
 ])  # fmt: skip
 def test_what_the_launcher_says(environment, found):
-    assert launched(environment) == found
+    assert current_launch(environment) == found
 
 
 @pytest.mark.parametrize("step", ["batch", ""])
 def test_a_batch_script_is_one_process_whatever_its_job_has(step):
     """It has the job's numbers of tasks; only what srun starts in it is a step with a number."""
-    assert launched({**SRUN, "SLURM_STEP_ID": step}) is None
-    assert launched({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
+    assert current_launch({**SRUN, "SLURM_STEP_ID": step}) is None
+    assert current_launch({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
 
 
 def test_processes_on_a_node():
@@ -40,5 +40,5 @@ def test_processes_on_a_node():
 def test_more_on_one_node_than_on_another_is_refused_by_one_voice(rank):
     sentence = "srun started 3 processes on 2 nodes: as many are needed on each; give --ntasks-per-node"
     with pytest.raises(FindnaError, match=sentence) as refused:
-        launched({**SRUN, "SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": rank})
+        current_launch({**SRUN, "SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": rank})
     assert refused.value.silent is (rank == "2")

@@ -9,10 +9,10 @@ import pytest
 
 from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation import (
-    Asked,
     Cells,
     Contender,
     Evaluation,
+    EvaluationRequest,
     Prediction,
     Table,
     Task,
@@ -74,7 +74,7 @@ def make_task(seed=0, rows=(150, 60, 120)):
 
 
 def run(task, folder, asked=None, networks=None, *, seed=7, say=lambda sentence: None, without=()):
-    evaluation = Evaluation(task, networks or contenders(), asked or Asked(), seed=seed)
+    evaluation = Evaluation(task, networks or contenders(), asked or EvaluationRequest(), seed=seed)
     return summarise(task, evaluation.predictions(Cells(folder), say), seed=seed, without=without)
 
 
@@ -132,7 +132,7 @@ def test_a_good_encoder_is_above_and_a_poor_one_below(task, result, tmp_path):
     above = result["protocols"]["probe"]["encoder_minus"]
     assert above["random_init"]["mcc"]["verdict"] == above["majority"]["mcc"]["verdict"] == "above"
     assert above["random_init"]["auroc"]["verdict"] == "above"
-    probe = Asked(("probe",))
+    probe = EvaluationRequest(("probe",))
     turned = run(task, tmp_path / "turned", probe, contenders(poor, good))["protocols"]["probe"]["encoder_minus"]
     assert turned["random_init"]["mcc"]["verdict"] == turned["kmer"]["mcc"]["verdict"] == "below"
     same = run(task, tmp_path / "same", probe, contenders(good, good))["protocols"]["probe"]["encoder_minus"]
@@ -163,7 +163,7 @@ def test_a_seed_moves_the_intervals_and_nothing_else(task, result, tmp_path):
 
 
 def test_what_is_random_is_repeated_and_what_is_not_is_not():
-    asked = Asked(("knn", "few_shot", "finetune"), seeds=3, shuffled_labels=True)
+    asked = EvaluationRequest(("knn", "few_shot", "finetune"), seeds=3, shuffled_labels=True)
     repeats = {}
     for cell in asked.cells():
         repeats.setdefault((cell.protocol, cell.who), []).append(cell.number)
@@ -176,7 +176,7 @@ def test_what_is_random_is_repeated_and_what_is_not_is_not():
 
 
 def test_every_protocol_with_seeds_and_shuffled_labels(task, tmp_path):
-    result = run(task, tmp_path, Asked(("probe", "few_shot", "finetune"), seeds=3, shuffled_labels=True))
+    result = run(task, tmp_path, EvaluationRequest(("probe", "few_shot", "finetune"), seeds=3, shuffled_labels=True))
     assert list(result["protocols"]) == ["probe", "few_shot_1", "few_shot_5", "few_shot_10", "finetune"]
     tuning = result["protocols"]["finetune"]
     assert (tuning["encoder"]["seeds"], tuning["random_init"]["seeds"], tuning["kmer"]["seeds"]) == (3, 3, 1)
@@ -221,9 +221,9 @@ def test_a_second_call_computes_nothing_and_a_deleted_cell_comes_back_to_the_dig
 
 
 def test_more_seeds_make_what_is_missing_alone(task, tmp_path):
-    run(task, tmp_path, Asked(("probe",), seeds=2))
+    run(task, tmp_path, EvaluationRequest(("probe",), seeds=2))
     said = []
-    run(task, tmp_path, Asked(("probe",), seeds=4), say=said.append)
+    run(task, tmp_path, EvaluationRequest(("probe",), seeds=4), say=said.append)
     assert said == ["toy: probe, random_init, repeat 3", "toy: probe, random_init, repeat 4"]
 
 
@@ -255,23 +255,28 @@ def test_rows_that_leaked_are_left_out_without_anything_being_fitted_anew(task, 
 
 
 def test_a_protocol_named_twice_is_run_once():
-    assert Asked(("knn", "knn", "few_shot", "few_shot")).blocks == ("knn", "few_shot_1", "few_shot_5", "few_shot_10")
+    assert EvaluationRequest(("knn", "knn", "few_shot", "few_shot")).blocks == (
+        "knn",
+        "few_shot_1",
+        "few_shot_5",
+        "few_shot_10",
+    )
 
 
 def test_an_unknown_protocol_is_refused():
     with pytest.raises(
         FindnaError, match=r"^there is no protocol 'prob'; did you mean 'probe'\?; there are knn, probe, few_shot,"
     ):
-        Asked(("knn", "prob"))
+        EvaluationRequest(("knn", "prob"))
 
 
 def test_no_repeat_is_refused():
     with pytest.raises(FindnaError, match="seeds=0: what is random is made once at least"):
-        Asked(("few_shot",), seeds=0)
+        EvaluationRequest(("few_shot",), seeds=0)
 
 
 def test_a_control_of_several_protocols_is_one_prediction(task, tmp_path):
-    evaluation, said = Evaluation(task, contenders(), Asked(("knn", "probe")), seed=7), []
+    evaluation, said = Evaluation(task, contenders(), EvaluationRequest(("knn", "probe")), seed=7), []
     for _ in ("made", "read"):
         found = evaluation.predictions(Cells(tmp_path), said.append)
         for who in ("kmer", "majority"):
@@ -317,13 +322,13 @@ def test_fine_tuning_that_gives_no_numbers_is_refused_and_not_kept(task, tmp_pat
         return Prediction(np.full((len(task.parts["test"].labels), 2), np.nan, dtype=np.float32), {"epoch": 1})
 
     with pytest.raises(FindnaError, match="encoder: fine-tuned on toy, its scores of the test part are not finite"):
-        run(task, tmp_path, Asked(("finetune",)), contenders(tune=tune))
+        run(task, tmp_path, EvaluationRequest(("finetune",)), contenders(tune=tune))
     assert not [path for path in tmp_path.glob("*.json") if "finetune" in path.read_text()]
 
 
 def test_no_protocol_is_refused():
     with pytest.raises(FindnaError, match="no protocol was named; there are knn, probe"):
-        Asked(())
+        EvaluationRequest(())
 
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])

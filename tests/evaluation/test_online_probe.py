@@ -6,7 +6,7 @@ import pytest
 from findna_kit.errors import NotFinite, TaskError
 from findna_kit.evaluation import Table, Task
 from findna_kit.evaluation.controls import kmer_features
-from findna_kit.evaluation.online_probe import ROWS, QuickLook
+from findna_kit.evaluation.online_probe import ROWS, OnlineProbe
 
 
 def task_of(rows, seed=0):
@@ -21,8 +21,8 @@ def task_of(rows, seed=0):
 
 def test_it_is_a_pure_function_of_the_embeddings():
     task = task_of((1500, 700, 10))
-    look = QuickLook(task, ["knn", "probe"])
-    assert look(lambda rows: kmer_features(rows, 2)) == QuickLook(task, ["knn", "probe"])(lambda rows: kmer_features(rows, 2))
+    look = OnlineProbe(task, ["knn", "probe"])
+    assert look(lambda rows: kmer_features(rows, 2)) == OnlineProbe(task, ["knn", "probe"])(lambda rows: kmer_features(rows, 2))
     assert list(look(lambda rows: kmer_features(rows, 2))) == ["toy/knn/mcc", "toy/probe/mcc"]
     assert look(lambda rows: kmer_features(rows, 2))["toy/probe/mcc"] > 0.8
 
@@ -35,7 +35,7 @@ def test_it_embeds_a_bounded_number_of_rows_and_never_the_test():
         seen.append(list(rows))
         return kmer_features(rows, 2)
 
-    QuickLook(task, ["knn"])(embed)
+    OnlineProbe(task, ["knn"])(embed)
     assert [len(rows) for rows in seen] == [ROWS, ROWS]
     assert set(seen[0]) <= set(task.parts["train"].sequences)
     assert set(seen[1]) <= set(task.parts["validation"].sequences)
@@ -50,22 +50,22 @@ def test_labels_of_the_scored_rows_choose_nothing():
         ("a", "b"),
         (),
     )
-    one, other = (QuickLook(t, ["knn", "probe"])(lambda rows: kmer_features(rows, 2)) for t in (task, turned))
+    one, other = (OnlineProbe(t, ["knn", "probe"])(lambda rows: kmer_features(rows, 2)) for t in (task, turned))
     for name, value in one.items():
         assert other[name] == -value
 
 
 def test_the_control_stands_beside_it():
-    look = QuickLook(task_of((200, 100, 10)), ["probe"])
+    look = OnlineProbe(task_of((200, 100, 10)), ["probe"])
     assert list(look.control()) == ["toy/probe/mcc/kmer"]
     assert look.control()["toy/probe/mcc/kmer"] > 0.8
 
 
 def test_embeddings_that_are_no_numbers_stop_the_run():
     with pytest.raises(NotFinite, match="embeddings of the task toy are not finite"):
-        QuickLook(task_of((60, 40, 10)), ["knn"])(lambda rows: np.full((len(rows), 3), np.nan))
+        OnlineProbe(task_of((60, 40, 10)), ["knn"])(lambda rows: np.full((len(rows), 3), np.nan))
 
 
 def test_too_few_rows_to_look_at_are_refused():
     with pytest.raises(TaskError, match="/data/toy has too few training rows of a class"):
-        QuickLook(task_of((2, 40, 10)), ["probe"])
+        OnlineProbe(task_of((2, 40, 10)), ["probe"])

@@ -19,7 +19,7 @@ from findna_kit.errors import CheckpointMismatch, FindnaError, OutputExists
 from findna_kit.exchange.export import export_run
 from findna_kit.exchange.import_findna import import_findna
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.runs import Place, start, take_initial_weights
+from findna_kit.runs import RunLocation, start, take_initial_weights
 from tests.authors import authors, content
 from tests.building import small
 
@@ -31,7 +31,7 @@ FILES = ["README.md", "checkpoints", "config.json", "model.safetensors", "recipe
 def run(tmp_path_factory):
     recipe, components, plugins = small("self_distill", "steps=3", "optimizer.learning_rate=0.01")
     folder = tmp_path_factory.mktemp("runs") / "run"
-    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 
@@ -112,7 +112,7 @@ def test_an_export_is_exported_again(exported, run, tmp_path):
 def test_an_import_is_exported(tmp_path):
     torch.save(content(*(authors(seed, dim=22, hidden=8, blocks=1) for seed in (1, 2))), tmp_path / "released.pt")
     components, plugins = load_plugins()
-    place = Place(tmp_path / "run")
+    place = RunLocation(tmp_path / "run")
     import_findna(tmp_path / "released.pt", place, length=1000, class_tokens=10, components=components, plugins=plugins)
     export_run(tmp_path / "run", tmp_path / "model")
     same(findna_kit.load(tmp_path / "run"), findna_kit.load(tmp_path / "model"))

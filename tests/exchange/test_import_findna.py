@@ -15,10 +15,10 @@ import findna_kit
 from findna_kit import alphabet, checkpoint
 from findna_kit.components.views import View
 from findna_kit.errors import CheckpointMismatch, FindnaError, OutputExists
-from findna_kit.evaluation import Asked
+from findna_kit.evaluation import EvaluationRequest
 from findna_kit.exchange.import_findna import import_findna
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.runs import Place, Scoring, evaluate_run, start
+from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
 from tests.authors import authors, content
 from tests.building import small
 
@@ -33,7 +33,7 @@ def text(length, seed=0, letters="ACGTN"):
 def imported(file, out, length=1000, class_tokens=10, **place):
     components, plugins = load_plugins()
     return import_findna(
-        file, Place(out, **place), length=length, class_tokens=class_tokens, components=components, plugins=plugins
+        file, RunLocation(out, **place), length=length, class_tokens=class_tokens, components=components, plugins=plugins
     )
 
 
@@ -141,7 +141,7 @@ def test_it_is_evaluated_beside_a_random_initialisation(run, tmp_path):
     for number, part in enumerate(("train", "dev", "test")):
         rows = [f"{text(60, 100 * number + row, 'AAAC' if row % 2 else 'GGGT')},{row % 2}" for row in range(30)]
         (tmp_path / f"{part}.csv").write_text("\n".join(["sequence,label", *rows, ""]))
-    (result,) = evaluate_run(run, [str(tmp_path)], Scoring(Asked(("knn",)), device="cpu"))
+    (result,) = evaluate_run(run, [str(tmp_path)], Scoring(EvaluationRequest(("knn",)), device="cpu"))
     assert set(result["protocols"]["knn"]) >= {"encoder", "random_init"}
 
 
@@ -150,7 +150,7 @@ def test_pretraining_goes_on_from_it(run, tmp_path):
         "self_distill", "steps=2", "class_tokens=10", "encoder={name: chordmixer, dim: 22, hidden: 16, blocks: 2, layers: 10}",
         "losses.distill={name: self_distillation, head: five_way}", f"init_from={{run: {run}, parts: [encoder, heads]}}",
     )  # fmt: skip
-    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     begun, source = (checkpoint.load_model(folder, step) for folder, step in ((tmp_path / "run", 0), (run, 46_860)))
     for name in source:
         assert begun[name].equal(source[name.replace("student.", "teacher.")]), name

@@ -8,7 +8,7 @@ import pytest
 
 import findna_kit
 from findna_kit.exchange.model_card import model_card
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import small
 
 
@@ -16,7 +16,7 @@ from tests.building import small
 def run(tmp_path_factory):
     recipe, components, plugins = small("self_distill", "steps=3")
     folder = tmp_path_factory.mktemp("runs") / "run"
-    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 

@@ -14,7 +14,7 @@ from findna_kit.errors import FindnaError
 from findna_kit.exchange.export import export_run
 from findna_kit.exchange.onnx_graph import write_onnx
 from findna_kit.model.branch import encode_bases
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import small
 
 REASON = "the extra onnx is not installed"
@@ -30,7 +30,7 @@ ENCODERS = {
 
 def made(folder, *overrides, recipe="self_distill"):
     recipe, components, plugins = small(recipe, "steps=2", "data.length=96", *overrides)
-    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 

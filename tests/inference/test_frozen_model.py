@@ -13,7 +13,7 @@ from findna_kit.checkpoint import path_of
 from findna_kit.components.views import View
 from findna_kit.errors import CheckpointMismatch, FindnaError
 from findna_kit.inference.frozen_model import untrained
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import small
 
 RNG = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def sequence(length):
 def run(tmp_path_factory):
     recipe, components, plugins = small("self_distill", "steps=3", "optimizer.learning_rate=0.01")
     folder = tmp_path_factory.mktemp("runs") / "run"
-    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 
@@ -37,7 +37,7 @@ def transformer_run(tmp_path_factory):
         "self_distill", "steps=0", "encoder={name: transformer, dim: 16, hidden: 16, blocks: 1, heads: 2}"
     )
     folder = tmp_path_factory.mktemp("runs") / "transformer"
-    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 
@@ -118,7 +118,7 @@ def test_the_precision_is_the_runs_own(run, tmp_path):
 
 def test_class_pooling_needs_class_tokens(tmp_path):
     recipe, components, plugins = small("masked_only", "steps=0", "class_tokens=0")
-    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins)
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins)
     with pytest.raises(FindnaError, match="the recipe has no class tokens"):
         findna_kit.load(tmp_path / "run").embed(["ACGT"], "class")
 
@@ -205,7 +205,7 @@ def test_a_model_is_asked_for_a_base_as_in_training(run):
     np.testing.assert_allclose(np.exp(found).sum(1), 1, rtol=1e-5)
     for number, (text, position) in enumerate(zip(sequences, positions, strict=True)):
         view = View.of_windows(torch.from_numpy(alphabet.encode(text)[None].astype(np.int64)))
-        shown = view.masked_at(torch.tensor([[position]]), torch.ones(1, 1), torch.tensor([[alphabet.MASK]]))
+        shown = view.with_mask(torch.tensor([[position]]), torch.ones(1, 1), torch.tensor([[alphabet.MASK]]))
         output = model.network(shown, shown.student_tokens, None, wants={"masked"})
         logits = model.network.heads["masked"]["classifier"](output.embeddings[0, position])
         np.testing.assert_allclose(found[number], logits.log_softmax(-1).detach().numpy(), rtol=1e-4, atol=1e-5)
@@ -221,7 +221,7 @@ def test_what_cannot_be_asked_for_bases_is_a_sentence(run, transformer_run, tmp_
     with pytest.raises(FindnaError, match="the encoder takes at most"):
         findna_kit.load(transformer_run).base_log_probabilities(["A" * 5000], np.array([3]))
     recipe, components, plugins = small("distill_only", "steps=0")
-    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     with pytest.raises(FindnaError, match="has no loss that predicts nucleotides"):
         findna_kit.load(tmp_path / "run").base_log_probabilities(["ACGT"], np.array([0]))
 
@@ -231,11 +231,11 @@ def test_the_control_that_learned_nothing_forgets_what_an_encoder_brings(run, mo
     model = findna_kit.load(run, device="cpu")
     plain = untrained(model, 0).embed(["ACGTACGTTT"])
 
-    def forget(encoder):
+    def reset_parameters(encoder):
         with torch.no_grad():
             encoder.embed.weight.copy_(torch.randn_like(encoder.embed.weight))
 
-    monkeypatch.setattr(type(model.network.encoder), "forget", forget)
+    monkeypatch.setattr(type(model.network.encoder), "reset_parameters", reset_parameters)
     first, again, other = (untrained(model, number).embed(["ACGTACGTTT"]) for number in (0, 0, 1))
     assert (first == again).all()
     assert not (first == plain).all()

@@ -131,7 +131,7 @@ def test_noise_reaches_the_encoder():
 
 
 def test_rows_are_read_as_the_loss_says():
-    view = view_of("ACGT", "GGCC").masked_at(torch.tensor([[3, 0], [1, 1]]), torch.ones(2, 2), torch.zeros(2, 2).long())
+    view = view_of("ACGT", "GGCC").with_mask(torch.tensor([[3, 0], [1, 1]]), torch.ones(2, 2), torch.zeros(2, 2).long())
     output = BranchOutput(view, torch.randn(2, 4, 3), torch.randn(2, 5, 3), torch.randn(2, 3))
     masked = read_rows(output, "masked")
     assert masked.shape == (2, 2, 3)

@@ -18,7 +18,14 @@ from findna_kit.components.views import View
 from findna_kit.distributed import Engine
 from findna_kit.inference.frozen_model import FrozenModel, load
 from findna_kit.model.branch import Branch, encode_bases
-from findna_kit.model.reverse_complement import RCAverage, RCEquivariant, join, turned, turned_bases, with_rc
+from findna_kit.model.reverse_complement import (
+    RCAverage,
+    RCEquivariant,
+    average_halves,
+    reverse_complement_bases,
+    reverse_valid,
+    with_rc,
+)
 from findna_kit.schedules import Clock
 from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import train_step
@@ -74,17 +81,17 @@ def test_turning_is_reversing_each_row_and_its_own_inverse(seed, length, classes
     view = random_windows(5, length, seed=seed)
     rows = torch.randn(5, classes + length, 3)
     valid = F.pad(view.valid, (classes, 0), value=True)
-    once = turned(rows, valid, classes)
+    once = reverse_valid(rows, valid, classes)
     assert once.equal(reversed_rows(rows, view.lengths, classes))
-    assert turned(once, valid, classes).equal(rows)
+    assert reverse_valid(once, valid, classes).equal(rows)
 
 
 @given(st.integers(0, 999))
 def test_turned_bases_are_those_of_the_other_strand(seed):
     view = random_windows(4, 16, seed=seed)
-    assert turned_bases(encode_bases(view.tokens), view.valid, 0).equal(encode_bases(other_strand(view).tokens))
+    assert reverse_complement_bases(encode_bases(view.tokens), view.valid, 0).equal(encode_bases(other_strand(view).tokens))
     masked = view.tokens.masked_fill(torch.rand(4, 16) < 0.3, alphabet.MASK).where(view.valid, view.tokens)
-    turned_mask = turned_bases(encode_bases(masked), view.valid, 0)
+    turned_mask = reverse_complement_bases(encode_bases(masked), view.valid, 0)
     assert turned_mask.sum(-1).equal(reversed_rows(encode_bases(masked), view.lengths, 0).sum(-1)), "MASK rows stay zero"
 
 
@@ -142,7 +149,7 @@ def test_a_branch_joins_the_halves_of_all_that_is_pooled(name):
 
 
 def test_joining_is_the_mean_of_the_halves():
-    assert join(torch.tensor([[1.0, 2.0, 3.0, 8.0]])).tolist() == [[2.0, 5.0]]
+    assert average_halves(torch.tensor([[1.0, 2.0, 3.0, 8.0]])).tolist() == [[2.0, 5.0]]
 
 
 def frozen(*overrides):

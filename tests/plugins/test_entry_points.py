@@ -8,16 +8,16 @@ import pytest
 
 from findna_kit.errors import FindnaError
 from findna_kit.plugins.entry_points import (
-    BRINGS,
-    CHOICE,
     COMMANDS,
     COMPONENTS,
+    GROUP_LABELS,
+    PLUGINS_ENV,
     RECIPES,
     REPORTERS,
+    enabled_entries,
     installed,
-    misnamed,
-    offered,
-    only,
+    unique_entry,
+    unknown_names,
 )
 from findna_kit.plugins.loading import load_plugins
 from tests.installing import findna, install, install_package
@@ -46,10 +46,10 @@ def site(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def let_in():
+def enabled():
     """The entry points of this test's distributions that are let in."""
     ours = {"findna.Lab", "findna-other", "findna-loner", "findna-kit"}
-    return {offer.owner.plugin for offer in installed() if offer.let_in and offer.owner.distribution in ours}
+    return {offer.owner.plugin for offer in installed() if offer.enabled and offer.owner.distribution in ours}
 
 
 EVERYTHING = {"builtin", "hail", "sleet", "weather", "lab", "other", "shout"}
@@ -72,11 +72,11 @@ EVERYTHING = {"builtin", "hail", "sleet", "weather", "lab", "other", "shout"}
 )
 def test_the_variable_lets_in_plugins_and_what_their_distribution_brings_beside(site, monkeypatch, stated, found):
     if stated is None:
-        monkeypatch.delenv(CHOICE, raising=False)
+        monkeypatch.delenv(PLUGINS_ENV, raising=False)
     else:
-        monkeypatch.setenv(CHOICE, stated)
-    assert let_in() == found
-    assert misnamed(installed()) == []
+        monkeypatch.setenv(PLUGINS_ENV, stated)
+    assert enabled() == found
+    assert unknown_names(installed()) == []
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_the_variable_lets_in_plugins_and_what_their_distribution_brings_beside(
     ],
 )
 def test_a_name_that_nobody_has_is_an_error_wherever_plugins_are_loaded(site, monkeypatch, stated, said):
-    monkeypatch.setenv(CHOICE, stated)
-    for group in BRINGS:
+    monkeypatch.setenv(PLUGINS_ENV, stated)
+    for group in GROUP_LABELS:
         with pytest.raises(FindnaError, match=said):
-            offered(group)
+            enabled_entries(group)
     for words in (("components",), ("check", "self_distill"), ("recipes",)):
         code, stdout, stderr = findna(*words)
         assert (code, stdout) == (2, "")
@@ -99,7 +99,7 @@ def test_a_name_that_nobody_has_is_an_error_wherever_plugins_are_loaded(site, mo
 
 
 def test_help_and_the_list_of_plugins_come_all_the_same(site, monkeypatch):
-    monkeypatch.setenv(CHOICE, "hali")
+    monkeypatch.setenv(PLUGINS_ENV, "hali")
     assert findna("--help")[0] == findna("--version")[0] == 0
     code, stdout, stderr = findna("plugins", "list")
     assert code == 0
@@ -111,7 +111,7 @@ def test_help_and_the_list_of_plugins_come_all_the_same(site, monkeypatch):
 
 
 def test_only_what_is_let_in_is_imported(site, monkeypatch):
-    monkeypatch.setenv(CHOICE, "hail")
+    monkeypatch.setenv(PLUGINS_ENV, "hail")
     components, plugins = load_plugins()
     assert [plugin.owner.plugin for plugin in plugins] == ["builtin", "hail"]
     assert "hail" in components.augmentations and "deletion" in components.augmentations
@@ -119,7 +119,7 @@ def test_only_what_is_let_in_is_imported(site, monkeypatch):
 
 
 def test_without_may_name_what_the_variable_leaves_out_already(site, monkeypatch):
-    monkeypatch.setenv(CHOICE, "hail")
+    monkeypatch.setenv(PLUGINS_ENV, "hail")
     assert [plugin.owner.plugin for plugin in load_plugins(without=["other", "hail"])[1]] == ["builtin"]
     with pytest.raises(FindnaError, match="--without nobody: no plugin has that name"):
         load_plugins(without=["nobody"])
@@ -128,18 +128,18 @@ def test_without_may_name_what_the_variable_leaves_out_already(site, monkeypatch
 def test_a_stranger_called_builtin_is_not_let_in_with_the_builtins(site, monkeypatch):
     install(site, "findna-false", PLUGIN, version="6.6")
     install_package(site, "findna-liar", {}, {COMPONENTS: {"builtin": "liar"}})
-    monkeypatch.setenv(CHOICE, "none")
-    assert [offer.owner.distribution for offer in offered(COMPONENTS)] == ["findna-kit"]
+    monkeypatch.setenv(PLUGINS_ENV, "none")
+    assert [offer.owner.distribution for offer in enabled_entries(COMPONENTS)] == ["findna-kit"]
 
 
 def test_a_name_of_two_owners_is_an_error_that_names_both(site):
     install_package(site, "findna-twin", {}, {REPORTERS: {"shout": "twin:shout"}}, version="4.0")
-    offers = offered(REPORTERS)
+    offers = enabled_entries(REPORTERS)
     with pytest.raises(
         FindnaError, match=r"'shout' is claimed by findna-loner 1.0 and findna-twin 4.0; uninstall one, or leave"
     ):
-        only(offers, "shout", "the reporter")
-    assert only(offers, "whisper", "the reporter") is None
+        unique_entry(offers, "shout", "the reporter")
+    assert unique_entry(offers, "whisper", "the reporter") is None
 
 
 def test_a_distribution_whose_metadata_are_gone_spoils_nothing(site):

@@ -8,10 +8,10 @@ from pydantic import Field
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.components.interfaces import Augmentation, ComponentConfig, Encoder, Loss, TeacherUpdate
 from findna_kit.errors import ComponentClash, FindnaError, PluginError, UnknownComponent
-from findna_kit.plugins.entry_points import Owner
+from findna_kit.plugins.entry_points import PluginSource
 from findna_kit.plugins.registry import Components
 
-OURS, THEIRS = Owner("ours", "findna-ours", "1.0"), Owner("theirs", "findna-theirs", "2.1")
+OURS, THEIRS = PluginSource("ours", "findna-ours", "1.0"), PluginSource("theirs", "findna-theirs", "2.1")
 
 
 class Flip(Augmentation):
@@ -30,7 +30,7 @@ class Agree(Loss):
     class Config(ComponentConfig):
         pass
 
-    reads = "pooled"
+    head_input = "pooled"
 
     def count(self, student, teacher):
         raise NotImplementedError
@@ -134,7 +134,7 @@ def test_a_name_claimed_twice_names_both_owners_and_the_way_out():
 
 def test_of_two_plugins_of_one_name_the_distribution_is_the_way_out():
     components = filled(flip=Flip)
-    with components.registering(Owner(OURS.plugin, "findna-others", "3.0")):
+    with components.registering(PluginSource(OURS.plugin, "findna-others", "3.0")):
         components.augmentations.add("flip", Turn)
     with pytest.raises(ComponentClash, match="leave one out with --without findna-others"):
         components.augmentations["flip"]

@@ -8,7 +8,7 @@ from torch import nn
 
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError
 from findna_kit.profile.plan import plan
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import small
 
 HEADS = (22 * 4 + 4) + (22 * 32 + 32 + 32 * 16 + 16) + 24 * 16
@@ -63,7 +63,7 @@ def test_the_figures_follow_from_the_steps_that_were_measured():
 
 def test_settings_are_those_that_the_run_resolves(tmp_path):
     recipe, components, plugins = small("masked_only", "steps=1", "trainer.micro_batch=auto", "trainer.precision=auto")
-    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     found = plan(recipe, device="cpu", steps=1)
     assert found["resolved"] == json.loads((tmp_path / "run" / "run.json").read_text())["resolved"]
 
@@ -80,7 +80,7 @@ def test_what_run_would_refuse_is_refused(tmp_path):
     with pytest.raises(GenomeError, match=r"set data\.length to at most that"):
         planned("data.length=6000000", "steps=1")
     recipe, components, plugins = small("masked_only", "steps=0")
-    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     with pytest.raises(CheckpointMismatch):
         planned(f"init_from={{run: {tmp_path / 'run'}}}", "encoder.dim=24")
 

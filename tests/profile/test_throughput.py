@@ -7,13 +7,13 @@ import pytest
 
 from findna_kit.metrics.writers import read_rows
 from findna_kit.profile import throughput
-from findna_kit.profile.throughput import WARM_UP, Pace, joined, measure
+from findna_kit.profile.throughput import WARM_UP, Throughput, joined, measure
 from findna_kit.profile.workload import ready
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import small
 from tests.runs.test_evaluate import write_task
 
-PACE = Pace((1.0, 2.0, 6.0), look=10.0, save=100.0, task_look=1000.0, start=0.5)
+PACE = Throughput((1.0, 2.0, 6.0), look=10.0, save=100.0, task_look=1000.0, start=0.5)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 6])
@@ -21,7 +21,7 @@ def test_looks_and_checkpoints_are_as_many_as_the_run_takes(tmp_path, steps):
     write_task(tmp_path / "task")
     evaluation = f"evaluation={{tasks: [{tmp_path / 'task'}], protocols: [knn], every: 2}}"
     recipe, components, plugins = small("masked_only", f"steps={steps}", "trainer.keep_last=99", evaluation)
-    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     rows = read_rows(tmp_path / "run")
     found = PACE.finish(recipe, steps)
     assert found["looks"] == sum("held_out/masked/loss" in row for row in rows)
@@ -60,9 +60,9 @@ def test_a_look_at_tasks_is_measured_where_the_run_takes_one(tmp_path):
 
 
 def test_several_measurements_are_joined():
-    other = Pace((8.0, 9.0), look=20.0, save=300.0, task_look=None, start=1.5)
+    other = Throughput((8.0, 9.0), look=20.0, save=300.0, task_look=None, start=1.5)
     found = joined([PACE, other])
-    assert found == Pace((1.0, 2.0, 6.0, 8.0, 9.0), look=15.0, save=200.0, task_look=1000.0, start=1.0)
+    assert found == Throughput((1.0, 2.0, 6.0, 8.0, 9.0), look=15.0, save=200.0, task_look=1000.0, start=1.0)
     assert found.step == 6.0
     plain = found.plain(12)
     assert plain["step_seconds"] == {"median": 6.0, "lowest": 1.0, "highest": 9.0}
@@ -79,7 +79,7 @@ def test_a_run_takes_the_time_that_was_planned_within_a_factor_of_two(tmp_path, 
     monkeypatch.setattr(time, "perf_counter", time.process_time)
     recipe, components, plugins = small_steps(name)
     planned = plan(recipe, device="cpu")["finish"]["seconds"]
-    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     taken = json.loads((tmp_path / "run" / "run.json").read_text())["timings"]["training_seconds"]
     assert taken / 2 < planned < 2 * taken
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from findna_kit.components.interfaces import Augmentation, ComponentConfig, Encoder, Loss, Masking, TeacherUpdate
 from findna_kit.errors import RecipeError
-from findna_kit.plugins.entry_points import Owner
+from findna_kit.plugins.entry_points import PluginSource
 from findna_kit.plugins.registry import Components
 from findna_kit.recipe import load_recipe
 from findna_kit.schedules import Schedule, within
@@ -94,7 +94,7 @@ class Independent(Masking):
 
 
 class MaskedNucleotides(Loss):
-    reads = "masked"
+    head_input = "masked"
 
     class Config(ComponentConfig):
         pass
@@ -131,7 +131,7 @@ class EMA(NoTeacher):
 @pytest.fixture
 def components():
     components = Components()
-    with components.registering(Owner("builtin", "findna-kit", "0")):
+    with components.registering(PluginSource("builtin", "findna-kit", "0")):
         components.encoders.add("chordmixer", ToyEncoder)
         components.encoders.add("transformer", ToyEncoder)
         components.encoders.add("picky", PickyEncoder)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from findna_kit.components.interfaces import Augmentation, ComponentConfig, RecipePath
 from findna_kit.errors import PluginError
-from findna_kit.plugins.entry_points import Owner
+from findna_kit.plugins.entry_points import PluginSource
 from findna_kit.recipe import load_recipe
 from tests.installing import findna, install
 
@@ -46,7 +46,7 @@ class Filed(Augmentation):
 
 @pytest.fixture
 def with_filed(components):
-    with components.registering(Owner("files", "findna-files", "1")):
+    with components.registering(PluginSource("files", "findna-files", "1")):
         components.augmentations.add("filed", Filed)
     return components
 

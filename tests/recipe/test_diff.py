@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from findna_kit.recipe import differences, leaves
+from findna_kit.recipe import diff, leaves
 
 
 def test_equal_recipes_have_no_differences(load):
-    assert differences(load(), load()) == []
+    assert diff(load(), load()) == []
 
 
 @pytest.mark.parametrize(
@@ -26,20 +26,20 @@ def test_equal_recipes_have_no_differences(load):
     ],
 )
 def test_a_difference_names_its_path_and_both_values(load, given, said):
-    assert said in differences(load(), load(given))
-    assert differences(load(given), load()) != []
+    assert said in diff(load(), load(given))
+    assert diff(load(given), load()) != []
 
 
 def test_every_difference_is_listed_in_the_order_of_the_saved_recipe(load):
     wanted = load("class_tokens=3", "seed=1", "losses.distill.prototypes=32")
-    assert differences(load(), wanted) == ["seed: 7 -> 1", "class_tokens: 2 -> 3", "losses.distill.prototypes: 16 -> 32"]
+    assert diff(load(), wanted) == ["seed: 7 -> 1", "class_tokens: 2 -> 3", "losses.distill.prototypes: 16 -> 32"]
 
 
 @pytest.mark.parametrize("given", ["keep_last=3", "log_every=3", "checkpoint_every=3", "devices=3", "nodes=3"])
 def test_what_may_change_between_the_halves_of_a_run_is_no_difference(load, given):
     wanted = load(f"trainer.{given}")
     assert wanted != load()
-    assert differences(load(), wanted) == []
+    assert diff(load(), wanted) == []
 
 
 def test_everything_that_a_tree_states_is_by_its_path():

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from findna_kit.components.interfaces import ComponentConfig
 from findna_kit.errors import RecipeError
-from findna_kit.plugins.entry_points import CHOICE, Owner
+from findna_kit.plugins.entry_points import PLUGINS_ENV, PluginSource
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.recipe.json_schema import recipe_schema
@@ -53,14 +53,14 @@ def judged(write, load, components):
 @pytest.fixture(scope="module")
 def builtin():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CHOICE, "none")
+        patch.setenv(PLUGINS_ENV, "none")
         return load_plugins()[0]
 
 
 @pytest.fixture(scope="module")
 def with_objectives():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CHOICE, OBJECTIVES)
+        patch.setenv(PLUGINS_ENV, OBJECTIVES)
         return load_plugins()[0]
 
 
@@ -224,7 +224,7 @@ def test_a_base_is_one_path(judged, base):
 
 
 def test_a_name_that_two_plugins_claim_is_no_component(components):
-    with components.registering(Owner("other", "findna-other", "1")):
+    with components.registering(PluginSource("other", "findna-other", "1")):
         components.encoders.add("transformer", ToyEncoder)
     accepts = validator(recipe_schema(components)).is_valid
     assert accepts(document(RECIPE))
@@ -237,7 +237,7 @@ def test_a_parameter_that_is_read_in_a_way_of_its_own_may_be_anything(components
             shape: Annotated[object, PlainValidator(str)] = Field(description="whatever its validator takes")
             pair: tuple[int, str] = Field((1, "a"), description="one of each")
 
-    with components.registering(Owner("other", "findna-other", "1")):
+    with components.registering(PluginSource("other", "findna-other", "1")):
         components.encoders.add("own", Own)
     accepts = validator(recipe_schema(components)).is_valid
     for parameters, good in (("shape: {a: [1]}", True), ("shape: 1, pair: [1, b]", True), ("shape: 1, pair: [b, 1]", False)):

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from findna_kit.errors import FindnaError, RecipeError
-from findna_kit.plugins.entry_points import Owner
+from findna_kit.plugins.entry_points import PluginSource
 from findna_kit.plugins.loading import Plugin
 from findna_kit.recipe import load_recipe
 from findna_kit.recipe.yaml_nodes import dump
@@ -191,8 +191,8 @@ def test_a_sequence_of_problems_is_an_error_with_exit_code_2(load):
 
 
 FAILED = [
-    Plugin(Owner("fine", "findna-fine", "1.0"), "fine"),
-    Plugin(Owner("broken", "findna-broken", "0.3"), "broken", "ModuleNotFoundError: No module\nnamed 'x'", "trace"),
+    Plugin(PluginSource("fine", "findna-fine", "1.0"), "fine"),
+    Plugin(PluginSource("broken", "findna-broken", "0.3"), "broken", "ModuleNotFoundError: No module\nnamed 'x'", "trace"),
 ]
 
 
@@ -210,7 +210,7 @@ def test_plugins_that_failed_are_not_blamed_for_other_problems(problems):
 
 
 def test_a_name_that_two_plugins_claim_is_a_problem_on_its_line(problems, components):
-    with components.registering(Owner("other", "findna-other", "2.0")):
+    with components.registering(PluginSource("other", "findna-other", "2.0")):
         components.encoders.add("chordmixer", components.encoders["transformer"])
     assert problems() == [
         "recipe.yaml:14:17  encoder.name: encoder 'chordmixer' is claimed by builtin (findna-kit 0) and other (findna-other 2.0); "
@@ -221,8 +221,8 @@ def test_a_name_that_two_plugins_claim_is_a_problem_on_its_line(problems, compon
 def test_a_name_alone_says_what_its_parameters_lack(problems, components, changed):
     registry = components.teacher_updates
     ema = registry["ema"]
-    registry.drop(Owner("builtin", "findna-kit", "0"))
-    with components.registering(Owner("strict", "s", "1")):
+    registry.drop(PluginSource("builtin", "findna-kit", "0"))
+    with components.registering(PluginSource("strict", "s", "1")):
         registry.add("strict", ema)
     text = changed("teacher_update: {name: ema, momentum: {cosine: {start: 0.9, end: 1.0}}}", "teacher_update: strict")
     (problem,) = problems(text=text)

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from findna_kit.recipe import Chosen, Recipe, ViewChoice
+from findna_kit.recipe import ComponentSpec, Recipe, ViewChoice
 from findna_kit.recipe.merge import ANY, COMPONENTS
 
 
@@ -27,10 +27,10 @@ def test_what_is_no_map_is_refused_whole(problems, text, said):
 
 
 def test_components_stand_where_the_schema_has_them():
-    """Whoever adds a `Chosen` field must tell the layers of it: names in strings and dropped parameters depend on it."""
+    """Whoever adds a `ComponentSpec` field must tell the layers of it: names in strings and dropped parameters depend on it."""
 
     def chosen(annotation):
-        return annotation is Chosen or any(chosen(argument) for argument in get_args(annotation))
+        return annotation is ComponentSpec or any(chosen(argument) for argument in get_args(annotation))
 
     def patterns(model, before):
         for name, field in model.model_fields.items():

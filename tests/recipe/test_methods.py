@@ -6,7 +6,7 @@ from findna_kit.errors import Interrupted
 from findna_kit.metrics.writers import read_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from findna_kit.trainer import Observer
 from tests.building import ROOT
 from tests.trainer.test_resume import assert_same_run, interrupt_at
@@ -51,11 +51,11 @@ def test_says_by_name_and_numbers_what_it_is(path):
 def test_fifty_steps_interrupted_and_resumed_equal_fifty_uninterrupted(path, tmp_path):
     _, recipe, common = small(path)
     common["device"] = "cpu"
-    start(recipe, Place(tmp_path / "whole"), **common)
+    start(recipe, RunLocation(tmp_path / "whole"), **common)
     with pytest.raises(Interrupted, match=f"step {CUT} of {STEPS} is saved"):
-        start(recipe, Place(tmp_path / "cut"), **common, observer=interrupt_at(CUT))
+        start(recipe, RunLocation(tmp_path / "cut"), **common, observer=interrupt_at(CUT))
     said = []
-    start(recipe, Place(resume=tmp_path / "cut"), **common, observer=Observer(said.append))
+    start(recipe, RunLocation(resume=tmp_path / "cut"), **common, observer=Observer(said.append))
     assert said == [f"{path.stem}: {STEPS} steps in {tmp_path / 'cut'}"], "nothing differs"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     rows = [row for row in read_rows(tmp_path / "whole") if "loss" in row]

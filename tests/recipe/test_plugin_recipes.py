@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from findna_kit.errors import FindnaError, RecipeError
-from findna_kit.plugins.entry_points import COMPONENTS, RECIPES, offered, recipes_of
+from findna_kit.plugins.entry_points import COMPONENTS, RECIPES, enabled_entries, recipes_of
 from findna_kit.recipe import load_recipe
 from tests.installing import findna, install, install_package
 
@@ -118,7 +118,7 @@ FOLDERS = {
 def test_another_folder_may_be_named(site, way):
     value, name = FOLDERS[way]
     install_package(site, "findna-way", {}, {RECIPES: {"way": value}})
-    (offer,) = [offer for offer in offered(RECIPES) if offer.owner.plugin == "way"]
+    (offer,) = [offer for offer in enabled_entries(RECIPES) if offer.owner.plugin == "way"]
     assert recipes_of(offer) == {f"way:{name}": site / "lab" / "methods" / "deep" / "odd.yaml"}
 
 
@@ -133,7 +133,7 @@ def test_another_folder_may_be_named(site, way):
 )
 def test_a_folder_that_is_not_there_spoils_no_list(site, value, said):
     install_package(site, "findna-bad", {"single.py": ""}, {RECIPES: {"bad": value}})
-    (offer,) = [offer for offer in offered(RECIPES) if offer.owner.plugin == "bad"]
+    (offer,) = [offer for offer in enabled_entries(RECIPES) if offer.owner.plugin == "bad"]
     with pytest.raises(FindnaError, match=rf"the recipes of bad \(findna-bad 1\.0\) .* cannot be found: {said}"):
         recipes_of(offer)
     code, stdout, stderr = findna("recipes")

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from findna_kit.errors import RecipeError
-from findna_kit.recipe.yaml_nodes import DEPTH, NODES, Found, Where, dump, got, parse, read_text, refusal
+from findna_kit.recipe.yaml_nodes import DEPTH, NODES, LocatedIssue, Location, display_value, dump, parse, read_text, refusal
 
 
 def read(text):
     """The plain tree of a text, and what was wrong as `line:column  path: message`."""
     found = []
-    root = parse(text, lambda line, column: Where(0, "f", line, column), Path(), found)
+    root = parse(text, lambda line, column: Location(0, "f", line, column), Path(), found)
     said = refusal(found).problems
     return None if root is None else root.plain(), [str(problem).removeprefix("f:") for problem in said]
 
@@ -148,12 +148,12 @@ def test_a_bomb_of_aliases_is_refused_quickly():
 def test_nesting_up_to_the_limit_is_read():
     tree, said = read("a: " + "[" * (DEPTH - 1) + "1" + "]" * (DEPTH - 1))
     assert said == []
-    assert got(tree) == "a map"
+    assert display_value(tree) == "a map"
 
 
 def test_a_value_that_was_not_written_stands_at_its_key():
     found = []
-    root = parse("a:\n  b:\n\n  c: 1\n", lambda line, column: Where(0, "f", line, column), Path(), found)
+    root = parse("a:\n  b:\n\n  c: 1\n", lambda line, column: Location(0, "f", line, column), Path(), found)
     assert str(root.below("a").below("b").where) == "f:2:3"
     assert str(root.below("a").below("c").where) == "f:4:6"
     assert root.below("x") is None
@@ -162,13 +162,13 @@ def test_a_value_that_was_not_written_stands_at_its_key():
 
 def test_problems_come_in_the_order_of_the_layers_and_lines():
     places = [
-        Where(2, "--set b", column=1),
-        Where(2, "--set c", column=0),
-        Where(1, "a", 1, 1),
-        Where(0, "z", 10, 1),
-        Where(0, "z", 9, 5),
+        Location(2, "--set b", column=1),
+        Location(2, "--set c", column=0),
+        Location(1, "a", 1, 1),
+        Location(0, "z", 10, 1),
+        Location(0, "z", 9, 5),
     ]
-    error = refusal([Found(where, "", "x") for where in places] + [Found(places[0], "", "x")], ["note"])
+    error = refusal([LocatedIssue(where, "", "x") for where in places] + [LocatedIssue(places[0], "", "x")], ["note"])
     assert [one.where for one in error.problems] == ["z:9:5", "z:10:1", "a:1:1", "--set c", "--set b"]
     assert str(error).endswith("\nnote")
 
@@ -199,8 +199,8 @@ def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path):
 
 
 def test_what_was_got_is_short():
-    assert got("x" * 200) == "'" + "x" * 76 + "..."
-    assert [got(one) for one in (None, True, 1.5, {}, [], {"a": 1}, [1])] == [
+    assert display_value("x" * 200) == "'" + "x" * 76 + "..."
+    assert [display_value(one) for one in (None, True, 1.5, {}, [], {"a": 1}, [1])] == [
         "null",
         "true",
         "1.5",
@@ -260,6 +260,6 @@ def test_what_is_written_reads_back_equal_and_in_order(tree):
 @given(st.text(st.sampled_from("ab:-[]{},&*!|>%@\"'#? \n\t\\<~0.é\x07\ufeff"), max_size=30) | st.text(max_size=20))
 def test_whatever_the_text_the_answer_is_a_tree_or_a_sentence(text):
     found = []
-    root = parse(text, lambda line, column: Where(0, "f", line, column), Path(), found)
+    root = parse(text, lambda line, column: Location(0, "f", line, column), Path(), found)
     assert (root is None) <= bool(found)
     assert all("\n" not in one.message for one in found)

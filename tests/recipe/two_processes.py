@@ -59,7 +59,7 @@ def steps(engine: Engine, path: Path) -> dict[str, object]:
     """Metrics of every step; the model before the first; model, losses and optimizer after the last, and whether all processes
     hold the same bits then.
     """
-    recipe = recipe_of(path, engine.processes)
+    recipe = recipe_of(path, engine.world_size)
     experiment = assemble(recipe)
     experiment.student.train()
     experiment.teacher.eval()
@@ -71,7 +71,7 @@ def steps(engine: Engine, path: Path) -> dict[str, object]:
         train_step(experiment, genome.windows, engine, optimizer, Clock(step, STEPS), {}, MICRO_BATCH) for step in range(STEPS)
     ]
     after, moments = {**experiment.model_tensors(), **experiment.loss_tensors()}, optimizer.tensors()
-    agree = engine.agree([*after.values(), *moments.values()])
+    agree = engine.replicas_agree([*after.values(), *moments.values()])
     return {"metrics": metrics, "before": before, "after": after, "moments": moments, "agree": agree}
 
 
@@ -80,6 +80,6 @@ if __name__ == "__main__":
     engine = start_engine("cpu", "fp32")
     kept = ("metrics", "after", "agree")
     done = {path.stem: {name: made for name, made in steps(engine, path).items() if name in kept} for path in METHODS}
-    if engine.first:
+    if engine.is_main_process:
         torch.save(done, sys.argv[1])
     engine.close()

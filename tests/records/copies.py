@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import small
 from tests.runs.test_evaluate import score, write_task
 
@@ -11,7 +11,7 @@ from tests.runs.test_evaluate import score, write_task
 def real_run(folder, *overrides):
     """A run of 6 steps, scored by k-NN on the task beside it."""
     recipe, components, plugins = small("masked_only", "steps=6", *overrides)
-    run = start(recipe, Place(out=folder / "run"), components=components, plugins=plugins, device="cpu").folder
+    run = start(recipe, RunLocation(out=folder / "run"), components=components, plugins=plugins, device="cpu").folder
     score(run, [write_task(folder / "task")])
     return run
 

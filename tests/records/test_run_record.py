@@ -6,17 +6,17 @@ import sys
 import pytest
 from filelock import FileLock
 
-from findna_kit.records.run_record import held, standing
+from findna_kit.records.run_record import current_status, is_locked
 
 
 def test_a_lock_is_held_as_long_as_somebody_has_it(tmp_path):
     path = tmp_path / ".lock"
-    assert not held(path)
+    assert not is_locked(path)
     assert not path.exists(), "to look leaves nothing behind"
     with FileLock(path):
-        assert held(path)
+        assert is_locked(path)
     path.touch()
-    assert not held(path)
+    assert not is_locked(path)
 
 
 def test_what_a_killed_process_held_is_free(tmp_path):
@@ -25,10 +25,10 @@ def test_what_a_killed_process_held_is_free(tmp_path):
         [sys.executable, "-c", code + "print('held', flush=True)\ntime.sleep(60)"], stdout=subprocess.PIPE
     )
     assert process.stdout.readline() == b"held\n"
-    assert held(tmp_path / ".lock")
+    assert is_locked(tmp_path / ".lock")
     process.kill()
     process.communicate()
-    assert not held(tmp_path / ".lock")
+    assert not is_locked(tmp_path / ".lock")
 
 
 @pytest.mark.parametrize(("told", "free", "taken"), [
@@ -36,6 +36,6 @@ def test_what_a_killed_process_held_is_free(tmp_path):
     ("interrupted", "interrupted", "running"), ("failed", "failed", "running"),
 ])  # fmt: skip
 def test_whoever_holds_a_run_runs_it_whatever_was_told_before(told, free, taken, tmp_path):
-    assert standing(tmp_path, told) == free
+    assert current_status(tmp_path, told) == free
     with FileLock(tmp_path / ".lock"):
-        assert standing(tmp_path, told) == taken
+        assert current_status(tmp_path, told) == taken

@@ -6,17 +6,17 @@ import shutil
 
 import pytest
 
-from findna_kit.evaluation import Asked
+from findna_kit.evaluation import EvaluationRequest
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.records.run_folder import write_json
-from findna_kit.report import Asked as Page
+from findna_kit.report import EvaluationRequest as Page
 from findna_kit.report import write_report
 from findna_kit.report.sections.embeddings import Embed
-from findna_kit.runs import Place, Scoring, evaluate_run, start
+from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
 from findna_kit.study.cells import STUDY, folders_of
-from findna_kit.study.executors.local import Here, Way
+from findna_kit.study.executors.local import ExecutionOptions, LocalExecutor
 from findna_kit.study.load import cells_of, load_study
-from findna_kit.study.run import Watcher, ablate
+from findna_kit.study.run import StudyObserver, ablate
 from tests.building import small
 from tests.report.browser import chromium
 from tests.report.crafted import crafted, crafted_study
@@ -27,7 +27,7 @@ from tests.study.writing import write_study
 
 def trained(folder, *overrides, name="self_distill"):
     recipe, components, plugins = small(name, *overrides)
-    return start(recipe, Place(out=folder), components=components, plugins=plugins, device="cpu").folder
+    return start(recipe, RunLocation(out=folder), components=components, plugins=plugins, device="cpu").folder
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def made(tmp_path_factory):
     trained(folder / "two", "steps=12", "losses.distill.weight=0.5", *looks)
     trained(folder / "bare", "steps=2", name="masked_only")
     for run in ("one", "two"):
-        evaluate_run(folder / run, [str(task)], Scoring(Asked(("knn", "probe"))))
+        evaluate_run(folder / run, [str(task)], Scoring(EvaluationRequest(("knn", "probe"))))
     return folder
 
 
@@ -56,10 +56,18 @@ def study(tmp_path_factory):
     write_json(folder / "tiny" / STUDY, stated.study.model_dump(mode="json"))  # so that `ablate` goes on with it
     for one in folders_of(cells, folder / "tiny", {}):
         one.prepare()
-        start(one.cell.recipe, Place(resume=one.run), components=components, plugins=plugins, device="cpu")
-        evaluate_run(one.run, one.cell.recipe.evaluation.tasks, Scoring(Asked(("knn",))))
-    watcher = Watcher(lambda sentence: None, lambda states: None, lambda recipe: None)
-    assert ablate(file, folder / "tiny", Way(), components=components, plugins=plugins, watcher=watcher, executor=Here()).result
+        start(one.cell.recipe, RunLocation(resume=one.run), components=components, plugins=plugins, device="cpu")
+        evaluate_run(one.run, one.cell.recipe.evaluation.tasks, Scoring(EvaluationRequest(("knn",))))
+    watcher = StudyObserver(lambda sentence: None, lambda states: None, lambda recipe: None)
+    assert ablate(
+        file,
+        folder / "tiny",
+        ExecutionOptions(),
+        components=components,
+        plugins=plugins,
+        watcher=watcher,
+        executor=LocalExecutor(),
+    ).result
     return folder / "tiny"
 
 

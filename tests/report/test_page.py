@@ -9,7 +9,7 @@ import pytest
 
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation.table import table_rows
-from findna_kit.report import Asked, write_report
+from findna_kit.report import ReportRequest, write_report
 from findna_kit.report.page import MARK, read, render
 from findna_kit.report.sections.embeddings import Embed
 from findna_kit.study.results import rows
@@ -200,10 +200,10 @@ def test_a_run_of_which_nothing_is_there_yet_has_a_page(made, tmp_path):
 
 def test_a_folder_has_one_page_and_a_new_one_replaces_it(made, tmp_path):
     run = shutil.copytree(made / "bare", tmp_path / "run")
-    path = write_report(Asked([run]))
+    path = write_report(ReportRequest([run]))
     assert path == run / "report.html" and MARK in path.read_bytes()[:2048]
     before = path.read_bytes()
-    assert write_report(Asked([run])).read_bytes() == before
+    assert write_report(ReportRequest([run])).read_bytes() == before
 
 
 @pytest.mark.parametrize("out", [None, "mine.html"])
@@ -212,31 +212,31 @@ def test_what_is_no_report_of_ours_is_never_touched(made, tmp_path, out):
     mine = tmp_path / out if out else run / "report.html"
     mine.write_text("my thesis")
     with pytest.raises(OutputExists, match="no report of findna-kit, so it is not touched"):
-        write_report(Asked([run], tmp_path / out if out else None, overwrite=True))
+        write_report(ReportRequest([run], tmp_path / out if out else None, overwrite=True))
     assert mine.read_text() == "my thesis"
 
 
 def test_a_named_page_is_replaced_when_that_is_said(made, tmp_path):
     asked = [made / "bare", made / "one"]
-    out = write_report(Asked(asked, tmp_path / "deep" / "both.html"))
+    out = write_report(ReportRequest(asked, tmp_path / "deep" / "both.html"))
     with pytest.raises(OutputExists, match="is there already; name another --out, or --overwrite it"):
-        write_report(Asked(asked, out))
-    write_report(Asked(asked[:1], out, overwrite=True))
+        write_report(ReportRequest(asked, out))
+    write_report(ReportRequest(asked[:1], out, overwrite=True))
     assert '<h2 id="runs">Run bare</h2>' in out.read_text()
 
 
 def test_a_folder_is_no_page(made, tmp_path):
     (tmp_path / "there").mkdir()
     with pytest.raises(OutputExists, match="is not touched"):
-        write_report(Asked([made / "bare"], tmp_path / "there", overwrite=True))
+        write_report(ReportRequest([made / "bare"], tmp_path / "there", overwrite=True))
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputExists, match="cannot be written: "):
-        write_report(Asked([made / "bare"], tmp_path / "file" / "page.html"))
+        write_report(ReportRequest([made / "bare"], tmp_path / "file" / "page.html"))
 
 
 def test_several_folders_want_a_place_and_one_is_wanted_once(made):
     with pytest.raises(FindnaError, match="a page of 2 folders belongs to none of them: say with --out"):
-        write_report(Asked([made / "one", made / "two"]))
+        write_report(ReportRequest([made / "one", made / "two"]))
     with pytest.raises(FindnaError, match="is given twice; once is enough"):
         read([made / "one", made / "two" / ".." / "one"])
 
@@ -245,6 +245,6 @@ def test_a_run_with_its_page_can_still_be_replaced(made, tmp_path):
     from tests.runs.test_start import run
 
     run(tmp_path / "run", "steps=0")
-    write_report(Asked([tmp_path / "run"]))
+    write_report(ReportRequest([tmp_path / "run"]))
     run(tmp_path / "run", "steps=0", overwrite=True)
     assert not (tmp_path / "run" / "report.html").exists(), "it was of the other run"

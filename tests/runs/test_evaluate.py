@@ -13,9 +13,9 @@ import pytest
 import findna_kit
 from findna_kit.data.genome import builtin_genome
 from findna_kit.errors import FindnaError, TaskError
-from findna_kit.evaluation import Asked, load_task
+from findna_kit.evaluation import EvaluationRequest, load_task
 from findna_kit.inference.frozen_model import untrained
-from findna_kit.runs import Place, Scoring, evaluate_run, start
+from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
 from findna_kit.runs.evaluate import _keep as keep
 from tests.building import small
 from tests.installing import findna
@@ -31,7 +31,7 @@ def write_task(folder, shift=0, rows=(40, 20, 30)):
 
 def trained(folder, *overrides):
     recipe, components, plugins = small("masked_only", "steps=1", *overrides)
-    return start(recipe, Place(out=folder), components=components, plugins=plugins, device="cpu").folder
+    return start(recipe, RunLocation(out=folder), components=components, plugins=plugins, device="cpu").folder
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def task(tmp_path):
 
 
 def score(run, tasks, protocols=("knn",), say=lambda sentence: None, **how):
-    asked = Asked(tuple(protocols), how.pop("seeds", 1), how.pop("shuffled_labels", False))
+    asked = EvaluationRequest(tuple(protocols), how.pop("seeds", 1), how.pop("shuffled_labels", False))
     return evaluate_run(run, [str(task) for task in tasks], Scoring(asked, device="cpu", **how), say=say)
 
 

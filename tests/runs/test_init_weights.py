@@ -9,7 +9,7 @@ import findna_kit
 from findna_kit import checkpoint
 from findna_kit.assemble import assemble
 from findna_kit.errors import CheckpointMismatch
-from findna_kit.runs import Place, start, take_initial_weights
+from findna_kit.runs import RunLocation, start, take_initial_weights
 from findna_kit.trainer import Observer
 from tests.building import command, sets, small
 
@@ -19,7 +19,7 @@ def source(tmp_path_factory):
     """A run of three steps, whose branches have parted."""
     folder = tmp_path_factory.mktemp("source") / "run"
     recipe, components, plugins = small("self_distill", "steps=3", "trainer.checkpoint_every=1", "trainer.keep_last=9")
-    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 
@@ -93,7 +93,7 @@ def test_a_folder_that_is_no_run_is_a_sentence(tmp_path):
 
 def test_a_frozen_teacher_is_the_run_that_it_came_from(source, tmp_path):
     recipe, components, plugins = small("self_distill", f"init_from.run={source}", "teacher_update=frozen", "steps=2")
-    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     after, before = saved(tmp_path / "run", 2), saved(source)
     assert after["teacher.encoder.embed.weight"].equal(before["teacher.encoder.embed.weight"])
     assert not after["student.encoder.embed.weight"].equal(before["teacher.encoder.embed.weight"])
@@ -104,12 +104,12 @@ def test_a_run_outlives_the_one_that_it_began_with(source, tmp_path):
     recipe, components, plugins = small("self_distill", f"init_from.run={tmp_path / 'first'}", "steps=2")
     said = []
     observer = Observer(said.append)
-    start(recipe, Place(resume=tmp_path / "run"), components=components, plugins=plugins, device="cpu", observer=observer)
+    start(recipe, RunLocation(resume=tmp_path / "run"), components=components, plugins=plugins, device="cpu", observer=observer)
     assert any("begin with" in sentence for sentence in said)
     shutil.rmtree(tmp_path / "first")
     assert findna_kit.load(tmp_path / "run").embed(["ACGT"]).shape == (1, 22)
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000002")
-    start(recipe, Place(resume=tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(resume=tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     assert checkpoint.steps_saved(tmp_path / "run") == [0, 2]
 
 

@@ -16,7 +16,7 @@ from findna_kit.data.genome import Regions, builtin_genome, open_store
 from findna_kit.errors import FindnaError, GenomeError, OutputExists
 from findna_kit.evaluation import load_task
 from findna_kit.evaluation.kmers import GENOME_K
-from findna_kit.runs import Place, leakage, start
+from findna_kit.runs import RunLocation, leakage, start
 from findna_kit.runs.leakage import audit_tasks, report_for
 from tests.building import SHARED, small
 
@@ -33,7 +33,7 @@ def fasta(path, contigs=CONTIGS):
 
 def trained(folder, *overrides, steps=1):
     recipe, components, plugins = small("masked_only", f"steps={steps}", *overrides)
-    return start(recipe, Place(out=folder), components=components, plugins=plugins, device="cpu").folder
+    return start(recipe, RunLocation(out=folder), components=components, plugins=plugins, device="cpu").folder
 
 
 def task(folder, test):
@@ -241,7 +241,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(run, planted):
 def test_a_run_with_an_audit_may_be_replaced(run, planted):
     report_for(run, planted)
     recipe, components, plugins = small("masked_only", "steps=1")
-    start(recipe, Place(out=run, overwrite=True), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(out=run, overwrite=True), components=components, plugins=plugins, device="cpu")
     assert not (run / "audit.json").exists()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from findna_kit import checkpoint
 from findna_kit.errors import RecipeError
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import small
 from tests.runs.test_evaluate import write_task
 
@@ -15,7 +15,7 @@ SIZES = ("steps=6", "encoder.dropout=0.1", "trainer.checkpoint_every=2", "traine
 
 def trained(folder, *overrides, resume=False):
     recipe, components, plugins = small("self_distill", *SIZES, *overrides)
-    place = Place(resume=folder) if resume else Place(out=folder)
+    place = RunLocation(resume=folder) if resume else RunLocation(out=folder)
     return start(recipe, place, components=components, plugins=plugins, device="cpu")
 
 

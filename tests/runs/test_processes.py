@@ -11,7 +11,7 @@ import torch
 
 from findna_kit.distributed import SUPERVISOR, Engine, Launch
 from findna_kit.errors import FindnaError, Interrupted, PluginError
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from findna_kit.runs.processes import _speaks, requeue, settled
 from findna_kit.runs.start import _begun
 from findna_kit.trainer import Observer
@@ -106,7 +106,7 @@ def test_a_run_that_is_warned_by_usr2_saves_and_asks_for_its_job_again(number, q
 
     with pytest.raises(Interrupted) as stopped:
         start(
-            recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu",
+            recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu",
             observer=Observer(said.append, report=report),
         )  # fmt: skip
     assert stopped.value.exit_code == 128 + number

@@ -10,7 +10,7 @@ import pytest
 from findna_kit.errors import FindnaError, PluginError
 from findna_kit.metrics.writers import read_rows
 from findna_kit.plugins.entry_points import COMPONENTS, REPORTERS
-from findna_kit.runs import Place, Reporters, start
+from findna_kit.runs import Reporters, RunLocation, start
 from findna_kit.trainer import Observer
 from tests.building import SMALL, sets, small
 from tests.installing import findna, install_package
@@ -71,8 +71,10 @@ def site(tmp_path, monkeypatch):
 def run(folder, *names, said=None, overrides=(), **place):
     recipe, components, plugins = small("masked_only", "steps=4", *overrides)
     observer = Observer(*([said.append] if said is not None else []))
-    where = Place(folder, **place) if "resume" not in place else Place(**place)
-    return start(recipe, where, components=components, plugins=plugins, device="cpu", observer=observer, reporters=Reporters(names))
+    where = RunLocation(folder, **place) if "resume" not in place else RunLocation(**place)
+    return start(
+        recipe, where, components=components, plugins=plugins, device="cpu", observer=observer, reporters=Reporters(names)
+    )
 
 
 def reported(folder):

@@ -11,24 +11,24 @@ from safetensors.torch import load_file, save_file
 from findna_kit.checkpoint import path_of, steps_saved
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
-from findna_kit.records.run_folder import LOCK, alone
-from findna_kit.records.run_record import held
-from findna_kit.runs import Place, Scoring, evaluate_run, open_genome, start
+from findna_kit.records.run_folder import LOCK, exclusive_lock
+from findna_kit.records.run_record import is_locked
+from findna_kit.runs import RunLocation, Scoring, evaluate_run, open_genome, start
 from findna_kit.trainer import Observer
 from tests.building import ROOT, small
 
 
 def run(folder, *overrides, resume=False, overwrite=False, observer=None, name="masked_only"):
     recipe, components, plugins = small(name, *overrides)
-    place = Place(resume=folder) if resume else Place(folder, overwrite=overwrite)
+    place = RunLocation(resume=folder) if resume else RunLocation(folder, overwrite=overwrite)
     return start(recipe, place, components=components, plugins=plugins, device="cpu", observer=observer)
 
 
 def test_the_first_free_number_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for number in (1, 2, 3):
-        with Place().claimed("x") as (folder, going_on):
-            assert (str(folder), going_on) == (f"runs/x-{number}", False)
+        with RunLocation().claimed("x") as (folder, resuming):
+            assert (str(folder), resuming) == (f"runs/x-{number}", False)
 
 
 def test_nothing_good_is_overwritten_unless_told(tmp_path):
@@ -182,12 +182,12 @@ def test_one_process_at_a_time(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(FindnaError, match="another process is running there"), alone(tmp_path):
+        with pytest.raises(FindnaError, match="another process is running there"), exclusive_lock(tmp_path):
             pass
     finally:
         process.kill()
         process.communicate()
-    with alone(tmp_path):
+    with exclusive_lock(tmp_path):
         pass
 
 
@@ -245,10 +245,10 @@ def test_the_most_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
 
 
 def test_whether_a_folder_is_held_is_asked_without_touching_it(tmp_path):
-    assert not held(tmp_path / LOCK)
+    assert not is_locked(tmp_path / LOCK)
     assert list(tmp_path.iterdir()) == []
-    with alone(tmp_path):
-        assert held(tmp_path / LOCK)
-    assert not held(tmp_path / LOCK)
-    with alone(tmp_path):
+    with exclusive_lock(tmp_path):
+        assert is_locked(tmp_path / LOCK)
+    assert not is_locked(tmp_path / LOCK)
+    with exclusive_lock(tmp_path):
         pass  # asking has left no lock behind

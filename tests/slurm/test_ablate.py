@@ -9,8 +9,8 @@ import pytest
 
 from findna_kit import checkpoint
 from findna_kit.metrics.writers import read_rows
-from findna_kit.study.executors.local import Way
-from findna_kit.study.executors.slurm import OnSlurm
+from findna_kit.study.executors.local import ExecutionOptions
+from findna_kit.study.executors.slurm import SlurmExecutor
 from tests.slurm.starting import NODES
 from tests.study.executors.test_local import folders, rows_kept
 from tests.study.writing import CUT, write_study
@@ -183,7 +183,7 @@ def test_a_job_that_slurm_has_forgotten_is_noticed_by_a_call_that_lives(forgetfu
                 os.kill(process, signal.SIGKILL)
             cluster.until(lambda: "Invalid job id" in cluster.ask("squeue", "-h", "--states=all", "-j", dead[0])[2])
 
-    found = OnSlurm({"time": 10}, lambda sentence: None, patience=15).run([one], Way(device="cpu"), changed)
+    found = SlurmExecutor({"time": 10}, lambda sentence: None, patience=15).run([one], ExecutionOptions(device="cpu"), changed)
     assert found == {one.cell.place: f"the end of its job, which Slurm has forgotten (job {dead[0]})"}
     assert one.state() == "missing"
 

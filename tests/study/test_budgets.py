@@ -8,17 +8,17 @@ import torch
 from findna_kit.errors import FindnaError, NotFinite, OutputExists
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.profile.flops import count_flops
-from findna_kit.profile.throughput import Pace
+from findna_kit.profile.throughput import Throughput
 from findna_kit.study import budgets
 from findna_kit.study.budgets import STEPS, Time, as_stated, found, paces
-from findna_kit.study.executors.local import Way
+from findna_kit.study.executors.local import ExecutionOptions
 from findna_kit.study.load import cells_of, load_study
 from findna_kit.study.schema import Budget
 from tests.building import experiment_of, small
 from tests.study.writing import CUT, RATES, write_study
 
 COMPONENTS = load_plugins()[0]
-CPU = Way(device="cpu")
+CPU = ExecutionOptions(device="cpu")
 WIDTHS = "{width: {narrow: {}, wide: {encoder.hidden: 128}, untrained: {losses: {}, steps: 0}}}"
 
 
@@ -41,7 +41,7 @@ def fast(monkeypatch, step=0.5, measured=None):
     def measure(subject, count):
         if measured is not None:
             measured.append((subject.recipe.encoder.config.hidden, torch.get_num_threads()))
-        return Pace((step,) * count, look=1.0, save=0.25, task_look=None, start=60.0)
+        return Throughput((step,) * count, look=1.0, save=0.25, task_look=None, start=60.0)
 
     monkeypatch.setattr(budgets, "measure", measure)
 
@@ -89,7 +89,7 @@ def test_seconds_pay_for_steps_looks_and_checkpoints(tmp_path, monkeypatch):
 
 
 def test_time_of_so_many_steps(tmp_path):
-    time = Time(small("masked_only")[0], Pace((0.5,), look=1.0, save=0.25, task_look=None, start=60.0), 1)
+    time = Time(small("masked_only")[0], Throughput((0.5,), look=1.0, save=0.25, task_look=None, start=60.0), 1)
     for seconds in (5, 11.25, 30, 1000):
         most = time.within(Budget(seconds=seconds))
         assert time.seconds(most) <= seconds < time.seconds(most + 1)
@@ -105,7 +105,7 @@ def test_it_is_measured_with_the_threads_that_a_cell_will_have(tmp_path, monkeyp
         if stated:
             monkeypatch.setenv("OMP_NUM_THREADS", stated)
         measured.clear()
-        given = found(Budget(seconds=30), cells(tmp_path, "{seconds: 30}"), tmp_path, Way(jobs, "cpu"), quiet)
+        given = found(Budget(seconds=30), cells(tmp_path, "{seconds: 30}"), tmp_path, ExecutionOptions(jobs, "cpu"), quiet)
         assert {seen for _, seen in measured} == {threads}
         assert given.kept["conditions"]["reference"]["threads"] == threads
     assert torch.get_num_threads() == before

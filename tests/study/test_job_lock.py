@@ -3,17 +3,17 @@
 import subprocess
 import sys
 
-from findna_kit.study.job_lock import BEAT, ENDED, JOB, Claim, drop, last_beat, read_end, write_end
+from findna_kit.study.job_lock import BEAT, ENDED, JOB, JobLock, drop, last_beat, read_end, write_end
 
 
 def test_a_claim_is_read_as_it_was_written_and_dropped_with_all_that_the_job_said(tmp_path):
-    assert (Claim.read(tmp_path), last_beat(tmp_path), read_end(tmp_path)) == (None, None, None)
-    Claim("low-1").write(tmp_path)
-    assert Claim.read(tmp_path) == Claim("low-1", None)
-    Claim("low-1", "17").write(tmp_path)
+    assert (JobLock.read(tmp_path), last_beat(tmp_path), read_end(tmp_path)) == (None, None, None)
+    JobLock("low-1").write(tmp_path)
+    assert JobLock.read(tmp_path) == JobLock("low-1", None)
+    JobLock("low-1", "17").write(tmp_path)
     (tmp_path / BEAT).touch()
     write_end(tmp_path, 143)
-    assert (Claim.read(tmp_path), read_end(tmp_path)) == (Claim("low-1", "17"), 143)
+    assert (JobLock.read(tmp_path), read_end(tmp_path)) == (JobLock("low-1", "17"), 143)
     assert last_beat(tmp_path) == (tmp_path / BEAT).stat().st_mtime_ns
     assert {path.name for path in tmp_path.iterdir()} == {JOB, BEAT, ENDED}
     drop(tmp_path)

@@ -4,21 +4,21 @@ import pytest
 
 from findna_kit.errors import FindnaError
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.profile.throughput import Pace
+from findna_kit.profile.throughput import Throughput
 from findna_kit.study import plan as planning
-from findna_kit.study.executors.local import Way, cell_threads
+from findna_kit.study.executors.local import ExecutionOptions, cell_threads
 from findna_kit.study.plan import flops_rows, plan_study, rows
 from tests.study.writing import CUT, write_study
 
 COMPONENTS, PLUGINS = load_plugins()
 LEVELS = "{width: {narrow: {}, wide: {encoder.hidden: 128}, untrained: {losses: {}, steps: 0}}}"
-PACE = Pace((0.5, 0.5, 0.7), look=1.0, save=0.25, task_look=None, start=60.0)
+PACE = Throughput((0.5, 0.5, 0.7), look=1.0, save=0.25, task_look=None, start=60.0)
 
 
 def planned(folder, jobs=1, **keys):
     study = write_study(folder, **{"factors": LEVELS, "budget": "{steps: 4}", **keys})
     return plan_study(
-        str(study), Way(jobs, "cpu"), 2, components=COMPONENTS, plugins=PLUGINS, check=lambda recipe: None,
+        str(study), ExecutionOptions(jobs, "cpu"), 2, components=COMPONENTS, plugins=PLUGINS, check=lambda recipe: None,
         say=lambda sentence: None,
     )  # fmt: skip
 
@@ -39,7 +39,7 @@ def test_each_condition_is_measured_and_the_rest_follows(tmp_path, paced):
     assert wide["flops"]["base"] > 3 * found["conditions"]["reference"]["flops"]["base"]
     assert (none["steps"], none["cell_seconds"], none["measured"]) == (0, 0.0, None)
     assert (found["cells"], found["seeds"], found["hours_of"]) == (6, 2, "core")
-    (threads,) = {cell_threads(Way(2, "cpu"), recipe) for recipe in [load_recipe_of()]}
+    (threads,) = {cell_threads(ExecutionOptions(2, "cpu"), recipe) for recipe in [load_recipe_of()]}
     assert found["hours"] == pytest.approx(threads * 4 * cell / 3600)
     assert found["wall_seconds"] == pytest.approx(2 * cell), "four cells that train, two at a time"
     assert planned(tmp_path, seeds=2)["wall_seconds"] == pytest.approx(4 * cell)

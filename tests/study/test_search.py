@@ -6,7 +6,7 @@ import pytest
 
 from findna_kit.errors import FindnaError, RunStopped
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from findna_kit.study.load import cells_of, load_study, with_values
 from findna_kit.study.search import Searcher
 from tests.study.test_search_space import LOSS, stated
@@ -30,7 +30,7 @@ class Runner:
             self.ran.append(one.cell.place)
             one.prepare()
             try:
-                place = Place(resume=one.run)
+                place = RunLocation(resume=one.run)
                 start(one.cell.recipe, place, components=COMPONENTS, plugins=list(PLUGINS), device="cpu")
             except RunStopped as error:
                 one.fail(f"exit code 3: {error}")

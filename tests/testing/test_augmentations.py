@@ -25,7 +25,7 @@ class Roll(Augmentation):
         return torch.where(view.valid, (at + draw.integers(0, self.config.most, 1)) % count, at)
 
     def __call__(self, view, draw):
-        return view.take(self.source(view, draw), padding_stays=True)
+        return view.gather(self.source(view, draw), padding_stays=True)
 
 
 class LosesOrigin(Roll):
@@ -56,7 +56,7 @@ class LosesStrand(Roll):
     def __call__(self, view, draw):
         at, count = torch.arange(view.tokens.shape[1])[None], view.lengths[:, None]
         turned = torch.where(view.valid & (draw.uniform(1) < 0.5), count - 1 - at, at)
-        made = view.take(turned, flipped=(turned != at) | (count == 1), padding_stays=True)
+        made = view.gather(turned, flipped=(turned != at) | (count == 1), padding_stays=True)
         return replace(made, strand=made.strand.abs())
 
 
@@ -67,7 +67,7 @@ class ClaimsWhatItPutsIn(Roll):
         length = view.tokens.shape[1]
         at = torch.arange(length)[None].expand(len(view.tokens), -1)
         source = torch.where(view.valid & (at >= 6), (at - 6).where(at >= 12, at), at)
-        made = view.take(source, padding_stays=True)
+        made = view.gather(source, padding_stays=True)
         random = draw.integers(0, 4, length)
         inside = (at >= 6) & (at < 12) & made.valid & (made.tokens < alphabet.N)
         return made.with_tokens(random.where(inside, made.tokens))
@@ -77,7 +77,7 @@ class LoopsOverSequences(Roll):
     def __call__(self, view, draw):
         source = self.source(view, draw)
         rows = [view.tokens[row][source[row]] for row in range(len(source))]
-        return view.take(source, padding_stays=True).with_tokens(torch.stack(rows))
+        return view.gather(source, padding_stays=True).with_tokens(torch.stack(rows))
 
 
 class LoopsInPlainPython(Roll):
@@ -85,7 +85,7 @@ class LoopsInPlainPython(Roll):
 
     def __call__(self, view, draw):
         source = [[place for place in row] for row in self.source(view, draw).tolist()]
-        return view.take(torch.tensor(source), padding_stays=True)
+        return view.gather(torch.tensor(source), padding_stays=True)
 
 
 class LoopsOverPositions(Roll):
@@ -143,7 +143,7 @@ class ForgetsLowerCase(Roll):
 
 class PaddingFirst(Roll):
     def __call__(self, view, draw):
-        return view.take(torch.arange(view.tokens.shape[1]).flip(0)[None].expand(len(view.tokens), -1))
+        return view.gather(torch.arange(view.tokens.shape[1]).flip(0)[None].expand(len(view.tokens), -1))
 
 
 class TakesNoiseAway(Roll):
@@ -156,7 +156,7 @@ class OriginInTheView(Roll):
 
     def __call__(self, view, draw):
         source = self.source(view, draw)
-        return replace(view.take(source), origin=source.masked_fill(~view.valid, -1), strand=view.valid.to(torch.int8))
+        return replace(view.gather(source), origin=source.masked_fill(~view.valid, -1), strand=view.valid.to(torch.int8))
 
 
 class Nothing(Roll):
@@ -183,7 +183,7 @@ class Repeats(Roll):
         at = torch.arange(view.tokens.shape[1])[None].expand(len(view.tokens), -1)
         source = torch.where(at < 3, at, torch.where(at < 6, 5 - at, at - 3))
         source = torch.where(view.valid & (view.lengths[:, None] > 6), source, at)
-        return view.take(source, flipped=(at >= 3) & (at < 6) & view.valid & (view.lengths[:, None] > 6), padding_stays=True)
+        return view.gather(source, flipped=(at >= 3) & (at < 6) & view.valid & (view.lengths[:, None] > 6), padding_stays=True)
 
 
 @pytest.mark.parametrize("component", [Nothing, ChangesByNeighbours, Repeats], ids=lambda component: component.__name__)

@@ -5,7 +5,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from findna_kit.components.interfaces import ComponentConfig, Loss, Term
+from findna_kit.components.interfaces import ComponentConfig, Loss, LossOutput
 from findna_kit.testing import Nonconforming, check_loss
 from tests.testing.finding import assert_found, found
 
@@ -16,7 +16,7 @@ class Good(Loss):
     class Config(ComponentConfig):
         output: int = Field(6, gt=0, description="width")
 
-    reads = "pooled"
+    head_input = "pooled"
     needs_teacher = True
 
     def __init__(self, config, *, dim, class_tokens):
@@ -26,7 +26,7 @@ class Good(Loss):
     def twin_heads(self):
         return {"projector": nn.Linear(self.dim, self.config.output)}
 
-    def problem(self, views):
+    def check_views(self, views):
         both = any(view.student for view in views) and any(view.teacher for view in views)
         return None if both else "needs a view of the student's and one of the teacher's"
 
@@ -45,20 +45,20 @@ class Good(Loss):
 
     def forward(self, student, teacher, clock):
         total = torch.stack(list(self.distances(student, teacher))).sum()
-        carry = next(iter(teacher.values())).heads["projector"].detach()
-        return Term(total, {"distance": total.detach()}, {"rows": carry})
+        state_inputs = next(iter(teacher.values())).heads["projector"].detach()
+        return LossOutput(total, {"distance": total.detach()}, {"rows": state_inputs})
 
-    def after_step(self, carry, clock):
-        self.center.lerp_(carry["rows"].float().flatten(0, -2).mean(0), 0.1)
+    def after_step(self, state_inputs, clock):
+        self.center.lerp_(state_inputs["rows"].float().flatten(0, -2).mean(0), 0.1)
 
 
 class MovesInForward(Good):
     def forward(self, student, teacher, clock):
         term = super().forward(student, teacher, clock)
-        self.center.lerp_(term.carry["rows"].float().mean(0), 0.1)
+        self.center.lerp_(term.state_inputs["rows"].float().mean(0), 0.1)
         return term
 
-    def after_step(self, carry, clock):
+    def after_step(self, state_inputs, clock):
         pass
 
 
@@ -121,16 +121,16 @@ class CountsSteps(Good):
         super().__init__(config, **sizes)
         self.seen = {"steps": 0}
 
-    def after_step(self, carry, clock):
+    def after_step(self, state_inputs, clock):
         self.seen["steps"] += 1
 
 
 class NeverSays(Good):
     """Raises where there is no class token; `problem` is silent."""
 
-    reads = "class"
+    head_input = "class"
 
-    def problem(self, views):
+    def check_views(self, views):
         return None
 
     def forward(self, student, teacher, clock):
@@ -140,19 +140,19 @@ class NeverSays(Good):
 
 
 class WorksOnNothing(Good):
-    def problem(self, views):
+    def check_views(self, views):
         return "needs the moon"
 
 
 class SaysNothing(Good):
-    def problem(self, views):
+    def check_views(self, views):
         return super().problem(views) and ""
 
 
 class AVector(Good):
     def forward(self, student, teacher, clock):
         term = super().forward(student, teacher, clock)
-        return Term(term.sum[None], {"distance": torch.zeros(2)}, {"rows": term.carry["rows"][:2]})
+        return LossOutput(term.sum[None], {"distance": torch.zeros(2)}, {"rows": term.state_inputs["rows"][:2]})
 
 
 class NotFinite(Good):
@@ -172,7 +172,7 @@ class KeepsAHead(Good):
 class NeedsADataSetting(Good):
     """Works on three views of the student's alone."""
 
-    def problem(self, views):
+    def check_views(self, views):
         three = sum(view.student for view in views) == 3 and any(view.teacher for view in views)
         return None if three else "needs three views of the student's"
 
@@ -241,7 +241,7 @@ def test_two_processes_need_a_name_to_import():
 
 
 class RaisesInTheSecondProcess(Good):
-    def after_step(self, carry, clock):
+    def after_step(self, state_inputs, clock):
         if torch.distributed.is_initialized():
             raise RuntimeError("not here")
 

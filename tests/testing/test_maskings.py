@@ -6,7 +6,7 @@ from pydantic import Field
 
 from findna_kit import alphabet
 from findna_kit.components.interfaces import ComponentConfig, Masking
-from findna_kit.components.mask_corruption import own_bases
+from findna_kit.components.mask_corruption import maskable_bases
 from findna_kit.testing import check_masking
 from tests.testing.finding import assert_found
 
@@ -18,14 +18,14 @@ class Good(Masking):
         slots: int = Field(5, gt=0, description="positions")
 
     def may(self, view):
-        return own_bases(view)
+        return maskable_bases(view)
 
     def __call__(self, view, draw):
         may = self.may(view)
         slots = self.many(view)
         index = draw.uniform(may.shape[1]).masked_fill(~may, 2.0).topk(slots, dim=1, largest=False).indices
         weight = (torch.arange(slots)[None] < may.sum(1, keepdim=True)).float()
-        return view.masked_at(index, weight, self.shown(view, index))
+        return view.with_mask(index, weight, self.shown(view, index))
 
     def many(self, view):
         return self.config.slots
@@ -51,7 +51,7 @@ class MasksInserted(Good):
 
 class CountsContent(Good):
     def many(self, view):
-        return max(1, int(own_bases(view).sum(1).max()) // 5)
+        return max(1, int(maskable_bases(view).sum(1).max()) // 5)
 
 
 class ShowsN(Good):
@@ -67,19 +67,19 @@ class ShowsBeside(Good):
 class Twice(Good):
     def __call__(self, view, draw):
         made = super().__call__(view, draw)
-        return made.masked_at(made.masked_index[:, :1].expand(-1, 5), made.masked_weight, made.corrupted)
+        return made.with_mask(made.masked_index[:, :1].expand(-1, 5), made.masked_weight, made.corrupted)
 
 
 class Heavy(Good):
     def __call__(self, view, draw):
         made = super().__call__(view, draw)
-        return made.masked_at(made.masked_index, 1.5 * made.masked_weight, made.corrupted)
+        return made.with_mask(made.masked_index, 1.5 * made.masked_weight, made.corrupted)
 
 
 class Outside(Good):
     def __call__(self, view, draw):
         made = super().__call__(view, draw)
-        return made.masked_at(made.masked_index.where(made.masked_weight > 0, -1), made.masked_weight, made.corrupted)
+        return made.with_mask(made.masked_index.where(made.masked_weight > 0, -1), made.masked_weight, made.corrupted)
 
 
 class ChangesTokens(Good):
@@ -91,20 +91,20 @@ class ChangesTokens(Good):
 class Idle(Good):
     def __call__(self, view, draw):
         made = super().__call__(view, draw)
-        return made.masked_at(made.masked_index, 0 * made.masked_weight, made.corrupted)
+        return made.with_mask(made.masked_index, 0 * made.masked_weight, made.corrupted)
 
 
 class Loops(Good):
     def __call__(self, view, draw):
         made = super().__call__(view, draw)
         rows = [row.sort().values for row in made.masked_index]
-        return made.masked_at(torch.stack(rows), made.masked_weight, made.corrupted)
+        return made.with_mask(torch.stack(rows), made.masked_weight, made.corrupted)
 
 
 class SameForAll(Good):
     def __call__(self, view, draw):
         made = super().__call__(view, draw)
-        return view.masked_at(made.masked_index[:1].expand(len(view.tokens), -1), made.masked_weight, made.corrupted)
+        return view.with_mask(made.masked_index[:1].expand(len(view.tokens), -1), made.masked_weight, made.corrupted)
 
 
 def test_one_without_a_fault_conforms():
@@ -112,7 +112,11 @@ def test_one_without_a_fault_conforms():
 
 
 PLANTED = {
-    MasksN: ({"positions"}, "masked positions of weight above 0 are N", "`findna_kit.components.mask_corruption.own_bases`"),
+    MasksN: (
+        {"positions"},
+        "masked positions of weight above 0 are N",
+        "`findna_kit.components.mask_corruption.maskable_bases`",
+    ),
     MasksPadding: ({"positions"}, "are padding", "weight 0"),
     MasksInserted: ({"positions"}, "are inserted bases", "weight 0"),
     CountsContent: ({"slots", "draws"}, "the number of slots M depends on what is in the views", "on the length alone"),

@@ -36,8 +36,8 @@ class Collectives(TorchDispatchMode):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     engine = start_engine("cpu", "fp32")
-    rows = f"data.batch_size={MICRO_BATCH * PARTS * engine.processes}"
-    experiment, data, _ = experiment_of(small("self_distill", *CHOICES, rows, f"trainer.devices={engine.processes}")[0])
+    rows = f"data.batch_size={MICRO_BATCH * PARTS * engine.world_size}"
+    experiment, data, _ = experiment_of(small("self_distill", *CHOICES, rows, f"trainer.devices={engine.world_size}")[0])
     optimizer, steps = ScheduledAdamW(experiment), []
     for step in range(STEPS):
         with Collectives() as collectives:
@@ -46,10 +46,10 @@ if __name__ == "__main__":
     kept = {**experiment.model_tensors(), **experiment.loss_tensors(), **optimizer.tensors()}
     digest = blake2b(b"".join(tensor.numpy().tobytes() for tensor in kept.values())).hexdigest()
     done = {
-        "collectives": steps, "digest": digest, "agree": engine.agree(kept.values()),
+        "collectives": steps, "digest": digest, "agree": engine.replicas_agree(kept.values()),
         "parameters": len(optimizer.parameters), "numbers": sum(parameter.numel() for parameter in optimizer.parameters),
         "coupled": [label for label, term in experiment.losses.items() if term.loss.coupling == "batch"],
     }  # fmt: skip
-    if engine.first:
+    if engine.is_main_process:
         Path(sys.argv[1]).write_text(json.dumps(done))
     engine.close()

@@ -5,7 +5,7 @@ import torch
 
 from findna_kit.errors import FindnaError, Interrupted, RecipeError
 from findna_kit.metrics.writers import read_rows
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from findna_kit.trainer.compilation import compiled_encoders
 from tests.building import SMALL, command, experiment_of, sets, small
 from tests.trainer.test_resume import interrupt_at
@@ -43,10 +43,10 @@ def test_a_traced_run_resumed_equals_an_eager_one_to_rounding(encoder, micro_bat
         recipe, components, plugins = small("self_distill", *overrides)
         common = {"components": components, "plugins": plugins, "device": "cpu"}
         with pytest.raises(Interrupted):
-            start(recipe, Place(tmp_path / compiled), **common, watcher=interrupt_at(2))
+            start(recipe, RunLocation(tmp_path / compiled), **common, watcher=interrupt_at(2))
         before = graphs()
         torch._dynamo.reset()  # as in the new process that a resumed run is
-        start(recipe, Place(resume=tmp_path / compiled), **common)
+        start(recipe, RunLocation(resume=tmp_path / compiled), **common)
         assert (before > 0, graphs() > before) == ((False, False) if compiled == "false" else (True, True))
         rows[compiled] = read_rows(tmp_path / compiled)
     assert [row["step"] for row in rows["false"]] == [0, 1, 2, 3, 4]

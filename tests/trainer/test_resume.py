@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from findna_kit import checkpoint
 from findna_kit.errors import Interrupted
 from findna_kit.metrics.writers import read_rows
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from findna_kit.trainer import Observer
 from tests.building import SMALL, SMALL_HEAD, command, sets, small
 
@@ -67,13 +67,13 @@ def interrupt_at(step):
 def test_interrupted_and_resumed_equals_uninterrupted(variant, tmp_path):
     recipe, components, plugins = small("self_distill", "steps=7", *VARIANTS[variant])
     common = {"components": components, "plugins": plugins, "device": "cpu"}
-    start(recipe, Place(tmp_path / "whole"), **common)
+    start(recipe, RunLocation(tmp_path / "whole"), **common)
     with pytest.raises(Interrupted, match="SIGTERM: step 4 of 7 is saved") as stopped:
-        start(recipe, Place(tmp_path / "cut"), **common, observer=interrupt_at(4))
+        start(recipe, RunLocation(tmp_path / "cut"), **common, observer=interrupt_at(4))
     assert stopped.value.exit_code == 143
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "interrupted"
     said = []
-    start(recipe, Place(resume=tmp_path / "cut"), **common, observer=Observer(said.append))
+    start(recipe, RunLocation(resume=tmp_path / "cut"), **common, observer=Observer(said.append))
     assert said == [f"self_distill: 7 steps in {tmp_path / 'cut'}"], "nothing differs"
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "finished"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
@@ -82,7 +82,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(variant, tmp_path):
 def test_the_signals_mean_what_they_did_before_and_after(tmp_path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     recipe, components, plugins = small("masked_only", "steps=1")
-    start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins)
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 

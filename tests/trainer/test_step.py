@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from findna_kit.components.interfaces import Term
+from findna_kit.components.interfaces import LossOutput
 from findna_kit.errors import NotFinite
 from findna_kit.model.branch import apply_heads, read_rows
 from findna_kit.schedules import Clock
@@ -54,7 +54,7 @@ def test_all_losses_together_agree_with_autograd_on_the_whole_batch():
     stepped, _, _ = gradients_of(4, *setting)
 
     experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
-    batch = training_batch(experiment, data, CLOCK.step, engine.rows(16))
+    batch = training_batch(experiment, data, CLOCK.step, engine.local_indices(16))
     total = torch.zeros(())
     for label, weighted in experiment.losses.items():
         loss, sides = weighted.loss, {}
@@ -64,12 +64,12 @@ def test_all_losses_together_agree_with_autograd_on_the_whole_batch():
             sides[which] = {}
             for pipeline in experiment.pipelines:
                 view = batch.views[pipeline.name]
-                sees = getattr(pipeline.plan, which) and (loss.reads != "masked" or pipeline.plan.masked)
+                sees = getattr(pipeline.plan, which) and (loss.head_input != "masked" or pipeline.plan.masked)
                 if not sees or (which == "teacher" and not loss.needs_teacher):
                     continue
                 tokens = view.student_tokens if which == "student" else view.tokens
-                output = module(view, tokens, batch.noise[pipeline.name], wants={loss.reads})
-                sides[which][pipeline.name] = type(output)(view, heads=apply_heads(read_rows(output, loss.reads), *chains))
+                output = module(view, tokens, batch.noise[pipeline.name], wants={loss.head_input})
+                sides[which][pipeline.name] = type(output)(view, heads=apply_heads(read_rows(output, loss.head_input), *chains))
         term = loss(sides["student"], sides["teacher"], CLOCK)
         seen = {w: {p.name: batch.views[p.name] for p in experiment.pipelines if getattr(p.plan, w)} for w in sides}
         total = total + term.sum / loss.count(seen["student"], seen["teacher"])
@@ -175,7 +175,7 @@ def test_a_step_that_is_not_finite_names_itself_and_applies_nothing(term):
 
     def broken(student, teacher, clock):
         made = whole(loss, student, teacher, clock)
-        return Term(made.sum * math.nan if term == "loss" else Explodes.apply(made.sum), made.metrics)
+        return LossOutput(made.sum * math.nan if term == "loss" else Explodes.apply(made.sum), made.metrics)
 
     loss.forward = broken
     before = {name: tensor.clone() for name, tensor in {**experiment.model_tensors(), **experiment.loss_tensors()}.items()}
@@ -196,7 +196,7 @@ def test_state_moves_in_the_order_optimizer_teacher_after_step():
     )
     object.__setattr__(experiment, "teacher_update", spied(rule.config))
     for label, weighted in experiment.losses.items():
-        weighted.loss.after_step = lambda carry, clock, label=label: order.append(label)
+        weighted.loss.after_step = lambda state_inputs, clock, label=label: order.append(label)
     train_step(experiment, data, engine, optimizer, CLOCK, {}, 4)
     assert order == ["optimizer", "teacher", "masked", "distill"]
 
@@ -220,10 +220,10 @@ def test_a_loss_without_twin_heads_reads_a_teacher_that_lacks_even_an_empty_chai
     def apart(self, student, teacher, clock):
         one, other = student["masked"], teacher["shifted"]
         assert (one.heads, other.heads) == ({}, {})
-        return Term((one.rows.float() - other.rows.float()).square().sum())
+        return LossOutput((one.rows.float() - other.rows.float()).square().sum())
 
     declared = {
-        "coupling": coupling, "twin_heads": lambda self: {}, "after_step": lambda self, carry, clock: None, "forward": apart,
+        "coupling": coupling, "twin_heads": lambda self: {}, "after_step": lambda self, state_inputs, clock: None, "forward": apart,
     }  # fmt: skip
     bare = type("Bare", (chosen.component,), declared)
     experiment, data, engine = experiment_of(recipe.model_copy(update={"losses": {"distill": replace(chosen, component=bare)}}))
@@ -236,7 +236,7 @@ def test_a_loss_without_twin_heads_reads_a_teacher_that_lacks_even_an_empty_chai
 def test_nothing_is_computed_that_no_loss_asks_for():
     experiment, data, engine = experiment_of(small("masked_only")[0])
     experiment.teacher.forward = lambda *a, **k: pytest.fail("no loss reads the teacher")
-    batch = training_batch(experiment, data, 0, engine.rows(8))
+    batch = training_batch(experiment, data, 0, engine.local_indices(8))
     assert list(batch.views) == ["masked"]
     train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 8)
 
@@ -256,7 +256,7 @@ def test_multi_crop_pairs_every_teachers_view_with_every_other_of_the_students()
         "views.shifted.length=24", "views.shifted.count=3",
     )  # fmt: skip
     experiment, data, engine = experiment_of(small("self_distill", *crops)[0])
-    batch = training_batch(experiment, data, 0, engine.rows(8))
+    batch = training_batch(experiment, data, 0, engine.local_indices(8))
     counts = Forward(experiment, engine).counts(batch, experiment.losses)
     assert int(counts["distill"]) == 8 * 8 * 2, "pairs, sequences, class tokens"
     assert int(counts["masked"]) == 2 * 8 * round(0.3 * 64)

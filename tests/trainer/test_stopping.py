@@ -7,7 +7,7 @@ import pytest
 
 from findna_kit.distributed import Engine
 from findna_kit.errors import Interrupted
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from findna_kit.trainer import StopRequest
 from tests.building import small
 
@@ -44,5 +44,5 @@ def test_a_signal_that_comes_while_the_processes_ask_each_other_is_heeded_after_
 
     monkeypatch.setattr(Engine, "largest", meanwhile)
     with pytest.raises(Interrupted, match="SIGTERM: step 3 of 6 is saved"):
-        start(recipe, Place(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+        start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     assert asked[3:] == [0, signal.SIGTERM]

@@ -86,6 +86,6 @@ def test_the_uniform_teacher_shows():
             "distill", constant.forward.branch("student", constant.batch, ["distill"]),
             constant.forward.branch("teacher", constant.batch, ["distill"]), Clock(0, 4),
         )  # fmt: skip
-        experiment.losses["distill"].loss.center.copy_(output.carry["logits"].mean(0))
+        experiment.losses["distill"].loss.center.copy_(output.state_inputs["logits"].mean(0))
     assert constant.look(Clock(0, 4))["held_out/distill/teacher_entropy_share"] == pytest.approx(1.0, abs=1e-4)
     assert logits[0] <= 1.0

@@ -38,10 +38,10 @@ def steps(engine: Engine, genome: Path) -> dict[str, object]:
     """Of the first step: gradients, counts, and what each process counts. Of every step: metrics. Of the last: all tensors."""
     experiment, data, _ = experiment_of(small("self_distill", *CHOICES, f"data.genome={genome}")[0])
     optimizer = ScheduledAdamW(experiment)
-    batch = training_batch(experiment, data, 0, engine.rows(experiment.batch_size))
+    batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size))
     _, counts = accumulate_gradients(experiment, data, engine, Clock(0, STEPS), batch, MICRO_BATCH)
     own = experiment.losses["masked"].loss.count(batch.views, {}).reshape(1).float()
-    engine.sum_gradients(optimizer.parameters)
+    engine.all_reduce_gradients(optimizer.parameters)
     gradients = {name: p.grad.clone() for name, p in optimizer.named.items() if p.grad is not None}
     metrics = [train_step(experiment, data, engine, optimizer, Clock(step, STEPS), {}, MICRO_BATCH) for step in range(STEPS)]
     return {
@@ -56,13 +56,17 @@ def steps(engine: Engine, genome: Path) -> dict[str, object]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     engine: Engine = start_engine("cpu", "fp32")
-    assert engine.processes == 2
+    assert engine.world_size == 2
     done = steps(engine, Path(sys.argv[1]))
     flat = torch.cat([tensor.flatten().double() for tensor in done["tensors"].values()])
     everybody = engine.gather(flat[None])
     assert torch.equal(everybody[0], everybody[1]), "the processes have parted"
     own = torch.tensor(float(engine.rank))
-    done["agree"] = [engine.agree([flat, torch.tensor(1)]), engine.agree([flat, own]), engine.agree([own.bfloat16()[None]])]
+    done["agree"] = [
+        engine.replicas_agree([flat, torch.tensor(1)]),
+        engine.replicas_agree([flat, own]),
+        engine.replicas_agree([own.bfloat16()[None]]),
+    ]
     if engine.rank == 0:
         torch.save(done, sys.argv[2])
     torch.distributed.barrier()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit.components.interfaces import Augmentation
-from findna_kit.components.segments import SpanConfig, pieces
+from findna_kit.components.segments import SegmentConfig, shifted_segments
 
 if TYPE_CHECKING:
     from findna_kit.components.views import Draw, View
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Deletion(Augmentation):
     """Takes out a stretch and fills up with random bases, half of them before the sequence, half after it."""
 
-    class Config(SpanConfig):
+    class Config(SegmentConfig):
         """How long the stretch is."""
 
     examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
@@ -31,9 +31,9 @@ class Deletion(Augmentation):
         filled, whole = length // 2, view.tokens.shape[1]
         random = torch.full_like(count, -whole)  # below 0 from any position
         source = partial(
-            pieces,
+            shifted_segments,
             whole,
             ends=(filled, filled + begin, count - length + filled, count),
             shifts=(random, -filled, length - filled, random, torch.zeros_like(count)),
         )
-        return view.take(source, inserted=draw.integers(0, 4, whole), padding_stays=True)
+        return view.gather(source, inserted=draw.integers(0, 4, whole), padding_stays=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit.components.interfaces import Augmentation
-from findna_kit.components.segments import SpanConfig, pieces
+from findna_kit.components.segments import SegmentConfig, shifted_segments
 
 if TYPE_CHECKING:
     from findna_kit.components.views import Draw, View
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Insertion(Augmentation):
     """Puts random bases into each sequence. EvoAug's result is longer by `maximum`; this is its central part, L long."""
 
-    class Config(SpanConfig):
+    class Config(SegmentConfig):
         """How many bases are put in."""
 
     examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
@@ -33,9 +33,9 @@ class Insertion(Augmentation):
         last = (begin - cut + length).minimum(count)
         random = torch.full_like(count, -whole)  # below 0 from any position
         source = partial(
-            pieces,
+            shifted_segments,
             whole,
             ends=(first, last, count),
             shifts=(cut, random, cut - length, torch.zeros_like(count)),
         )
-        return view.take(source, inserted=draw.integers(0, 4, whole), padding_stays=True)
+        return view.gather(source, inserted=draw.integers(0, 4, whole), padding_stays=True)

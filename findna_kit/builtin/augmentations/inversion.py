@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from findna_kit.components.interfaces import Augmentation
-from findna_kit.components.segments import SpanConfig, positions
+from findna_kit.components.segments import SegmentConfig, positions
 
 if TYPE_CHECKING:
     from findna_kit.components.views import Draw, View
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Inversion(Augmentation):
     """Puts the reverse complement of a stretch in its place."""
 
-    class Config(SpanConfig):
+    class Config(SegmentConfig):
         """How long the stretch is."""
 
     examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
@@ -26,4 +26,4 @@ class Inversion(Augmentation):
         length, largest = self.config.draw(view, draw)
         begin = draw.integers(0, count - largest + 1, 1)
         inside = (at >= begin) & (at < begin + length)
-        return view.take((2 * begin + length - 1 - at).where(inside, at), flipped=inside, padding_stays=True)
+        return view.gather((2 * begin + length - 1 - at).where(inside, at), flipped=inside, padding_stays=True)

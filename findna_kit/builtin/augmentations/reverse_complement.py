@@ -31,4 +31,4 @@ class ReverseComplement(Augmentation):
         turned = draw.uniform(1) < self.config.probability
         source = count - 1 - at
         torch.where(at < count * turned, source, at, out=source)
-        return view.take(source, flipped=turned, padding_stays=True)
+        return view.gather(source, flipped=turned, padding_stays=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit.components.interfaces import Augmentation
-from findna_kit.components.segments import SpanConfig, pieces
+from findna_kit.components.segments import SegmentConfig, shifted_segments
 
 if TYPE_CHECKING:
     from findna_kit.components.views import Draw, View
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Translocation(Augmentation):
     """Cuts each sequence in two and swaps the parts: a roll to the right or, as often, to the left."""
 
-    class Config(SpanConfig):
+    class Config(SegmentConfig):
         """How far the sequence is rolled."""
 
     examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
@@ -29,6 +29,9 @@ class Translocation(Augmentation):
         length, _ = self.config.draw(view, draw)
         length = torch.where(draw.uniform(1) < 0.5, -length, length) % count.clamp(min=1)  # to the right, whichever it was
         source = partial(
-            pieces, view.tokens.shape[1], ends=(length, count), shifts=(count - length, -length, torch.zeros_like(count))
+            shifted_segments,
+            view.tokens.shape[1],
+            ends=(length, count),
+            shifts=(count - length, -length, torch.zeros_like(count)),
         )
-        return view.take(source, padding_stays=True)
+        return view.gather(source, padding_stays=True)

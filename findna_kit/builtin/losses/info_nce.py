@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna_kit.components.heads import Projector
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,14 +32,14 @@ class InfoNCE(Loss):
         output: int = Field(128, gt=0, description="width of the projections")
 
     examples = ({"hidden": 16, "output": 8},)
-    reads = "pooled"
+    head_input = "pooled"
     coupling = "batch"
 
     def twin_heads(self) -> dict[str, nn.Module]:
         """A projector of the pooled embedding."""
         return {"projector": Projector(self.dim, self.config.hidden, self.config.output, self.config.layers)}
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Two views of the student's."""
         return None if sum(view.student for view in views) > 1 else "needs two views that the student sees"
 
@@ -48,7 +48,7 @@ class InfoNCE(Loss):
         tokens = next(iter(student.values())).tokens
         return torch.tensor(float(len(tokens) * len(student) * (len(student) - 1)), device=tokens.device)
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Cross-entropy in nats over heads' `projector` [B, output]; metric: how often the right window is the nearest."""
         z = [F.normalize(output.heads["projector"].float(), dim=-1) for output in student.values()]
         own = torch.arange(len(z[0]), device=z[0].device)
@@ -58,4 +58,4 @@ class InfoNCE(Loss):
             for logits in (similarity, similarity.T):
                 nats.append(F.cross_entropy(logits, own, reduction="sum"))
                 correct.append((logits.argmax(1) == own).sum())
-        return Term(torch.stack(nats).sum(), {"accuracy": torch.stack(correct).sum().float()})
+        return LossOutput(torch.stack(nats).sum(), {"accuracy": torch.stack(correct).sum().float()})

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,14 +24,14 @@ class MaskedNucleotides(Loss):
     class Config(ComponentConfig):
         """Nothing to choose."""
 
-    reads = "masked"
+    head_input = "masked"
     nucleotide_head = "classifier"
 
     def twin_heads(self) -> dict[str, nn.Module]:
         """One linear layer; the teacher has a copy, so that it can be asked for nucleotides too."""
         return {"classifier": nn.Linear(self.dim, 4)}
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """At least one view of the student must be masked."""
         if any(view.student and view.masked for view in views):
             return None
@@ -41,7 +41,7 @@ class MaskedNucleotides(Loss):
         """Masked positions."""
         return torch.stack([view.masked_weight.sum() for view in student.values()]).sum()
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Cross-entropy in nats over heads' `classifier` [B, M, 4]; metrics: accuracy and bits per base."""
         nats, correct = [], []
         for output in student.values():
@@ -54,4 +54,4 @@ class MaskedNucleotides(Loss):
             nats.append((per_base.view_as(weight) * weight).sum())
             correct.append(((logits.argmax(-1) == target) * weight).sum())
         total = torch.stack(nats).sum()
-        return Term(total, {"accuracy": torch.stack(correct).sum(), "bits_per_base": total.detach() / math.log(2)})
+        return LossOutput(total, {"accuracy": torch.stack(correct).sum(), "bits_per_base": total.detach() / math.log(2)})

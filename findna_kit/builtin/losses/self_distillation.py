@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from findna_kit.components.heads import Projector, Prototypes
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
 from findna_kit.schedules import Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class SelfDistillation(Loss):
         {"layers": 2, "hidden": 16, "bottleneck": 8, "prototypes": 12},
         {"head": "five_way", "center_momentum": 0.5},
     )
-    reads = "class"
+    head_input = "class"
     needs_teacher = True
     center: Tensor
 
@@ -65,7 +65,7 @@ class SelfDistillation(Loss):
             "logits": Prototypes(self.config.bottleneck, self.config.prototypes),
         }
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Class tokens, and a view of the teacher's beside another one of the student's."""
         if self.class_tokens == 0:
             return "needs class tokens: set class_tokens above 0"
@@ -78,7 +78,7 @@ class SelfDistillation(Loss):
         tokens = next(iter(teacher.values())).tokens
         return torch.tensor(float(len(_pairs(student, teacher)) * len(tokens) * self.class_tokens), device=tokens.device)
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Cross-entropy in nats over heads' `logits` [B, C, K].
 
         Metrics: the entropy of q in nats, and as a share of ln K, which it reaches where the teacher is uniform: collapse.
@@ -93,16 +93,16 @@ class SelfDistillation(Loss):
         total = -torch.stack([(targets[t] * log_p[s]).sum() for s, t in pairs]).sum()
         entropy = torch.stack([torch.special.entr(targets[t]).sum() for _, t in pairs]).sum()
         metrics = {"teacher_entropy": entropy, "teacher_entropy_share": entropy / math.log(self.center.shape[-1])}
-        return Term(total, metrics, {"logits": torch.stack(list(logits.values())).mean(0).detach()})
+        return LossOutput(total, metrics, {"logits": torch.stack(list(logits.values())).mean(0).detach()})
 
-    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
+    def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """Moves the centre towards the mean of the teacher's logits over the global batch.
 
         The first steps average what was seen so far: a centre that crept up from 0 would for a while leave in the targets
         what all windows have in common, and the student would learn that constant and nothing else.
         """
         kept = min(self.config.center_momentum, clock.step / (clock.step + 1))
-        self.center.lerp_(carry["logits"].mean(0), 1 - kept)
+        self.center.lerp_(state_inputs["logits"].mean(0), 1 - kept)
 
 
 def _pairs(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit.components.interfaces import Masking
-from findna_kit.components.mask_corruption import CorruptionConfig, own_bases
+from findna_kit.components.mask_corruption import MaskCorruptionConfig, maskable_bases
 
 if TYPE_CHECKING:
     from findna_kit.components.views import Draw, View
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class IndependentMasking(Masking):
     """Masks bases here and there; each is hidden, replaced or left by itself."""
 
-    class Config(CorruptionConfig):
+    class Config(MaskCorruptionConfig):
         """How many, and what the student is shown there."""
 
     examples = ({}, {"fraction": 1}, {"fraction": 0.1, "mask_share": 0, "random_share": 1})
@@ -24,7 +24,7 @@ class IndependentMasking(Masking):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The masked view."""
-        slots, own = self.config.slots(view), own_bases(view)
+        slots, own = self.config.slots(view), maskable_bases(view)
         # As integers, which compare faster: the bits of two floats from 0 up are in the order of the floats.
         number = draw.uniform(own.shape[1]).masked_fill_(~own, 2.0).view(torch.int32)
         index = number.topk(slots, dim=1, largest=False).indices

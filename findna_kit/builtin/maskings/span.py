@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from findna_kit.components.interfaces import Masking
-from findna_kit.components.mask_corruption import CorruptionConfig, own_bases
+from findna_kit.components.mask_corruption import MaskCorruptionConfig, maskable_bases
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ class SpanMasking(Masking):
     cut to the number wanted. Every arrangement is as likely, so the few bases nearest the two ends are masked less often.
     """
 
-    class Config(CorruptionConfig):
+    class Config(MaskCorruptionConfig):
         """How many, in spans of which lengths, and what the student is shown there."""
 
         end_probability: float = Field(0.2, gt=0, lt=1, description="of a span to end at each of its bases")
@@ -43,7 +43,7 @@ class SpanMasking(Masking):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The masked view."""
-        slots, own = self.config.slots(view), own_bases(view)
+        slots, own = self.config.slots(view), maskable_bases(view)
         wanted, count = self.config.wanted(own), own.sum(1, keepdim=True)
         ends, before = self._arranged(slots, wanted, count - wanted, draw, own.shape[1])
         slot = torch.arange(slots, device=own.device).repeat(len(own), 1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class EMA(TeacherUpdate):
     """`teacher <- m teacher + (1 - m) student`, once a step; the paper's m goes from 0.996 to 1 by half a cosine."""
 
-    class Config(MovingConfig):
+    class Config(AveragingConfig):
         """How fast the teacher follows."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
@@ -34,5 +34,5 @@ class EMA(TeacherUpdate):
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Moves parameters and buffers; logs `momentum`."""
         momentum = self.config.momentum(clock)
-        move(teacher, student, momentum, self.config.buffers)
+        ema_update(teacher, student, momentum, self.config.buffers)
         return {"momentum": momentum}

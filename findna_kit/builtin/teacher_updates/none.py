@@ -21,7 +21,7 @@ class NoTeacher(TeacherUpdate):
     class Config(ComponentConfig):
         """Nothing to choose."""
 
-    serves = "student"
+    export_branch = "student"
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Copies the student."""

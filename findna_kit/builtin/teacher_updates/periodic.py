@@ -27,7 +27,7 @@ class PeriodicCopy(TeacherUpdate):
 
     examples = ({"every": 1}, {"every": 3})
     config: Config
-    serves = "student"
+    export_branch = "student"
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Copies the student where the step now being taken makes the number of steps done a multiple of `every`."""

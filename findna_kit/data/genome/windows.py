@@ -151,7 +151,7 @@ class MixedWindows:
     def _joined(self, views: list[View]) -> View:
         before = np.cumsum([0, *(sampler.contigs for sampler in self._samplers)])
         counted = [replace(view, contig=view.contig + int(first)) for view, first in zip(views, before, strict=False)]
-        return View.joined(counted)
+        return View.concatenate(counted)
 
 
 def _even(count: int, places: int) -> Integers:

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from findna_kit.errors import FindnaError, nearest
 from findna_kit.recipe.error_messages import explain
-from findna_kit.recipe.yaml_nodes import Found, Where, dotted, parse
+from findna_kit.recipe.yaml_nodes import LocatedIssue, Location, dotted, parse
 from findna_kit.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def _read(change: str) -> tuple[str, Any]:
         raise FindnaError(f"{change!r} changes no setting of fine-tuning: KEY=VALUE is wanted, such as epochs=10")
     if name not in known:
         raise FindnaError(f"fine-tuning has no setting {name!r}{nearest(name, known)} (settings: {', '.join(known)})")
-    found: list[Found] = []
-    node = parse(text, lambda line, column: Where(2, change), Path.cwd(), found)
+    found: list[LocatedIssue] = []
+    node = parse(text, lambda line, column: Location(2, change), Path.cwd(), found)
     if node is None or found:
         raise FindnaError("\n".join(f"fine-tuning's {name}: {one.message}" for one in found))
     return name, node.plain()

@@ -72,7 +72,7 @@ def finetune(
     Raises FindnaError for those, an empty sequence and one longer than the encoder takes; NotFinite for a loss or gradient
     that is not finite.
     """
-    if engine.processes > 1:
+    if engine.world_size > 1:
         raise FindnaError("fine-tuning runs in one process; start it without a launcher")
     _refuse_lengths(task, network.encoder.max_length)
     classifier = Classifier(network, len(task.classes), settings, pooling=pooling, seed=seed, marks=marks or {})

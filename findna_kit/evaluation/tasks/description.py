@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from findna_kit.errors import RecipeError, TaskError
 from findna_kit.recipe.error_messages import explain
-from findna_kit.recipe.load import place_of
-from findna_kit.recipe.yaml_nodes import Found, Where, got, parse, read_text, refusal
+from findna_kit.recipe.load import locate
+from findna_kit.recipe.yaml_nodes import LocatedIssue, Location, display_value, parse, read_text, refusal
 from findna_kit.settings import Settings
 
 if TYPE_CHECKING:
@@ -143,15 +143,15 @@ def read_task_file(path: Path) -> TaskFile:
 
 
 def _read(path: Path) -> TaskFile:
-    found: list[Found] = []
-    root = parse(read_text(path, str(path), 0), lambda line, column: Where(0, str(path), line, column), path.parent, found)
+    found: list[LocatedIssue] = []
+    root = parse(read_text(path, str(path), 0), lambda line, column: Location(0, str(path), line, column), path.parent, found)
     if root is None or found:
         raise refusal(found)
     tree: Any = root.plain()
     if not isinstance(tree, dict):
-        raise refusal([Found(root.where, "", f"a task file is a map of keys (got {got(tree)})")])
+        raise refusal([LocatedIssue(root.where, "", f"a task file is a map of keys (got {display_value(tree)})")])
     try:
         return TaskFile.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
-        places = [place_of(root, said) for said in explain(error, TaskFile, tree)]
+        places = [locate(root, said) for said in explain(error, TaskFile, tree)]
         raise refusal([place for place in places if place is not None]) from error

@@ -51,14 +51,14 @@ def _read_part(folder: Path, part: str, genomes: Genomes) -> Rows | None:
     if files and by_class:
         raise TaskError(f"{folder} has both {files[0].name} and {part}/: remove the one that is not meant")
     if files:
-        return read_table(files[0]) if len(files) == 1 else Rows.joined(folder, [read_table(file) for file in files])
+        return read_table(files[0]) if len(files) == 1 else Rows.concatenate(folder, [read_table(file) for file in files])
     lists = _lists(by_class)
     classes = [path for path in by_class if path.is_dir()]
     if lists and classes:
         raise TaskError(f"{inside} has both interval lists and folders of sequences: remove what is not meant")
     if lists:
-        return Rows.joined(inside, [read_interval_list(lists[name], name, genomes) for name in sorted(lists)]).checked()
-    return Rows.joined(inside, [_texts(path) for path in classes]).checked() if classes else None
+        return Rows.concatenate(inside, [read_interval_list(lists[name], name, genomes) for name in sorted(lists)]).checked()
+    return Rows.concatenate(inside, [_texts(path) for path in classes]).checked() if classes else None
 
 
 def _lists(inside: Sequence[Path]) -> dict[str, Path]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def read_records(files: Mapping[str, Sequence[Path]], shares: Shares, longer_than: int) -> dict[str, Rows]:
     """The records longer than that of each class, cut into train, dev and test by class and seed."""
     read = [_records(path, name, longer_than) for name, paths in files.items() for path in paths]
-    whole = Rows.joined(read[0].source.parent, read).checked()
+    whole = Rows.concatenate(read[0].source.parent, read).checked()
     labels = class_indices(whole, class_names(whole), whole)
     test = held_out(labels, shares.test, shares.seed)
     dev = np.zeros_like(test)

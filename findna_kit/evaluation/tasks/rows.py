@@ -34,7 +34,7 @@ class Rows:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def joined(cls, source: Path, parts: Sequence[Rows]) -> Rows:
+    def concatenate(cls, source: Path, parts: Sequence[Rows]) -> Rows:
         """The rows of several files, in their order."""
         return cls(
             source,

@@ -30,7 +30,10 @@ def training_parts(parts: Mapping[str, Rows], labels: Mapping[str, Labels], path
         return train, dev, []
     if "train" in parts and "dev" in parts:
         # With one class no choice can be made on it; joined to train, its rows are still used.
-        whole, of_rows = Rows.joined(parts["train"].source, [parts["train"], parts["dev"]]), [labels["train"], labels["dev"]]
+        whole, of_rows = (
+            Rows.concatenate(parts["train"].source, [parts["train"], parts["dev"]]),
+            [labels["train"], labels["dev"]],
+        )
         only = parts["dev"].labels[0]
         note = f"dev has the one class {only}, on which nothing can be chosen: it was joined to train, and {{}} of both, {{}}"
     elif "train" in parts:

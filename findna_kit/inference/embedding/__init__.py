@@ -1,6 +1,6 @@
 """`findna-kit embed`: sequences of a file, embedded in blocks by a run's frozen model; pictures of what came out."""
 
-from findna_kit.inference.embedding.embed import Embedding, Output, Sequences, Way, prepare
+from findna_kit.inference.embedding.embed import Embedding, EmbedOptions, Output, Sequences, prepare
 from findna_kit.inference.embedding.inputs import Cut, cut_of
 from findna_kit.inference.embedding.plot import Picture, draw, sample, write_projector
 
@@ -10,7 +10,7 @@ __all__ = [
     "Output",
     "Picture",
     "Sequences",
-    "Way",
+    "EmbedOptions",
     "cut_of",
     "draw",
     "prepare",

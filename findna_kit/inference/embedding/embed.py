@@ -32,7 +32,7 @@ _ROWS, _BASES = 1024, 1 << 20
 
 
 @dataclass(frozen=True)
-class Way:
+class EmbedOptions:
     """How sequences are embedded: as of `findna_kit.load` and `FrozenModel.embed`."""
 
     pooling: Pooling = "mean"
@@ -57,8 +57,8 @@ class Output:
         if self.overwrite and self.resume:
             raise FindnaError("--overwrite begins anew and --resume goes on: give one of them")
         formats.format_of(self.path)
-        going_on = partial_output.state_of(self.path) is not None or formats.read_description(self.path) is not None
-        formats.refuse_what_is_there(self.path, replace=self.overwrite or (self.resume and going_on))
+        resuming = partial_output.state_of(self.path) is not None or formats.read_description(self.path) is not None
+        formats.refuse_what_is_there(self.path, replace=self.overwrite or (self.resume and resuming))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Embedding:
 
     model: FrozenModel
     source: Source
-    way: Way
+    way: EmbedOptions
     output: Output
     description: dict[str, Any] = field(default_factory=dict)
 
@@ -124,7 +124,7 @@ class Embedding:
                     observer.log(f"resumed with {name} {now[name]}, was {was.get(name)}: equal to rounding, not bit for bit")
 
 
-def prepare(run: Path, sequences: Sequences, output: Output, way: Way, observer: Observer) -> Embedding:
+def prepare(run: Path, sequences: Sequences, output: Output, way: EmbedOptions, observer: Observer) -> Embedding:
     """Opens the run and the sequences. Raises FindnaError for what either is not, or cannot give; nothing is written."""
     model = frozen_model.load(run, way.branch, step=way.step, device=way.device, without=way.without)
     model.refuse(way.pooling, way.layer)
@@ -141,7 +141,7 @@ def prepare(run: Path, sequences: Sequences, output: Output, way: Way, observer:
     return Embedding(model, source, way, output, description)
 
 
-def _embed(model: FrozenModel, way: Way, sequences: list[str]) -> Any:
+def _embed(model: FrozenModel, way: EmbedOptions, sequences: list[str]) -> Any:
     return model.embed(sequences, way.pooling, layer=way.layer, strand=way.strand)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.inference.embedding.tsv import tsv
-from findna_kit.records.run_folder import LOCK, alone, write_json
+from findna_kit.records.run_folder import LOCK, exclusive_lock, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +89,7 @@ def claimed(out: Path, description: Mapping[str, Any], *, resume: bool, overwrit
     folder = folder_of(out)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder):
+    with exclusive_lock(folder):
         part, left = Part(folder, description), state_of(out)
         if left is not None and resume:
             refuse_another(left["description"], description, folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from findna_kit.atomic import whole
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError, OutputExists, require_extra
 from findna_kit.inference.embedding import formats
 
@@ -155,7 +155,7 @@ def _written(path: Path) -> Iterator[Path]:
     """Whole or absent; what the disk refuses is a sentence."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as beside:
+        with atomic_write(path) as beside:
             yield beside
     except OSError as error:
         told = f"{path}: cannot be written to: {error.strerror}"

@@ -45,7 +45,7 @@ class Allele:
         return self.start + len(self.reference)
 
 
-class Judge:
+class AlleleClassifier:
     """Gives each ALT its status, from the genome, the window's length and whether the run predicts bases."""
 
     def __init__(self, store: TokenStore, length: int, *, predicts: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from findna_kit.atomic import whole
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.inference.variants.alleles import STATUSES
 from findna_kit.inference.variants.bgzip import BlockGzip
@@ -122,7 +122,7 @@ def writing(out: Path) -> Iterator[Sink]:
     """Where to write to; a file of that name is there when all is well, and not before. OutputExists where it cannot be."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with whole(out) as beside, beside.open("wb") as file:
+        with atomic_write(out) as beside, beside.open("wb") as file:
             if out.suffix == ".gz":
                 packed = BlockGzip(file)
                 yield packed

@@ -14,7 +14,7 @@ import numpy as np
 from findna_kit.data.genome import builtin_genome, open_store
 from findna_kit.errors import FindnaError, GenomeError, nearest
 from findna_kit.inference.frozen_model import load
-from findna_kit.inference.variants.alleles import STATUSES, WITH_SCORES, Judge
+from findna_kit.inference.variants.alleles import STATUSES, WITH_SCORES, AlleleClassifier
 from findna_kit.inference.variants.output import format_of, refuse_output, writing
 from findna_kit.inference.variants.scores import Scorer
 from findna_kit.inference.variants.vcf import read_vcf
@@ -38,7 +38,7 @@ _MOST_LINES, _NUCLEOTIDES = 512, 1 << 22
 
 
 @dataclass(frozen=True)
-class Asked:
+class VariantRequest:
     """How to score. length: of the window; None: the run's training length."""
 
     genome: str
@@ -63,7 +63,7 @@ class Seen:
 
 
 def score_variants(
-    run: Path, vcf: Path, out: Path, asked: Asked, *, overwrite: bool = False,
+    run: Path, vcf: Path, out: Path, asked: VariantRequest, *, overwrite: bool = False,
     say: Say = lambda sentence: None,
     reading: Callable[[int, int], None] | None = None,
     progress: Callable[[int, int], None] = lambda done, lines: None,
@@ -81,7 +81,7 @@ def score_variants(
     model = load(run, asked.branch, step=asked.step, device=asked.device, without=asked.without)
     length, predicts = _length(model, asked.length), _predicts(model)
     store = open_store(genome, report=reading)
-    judge = Judge(store, length, predicts=predicts)
+    judge = AlleleClassifier(store, length, predicts=predicts)
     seen = _survey(vcf, judge)
     _remark(seen, vcf, store, asked.on_mismatch, say)
     if not predicts:
@@ -114,7 +114,7 @@ def _predicts(model: FrozenModel) -> bool:
     return any(loss.component.nucleotide_head is not None for loss in model.recipe.losses.values())
 
 
-def _survey(vcf: Path, judge: Judge) -> Seen:
+def _survey(vcf: Path, judge: AlleleClassifier) -> Seen:
     seen = Seen()
     for line in read_vcf(vcf).lines:
         alleles = judge(line)
@@ -161,7 +161,7 @@ def _bare(name: str) -> str:
     return "m" if bare == "mt" else bare
 
 
-def _made_by(run: Path, model: FrozenModel, store: TokenStore, asked: Asked, length: int) -> dict[str, Any]:
+def _made_by(run: Path, model: FrozenModel, store: TokenStore, asked: VariantRequest, length: int) -> dict[str, Any]:
     from importlib.metadata import version
 
     of_model = {"run": str(run), "step": model.step, "branch": model.branch, "precision": model.precision}
@@ -177,7 +177,7 @@ def _made_by(run: Path, model: FrozenModel, store: TokenStore, asked: Asked, len
 
 
 def _scored(
-    lines: Iterator[Line], judge: Judge, scorer: Scorer, size: int
+    lines: Iterator[Line], judge: AlleleClassifier, scorer: Scorer, size: int
 ) -> Iterator[tuple[Line, list[Allele], NDArray[np.float64]]]:
     """Each line with its ALTs and their scores; the model is asked for `size` lines at once."""
     while block := list(islice(lines, size)):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, Interrupted
 from findna_kit.study.cells import LOG, RECIPE
-from findna_kit.study.job_lock import Claim
+from findna_kit.study.job_lock import JobLock
 from findna_kit.trainer import StopRequest
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _LOOK = 0.2
 
 
 @dataclass(frozen=True)
-class Way:
+class ExecutionOptions:
     """How cells are run. retry: those that failed before, too."""
 
     jobs: int = 1
@@ -34,7 +34,7 @@ class Way:
     retry: bool = False
 
 
-class Here:
+class LocalExecutor:
     """Runs cells on this machine."""
 
     def refuse(self, recipe: Recipe) -> None:
@@ -46,10 +46,10 @@ class Here:
             )
         refuse_uneven(recipe)
 
-    def run(self, folders: Sequence[CellFolder], way: Way, changed: Callable[[], None]) -> dict[str, str]:
+    def run(self, folders: Sequence[CellFolder], way: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
         """As `run_here`. FindnaError where a Slurm job has one of the cells."""
         for one in folders:
-            if claim := Claim.read(one.folder):
+            if claim := JobLock.read(one.folder):
                 raise FindnaError(
                     f"{one.cell.place}: job {claim.id or claim.name} of Slurm has it; --executor slurm asks what became of it"
                 )
@@ -64,7 +64,7 @@ def refuse_uneven(recipe: Recipe) -> None:
         raise FindnaError(f"data.batch_size {rows} does not divide into {stated}")
 
 
-def run_here(folders: Sequence[CellFolder], way: Way, changed: Callable[[], None]) -> dict[str, str]:
+def run_here(folders: Sequence[CellFolder], way: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
     """Runs the cells, `jobs` at a time; one that fails is kept with its reason, and the others go on.
 
     A cell that another process is running (an earlier call's, which was killed) is waited for. Gives the signal's name of those
@@ -87,14 +87,14 @@ def run_here(folders: Sequence[CellFolder], way: Way, changed: Callable[[], None
     return here.killed
 
 
-def command(one: CellFolder, way: Way) -> list[str]:
+def command(one: CellFolder, way: ExecutionOptions) -> list[str]:
     """What runs a cell, from wherever it stands."""
     left_out = [word for name in way.without for word in ("--without", name)]
     recipe, run = str(one.folder / RECIPE), str(one.run)
     return [sys.executable, "-m", "findna_kit", "run", recipe, "--resume", run, "--device", way.device, *left_out]
 
 
-def cell_threads(way: Way, recipe: Recipe) -> int:
+def cell_threads(way: ExecutionOptions, recipe: Recipe) -> int:
     """Of each process of a cell: what OMP_NUM_THREADS says or else the cores, shared among all that run at a time."""
     stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if stated.isdigit() and int(stated):
@@ -104,7 +104,7 @@ def cell_threads(way: Way, recipe: Recipe) -> int:
 
 @dataclass
 class _Here:
-    way: Way
+    way: ExecutionOptions
     changed: Callable[[], None]
     waiting: list[CellFolder]
     running: dict[subprocess.Popen[bytes], CellFolder] = field(default_factory=dict)

@@ -14,9 +14,9 @@ from uuid import uuid4
 from findna_kit.errors import FindnaError, Interrupted, require_extra
 from findna_kit.study.cells import LOG
 from findna_kit.study.executors import squeue
-from findna_kit.study.job_lock import BEAT, PAPERS, Claim, drop, last_beat, read_end
 from findna_kit.study.executors.local import command, refuse_uneven
 from findna_kit.study.executors.slurm_job import CellJob
+from findna_kit.study.job_lock import BEAT, JOB_LOGS, JobLock, drop, last_beat, read_end
 from findna_kit.trainer import StopRequest
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from findna_kit.recipe import Recipe
     from findna_kit.study.cells import CellFolder
-    from findna_kit.study.executors.local import Way
+    from findna_kit.study.executors.local import ExecutionOptions
 
 PATIENCE = 120.0
 """Seconds without a beat until a job that Slurm does not know any more counts as gone: a file system may show it late."""
@@ -38,7 +38,7 @@ _TIMEOUTS = 100
 """How often a job that ran out of its time is queued again."""
 
 
-class OnSlurm:
+class SlurmExecutor:
     """Runs cells as jobs. Raises FindnaError where submitit is not installed, or no Slurm answers: before anything is written.
 
     settings: for submitit's Slurm executor; say: is told what a job waits for.
@@ -53,7 +53,7 @@ class OnSlurm:
         """FindnaError for processes that the batch does not divide into."""
         refuse_uneven(recipe)
 
-    def run(self, folders: Sequence[CellFolder], way: Way, changed: Callable[[], None]) -> dict[str, str]:
+    def run(self, folders: Sequence[CellFolder], way: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
         """Runs the cells; jobs that an earlier call left are waited for. Gives what ended those that were ended from outside.
 
         Raises Interrupted where a signal asked to stop: jobs are left as they are. FindnaError where Slurm refuses a job.
@@ -78,7 +78,7 @@ class _Held:
     """
 
     one: CellFolder
-    claim: Claim
+    claim: JobLock
     mine: bool = False
     alive: bool = False
     beat: int | None = None
@@ -101,7 +101,7 @@ class _Held:
 
 @dataclass
 class _Jobs:
-    way: Way
+    way: ExecutionOptions
     changed: Callable[[], None]
     settings: Mapping[str, Any]
     say: Callable[[str], None]
@@ -113,8 +113,8 @@ class _Jobs:
     _asked: float = 0.0
 
     def __post_init__(self) -> None:
-        self.held = [_Held(one, claim) for one in self.waiting if (claim := Claim.read(one.folder))]
-        self.waiting = [one for one in self.waiting if Claim.read(one.folder) is None]
+        self.held = [_Held(one, claim) for one in self.waiting if (claim := JobLock.read(one.folder))]
+        self.waiting = [one for one in self.waiting if JobLock.read(one.folder) is None]
 
     def look(self) -> None:
         """Judges what has ended, and submits what there is room for."""
@@ -212,12 +212,12 @@ class _Jobs:
         if state == "finished":
             return
         one.prepare()
-        claim = Claim(_name(one))
+        claim = JobLock(_name(one))
         claim.write(one.folder)
         held = _Held(one, claim, mine=True)
         self.held.append(held)
         try:
-            held.claim = Claim(claim.name, _submitted(one, claim.name, self.way, self.settings))
+            held.claim = JobLock(claim.name, _submitted(one, claim.name, self.way, self.settings))
         except _Refused as refused:
             self._refuse_unless_silent(held, str(refused))
             return
@@ -233,8 +233,8 @@ class _Jobs:
             return
         if not taken:
             self._close(held)
-            going_on = f"; {_left(self.held)}" if self.held else ""
-            raise FindnaError(f"{held.one.cell.place}: Slurm refuses the job: {reason}{going_on}")
+            resuming = f"; {_left(self.held)}" if self.held else ""
+            raise FindnaError(f"{held.one.cell.place}: Slurm refuses the job: {reason}{resuming}")
 
 
 class _Refused(Exception):
@@ -247,7 +247,7 @@ def _name(one: CellFolder) -> str:
     return f"{cell}-{uuid4().hex[:10]}"
 
 
-def _submitted(one: CellFolder, name: str, way: Way, settings: Mapping[str, Any]) -> str:
+def _submitted(one: CellFolder, name: str, way: ExecutionOptions, settings: Mapping[str, Any]) -> str:
     """The number of the job that runs a cell from now on. Raises _Refused."""
     from submitit import AutoExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
@@ -256,7 +256,7 @@ def _submitted(one: CellFolder, name: str, way: Way, settings: Mapping[str, Any]
     # Since Slurm 22.05 srun does not take this from sbatch any more.
     cores = [f"--cpus-per-task={settings['cpus_per_task']}"] if "cpus_per_task" in settings else []
     chosen = {**settings, "srun_args": [*cores, *settings.get("srun_args", [])], "stderr_to_stdout": True, "job_name": name}
-    executor = AutoExecutor(one.folder / PAPERS, cluster="slurm", slurm_max_num_timeout=_TIMEOUTS)
+    executor = AutoExecutor(one.folder / JOB_LOGS, cluster="slurm", slurm_max_num_timeout=_TIMEOUTS)
     executor.update_parameters(
         nodes=trainer.nodes, tasks_per_node=trainer.devices, **{f"slurm_{key}": value for key, value in chosen.items()}
     )
@@ -272,7 +272,7 @@ def _written(one: CellFolder, job: str) -> bool:
     """Whether what a job is to do is there to be read; not so where a call was killed between sbatch and this."""
     from submitit.core.utils import JobPaths
 
-    return bool(JobPaths(one.folder / PAPERS, job).submitted_pickle.exists())
+    return bool(JobPaths(one.folder / JOB_LOGS, job).submitted_pickle.exists())
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from findna_kit.study.job_lock import BEAT, ENDED, Claim, write_end
+from findna_kit.study.job_lock import BEAT, ENDED, JobLock, write_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class CellJob:
 
     def __call__(self) -> None:
         """Called by submitit, which has taken the signals; SIGTERM it would swallow."""
-        claim = Claim.read(Path(self.folder))
+        claim = JobLock.read(Path(self.folder))
         if claim is None or claim.name != self.name:
             print(f"{self.folder}: is not this job's (any more); nothing is done", file=sys.stderr)
             return

@@ -69,7 +69,7 @@ class Pretrained(Encoder):
         return states[-1], {layer: states[layer + 1] for layer in layers}
 
     @torch.no_grad()
-    def forget(self) -> None:
+    def reset_parameters(self) -> None:
         """The same model as it would be drawn: what an evaluation's untrained control is."""
         self.network.load_state_dict(type(self.network)(self.network.config).state_dict())
         self.class_vectors.copy_(self._drawn(len(self.class_vectors)))

@@ -251,10 +251,10 @@ def test_a_run_is_loaded_with_what_it_learned_while_the_folder_is_there(folders,
 def test_forgetting_draws_the_same_architecture_anew(folders, family):
     encoder, as_it_came = adapter(folders[family]), adapter(folders[family])
     torch.manual_seed(1)
-    encoder.forget()
+    encoder.reset_parameters()
     changed = [name for name, tensor in encoder.named_parameters() if not tensor.equal(as_it_came.get_parameter(name))]
     assert any("attention" in name or "query" in name for name in changed), changed
     torch.manual_seed(1)
-    as_it_came.forget()
+    as_it_came.reset_parameters()
     for name, tensor in encoder.named_parameters():
         torch.testing.assert_close(tensor, as_it_came.get_parameter(name), msg=name)

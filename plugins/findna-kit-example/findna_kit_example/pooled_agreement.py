@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ class PooledAgreement(Loss):
         output: int = Field(64, gt=0, description="width of the projections")
 
     examples = ({"hidden": 16, "output": 8},)
-    reads = "pooled"
+    head_input = "pooled"
     needs_teacher = True
 
     def twin_heads(self) -> dict[str, nn.Module]:
@@ -39,7 +39,7 @@ class PooledAgreement(Loss):
         """The predictor, which only the student has: without it both branches would meet at a constant."""
         return {"predictor": _head(self.config.output, self.config.hidden, self.config.output)}
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """A view of the teacher's beside another one of the student's."""
         if _pairs([view.name for view in views if view.student], [view.name for view in views if view.teacher]):
             return None
@@ -50,12 +50,12 @@ class PooledAgreement(Loss):
         tokens = next(iter(teacher.values())).tokens
         return torch.tensor(float(len(_pairs(student, teacher)) * len(tokens)), device=tokens.device)
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Over heads' `predictor` and `projector`, both [B, output]."""
         guesses = {name: output.heads["predictor"].float() for name, output in student.items()}
         targets = {name: output.heads["projector"].float().detach() for name, output in teacher.items()}
         cosines = [F.cosine_similarity(guesses[s], targets[t], dim=-1) for s, t in _pairs(student, teacher)]
-        return Term((1 - torch.stack(cosines)).sum())
+        return LossOutput((1 - torch.stack(cosines)).sum())
 
 
 def _head(dim: int, hidden: int, output: int) -> nn.Module:

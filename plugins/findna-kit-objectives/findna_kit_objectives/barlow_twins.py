@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Term
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, LossOutput
 from findna_kit_objectives.between import BetweenViews
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class BarlowTwins(BetweenViews):
     )
     config: Config
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Over heads' `projector` [B, output].
 
         Metrics: `diagonal`, the mean of C_ii: 1 where the views agree; and `off_diagonal`, the root mean square of the rest: 1
@@ -61,7 +61,7 @@ class BarlowTwins(BetweenViews):
             rests.append((rest.detach() / (len(correlation) * (len(correlation) - 1))).sqrt())
         metrics = {"diagonal": torch.stack(diagonals).sum(), "off_diagonal": torch.stack(rests).sum()}
         rows = len(columns[0])
-        return Term(rows * torch.stack(losses).sum(), {name: rows * value for name, value in metrics.items()})
+        return LossOutput(rows * torch.stack(losses).sum(), {name: rows * value for name, value in metrics.items()})
 
 
 def _columns(z: Tensor) -> Tensor:

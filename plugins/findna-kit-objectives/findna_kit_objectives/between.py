@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class BetweenViews(Loss):
     """A sum over pairs of the student's views; its parameters state a projector by `layers`, `hidden`, `output` and `norm`."""
 
-    reads = "pooled"
+    head_input = "pooled"
     coupling = "batch"
     both_ways: ClassVar[bool] = False
     """Whether a pair counts once from each of its views."""
@@ -31,7 +31,7 @@ class BetweenViews(Loss):
         config = self.config
         return {"projector": Projector(self.dim, config.hidden, config.output, config.layers, norm=config.norm)}
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Two views of the student's."""
         return pairs.alone(views)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from findna_kit.components.heads import Projector
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, LossOutput, ViewPlan
 from findna_kit_objectives import pairs, spread
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class BYOL(spread.SpreadAround):
         {"hidden": 12, "output": 6},
         {"hidden": 12, "output": 6, "norm": "none", "predictor_layers": 0},
     )
-    reads = "pooled"
+    head_input = "pooled"
     needs_teacher = True
     config: Config
 
@@ -57,7 +57,7 @@ class BYOL(spread.SpreadAround):
             return {}
         return {"predictor": Projector(config.output, config.hidden, config.output, config.predictor_layers, norm=config.norm)}
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """A view of the teacher's beside another one of the student's."""
         return pairs.without_teacher(views)
 
@@ -65,7 +65,7 @@ class BYOL(spread.SpreadAround):
         """Pairs of views, times sequences."""
         return pairs.items(teacher, len(pairs.across(student, teacher)))
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Over heads' `predictor` and `projector`, [B, output]; metric `spread`, 0 at collapse (`spread.py`)."""
         projected = spread.unit(student, "projector")
         predicted = spread.unit(student, "predictor") if self.config.predictor_layers else projected
@@ -73,5 +73,5 @@ class BYOL(spread.SpreadAround):
         both = pairs.across(student, targets)
         # Not as 2 - 2 cos, of which little but rounding is left where the branches nearly agree.
         distances = torch.stack([(predicted[s] - targets[t]).square().sum() for s, t in both])
-        around, carry = self.spread(projected)
-        return Term(distances.sum(), {"spread": around * len(both)}, carry)
+        around, state_inputs = self.spread(projected)
+        return LossOutput(distances.sum(), {"spread": around * len(both)}, state_inputs)

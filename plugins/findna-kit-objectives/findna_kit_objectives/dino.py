@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from findna_kit.components.interfaces import BranchOutput, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, LossOutput, ViewPlan
 from findna_kit_objectives import pairs
 from findna_kit_objectives.distillation import DistillationConfig, PrototypeDistillation, collapse_signals
 
@@ -32,13 +32,13 @@ class DINO(PrototypeDistillation):
     class Config(DistillationConfig):
         """Temperatures, centring and the head."""
 
-    reads = "class"
+    head_input = "class"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = tuple(
         {"layers": 2, "hidden": 12, "bottleneck": 6, "prototypes": 8, "centering": centering}
         for centering in ("center", "sinkhorn", "none")
     )
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Class tokens, and a view of the teacher's beside another one of the student's."""
         if self.class_tokens == 0:
             return "needs class tokens: set class_tokens above 0"
@@ -48,7 +48,7 @@ class DINO(PrototypeDistillation):
         """Pairs of views, times sequences, times class tokens."""
         return pairs.items(teacher, len(pairs.across(student, teacher)) * self.class_tokens)
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """In nats, over heads' `logits` [B, C, K]. Metrics: entropy of q and divergence, as `collapse_signals` reads them."""
         logits = torch.stack([output.heads["logits"].float() for output in teacher.values()])
         q = dict(zip(teacher, self.targets(logits.flatten(0, -2), clock).view_as(logits), strict=True))
@@ -56,4 +56,4 @@ class DINO(PrototypeDistillation):
         both = pairs.across(student, teacher)
         total = -torch.stack([(q[t] * log_p[s]).sum() for s, t in both]).sum()
         entropy = torch.stack([torch.special.entr(q[t]).sum() for _, t in both]).sum()
-        return Term(total, collapse_signals(entropy, total, logits.shape[-1]), self.carried(logits.mean((0, 2))))
+        return LossOutput(total, collapse_signals(entropy, total, logits.shape[-1]), self.carried(logits.mean((0, 2))))

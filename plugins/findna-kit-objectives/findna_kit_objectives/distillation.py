@@ -83,11 +83,11 @@ class PrototypeDistillation(Loss):
         """What `after_step` wants of the teacher's logits, averaged over each sequence: [B, K]."""
         return {"logits": mean_logits.detach()} if self.config.centering == "center" else {}
 
-    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
+    def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """Moves the centre, if there is one, towards the mean of the teacher's logits over the global batch."""
         if self.config.centering == "center":
             kept = min(self.config.center_momentum, clock.step / (clock.step + 1))
-            self.center.lerp_(carry["logits"].mean(0), 1 - kept)
+            self.center.lerp_(state_inputs["logits"].mean(0), 1 - kept)
 
 
 def collapse_signals(entropy: Tensor, cross_entropy: Tensor, prototypes: int) -> dict[str, Tensor]:

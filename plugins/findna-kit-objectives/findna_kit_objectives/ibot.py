@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from findna_kit.components.interfaces import BranchOutput, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, LossOutput, ViewPlan
 from findna_kit_objectives.distillation import DistillationConfig, PrototypeDistillation, collapse_signals
 from findna_kit_objectives.origins import partners
 
@@ -40,14 +40,14 @@ class IBOT(PrototypeDistillation):
             "any", description="where the teacher shows the masked base: in the same view, in other views, or both"
         )
 
-    reads = "all"
+    head_input = "all"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = tuple(
         {"layers": 2, "hidden": 12, "bottleneck": 6, "prototypes": 8, "centering": centering}
         for centering in ("center", "sinkhorn", "none")
     )
     config: Config
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """A masked view of the student's, and one of the teacher's for `partners`."""
         masked, shown = [v.name for v in views if v.student and v.masked], [v.name for v in views if v.teacher]
         if not masked:
@@ -62,7 +62,7 @@ class IBOT(PrototypeDistillation):
         weights = [partners(student[s], teacher[t])[1].sum() for s, t in self._pairs(_masked(student), teacher)]
         return torch.stack(weights).sum()
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """In nats, over heads' `logits` [B, L, K]. Metrics: entropy of q and divergence, as `collapse_signals` reads them."""
         masked = _masked({name: output.view for name, output in student.items()})
         log_p, seen, weights = [], [], []
@@ -75,7 +75,7 @@ class IBOT(PrototypeDistillation):
         q = self.targets(torch.cat(seen), clock, weight=weight)
         total = -((q * torch.cat(log_p)).sum(-1) * weight).sum()
         entropy = (torch.special.entr(q).sum(-1) * weight).sum()
-        return Term(total, collapse_signals(entropy, total, q.shape[-1]), self._carry(teacher))
+        return LossOutput(total, collapse_signals(entropy, total, q.shape[-1]), self._carry(teacher))
 
     def _pairs(self, masked: Iterable[str], shown: Iterable[str]) -> list[tuple[str, str]]:
         names, wanted = list(shown), self.config.partners

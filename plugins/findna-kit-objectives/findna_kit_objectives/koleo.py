@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
 from findna_kit_objectives.rows import rows_of
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ class KoLeo(Loss):
     class Config(ComponentConfig):
         """Nothing to choose."""
 
-    reads = "pooled"
+    head_input = "pooled"
     coupling = "batch"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """A view of the student's."""
         return None if any(view.student for view in views) else "needs a view that the student sees"
 
@@ -47,10 +47,10 @@ class KoLeo(Loss):
         neighbours = len(tokens) > 1
         return torch.tensor(float(neighbours * len(tokens) * len(student)), device=tokens.device)
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Over `rows` [B, D]. Metric: the distance to the nearest, between 0 (collapse) and 2."""
         distances = torch.cat([_nearest(F.normalize(rows_of(output), dim=-1)) for output in student.values()])
-        return Term(-(distances + _EPSILON).log().sum(), {"nearest_distance": distances.detach().sum()})
+        return LossOutput(-(distances + _EPSILON).log().sum(), {"nearest_distance": distances.detach().sum()})
 
 
 def _nearest(x: Tensor) -> Tensor:

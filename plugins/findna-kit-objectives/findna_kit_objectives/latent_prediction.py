@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna_kit.components.heads import Projector
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LatentPrediction(Loss):
         {"hidden": 12},
         {"layers": 1, "normalization": "layer", "beta": 0.5, "target_layers": 1},
     )
-    reads = "masked"
+    head_input = "masked"
     needs_teacher = True
     config: Config
 
@@ -71,7 +71,7 @@ class LatentPrediction(Loss):
             )
         return tuple(range(depth - count, depth))
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """A masked view that both branches see."""
         if any(view.student and view.teacher and view.masked for view in views):
             return None
@@ -81,7 +81,7 @@ class LatentPrediction(Loss):
         """Masked bases of the views that both see."""
         return torch.stack([student[name].masked_weight.sum() for name in _shared(student, teacher)]).sum()
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Over heads' `predictor` [B, M, D] and the teacher's `hidden`.
 
         Metrics: the variance of targets and of predictions among the masked bases of a sequence, 0 where they are all alike:
@@ -95,7 +95,7 @@ class LatentPrediction(Loss):
             total.append((self._distance(predicted, target).mean(-1) * weight).sum())
             spread.append(torch.stack([_variance(target, weight), _variance(predicted.detach(), weight)]))
         of_target, of_prediction = torch.stack(spread).sum(0)
-        return Term(torch.stack(total).sum(), {"target_variance": of_target, "prediction_variance": of_prediction})
+        return LossOutput(torch.stack(total).sum(), {"target_variance": of_target, "prediction_variance": of_prediction})
 
     @torch.no_grad()
     def _target(self, output: BranchOutput, view: View) -> Tensor:

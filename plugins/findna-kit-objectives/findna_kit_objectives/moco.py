@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna_kit.components.heads import Projector
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
 from findna_kit_objectives import pairs, spread
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class MoCo(Loss):
         {"queue": 40, "hidden": 12, "output": 6},
         {"queue": 10, "hidden": 12, "output": 6, "predictor_layers": 2},
     )
-    reads = "pooled"
+    head_input = "pooled"
     needs_teacher = True
     config: Config
     queue: Tensor
@@ -66,7 +66,7 @@ class MoCo(Loss):
             return {}
         return {"predictor": Projector(config.output, config.hidden, config.output, config.predictor_layers)}
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """A view of the teacher's beside another one of the student's."""
         return pairs.without_teacher(views)
 
@@ -74,7 +74,7 @@ class MoCo(Loss):
         """Pairs of views, times sequences."""
         return pairs.items(teacher, len(pairs.across(student, teacher)))
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Cross-entropy in nats over heads' `projector` (or `predictor`) and the queue.
 
         Metrics: how often the right key is nearer than every negative; the negatives there are; and `spread` of the queries
@@ -96,11 +96,11 @@ class MoCo(Loss):
             "negatives": filled * float(len(both) * len(positive)),
             "spread": spread.around(queries, self.queue.sum(0) / filled.clamp(min=1)) * len(both),
         }
-        return Term(torch.stack(nats).sum(), metrics, {"keys": torch.stack(list(keys.values()), dim=1)})
+        return LossOutput(torch.stack(nats).sum(), metrics, {"keys": torch.stack(list(keys.values()), dim=1)})
 
-    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
+    def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """Puts the global batch's keys [B, views, output] in the place of the oldest ones, in order."""
-        keys = carry["keys"].flatten(0, 1)
+        keys = state_inputs["keys"].flatten(0, 1)
         at = torch.arange(len(keys), device=keys.device) + self.received
         kept = slice(-len(self.queue), None)  # of more keys than slots the last
         self.queue[at[kept] % len(self.queue)] = keys[kept]

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
 from findna_kit_objectives.rows import rows_of
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ class RCConsistency(Loss):
             False, description="each strand is pulled towards the other as it stands; the gradient is half as long"
         )
 
-    reads = "pooled"
+    head_input = "pooled"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"distance": "squared", "stop_gradient": True})
     config: Config
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Two views of the student's; whether their strands ever differ is for their augmentations to say."""
         if sum(view.student for view in views) > 1:
             return None
@@ -57,14 +57,14 @@ class RCConsistency(Loss):
         """Windows shown on both strands, over pairs of views."""
         return torch.stack([_opposite(a, b).sum() for a, b in combinations(student.values(), 2)]).sum()
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Over `rows` [B, D]. Metric: the cosine."""
         total, cosines = [], []
         for one, other in combinations(student.values(), 2):
             weight, a, b = _opposite(one.view, other.view), rows_of(one), rows_of(other)
             total.append((self._distance(a, b) * weight).sum())
             cosines.append((F.cosine_similarity(a, b, dim=-1) * weight).sum().detach())
-        return Term(torch.stack(total).sum(), {"cosine": torch.stack(cosines).sum()})
+        return LossOutput(torch.stack(total).sum(), {"cosine": torch.stack(cosines).sum()})
 
     def _distance(self, a: Tensor, b: Tensor) -> Tensor:
         if self.config.stop_gradient:

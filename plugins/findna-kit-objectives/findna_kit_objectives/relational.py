@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
 from findna_kit_objectives.rows import rows_of
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ class Relational(Loss):
 
         relation: Literal["similarity", "distance"] = Field("similarity", description="Tung and Mori's, or Park et al.'s")
 
-    reads = "pooled"
+    head_input = "pooled"
     coupling = "batch"
     needs_teacher = True
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"relation": "distance"})
     config: Config
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """A view for each branch."""
         if any(view.student for view in views) and any(view.teacher for view in views):
             return None
@@ -55,13 +55,13 @@ class Relational(Loss):
         others = len(tokens) - (self.config.relation == "distance")
         return torch.tensor(float(len(student) * len(teacher) * len(tokens) * others), device=tokens.device)
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Over `rows` [B, D] and [B, D']. Metric: the teacher's mean cosine over the same pairs, 1 where it has collapsed."""
         shown = [rows_of(output).detach() for output in teacher.values()]
         targets = [self._relations(x) for x in shown]
         total = [self._apart(self._relations(rows_of(output)), target) for output in student.values() for target in targets]
         cosine = torch.stack([self._pairs(_cosines(x)).sum() for x in shown]).sum() * len(student)
-        return Term(torch.stack(total).sum(), {"teacher_cosine": cosine})
+        return LossOutput(torch.stack(total).sum(), {"teacher_cosine": cosine})
 
     def _relations(self, x: Tensor) -> Tensor:
         if self.config.relation == "similarity":

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Term
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, LossOutput
 from findna_kit_objectives import spread
 from findna_kit_objectives.between import BetweenViews
 
@@ -42,7 +42,7 @@ class SimCLR(BetweenViews):
     both_ways = True
     config: Config
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Cross-entropy in nats over heads' `projector` [N, output].
 
         Metrics: how often the other view is the nearest of all rows; and `spread`, 0 at collapse (`spread.py`).
@@ -57,4 +57,4 @@ class SimCLR(BetweenViews):
             correct.append((logits.argmax(1) == other).sum())
         summed = float(len(correct) * 2 * count)
         metrics = {"accuracy": torch.stack(correct).sum().float(), "spread": spread.together(z) * summed}
-        return Term(torch.stack(nats).sum(), metrics)
+        return LossOutput(torch.stack(nats).sum(), metrics)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from findna_kit.components.heads import BatchNorm, Projector
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, LossOutput, ViewPlan
 from findna_kit.schedules import Schedule, within
 from findna_kit_objectives import pairs, spread
 
@@ -46,7 +46,7 @@ class SimSiam(spread.SpreadAround):
         {"hidden": 12, "output": 8, "bottleneck": 4},
         {"hidden": 12, "output": 8, "bottleneck": 4, "norm": "none", "stop_gradient": False},
     )
-    reads = "pooled"
+    head_input = "pooled"
     config: Config
 
     def twin_heads(self) -> dict[str, nn.Module]:
@@ -66,7 +66,7 @@ class SimSiam(spread.SpreadAround):
         rate = self.config.predictor_learning_rate
         return {} if rate is None else {"predictor": rate}
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Two views of the student's."""
         return pairs.alone(views)
 
@@ -74,11 +74,11 @@ class SimSiam(spread.SpreadAround):
         """Ordered pairs of views, times sequences."""
         return pairs.items(student, len(pairs.ordered(student)))
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Over heads' `projector` and `predictor`, [B, output]; metric `spread`, 0 at collapse (`spread.py`)."""
         predicted, projected = spread.unit(student, "predictor"), spread.unit(student, "projector")
         targets = {name: z.detach() for name, z in projected.items()} if self.config.stop_gradient else projected
         both = pairs.ordered(student)
         cosines = torch.stack([(predicted[one] * targets[other]).sum(-1) for one, other in both])
-        around, carry = self.spread(projected)
-        return Term(-cosines.sum(), {"spread": around * len(both)}, carry)
+        around, state_inputs = self.spread(projected)
+        return LossOutput(-cosines.sum(), {"spread": around * len(both)}, state_inputs)

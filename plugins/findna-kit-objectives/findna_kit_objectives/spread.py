@@ -65,7 +65,7 @@ class SpreadAround(Loss):
             return around(projected, mine.mean(0)), {}
         return around(projected, self.mean), {"projections": mine}
 
-    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
+    def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """Keeps the batch's mean projection."""
         if self.coupling == "sample":
-            self.mean.copy_(carry["projections"].mean(0))
+            self.mean.copy_(state_inputs["projections"].mean(0))

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from findna_kit.components.interfaces import BranchOutput, Loss, Term, ViewPlan
+from findna_kit.components.interfaces import BranchOutput, Loss, LossOutput, ViewPlan
 from findna_kit_objectives import pairs
 from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from findna_kit_objectives.sinkhorn import sinkhorn
@@ -44,7 +44,7 @@ class SwAV(Loss):
         layers: int = Field(2, ge=1, description="linear layers of the projector")
         norm: Literal["none", "batch"] = Field("batch", description="between the projector's layers; the paper's is batch")
 
-    reads = "pooled"
+    head_input = "pooled"
     coupling = "batch"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = tuple(
         {"hidden": 12, "bottleneck": 6, "prototypes": 8, **more} for more in ({}, {"queue": 6, "norm": "none"})
@@ -67,7 +67,7 @@ class SwAV(Loss):
         """Of the prototypes, where the recipe states one."""
         return prototype_rates(self.config)
 
-    def problem(self, views: Sequence[ViewPlan]) -> str | None:
+    def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Two views of the student's."""
         return pairs.alone(views)
 
@@ -75,7 +75,7 @@ class SwAV(Loss):
         """Sequences, times pairs of a view and another, whole one."""
         return pairs.items(student, len(_swaps(student)))
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """In nats, over heads' `logits` [B, K].
 
         Metrics, as shares of ln K: the entropy of the codes; and the information of p, the entropy of its mean over the batch
@@ -90,12 +90,12 @@ class SwAV(Loss):
         entropy = torch.stack([torch.special.entr(codes[whole]).sum() for _, whole in swaps]).sum()
         information = torch.stack([_information(log_p[view].detach().exp()) for view, _ in swaps]).sum()
         metrics = {"code_entropy_share": entropy * share, "assignment_information": information * share}
-        return Term(total, metrics, self._carry(cosines, list(codes)))
+        return LossOutput(total, metrics, self._carry(cosines, list(codes)))
 
-    def after_step(self, carry: Mapping[str, Tensor], clock: Clock) -> None:
+    def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """The whole views' rows come into the queue, and as many of the oldest leave it."""
         if self.config.queue:
-            rows = carry["cosines"].flatten(0, 1)[-self.config.queue :]
+            rows = state_inputs["cosines"].flatten(0, 1)[-self.config.queue :]
             self.queue.copy_(torch.cat([self.queue, rows])[len(rows) :])
             self.queued.add_(len(rows))
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Term
+from findna_kit.components.interfaces import BranchOutput, ComponentConfig, LossOutput
 from findna_kit_objectives.between import BetweenViews
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class VICReg(BetweenViews):
     )
     config: Config
 
-    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> Term:
+    def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Over heads' `projector` [B, output].
 
         Metrics: the three parts before their weights, of both views together; and `deviation`, the features' mean standard
@@ -60,7 +60,7 @@ class VICReg(BetweenViews):
         invariance, variance, covariance, deviations = parts
         total = config.invariance * invariance + config.variance * variance + config.covariance * covariance
         named = {"invariance": invariance, "variance": variance, "covariance": covariance, "deviation": deviations / 2}
-        return Term(total, {name: value.detach() for name, value in named.items()})
+        return LossOutput(total, {name: value.detach() for name, value in named.items()})
 
     def _of(self, z: Tensor) -> Tensor:
         """v(Z), c(Z) and the mean deviation of one view's [B, d]: [3]."""

@@ -39,7 +39,7 @@ def masked(view, slots, *, seed=0):
     index = torch.stack([torch.randperm(length, generator=generator)[:slots] for _ in range(batch)])
     weight = torch.randint(1, 3, (batch, slots), generator=generator) / 2
     weight = weight * (view.origin.gather(1, index) >= 0)
-    return view.masked_at(index, weight, torch.full_like(index, alphabet.MASK))
+    return view.with_mask(index, weight, torch.full_like(index, alphabet.MASK))
 
 
 def shown(views, head, *shape, seed=0, grad=True):

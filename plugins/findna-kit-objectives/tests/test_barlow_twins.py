@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit.components.interfaces import BranchOutput, Term
+from findna_kit.components.interfaces import BranchOutput, LossOutput
 
 BATCH, OUTPUT = 6, 4
 
@@ -18,7 +18,7 @@ BATCH, OUTPUT = 6, 4
 def per_row(loss, student):
     """The term as its paper states it, over a batch; the loss counts it for each of the batch's rows."""
     term, rows = loss(student, {}, CLOCK), len(next(iter(student.values())).heads["projector"])
-    return Term(term.sum / rows, {name: value / rows for name, value in term.metrics.items()})
+    return LossOutput(term.sum / rows, {name: value / rows for name, value in term.metrics.items()})
 
 
 SMALL = {"hidden": 10, "output": OUTPUT}

@@ -94,8 +94,8 @@ def test_spread_is_that_of_the_batch_where_it_is_coupled():
     term = loss(student, teacher, CLOCK)
     expected = 1 - sum(x * x for x in mean_projection(student))
     assert float(term.metrics["spread"]) / (2 * BATCH) == pytest.approx(expected, rel=1e-5)
-    assert not term.carry
-    loss.after_step(term.carry, CLOCK)
+    assert not term.state_inputs
+    loss.after_step(term.state_inputs, CLOCK)
     assert not loss.state_dict()
 
 
@@ -104,7 +104,7 @@ def test_spread_is_measured_around_the_last_batchs_mean_where_it_is_not():
     student, teacher = branch("ab", "projector", "predictor", seed=1), branch("ab", "projector", seed=100)
     term = loss(student, teacher, CLOCK)
     assert float(term.metrics["spread"]) / (2 * BATCH) == pytest.approx(1), "around 0, before the first step"
-    loss.after_step(term.carry, CLOCK)
+    loss.after_step(term.state_inputs, CLOCK)
     mean = mean_projection(student)
     torch.testing.assert_close(loss.mean, torch.tensor(mean))
     spread = float(loss(student, teacher, CLOCK).metrics["spread"]) / (2 * BATCH)
@@ -135,8 +135,8 @@ def test_without_a_predictor_there_is_no_head_of_the_students():
 
 def test_views_that_make_no_pair_are_refused():
     loss = built(BYOL, **SMALL)
-    assert "beside another one" in loss.problem([plan("a", student=True, teacher=True)])
-    assert loss.problem([plan("a", student=True), plan("b", teacher=True)]) is None
+    assert "beside another one" in loss.check_views([plan("a", student=True, teacher=True)])
+    assert loss.check_views([plan("a", student=True), plan("b", teacher=True)]) is None
 
 
 @pytest.mark.parametrize(

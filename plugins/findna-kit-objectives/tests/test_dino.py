@@ -111,9 +111,9 @@ def test_one_centre_for_all_class_tokens_moves_by_the_papers_rule():
     loss, before = dino(center_momentum=0.8), numbers(PROTOTYPES)
     loss.center.copy_(before)
     teacher = branch(["crop.1", "crop.2"], 1)
-    carry = loss(branch(["part.1"], 0), teacher, CLOCK).carry
-    assert carry["logits"].shape == (BATCH, PROTOTYPES)
-    loss.after_step(carry, Clock(50, 100))
+    state_inputs = loss(branch(["part.1"], 0), teacher, CLOCK).state_inputs
+    assert state_inputs["logits"].shape == (BATCH, PROTOTYPES)
+    loss.after_step(state_inputs, Clock(50, 100))
     mean = torch.cat([logits.flatten(0, 1) for logits in plain(teacher).values()]).mean(0)
     torch.testing.assert_close(loss.center, 0.8 * before + 0.2 * mean)
 
@@ -131,10 +131,10 @@ def test_only_sinkhorn_couples_the_batch_and_only_a_centre_is_state():
     assert [name for name, loss in kinds.items() if loss.state_dict()] == ["center"]
     assert kinds["center"].center.shape == (PROTOTYPES,)
     for name in ("sinkhorn", "none"):
-        carry = kinds[name](branch(["a"], 0), branch(["b"], 1), CLOCK).carry
-        assert carry == {}
-        kinds[name].after_step(carry, CLOCK)
-    assert (DINO.coupling, DINO.reads, DINO.needs_teacher) == ("sample", "class", True)
+        state_inputs = kinds[name](branch(["a"], 0), branch(["b"], 1), CLOCK).state_inputs
+        assert state_inputs == {}
+        kinds[name].after_step(state_inputs, CLOCK)
+    assert (DINO.coupling, DINO.head_input, DINO.needs_teacher) == ("sample", "class", True)
 
 
 def test_the_teachers_temperature_follows_the_clock():

@@ -106,7 +106,7 @@ def test_only_masked_bases_with_a_partner_get_a_gradient(centering):
 @pytest.mark.parametrize("centering", ["center", "sinkhorn", "none"])
 def test_without_a_single_pair_it_is_nothing(centering):
     window = windows(BATCH, LENGTH)
-    absent = window.take(torch.full((BATCH, LENGTH), -1), inserted=torch.zeros(BATCH, LENGTH, dtype=torch.int64))
+    absent = window.gather(torch.full((BATCH, LENGTH), -1), inserted=torch.zeros(BATCH, LENGTH, dtype=torch.int64))
     student = shown({"a": masked(window, 4)}, "logits", per_base)
     teacher = shown({"b": absent}, "logits", per_base, seed=1)
     loss = ibot(centering=centering)
@@ -120,8 +120,8 @@ def test_the_centre_is_the_mean_over_valid_positions_of_the_teachers_views():
     loss, before = ibot(center_momentum=0.8), numbers(PROTOTYPES)
     loss.center.copy_(before)
     student, teacher = branches(5)
-    carry = loss(student, teacher, CLOCK).carry
-    loss.after_step(carry, Clock(50, 100))
+    state_inputs = loss(student, teacher, CLOCK).state_inputs
+    loss.after_step(state_inputs, Clock(50, 100))
     means = [
         torch.stack([q for q, valid in zip(logits, view.valid[row], strict=True) if valid]).mean(0)
         for output in teacher.values()
@@ -129,18 +129,18 @@ def test_the_centre_is_the_mean_over_valid_positions_of_the_teachers_views():
         for row, logits in enumerate(output.heads["logits"].detach())
     ]
     torch.testing.assert_close(loss.center, 0.8 * before + 0.2 * torch.stack(means).mean(0))
-    assert carry["logits"].shape == (BATCH, PROTOTYPES)
-    assert not carry["logits"].requires_grad
+    assert state_inputs["logits"].shape == (BATCH, PROTOTYPES)
+    assert not state_inputs["logits"].requires_grad
 
 
 def test_what_couples_and_what_is_state():
     kinds = {centering: ibot(centering=centering) for centering in ("center", "sinkhorn", "none")}
     assert [name for name, loss in kinds.items() if loss.coupling == "batch"] == ["sinkhorn"]
     assert [name for name, loss in kinds.items() if loss.state_dict()] == ["center"]
-    assert kinds["sinkhorn"](*branches(1), CLOCK).carry == {}
+    assert kinds["sinkhorn"](*branches(1), CLOCK).state_inputs == {}
     heads = kinds["center"].twin_heads()
     assert heads["logits"](heads["projector"](numbers(2, LENGTH, 6))).shape == (2, LENGTH, PROTOTYPES)
-    assert (IBOT.reads, IBOT.needs_teacher, IBOT.coupling) == ("all", True, "sample")
+    assert (IBOT.head_input, IBOT.needs_teacher, IBOT.coupling) == ("all", True, "sample")
 
 
 def test_says_what_it_needs():

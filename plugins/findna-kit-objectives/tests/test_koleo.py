@@ -30,7 +30,7 @@ def test_is_the_papers(seed, batch, count):
     assert term.sum.item() == pytest.approx(total, rel=1e-3, abs=1e-3)
     assert float(term.metrics["nearest_distance"]) == pytest.approx(nearest, rel=1e-3)
     assert float(built(KoLeo).count(views_of(student), {})) == batch * count
-    assert term.carry == {}
+    assert term.state_inputs == {}
 
 
 def test_a_step_down_takes_the_nearest_apart():
@@ -68,9 +68,9 @@ def test_one_sequence_alone_has_no_neighbour():
 
 def test_couples_the_batch_and_has_no_head():
     loss = built(KoLeo)
-    assert (KoLeo.coupling, KoLeo.reads, KoLeo.needs_teacher) == ("batch", "pooled", False)
+    assert (KoLeo.coupling, KoLeo.head_input, KoLeo.needs_teacher) == ("batch", "pooled", False)
     assert (loss.twin_heads(), loss.student_heads(), loss.state_dict()) == ({}, {}, {})
-    assert loss.problem([plan("a", teacher=True)]) == "needs a view that the student sees"
-    assert loss.problem([plan("a", student=True)]) is None
+    assert loss.check_views([plan("a", teacher=True)]) == "needs a view that the student sees"
+    assert loss.check_views([plan("a", student=True)]) is None
     with pytest.raises(ValueError, match="was not asked for what this loss reads"):
         loss({"a": BranchOutput(windows(2, 8))}, {}, CLOCK)

@@ -128,7 +128,7 @@ def test_only_the_students_masked_bases_get_a_gradient():
     assert student["c"].heads["predictor"].grad is None, "the teacher does not see it"
     assert all(hidden.grad is None for output in teacher.values() for hidden in output.hidden.values())
     assert term.sum.equal(loss(student, teacher, CLOCK).sum)
-    assert (term.carry, loss.state_dict()) == ({}, {})
+    assert (term.state_inputs, loss.state_dict()) == ({}, {})
 
 
 @pytest.mark.parametrize("how", ["layer", "instance"])
@@ -194,7 +194,11 @@ def test_the_predictor_is_the_students_alone():
     assert loss_of().twin_heads() == {}
     (linear,) = loss_of(layers=1).student_heads()["predictor"]
     assert (linear.in_features, linear.out_features) == (DIM, DIM)
-    assert (LatentPrediction.reads, LatentPrediction.needs_teacher, LatentPrediction.coupling) == ("masked", True, "sample")
+    assert (LatentPrediction.head_input, LatentPrediction.needs_teacher, LatentPrediction.coupling) == (
+        "masked",
+        True,
+        "sample",
+    )
 
 
 def test_wants_a_masked_view_that_both_see():

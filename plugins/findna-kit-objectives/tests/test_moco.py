@@ -67,7 +67,7 @@ def test_equation_1_with_the_queue_as_negatives(layers, head):
         assert term.sum.item() == pytest.approx(nats, rel=1e-5, abs=1e-5)
         assert float(term.metrics["accuracy"]) == nearest
         assert float(term.metrics["negatives"]) / items == len(queue)
-        loss.after_step(term.carry, CLOCK)
+        loss.after_step(term.state_inputs, CLOCK)
         queue = (queue + keys_of(teacher))[-QUEUE:]
     assert len(queue) == QUEUE
 
@@ -116,7 +116,7 @@ def test_spread_falls_to_0_where_queries_are_what_the_queue_holds():
     ones = {"projector": torch.ones(BATCH, OUTPUT)}
     student, teacher = ({name: BranchOutput(windows(BATCH, 8), heads=ones)} for name in "ab")
     first = loss(student, teacher, CLOCK)
-    loss.after_step(first.carry, CLOCK)
+    loss.after_step(first.state_inputs, CLOCK)
     assert float(first.metrics["spread"]) / BATCH == pytest.approx(1)
     assert float(loss(student, teacher, CLOCK).metrics["spread"]) / BATCH == pytest.approx(0, abs=1e-6)
     assert loss(student, teacher, CLOCK).sum.item() / BATCH == pytest.approx(math.log(1 + BATCH), rel=1e-5), (

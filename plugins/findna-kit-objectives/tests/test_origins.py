@@ -16,7 +16,7 @@ def moved(view, seed):
     source = torch.stack([torch.randperm(length, generator=generator) for _ in range(batch)])
     source = source.where(torch.rand(batch, length, generator=generator) < 0.7, -1)
     flipped = torch.rand(batch, length, generator=generator) < 0.5
-    return view.take(source, inserted=torch.zeros_like(source), flipped=flipped)
+    return view.gather(source, inserted=torch.zeros_like(source), flipped=flipped)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(2, 20), st.integers(2, 20))
@@ -46,8 +46,8 @@ def test_a_view_is_its_own_partner():
 
 def test_a_crop_has_what_it_holds_and_the_other_strand_too():
     window = windows(2, 10, padded=False)
-    crop = window.take(torch.arange(6, 2, -1).expand(2, -1), flipped=torch.ones(2, 4, dtype=torch.bool))
-    every = window.masked_at(torch.arange(10).expand(2, -1), torch.ones(2, 10), window.tokens)
+    crop = window.gather(torch.arange(6, 2, -1).expand(2, -1), flipped=torch.ones(2, 4, dtype=torch.bool))
+    every = window.with_mask(torch.arange(10).expand(2, -1), torch.ones(2, 10), window.tokens)
     place, weight = partners(every, crop)
     assert weight[0].tolist() == [0, 0, 0, 1, 1, 1, 1, 0, 0, 0]
     assert place[0, 3:7].tolist() == [3, 2, 1, 0]
@@ -55,8 +55,8 @@ def test_a_crop_has_what_it_holds_and_the_other_strand_too():
 
 def test_of_a_base_that_stands_there_twice_the_first_is_taken():
     window = windows(1, 6, padded=False)
-    repeated = window.take(torch.tensor([[5, 2, 4, 2, 2, 0]]))
-    place, weight = partners(window.masked_at(torch.tensor([[2, 3]]), torch.ones(1, 2), torch.zeros(1, 2).long()), repeated)
+    repeated = window.gather(torch.tensor([[5, 2, 4, 2, 2, 0]]))
+    place, weight = partners(window.with_mask(torch.tensor([[2, 3]]), torch.ones(1, 2), torch.zeros(1, 2).long()), repeated)
     assert weight.tolist() == [[1, 0]]
     assert place[0, 0] == 1
 
@@ -64,6 +64,6 @@ def test_of_a_base_that_stands_there_twice_the_first_is_taken():
 def test_padding_and_inserted_bases_are_nobodys_partner():
     window = windows(1, 4, padded=False)
     strange = View.of_windows(torch.full((1, 4), 4), valid=torch.zeros(1, 4, dtype=torch.bool))
-    everything = strange.masked_at(torch.arange(4)[None], torch.ones(1, 4), strange.tokens)
+    everything = strange.with_mask(torch.arange(4)[None], torch.ones(1, 4), strange.tokens)
     assert partners(everything, strange)[1].sum() == 0
     assert partners(everything, window)[1].sum() == 0

@@ -21,7 +21,7 @@ def turned(view, which):
     length = view.tokens.shape[1]
     back = (view.lengths[:, None] - 1 - torch.arange(length)) % length
     flip = which[:, None].expand(-1, length) & view.valid
-    return view.take(back.where(flip, torch.arange(length)), flipped=flip)
+    return view.gather(back.where(flip, torch.arange(length)), flipped=flip)
 
 
 def student_of(seed, count=2):
@@ -78,9 +78,9 @@ def test_most_bases_say_the_strand():
     """A short inversion does not turn a window round; a window of N, or of inserted bases, has no strand."""
     window = windows(2, 10, padded=False)
     flip = torch.arange(10).expand(2, -1) < 3
-    inverted = window.take(torch.tensor([2, 1, 0, *range(3, 10)]).expand(2, -1), flipped=flip)
+    inverted = window.gather(torch.tensor([2, 1, 0, *range(3, 10)]).expand(2, -1), flipped=flip)
     loss, whole = built(RCConsistency), turned(window, torch.ones(2, dtype=torch.bool))
-    inserted = window.take(torch.full((2, 10), -1), inserted=torch.full((2, 10), alphabet.A))
+    inserted = window.gather(torch.full((2, 10), -1), inserted=torch.full((2, 10), alphabet.A))
     counts = [
         float(loss.count({"a": one, "b": other}, {}))
         for one, other in ((window, inverted), (inverted, whole), (inserted, whole))
@@ -90,9 +90,9 @@ def test_most_bases_say_the_strand():
 
 def test_reads_what_embed_gives_and_nothing_else():
     loss = built(RCConsistency)
-    assert (RCConsistency.reads, RCConsistency.coupling, RCConsistency.needs_teacher) == ("pooled", "sample", False)
+    assert (RCConsistency.head_input, RCConsistency.coupling, RCConsistency.needs_teacher) == ("pooled", "sample", False)
     assert (loss.twin_heads(), loss.student_heads(), loss.state_dict()) == ({}, {}, {})
-    assert built(RCConsistency)(student_of(1)[0], {}, CLOCK).carry == {}
+    assert built(RCConsistency)(student_of(1)[0], {}, CLOCK).state_inputs == {}
     with pytest.raises(ValueError, match="was not asked for what this loss reads"):
         loss({"a": BranchOutput(windows(2, 8)), "b": BranchOutput(windows(2, 8))}, {}, CLOCK)
 

@@ -83,7 +83,7 @@ def test_the_gradient_is_the_students_and_finite_among_equals(relation):
     assert student["a"].rows.grad.abs().sum() > 0
     assert teacher["a"].rows.grad is None
     assert not term.metrics["teacher_cosine"].requires_grad
-    assert term.carry == {}
+    assert term.state_inputs == {}
 
 
 @pytest.mark.parametrize("relation", ["similarity", "distance"])
@@ -100,7 +100,7 @@ def test_one_sequence_and_equal_ones_are_finite(relation):
 
 def test_couples_the_batch_and_has_no_head():
     loss = built(Relational)
-    assert (Relational.coupling, Relational.reads, Relational.needs_teacher) == ("batch", "pooled", True)
+    assert (Relational.coupling, Relational.head_input, Relational.needs_teacher) == ("batch", "pooled", True)
     assert (loss.twin_heads(), loss.student_heads(), loss.state_dict()) == ({}, {}, {})
     with pytest.raises(ValueError, match="was not asked for what this loss reads"):
         loss({"a": BranchOutput(windows(2, 8))}, branch(2, "a", 4, 0), CLOCK)

@@ -84,7 +84,7 @@ def test_a_collapsed_batch_shows_in_the_spread(norm):
     }
     for student, low, high in ((alike, -1e-6, 1e-6), (views, 0.2, 1.0)):
         term = loss(student, {}, CLOCK)
-        loss.after_step(term.carry, CLOCK)
+        loss.after_step(term.state_inputs, CLOCK)
         again = loss(student, {}, CLOCK)
         assert low <= float(again.metrics["spread"]) / (2 * BATCH) <= high
     assert loss(alike, {}, CLOCK).sum.item() == pytest.approx(-2 * BATCH), "and the loss is as good as it can be"

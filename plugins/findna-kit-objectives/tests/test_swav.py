@@ -62,7 +62,7 @@ def test_is_the_papers_swapped_prediction(seed, lengths, temperature, epsilon, i
     assert term.sum.item() == pytest.approx(total, rel=1e-3)
     assert float(term.metrics["code_entropy_share"]) == pytest.approx(entropy / math.log(PROTOTYPES), rel=1e-3, abs=1e-3)
     assert float(loss.count(views_of(student), {})) == items
-    assert term.carry == {}
+    assert term.state_inputs == {}
     assert loss(student, {}, CLOCK).sum.equal(term.sum)
 
 
@@ -82,10 +82,10 @@ def test_the_queue_holds_the_last_rows_of_the_whole_views():
     for step in range(4):
         student = student_of(CROPS, seed=step)
         before = loss.queue.clone()
-        carry = loss(student, {}, CLOCK).carry
+        state_inputs = loss(student, {}, CLOCK).state_inputs
         assert loss.queue.equal(before), "forward is pure"
-        assert carry["cosines"].shape == (BATCH, 2, PROTOTYPES), "one row a sequence"
-        loss.after_step(carry, CLOCK)
+        assert state_inputs["cosines"].shape == (BATCH, 2, PROTOTYPES), "one row a sequence"
+        loss.after_step(state_inputs, CLOCK)
         kept += torch.stack([student[name].heads["logits"].detach() for name in WHOLE], dim=1).flatten(0, 1).tolist()
         shown_rows = torch.tensor(kept[-20:])
         torch.testing.assert_close(loss.queue[-len(shown_rows) :], shown_rows)
@@ -100,7 +100,7 @@ def test_codes_are_balanced_over_the_queue_once_it_is_full():
         total, *_ = oracle(student, 0.1, 0.3, 3, past=past)
         term = loss(student, {}, CLOCK)
         assert term.sum.item() == pytest.approx(total, rel=1e-3)
-        loss.after_step(term.carry, CLOCK)
+        loss.after_step(term.state_inputs, CLOCK)
     without, *_ = oracle(student, 0.1, 0.3, 3)
     assert total != pytest.approx(without, rel=1e-3)
 
@@ -108,7 +108,7 @@ def test_codes_are_balanced_over_the_queue_once_it_is_full():
 @pytest.mark.parametrize("queue", [1, 5])
 def test_a_queue_shorter_than_a_step_keeps_the_newest(queue):
     loss, student = swav(queue=queue), student_of(WHOLE)
-    loss.after_step(loss(student, {}, CLOCK).carry, CLOCK)
+    loss.after_step(loss(student, {}, CLOCK).state_inputs, CLOCK)
     rows = torch.stack([student[name].heads["logits"].detach() for name in WHOLE], dim=1).flatten(0, 1)
     assert loss.queue.equal(rows[-queue:])
     assert loss(student, {}, CLOCK).sum.isfinite()
@@ -148,7 +148,7 @@ def test_information_is_the_entropy_of_the_mean_less_the_mean_entropy():
 
 
 def test_couples_the_batch_and_wants_two_views_of_the_students():
-    assert (SwAV.coupling, SwAV.reads, SwAV.needs_teacher) == ("batch", "pooled", False)
+    assert (SwAV.coupling, SwAV.head_input, SwAV.needs_teacher) == ("batch", "pooled", False)
     assert swav().problem([plan("a", student=True), plan("b", teacher=True)]) == "needs two views that the student sees"
     assert swav().problem([plan("a", student=True), plan("b", student=True)]) is None
     heads = swav().twin_heads()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit.schedules import Schedule, ScheduleValue, within
 
@@ -25,7 +25,7 @@ class HalfLifeEMA(TeacherUpdate):
     BYOL's momentum of 0.996 is a half-life of 173 steps. At 0, which a warm-up begins with, the teacher is the student.
     """
 
-    class Config(MovingConfig):
+    class Config(AveragingConfig):
         """How long the teacher remembers."""
 
         half_life: Annotated[Schedule, within(0)] = Field(
@@ -39,5 +39,5 @@ class HalfLifeEMA(TeacherUpdate):
         """Moves parameters and buffers; logs `momentum`."""
         half_life = self.config.half_life(clock)
         momentum = 2.0 ** (-1 / half_life) if half_life > 0 else 0.0
-        move(teacher, student, momentum, self.config.buffers)
+        ema_update(teacher, student, momentum, self.config.buffers)
         return {"momentum": momentum}

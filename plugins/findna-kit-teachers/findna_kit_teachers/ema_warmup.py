@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit.schedules import Schedule, ScheduleValue, within
 
@@ -27,7 +27,7 @@ class WarmupEMA(TeacherUpdate):
     all students so far. A momentum that rises along a line needs neither: `{name: ema, momentum: {linear: {start, end}}}`.
     """
 
-    class Config(MovingConfig):
+    class Config(AveragingConfig):
         """How fast the teacher follows in the end, and how it begins."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
@@ -43,7 +43,7 @@ class WarmupEMA(TeacherUpdate):
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Moves parameters and buffers; logs `momentum`."""
         momentum = min(self.config.momentum(clock), self._allowed(clock.step))
-        move(teacher, student, momentum, self.config.buffers)
+        ema_update(teacher, student, momentum, self.config.buffers)
         return {"momentum": momentum}
 
     def _allowed(self, step: int) -> float:

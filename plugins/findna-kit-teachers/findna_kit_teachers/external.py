@@ -42,7 +42,7 @@ class External(TeacherUpdate):
 
     examples: ClassVar[Examples] = ()
     """None can be stated in advance: there must be a run to be taught by."""
-    serves = "student"
+    export_branch = "student"
     config: Config
 
     def initial(self, student: nn.Module) -> nn.Module:

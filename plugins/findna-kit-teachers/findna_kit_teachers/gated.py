@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit.errors import FindnaError, nearest
 from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
@@ -34,7 +34,7 @@ class Gated(TeacherUpdate):
     nothing is counted: `look` among the metrics is the step of the latest one.
     """
 
-    class Config(MovingConfig):
+    class Config(AveragingConfig):
         """How fast the teacher follows, and what it waits for."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
@@ -69,7 +69,7 @@ class Gated(TeacherUpdate):
         if self.worse > self.config.patience:
             return {"momentum": 1.0}
         momentum = self.config.momentum(clock)
-        move(teacher, student, momentum, self.config.buffers)
+        ema_update(teacher, student, momentum, self.config.buffers)
         return {"momentum": momentum}
 
     def _watched(self, metrics: Mapping[str, float]) -> float | None:

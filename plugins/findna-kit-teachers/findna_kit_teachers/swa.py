@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from pydantic import Field
 
-from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit_teachers.state import whole_state
 
@@ -29,7 +29,7 @@ class SWA(TeacherUpdate):
     pass over the data, float buffers are the latest student's, or averaged.
     """
 
-    class Config(MovingConfig):
+    class Config(AveragingConfig):
         """When the average begins, and what goes into it."""
 
         start: float = Field(0.75, ge=0, lt=1, description="share of the steps after which the average begins")
@@ -49,9 +49,9 @@ class SWA(TeacherUpdate):
         since = clock.step + 1 - first
         if since < 0:
             self.averaged = 0
-            move(teacher, student, 0.0, self.config.buffers)
+            ema_update(teacher, student, 0.0, self.config.buffers)
         elif since % self.config.every == 0:
-            move(teacher, student, self.averaged / (self.averaged + 1), self.config.buffers)
+            ema_update(teacher, student, self.averaged / (self.averaged + 1), self.config.buffers)
             self.averaged += 1
         return {"averaged": float(self.averaged)}
 

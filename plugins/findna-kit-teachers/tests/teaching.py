@@ -16,7 +16,7 @@ from torch import nn
 
 from findna_kit import checkpoint
 from findna_kit.cli import main
-from findna_kit.components.ema import MovingConfig
+from findna_kit.components.ema import AveragingConfig
 from findna_kit.metrics.writers import read_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
@@ -87,7 +87,7 @@ def assert_resumes(make, steps, cut, metrics=None):
 
 def assert_buffers_go_as_declared(make):
     """`make(buffers)`: copied as the student's, or averaged as its parameters; integers are copied either way."""
-    assert MovingConfig().buffers == "copy"
+    assert AveragingConfig().buffers == "copy"
     copied, _ = walk(make("copy"), 12)
     averaged, _ = walk(make("average"), 12)
     for step, (one, other) in enumerate(zip(copied, averaged, strict=True)):

@@ -86,7 +86,7 @@ def test_a_half_life_below_nought_is_refused(half_life):
 
 
 def test_a_finished_run_gives_the_teacher():
-    assert HalfLifeEMA.serves == "teacher"
+    assert HalfLifeEMA.export_branch == "teacher"
 
 
 def test_it_conforms():

@@ -91,7 +91,7 @@ def test_what_is_no_warm_up_is_refused(wrong):
 
 
 def test_a_finished_run_gives_the_teacher():
-    assert WarmupEMA.serves == "teacher"
+    assert WarmupEMA.export_branch == "teacher"
 
 
 def test_it_conforms():

@@ -29,7 +29,7 @@ from findna_kit.assemble import assemble
 from findna_kit.errors import FindnaError, Interrupted
 from findna_kit.metrics.writers import read_rows
 from findna_kit.model.branch import Branch
-from findna_kit.runs import Place
+from findna_kit.runs import RunLocation
 from findna_kit.schedules import Clock
 from findna_kit.testing import check_teacher_update
 
@@ -39,7 +39,7 @@ TRANSFORMER = "encoder={name: transformer, dim: 8, hidden: 16, blocks: 1, heads:
 
 def trained(factory, name, *overrides, recipe="self_distill"):
     folder = factory.mktemp("other") / name
-    run(Place(folder), recipe, "steps=2", *overrides)
+    run(RunLocation(folder), recipe, "steps=2", *overrides)
     return folder
 
 
@@ -122,7 +122,7 @@ def test_nothing_random_is_drawn(other):
 
 
 def test_a_run_teaches_a_student_of_another_architecture(other, tmp_path):
-    run(Place(tmp_path / "run"), EXTERNAL, f"teacher_update.run={other}", TRANSFORMER)
+    run(RunLocation(tmp_path / "run"), EXTERNAL, f"teacher_update.run={other}", TRANSFORMER)
     first, last = (checkpoint.load_model(tmp_path / "run", step) for step in (0, 7))
     assert same(checkpoint.part("teacher", first), checkpoint.part("teacher", last))
     assert same(checkpoint.part("teacher", last), state_of(findna_kit.load(other, device="cpu").network))
@@ -138,21 +138,21 @@ def test_a_run_teaches_a_student_of_another_architecture(other, tmp_path):
 def test_a_run_trained_on_since_does_not_change_what_is_resumed(other, tmp_path):
     source = tmp_path / "other"
     shutil.copytree(other, source)
-    run(Place(tmp_path / "whole"), EXTERNAL, f"teacher_update.run={source}")
+    run(RunLocation(tmp_path / "whole"), EXTERNAL, f"teacher_update.run={source}")
     with pytest.raises(Interrupted):
-        run(Place(tmp_path / "cut"), EXTERNAL, f"teacher_update.run={source}", watcher=interrupt_at(4))
+        run(RunLocation(tmp_path / "cut"), EXTERNAL, f"teacher_update.run={source}", watcher=interrupt_at(4))
     model, state, values = checkpoint.load(source, 2)
     checkpoint.save(source, 9, {name: tensor + 1 for name, tensor in model.items()}, state, values)
     newer = build(External, run=str(source)).initial(student_of())
     assert not same(state_of(newer), checkpoint.part("teacher", model)), "a new run would take these"
-    run(Place(resume=tmp_path / "cut"), EXTERNAL, f"teacher_update.run={source}")
+    run(RunLocation(resume=tmp_path / "cut"), EXTERNAL, f"teacher_update.run={source}")
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_a_run_that_is_gone_is_missed_in_a_sentence(other, tmp_path):
     source = tmp_path / "other"
     shutil.copytree(other, source)
-    run(Place(tmp_path / "run"), EXTERNAL, f"teacher_update.run={source}", "steps=1")
+    run(RunLocation(tmp_path / "run"), EXTERNAL, f"teacher_update.run={source}", "steps=1")
     shutil.rmtree(source)
     assert findna_kit.load(tmp_path / "run", device="cpu").branch == "student", "which needs no teacher"
     with pytest.raises(FindnaError) as caught:
@@ -198,7 +198,7 @@ def test_heads_that_the_other_run_has_not_are_left_out_where_nobody_reads_them(m
     again = ("losses.distill=null", "losses.again={name: masked_nucleotides}")
     built = experiment(masked_only, *again)
     assert list(built.teacher.heads) == ["masked"]
-    run(Place(tmp_path / "run"), EXTERNAL, f"teacher_update.run={masked_only}", *again, "steps=2")
+    run(RunLocation(tmp_path / "run"), EXTERNAL, f"teacher_update.run={masked_only}", *again, "steps=2")
     row = read_rows(tmp_path / "run")[-1]
     assert "held_out_plain/again/loss/student" in row
     assert "held_out_plain/masked/loss/teacher" in row
@@ -207,7 +207,7 @@ def test_heads_that_the_other_run_has_not_are_left_out_where_nobody_reads_them(m
 
 def test_a_teacher_without_such_a_head_is_not_asked_for_bases(masked_only, tmp_path):
     again = ("losses.distill=null", "losses.masked=null", "losses.again={name: masked_nucleotides}")
-    run(Place(tmp_path / "run"), EXTERNAL, f"teacher_update.run={masked_only}", *again, "steps=1")
+    run(RunLocation(tmp_path / "run"), EXTERNAL, f"teacher_update.run={masked_only}", *again, "steps=1")
     place = np.array([2])
     assert findna_kit.load(tmp_path / "run", device="cpu").base_log_probabilities(["ACGTA"], place).shape == (1, 4)
     with pytest.raises(FindnaError, match="it cannot be asked for them"):
@@ -275,7 +275,7 @@ def test_a_teacher_of_an_equivariant_encoder(tmp_path_factory, tmp_path):
     both = trained(
         tmp_path_factory, "both", "encoder={name: dilated_conv, dim: 12, hidden: 16, blocks: 1, kernel: 3, rc: equivariant}"
     )
-    run(Place(tmp_path / "run"), EXTERNAL, f"teacher_update.run={both}", CHORDMIXER, "steps=2")
+    run(RunLocation(tmp_path / "run"), EXTERNAL, f"teacher_update.run={both}", CHORDMIXER, "steps=2")
     assert "held_out_plain/masked/loss/teacher" in read_rows(tmp_path / "run")[0]
 
 
@@ -286,7 +286,7 @@ def test_what_names_no_network_is_refused(wrong):
 
 
 def test_a_finished_run_gives_the_student():
-    assert External.serves == "student"
+    assert External.export_branch == "student"
 
 
 def test_it_conforms(other):

@@ -156,7 +156,7 @@ def test_a_metric_must_be_named():
 
 
 def test_a_finished_run_gives_the_teacher():
-    assert Gated.serves == "teacher"
+    assert Gated.export_branch == "teacher"
 
 
 def test_it_conforms():

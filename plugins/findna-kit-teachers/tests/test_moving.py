@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from teaching import Student, same, state_of
 
-from findna_kit.components.ema import MovingConfig, move
+from findna_kit.components.ema import AveragingConfig, ema_update
 
 
 @given(st.floats(0, 1), st.sampled_from(["copy", "average"]))
 def test_parameters_and_buffers_go_by_the_formula_and_the_student_stays(momentum, buffers):
     teacher, student = Student(1), Student(2)
     before, target = state_of(teacher), state_of(student)
-    move(teacher, student, momentum, buffers)
+    ema_update(teacher, student, momentum, buffers)
     after = state_of(teacher)
     averaged = ["linear.weight", "linear.bias", *(["running"] if buffers == "average" else [])]
     for name in averaged:
@@ -28,26 +28,26 @@ def test_parameters_and_buffers_go_by_the_formula_and_the_student_stays(momentum
 @pytest.mark.parametrize("buffers", ["copy", "average"])
 def test_momentum_nought_is_a_copy_to_the_bit(buffers):
     teacher, student = Student(1), Student(2)
-    move(teacher, student, 0.0, buffers)
+    ema_update(teacher, student, 0.0, buffers)
     assert same(state_of(teacher), state_of(student))
 
 
 @given(st.floats(0, 1))
 def test_a_teacher_that_is_the_student_stays_it(momentum):
     teacher, student = Student(3), Student(3)
-    move(teacher, student, momentum, "average")
+    ema_update(teacher, student, momentum, "average")
     assert same(state_of(teacher), state_of(student))
 
 
 def test_no_gradient_is_kept():
     teacher, student = Student(1), Student(2)
-    move(teacher, student, 0.5, "average")
+    ema_update(teacher, student, 0.5, "average")
     assert all(parameter.grad_fn is None and parameter.is_leaf for parameter in teacher.parameters())
 
 
 def test_another_word_for_buffers_is_refused():
     with pytest.raises(ValidationError, match="Input should be 'copy' or 'average'"):
-        MovingConfig.model_validate({"buffers": "keep"})
+        AveragingConfig.model_validate({"buffers": "keep"})
 
 
 @pytest.mark.parametrize("given_names", [(), ("averaged", "more"), ("other",)])

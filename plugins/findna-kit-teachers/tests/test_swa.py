@@ -106,7 +106,7 @@ def test_what_averages_nothing_is_refused(wrong):
 
 
 def test_a_finished_run_gives_the_average():
-    assert SWA.serves == "teacher"
+    assert SWA.export_branch == "teacher"
 
 
 def test_it_conforms():

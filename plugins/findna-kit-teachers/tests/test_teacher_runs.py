@@ -10,7 +10,7 @@ import findna_kit
 from findna_kit import checkpoint
 from findna_kit.errors import Interrupted
 from findna_kit.metrics.writers import read_rows
-from findna_kit.runs import Place
+from findna_kit.runs import RunLocation
 from findna_kit.trainer import Observer
 
 VARIANTS = {
@@ -26,7 +26,7 @@ VARIANTS = {
 def other(tmp_path_factory):
     """A run of another architecture to be taught by."""
     folder = tmp_path_factory.mktemp("other") / "run"
-    run(Place(folder), "self_distill", "steps=2", DILATED)
+    run(RunLocation(folder), "self_distill", "steps=2", DILATED)
     return folder
 
 
@@ -38,11 +38,11 @@ def test_there_is_a_recipe_for_every_rule():
 def test_interrupted_and_resumed_equals_uninterrupted(name, tmp_path, other):
     recipe = RECIPES / f"{name}.yaml"
     overrides = [*VARIANTS[name], *([f"teacher_update.run={other}"] if name == "external" else [])]
-    run(Place(tmp_path / "whole"), recipe, *overrides)
+    run(RunLocation(tmp_path / "whole"), recipe, *overrides)
     with pytest.raises(Interrupted, match="step 4 of 7 is saved"):
-        run(Place(tmp_path / "cut"), recipe, *overrides, observer=interrupt_at(4))
+        run(RunLocation(tmp_path / "cut"), recipe, *overrides, observer=interrupt_at(4))
     said = []
-    run(Place(resume=tmp_path / "cut"), recipe, *overrides, observer=Observer(said.append))
+    run(RunLocation(resume=tmp_path / "cut"), recipe, *overrides, observer=Observer(said.append))
     assert said == [f"{name}: 7 steps in {tmp_path / 'cut'}"], "nothing differs"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     record = json.loads((tmp_path / "cut" / "run.json").read_text())
@@ -55,7 +55,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(name, tmp_path, other):
 def test_a_gate_is_shut_by_the_looks_of_a_real_run(tmp_path):
     """A rate so large that the student gets better and worse."""
     strict = ("teacher_update.tolerance=0", "teacher_update.patience=0")
-    run(Place(tmp_path / "run"), RECIPES / "gated.yaml", "optimizer.learning_rate=0.05", *strict)
+    run(RunLocation(tmp_path / "run"), RECIPES / "gated.yaml", "optimizer.learning_rate=0.05", *strict)
     rows = {row["step"]: row for row in read_rows(tmp_path / "run")}
     looks = {step: row["held_out/masked/loss"] for step, row in rows.items() if "held_out/masked/loss" in row}
     assert sorted(looks) == [0, 2, 4, 6, 7]
@@ -66,7 +66,7 @@ def test_a_gate_is_shut_by_the_looks_of_a_real_run(tmp_path):
 
 
 def test_swa_saves_its_count(tmp_path):
-    run(Place(tmp_path / "run"), RECIPES / "swa.yaml", "teacher_update.start=0")
+    run(RunLocation(tmp_path / "run"), RECIPES / "swa.yaml", "teacher_update.start=0")
     _, state, _ = checkpoint.load(tmp_path / "run", 7)
     assert int(state["teacher_update.averaged"]) == 7
     rule = SWA(SWA.Config())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit.components.interfaces import Masking
-from findna_kit.components.mask_corruption import CorruptionConfig, own_bases
+from findna_kit.components.mask_corruption import MaskCorruptionConfig, maskable_bases
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ class CodonMasking(Masking):
     three; of a view with fewer than three positions it is 0.
     """
 
-    class Config(CorruptionConfig):
+    class Config(MaskCorruptionConfig):
         """How many, and what the student is shown there; counted in bases and rounded to codons."""
 
         def codons(self, bases: Tensor | int) -> Tensor:
@@ -36,7 +36,7 @@ class CodonMasking(Masking):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The masked view."""
-        own = own_bases(view)
+        own = maskable_bases(view)
         places = own.shape[1] // _BASES
         slots = min(places, int(self.config.codons(own.shape[1])))
         position = self._positions(own.shape[1], draw.integers(0, _BASES, 1))

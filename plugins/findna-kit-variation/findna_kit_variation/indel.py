@@ -79,7 +79,7 @@ class Indel(Augmentation):
         place = place.where(kept & (place >= 0) & (place < count), whole)
         place = torch.where(at < count, place, at)
         source = place.new_full((len(place), whole + 1), -1).scatter_(1, place, at.expand_as(place))
-        return view.take(source[:, :whole], inserted=draw.integers(0, 4, whole), padding_stays=True)
+        return view.gather(source[:, :whole], inserted=draw.integers(0, 4, whole), padding_stays=True)
 
 
 def _marked(whole: int, begin: Tensor, length: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from findna_kit.components.interfaces import Augmentation
-from findna_kit.components.segments import SpanConfig
+from findna_kit.components.segments import SegmentConfig
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Neighbour(Augmentation):
     and nearer their middle than their ends. Without `length` nothing is cropped, and this does nothing.
     """
 
-    class Config(SpanConfig):
+    class Config(SegmentConfig):
         """Which side, and the gap that is left between both; `maximum` is not cut."""
 
         side: Literal["left", "right"] = Field(description="of the window's centre that the crop lies on")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from findna_kit.components.interfaces import Masking
-from findna_kit.components.mask_corruption import CorruptionConfig, own_bases
+from findna_kit.components.mask_corruption import MaskCorruptionConfig, maskable_bases
 
 if TYPE_CHECKING:
     from findna_kit.components.views import Draw, View
@@ -21,7 +21,7 @@ class RepeatAwareMasking(Masking):
     the smallest of exponential numbers with these rates.
     """
 
-    class Config(CorruptionConfig):
+    class Config(MaskCorruptionConfig):
         """How many, what the student is shown there, and what of it repeats get."""
 
         repeat_weight: float = Field(
@@ -34,10 +34,10 @@ class RepeatAwareMasking(Masking):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The masked view."""
-        slots, own = self.config.slots(view), own_bases(view)
+        slots, own = self.config.slots(view), maskable_bases(view)
         waited = -(-draw.uniform(own.shape[1])).log1p()
         waited = (waited / self.config.repeat_chance).where(view.soft_masked, waited).masked_fill(~own, float("inf"))
         index = waited.topk(slots, dim=1, largest=False).indices
         made = self.config.masked(view, index, self.config.wanted(own), draw.uniform(slots), draw)
         weight = (made.masked_weight * self.config.repeat_weight).where(view.soft_masked.gather(1, index), made.masked_weight)
-        return made.masked_at(index, weight, made.corrupted)
+        return made.with_mask(index, weight, made.corrupted)

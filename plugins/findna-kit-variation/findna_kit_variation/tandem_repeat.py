@@ -64,7 +64,7 @@ class TandemRepeat(Augmentation):
         source = torch.where(at < count, source.masked_fill(copied | lacking, -1), at)
         again = (place + (seen - place) % unit).clamp(max=at.shape[1] - 1)
         inserted = view.tokens.gather(1, again).where(copied, draw.integers(0, 4, at.shape[1]))
-        return view.take(source, inserted=inserted, padding_stays=True)
+        return view.gather(source, inserted=inserted, padding_stays=True)
 
     def _chosen(self, view: View, unit: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """Where the unit begins (L: nowhere), and how many copies of it follow there; both [B, 1]."""

@@ -24,7 +24,7 @@ def windows(length, seed):
     return Indel(Indel.Config(rate=0.05, insertion_share=0.8))(window, draw("indel", seed, rows=5))
 
 
-def own_bases(view, row):
+def maskable_bases(view, row):
     return {at for at in range(view.tokens.shape[1]) if view.origin[row, at] >= 0 and view.tokens[row, at] < alphabet.N}
 
 
@@ -44,7 +44,7 @@ def test_it_is_a_loop_over_codons_with_the_same_draws(length, fraction, seed):
     made = masking(fraction=fraction)(view, Scripted(frames, scores, choices, fresh))
     assert made.masked_index.shape == made.masked_weight.shape == made.corrupted.shape == (5, 3 * slots)
     for row, frame in enumerate(frames[:, 0].tolist()):
-        bases = own_bases(view, row)
+        bases = maskable_bases(view, row)
         starts = codons_of(bases, frame, length)
         wanted = min(len(starts), slots, max(1, round(fraction / 3 * len(bases))))
         chosen = sorted(starts, key=lambda at: float(scores[row, (at - frame) // 3]))[:wanted]
@@ -68,7 +68,7 @@ def test_it_keeps_what_a_mask_promises(length, fraction, seed):
     for row in range(5):
         index, used = made.masked_index[row].tolist(), made.masked_weight[row] > 0
         assert len(set(index)) == len(index), "a slot that is not used hides none that is"
-        assert set(made.masked_index[row][used].tolist()) <= own_bases(view, row)
+        assert set(made.masked_index[row][used].tolist()) <= maskable_bases(view, row)
     hidden = torch.zeros_like(view.valid).scatter(1, made.masked_index, made.masked_weight > 0)
     assert made.student_tokens[~hidden].equal(view.tokens[~hidden])
     assert_rows_stand_alone(policy, view, seed)

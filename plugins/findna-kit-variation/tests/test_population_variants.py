@@ -43,7 +43,7 @@ def windows(count, length, seed):
     view = view_of(*texts, contig=contig, start=start)
     turned = torch.rand(count, 1, generator=numbers) < 0.5
     at = torch.arange(length).expand(count, length)
-    view = view.take((length - 1 - at).where(turned, at), flipped=turned.expand(count, length))
+    view = view.gather((length - 1 - at).where(turned, at), flipped=turned.expand(count, length))
     return Indel(Indel.Config(rate=0.03))(view, draw("indel", seed, rows=count))
 
 
@@ -117,7 +117,7 @@ def test_alleles_come_as_often_as_stated_on_either_strand(tmp_path):
     component = made(vcf(tmp_path, ("c", 102, "C", "A,T", "AF=0.2,0.3"), ("c", 103, "G", "T", "AC=1;AN=4")), [Contig("c", 200)])
     rows = 8000
     view = view_of(*["ACGT"] * rows, start=torch.full((rows,), 100))
-    turned = view.take(3 - torch.arange(4).expand(rows, 4), flipped=torch.ones(rows, 4, dtype=torch.bool))
+    turned = view.gather(3 - torch.arange(4).expand(rows, 4), flipped=torch.ones(rows, 4, dtype=torch.bool))
     for one, places in ((view, (1, 2)), (turned, (2, 1))):
         tokens = component(one, draw("often", rows=rows)).tokens
         tokens = 3 - tokens if one is turned else tokens

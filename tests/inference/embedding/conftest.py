@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import findna_kit
-from findna_kit.runs import Place, start
+from findna_kit.runs import RunLocation, start
 from tests.building import small
 
 ENCODERS = {
@@ -21,7 +21,7 @@ def made(folder, encoder="chordmixer", *overrides):
     recipe, components, plugins = small(
         "self_distill", "steps=3", "optimizer.learning_rate=0.01", ENCODERS[encoder], *overrides
     )
-    start(recipe, Place(folder), components=components, plugins=plugins, device="cpu")
+    start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu")
     return folder
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import findna_kit
 from findna_kit.errors import FindnaError, Interrupted, OutputExists
-from findna_kit.inference.embedding import Cut, Output, Sequences, Way, embed, formats, partial_output, prepare
+from findna_kit.inference.embedding import Cut, EmbedOptions, Output, Sequences, embed, formats, partial_output, prepare
 from findna_kit.inference.frozen_model import FrozenModel
 from findna_kit.trainer import Observer
 
@@ -29,7 +29,7 @@ TABLE = f"label,sequence\n1,{dna(100, 3)}\n0,{dna(40, 4).lower()}\n1,ACGTN\n"
 
 def go(run, sequences, out, way=None, *, overwrite=False, resume=False, observer=None):
     observer = observer or Observer()
-    made = prepare(run, sequences, Output(out, overwrite, resume), way or Way(device="cpu"), observer)
+    made = prepare(run, sequences, Output(out, overwrite, resume), way or EmbedOptions(device="cpu"), observer)
     made.write(observer)
     return made
 
@@ -74,7 +74,7 @@ def test_every_file_in_every_format_is_what_load_embeds(run, model, tmp_path, ki
 ])  # fmt: skip
 def test_the_way_is_that_asked_for(run, tmp_path, way, asked):
     given_, sequences = inputs(tmp_path, "records")
-    made_ = go(run, given_, tmp_path / "out.npy", Way(device="cpu", **way))
+    made_ = go(run, given_, tmp_path / "out.npy", EmbedOptions(device="cpu", **way))
     model = findna_kit.load(run, way.get("branch"), step=way.get("step"), device="cpu")
     wanted = model.embed(sequences, **asked)
     assert np.array_equal(np.load(tmp_path / "out.npy"), wanted)
@@ -263,7 +263,7 @@ def test_resume_with_other_settings_or_another_input_is_refused(run, tmp_path, m
         ({"branch": "student"}, "branch: teacher there, student now"),
     ]:  # fmt: skip
         with pytest.raises(FindnaError, match=f"is of other embeddings; --resume needs the same(.|\n)*{sentence}"):
-            go(run, given_, out, Way(device="cpu", **way), resume=True)
+            go(run, given_, out, EmbedOptions(device="cpu", **way), resume=True)
     with pytest.raises(FindnaError, match=r"input.overlap: 50 there, 20 now"):
         go(run, Sequences(given_.path, cut=Cut(100, 20)), out, resume=True)
     other = fasta(tmp_path / "other.fa", [("one", dna(700, 9)), *GENOME[1:]])
@@ -302,7 +302,7 @@ def test_where_all_is_there_nothing_is_embedded(run, tmp_path, monkeypatch):
 def test_an_output_is_replaced_only_when_it_is_said(run, model, tmp_path):
     given_, sequences = inputs(tmp_path, "records")
     out = tmp_path / "out.npy"
-    go(run, given_, out, Way(device="cpu", strand="both"))
+    go(run, given_, out, EmbedOptions(device="cpu", strand="both"))
     before = content(out)
     with pytest.raises(OutputExists, match="is there already; take another --out, or --overwrite it"):
         go(run, given_, out)
@@ -325,7 +325,7 @@ def test_an_overwrite_that_is_stopped_leaves_the_old_one(run, tmp_path, monkeypa
     monkeypatch.setattr(embed, "_ROWS", 1)
     given_, _ = inputs(tmp_path, "records")
     out = tmp_path / "out.npy"
-    go(run, given_, out, Way(device="cpu", strand="both"))
+    go(run, given_, out, EmbedOptions(device="cpu", strand="both"))
     before = content(out)
     with pytest.raises(Interrupted):
         go(run, given_, out, overwrite=True, observer=Observer(report=Stop(2)))
@@ -339,7 +339,7 @@ def test_an_overwrite_that_is_stopped_leaves_the_old_one(run, tmp_path, monkeypa
 def test_an_input_that_shrinks_while_it_is_read_is_seen(run, tmp_path):
     table = written(tmp_path / "some.csv", TABLE.replace(".gz", ""))
     observer = Observer()
-    made_ = prepare(run, Sequences(table), Output(tmp_path / "out.npy"), Way(device="cpu"), observer)
+    made_ = prepare(run, Sequences(table), Output(tmp_path / "out.npy"), EmbedOptions(device="cpu"), observer)
     table.write_text("".join(line + "\n" for line in TABLE.splitlines()[:-1]))
     with pytest.raises(FindnaError, match=r"some\.csv changed while it was read; begin anew with --overwrite"):
         made_.write(observer)
@@ -354,7 +354,7 @@ def test_an_input_that_shrinks_while_it_is_read_is_seen(run, tmp_path):
 def test_what_the_model_cannot_give_is_refused_before_anything_is_written(run, tmp_path, way, sentence):
     given_, _ = inputs(tmp_path, "records")
     with pytest.raises(FindnaError, match=sentence):
-        go(run, given_, tmp_path / "out.npy", Way(device="cpu", **way))
+        go(run, given_, tmp_path / "out.npy", EmbedOptions(device="cpu", **way))
     assert not list(tmp_path.glob("out*"))
 
 

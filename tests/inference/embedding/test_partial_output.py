@@ -7,7 +7,7 @@ import pytest
 
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.inference.embedding import partial_output
-from findna_kit.records.run_folder import alone
+from findna_kit.records.run_folder import exclusive_lock
 
 TOLD = {
     "run": "/somewhere", "weights": "abc", "layer": None, "rows": 6, "dim": 3, "columns": ["id", "start"],
@@ -105,7 +105,7 @@ def test_resume_begins_where_there_is_nothing(out):
 def test_one_process_at_a_time(out):
     folder = partial_output.folder_of(out)
     folder.mkdir()
-    with alone(folder), pytest.raises(FindnaError, match="another process is running there"), claim(out):
+    with exclusive_lock(folder), pytest.raises(FindnaError, match="another process is running there"), claim(out):
         pass
 
 

@@ -4,7 +4,7 @@ import pytest
 
 import findna_kit
 from findna_kit.data.genome import open_store
-from findna_kit.inference.variants import Asked, score_variants
+from findna_kit.inference.variants import VariantRequest, score_variants
 from tests.variants import GENOME, HEAD, ONE, fasta, made, table, turned
 
 
@@ -25,7 +25,9 @@ def score(run, tmp_path):
     def score(rows, *, genome=GENOME, of=run, name="scores.tsv", overwrite=True, say=lambda sentence: None, **asked):
         (tmp_path / "in.vcf").write_text(HEAD + "".join(rows))
         wanted = {"genome": str(fasta(tmp_path / "genome.fa", genome)), "device": "cpu", **asked}
-        score.told = score_variants(of, tmp_path / "in.vcf", tmp_path / name, Asked(**wanted), overwrite=overwrite, say=say)
+        score.told = score_variants(
+            of, tmp_path / "in.vcf", tmp_path / name, VariantRequest(**wanted), overwrite=overwrite, say=say
+        )
         return table((tmp_path / name).read_text()) if name.endswith(".tsv") else None
 
     return score

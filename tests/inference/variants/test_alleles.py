@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna_kit.inference.variants.alleles import Judge, _trimmed
+from findna_kit.inference.variants.alleles import AlleleClassifier, _trimmed
 from findna_kit.inference.variants.vcf import read_vcf
 from tests.variants import HEAD, at, row
 
@@ -24,6 +24,8 @@ def test_half_of_the_window_may_change_but_no_more_than_fifty_bases(store, tmp_p
         HEAD + row("there", 10, at(10), ",".join(at(10) + "A" * count for count in (20, 21, 50, 51)))
     )
     (line,) = read_vcf(tmp_path / "in.vcf").lines
-    statuses = {length: [allele.status for allele in Judge(store, length, predicts=True)(line)] for length in (40, 400)}
+    statuses = {
+        length: [allele.status for allele in AlleleClassifier(store, length, predicts=True)(line)] for length in (40, 400)
+    }
     assert statuses[40] == ["distance_only", "too_long", "too_long", "too_long"]
     assert statuses[400] == ["distance_only", "distance_only", "distance_only", "too_long"]

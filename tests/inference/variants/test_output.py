@@ -3,7 +3,7 @@
 import pytest
 
 from findna_kit.errors import FindnaError, OutputExists
-from findna_kit.inference.variants import Asked, score_variants
+from findna_kit.inference.variants import VariantRequest, score_variants
 from tests.variants import GENOME, ODD, at, fasta, other, row, table
 
 
@@ -16,7 +16,7 @@ def test_other_fields_are_kept_and_the_header_tells_what_made_it(score, tmp_path
     head += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS1\tS2\r\n"
     (tmp_path / "in.vcf").write_bytes((head + body).encode("utf-8", "surrogateescape"))
     genome = fasta(tmp_path / "genome.fa", GENOME)
-    score_variants(run, tmp_path / "in.vcf", tmp_path / "deep" / "out.vcf", Asked(str(genome), device="cpu"))
+    score_variants(run, tmp_path / "in.vcf", tmp_path / "deep" / "out.vcf", VariantRequest(str(genome), device="cpu"))
     written = (tmp_path / "deep" / "out.vcf").read_bytes().decode("utf-8", "surrogateescape").splitlines()
     assert written[0] == "##fileformat=VCFv4.2"
     assert sum(line.startswith("##INFO=<ID=FINDNA_LLR,") for line in written) == 1

@@ -52,7 +52,7 @@ def window_of(contig, position):
 
 def by_hand_logs(model, text, offset):
     view = View.of_windows(torch.from_numpy(alphabet.encode(text)[None].astype(np.int64)))
-    shown = view.masked_at(torch.tensor([[offset]]), torch.ones(1, 1), torch.tensor([[alphabet.MASK]]))
+    shown = view.with_mask(torch.tensor([[offset]]), torch.ones(1, 1), torch.tensor([[alphabet.MASK]]))
     with torch.inference_mode():
         output = model.network(shown, shown.student_tokens, None, wants={"masked"})
         return model.network.heads["masked"]["classifier"](output.embeddings[0, offset]).log_softmax(-1).double().numpy()

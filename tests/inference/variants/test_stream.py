@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from findna_kit.errors import FindnaError
-from findna_kit.inference.variants import STATUSES, Asked, score_variants
+from findna_kit.inference.variants import STATUSES, VariantRequest, score_variants
 from tests.building import SHARED, command
 from tests.variants import GENOME, HEAD, ODD, ONE, at, fasta, made, numbers, other, row
 
@@ -54,7 +54,7 @@ def test_blocks_bound_memory_and_change_no_score(score, monkeypatch, run, tmp_pa
     rows = [row("one", place, at(place), other(at(place))).replace("\tPASS\t.", long) for place in range(1, 150)] * 3
     whole = score(rows)
     monkeypatch.setattr("findna_kit.inference.variants.stream._MOST_LINES", 8)
-    asked = Asked(str(tmp_path / "genome.fa"), device="cpu")
+    asked = VariantRequest(str(tmp_path / "genome.fa"), device="cpu")
     tracemalloc.start()
     score_variants(run, tmp_path / "in.vcf", tmp_path / "parts.vcf", asked)
     peak = tracemalloc.get_traced_memory()[1]
@@ -111,7 +111,9 @@ def test_a_real_mitochondrion_with_variants_of_disease(score, run, tmp_path):
         pytest.skip(f"{genome} is not here: the shared data come with the workplace, not with the repository")
     known = [(1, "G", "A"), (3243, "A", "G"), (8993, "T", "G,C"), (16569, "G", "A")]
     (tmp_path / "in.vcf").write_text(HEAD + "".join(row("MT_human", *one) for one in known))
-    told = score_variants(run, tmp_path / "in.vcf", tmp_path / "out.vcf", Asked(str(genome), length=1001, device="cpu"))
+    told = score_variants(
+        run, tmp_path / "in.vcf", tmp_path / "out.vcf", VariantRequest(str(genome), length=1001, device="cpu")
+    )
     assert told["statuses"] == {"scored": 5}
 
 

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from findna_kit.errors import FindnaError
-from findna_kit.inference.variants import Asked, score_variants
+from findna_kit.inference.variants import VariantRequest, score_variants
 from findna_kit.inference.variants.bgzip import BlockGzip, is_truncated
 from findna_kit.inference.variants.vcf import read_vcf
 from tests.variants import HEAD, at, numbers, other, row, table
@@ -34,7 +34,7 @@ def test_packed_files_say_the_same(score, tmp_path, kind, run, capfd):
             packed.finish()
     capfd.readouterr()
     wanted = score(rows)
-    asked = Asked(str(tmp_path / "genome.fa"), device="cpu")
+    asked = VariantRequest(str(tmp_path / "genome.fa"), device="cpu")
     score_variants(run, source, tmp_path / "again.tsv.gz", asked)
     assert (
         numbers(table(gzip.decompress((tmp_path / "again.tsv.gz").read_bytes()).decode())).tolist() == numbers(wanted).tolist()

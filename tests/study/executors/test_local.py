@@ -13,12 +13,12 @@ from findna_kit import checkpoint
 from findna_kit.errors import Interrupted
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.study.cells import folders_of
-from findna_kit.study.executors.local import Way, command, run_here
+from findna_kit.study.executors.local import ExecutionOptions, command, run_here
 from findna_kit.study.load import cells_of, load_study
 from tests.study.writing import CUT, write_study
 
 COMPONENTS = load_plugins()[0]
-CPU = Way(device="cpu")
+CPU = ExecutionOptions(device="cpu")
 LONG = "{steps: 100000}"
 """Far more than a test waits for."""
 
@@ -70,7 +70,7 @@ def aside(work):
 
 def test_a_cell_is_a_run_that_goes_on_where_it_was(tmp_path):
     (one, *_) = folders(tmp_path)
-    words = command(one, Way(device="cpu", without=("example", "teachers")))
+    words = command(one, ExecutionOptions(device="cpu", without=("example", "teachers")))
     assert words[1:4] == ["-m", "findna_kit", "run"]
     assert words[words.index("--resume") + 1] == str(one.run)
     assert words[-4:] == ["--without", "example", "--without", "teachers"]
@@ -79,7 +79,7 @@ def test_a_cell_is_a_run_that_goes_on_where_it_was(tmp_path):
 def test_so_many_at_a_time_and_one_that_fails_is_kept_with_its_reason(tmp_path):
     rates = "{rate: {low: {}, mad: {optimizer.learning_rate: 1.0e+30}, high: {optimizer.learning_rate: 0.01}}}"
     cells, seen = folders(tmp_path, seeds=1, factors=rates, budget="{steps: 6}"), []
-    assert run_here(cells, Way(jobs=2, device="cpu"), lambda: seen.append([one.state() for one in cells])) == {}
+    assert run_here(cells, ExecutionOptions(jobs=2, device="cpu"), lambda: seen.append([one.state() for one in cells])) == {}
     assert [one.state() for one in cells] == ["finished", "failed", "finished"]
     assert max(states.count("running") for states in seen) == 2
     assert cells[1].reason().startswith("exit code 3: ")

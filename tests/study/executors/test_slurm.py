@@ -8,9 +8,9 @@ import pytest
 
 from findna_kit.errors import FindnaError
 from findna_kit.study.executors import slurm
-from findna_kit.study.job_lock import BEAT, JOB, Claim, write_end
-from findna_kit.study.executors.local import Here, Way
-from findna_kit.study.executors.slurm import OnSlurm, _submitted, _unnested
+from findna_kit.study.executors.local import ExecutionOptions, LocalExecutor
+from findna_kit.study.executors.slurm import SlurmExecutor, _submitted, _unnested
+from findna_kit.study.job_lock import BEAT, JOB, JobLock, write_end
 from tests.building import small
 from tests.study.executors.test_local import aside, folders, until
 from tests.study.programs import Programs
@@ -33,18 +33,18 @@ def left(tmp_path, programs):
     """A cell with a job that an earlier call left."""
     (one, *_) = folders(tmp_path, seeds=1)
     one.prepare()
-    Claim("low-1", "17").write(one.folder)
+    JobLock("low-1", "17").write(one.folder)
     (one.folder / "job").mkdir()
     (one.folder / "job" / "17_submitted.pkl").touch()
     return one
 
 
 def run(cells, say=lambda sentence: None, patience=30):
-    return OnSlurm({"time": 5}, say, patience=patience).run(cells, Way(device="cpu"), lambda: None)
+    return SlurmExecutor({"time": 5}, say, patience=patience).run(cells, ExecutionOptions(device="cpu"), lambda: None)
 
 
 def number(cell):
-    claim = Claim.read(cell.folder)
+    claim = JobLock.read(cell.folder)
     return claim and claim.id
 
 
@@ -60,7 +60,7 @@ def after(programs, seconds, *lines):
 
 def test_to_be_silent_for_a_while_is_no_death(left, programs):
     programs.jobs("17|RUNNING|None|low-1")
-    executor = OnSlurm({"time": 5}, lambda sentence: None, patience=0.3)
+    executor = SlurmExecutor({"time": 5}, lambda sentence: None, patience=0.3)
     programs.write("squeue", "exit 1")
     silent = []
 
@@ -73,7 +73,7 @@ def test_to_be_silent_for_a_while_is_no_death(left, programs):
     (programs.folder / "squeue.then").write_text(f"#!/bin/sh\ncat {programs.says}\n")
     (programs.folder / "squeue.then").chmod(0o755)
     thread = aside(speak)
-    assert executor.run([left], Way(device="cpu"), lambda: None) == {PLACE: "scancel (job 17)"}
+    assert executor.run([left], ExecutionOptions(device="cpu"), lambda: None) == {PLACE: "scancel (job 17)"}
     thread.join()
     assert silent == [True]
     assert left.state() == "missing"
@@ -81,7 +81,7 @@ def test_to_be_silent_for_a_while_is_no_death(left, programs):
 
 def test_a_job_that_slurm_has_forgotten_lives_as_long_as_it_beats(left, programs):
     """Slurm keeps what has ended for five minutes; a call may come much later."""
-    executor = OnSlurm({"time": 5}, lambda sentence: None, patience=1.0)
+    executor = SlurmExecutor({"time": 5}, lambda sentence: None, patience=1.0)
     programs.write("sbatch", "exit 1")
     seen = []
 
@@ -94,7 +94,7 @@ def test_a_job_that_slurm_has_forgotten_lives_as_long_as_it_beats(left, programs
 
     thread = aside(beat)
     with pytest.raises(FindnaError, match="Slurm refuses the job"):  # and so it was to be begun again
-        executor.run([left], Way(device="cpu"), lambda: None)
+        executor.run([left], ExecutionOptions(device="cpu"), lambda: None)
     thread.join()
     assert seen == [True]
 
@@ -142,7 +142,7 @@ def test_one_that_is_preempted_is_submitted_again_and_never_failed(state, code, 
             assert number(left) == "17"
             programs.write("scontrol", "echo JobId=17 PreemptTime=2026-11-26T06:08:51 ExitCode=0:0")
         until(lambda: number(left) == "18")
-        programs.jobs(f"18|CANCELLED|None|{Claim.read(left.folder).name}")
+        programs.jobs(f"18|CANCELLED|None|{JobLock.read(left.folder).name}")
 
     thread = aside(end)
     assert run([left], said.append) == {PLACE: "scancel (job 18)"}
@@ -165,7 +165,9 @@ def test_one_that_slurm_has_queued_again_is_shown_to_wait(left, programs):
         programs.jobs("17|CANCELLED|None|low-1")
 
     thread = aside(requeue)
-    OnSlurm({"time": 5}, lambda sentence: None).run([left], Way(device="cpu"), lambda: states.append(left.state()))
+    SlurmExecutor({"time": 5}, lambda sentence: None).run(
+        [left], ExecutionOptions(device="cpu"), lambda: states.append(left.state())
+    )
     thread.join()
     assert states == ["running", "queued", "missing"]
 
@@ -199,7 +201,7 @@ def test_a_job_that_runs_in_silence_is_said_once_and_left_alone(left, programs):
 
 def test_a_call_that_was_killed_while_it_submitted_leaves_nothing_twice(left, programs):
     """Its claim has a name and no number: the job is looked for by that name."""
-    Claim("low-1").write(left.folder)
+    JobLock("low-1").write(left.folder)
     programs.jobs("17|RUNNING|None|low-1")
     thread = after(programs, 1.0, "17|CANCELLED|None|low-1")
     assert run([left]) == {PLACE: "scancel (job 17)"}
@@ -211,7 +213,7 @@ def test_a_call_that_was_killed_while_it_submitted_leaves_nothing_twice(left, pr
 def test_a_job_that_never_was_or_has_nothing_to_do_is_submitted_anew(papers, left, programs):
     """Killed before sbatch, or between sbatch and what submitit writes for the job."""
     if papers:
-        Claim("low-1").write(left.folder)
+        JobLock("low-1").write(left.folder)
     else:
         (left.folder / "job" / "17_submitted.pkl").unlink()
         programs.jobs("17|PENDING|None|low-1")
@@ -220,7 +222,7 @@ def test_a_job_that_never_was_or_has_nothing_to_do_is_submitted_anew(papers, lef
     def end():
         until(lambda: programs.calls("sbatch"))
         until(lambda: number(left))
-        claims.append(Claim.read(left.folder))
+        claims.append(JobLock.read(left.folder))
         programs.jobs(f"17|CANCELLED|None|{claims[0].name}")
 
     thread = aside(end)
@@ -233,7 +235,7 @@ def test_a_job_that_never_was_or_has_nothing_to_do_is_submitted_anew(papers, lef
 def test_one_that_sbatch_could_not_send_is_sent_later(left, programs):
     """The controller is away for a moment, and so squeue does not answer either."""
     (left.folder / JOB).unlink()
-    executor = OnSlurm({"time": 5}, lambda sentence: None, patience=30)
+    executor = SlurmExecutor({"time": 5}, lambda sentence: None, patience=30)
     programs.write("squeue", "exit 1")
     programs.write("sbatch", "exit 1")
 
@@ -242,10 +244,10 @@ def test_one_that_sbatch_could_not_send_is_sent_later(left, programs):
         programs.write("sbatch", "echo Submitted batch job 18")
         programs.write("squeue", f"cat {programs.says}")
         until(lambda: number(left) == "18")
-        programs.jobs(f"18|CANCELLED|None|{Claim.read(left.folder).name}")
+        programs.jobs(f"18|CANCELLED|None|{JobLock.read(left.folder).name}")
 
     thread = aside(come_back)
-    assert executor.run([left], Way(device="cpu"), lambda: None) == {PLACE: "scancel (job 18)"}
+    assert executor.run([left], ExecutionOptions(device="cpu"), lambda: None) == {PLACE: "scancel (job 18)"}
     thread.join()
 
 
@@ -269,7 +271,7 @@ def test_that_the_controller_is_away_is_no_refusal_whoever_answers_next(left, pr
 def test_what_is_asked_for(tmp_path, programs):
     (one, *_) = folders(tmp_path, seeds=1, overrides=CUT[:-1] + ", trainer.devices: 2, trainer.nodes: 2}")
     settings = {"time": 90, "partition": "gpu", "cpus_per_task": 4, "gpus_per_node": "2", "setup": ["module load cuda"]}
-    assert _submitted(one, "mine", Way(device="cpu"), settings) == "17"
+    assert _submitted(one, "mine", ExecutionOptions(device="cpu"), settings) == "17"
     script = (one.folder / "job" / "17_submission.sh").read_text()
     for line in (
         "--job-name=mine", "--nodes=2", "--ntasks-per-node=2", "--time=90", "--partition=gpu", "--cpus-per-task=4",
@@ -296,7 +298,7 @@ def test_from_inside_of_a_job_only_where_slurm_is_stays(monkeypatch):
 
 def test_a_cell_that_a_job_has_is_not_run_here(left):
     with pytest.raises(FindnaError, match=f"{PLACE}: job 17 of Slurm has it; --executor slurm asks what became of it"):
-        Here().run([left], Way(device="cpu"), lambda: None)
+        LocalExecutor().run([left], ExecutionOptions(device="cpu"), lambda: None)
     assert left.state() == "queued"
     (left.folder / BEAT).touch()
     assert left.state() == "running"
@@ -305,7 +307,7 @@ def test_a_cell_that_a_job_has_is_not_run_here(left):
 def test_processes_that_the_batch_does_not_divide_into_are_refused(programs):
     recipe = small("masked_only", "trainer.devices=3", "trainer.nodes=2", "data.batch_size=8")[0]
     with pytest.raises(FindnaError, match=r"data.batch_size 8 does not divide into trainer.devices 3 on trainer.nodes 2"):
-        OnSlurm({}, lambda sentence: None).refuse(recipe)
-    OnSlurm({}, lambda sentence: None).refuse(small("masked_only", "trainer.devices=2", "trainer.nodes=2")[0])
+        SlurmExecutor({}, lambda sentence: None).refuse(recipe)
+    SlurmExecutor({}, lambda sentence: None).refuse(small("masked_only", "trainer.devices=2", "trainer.nodes=2")[0])
     with pytest.raises(FindnaError, match=r"trainer.nodes 2: cells are run on this machine alone; leave nodes out, or take"):
-        Here().refuse(small("masked_only", "trainer.nodes=2")[0])
+        LocalExecutor().refuse(small("masked_only", "trainer.nodes=2")[0])

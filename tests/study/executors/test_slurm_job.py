@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from findna_kit.study.job_lock import BEAT, ENDED, Claim, last_beat, read_end
 from findna_kit.study.executors.slurm_job import CellJob, _threads
+from findna_kit.study.job_lock import BEAT, ENDED, JobLock, last_beat, read_end
 from tests.study.executors.test_local import until
 
 SAVES = """
@@ -40,7 +40,7 @@ job()
 
 
 def job(folder, code, name="mine"):
-    Claim("mine", "17").write(folder)
+    JobLock("mine", "17").write(folder)
     return CellJob(str(folder), name, (sys.executable, "-c", code), str(folder / "log.txt"))
 
 
