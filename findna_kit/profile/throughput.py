@@ -18,7 +18,7 @@ from findna_kit.runs.online_probe import online_probe_of
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compilation import compiled_encoders
 from findna_kit.trainer.loop import write_checkpoint
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import train_step
 from findna_kit.trainer.validation import Validation
 
@@ -88,7 +88,7 @@ def measure(subject: Workload, steps: int) -> Throughput:
     """
     experiment, engine = subject.experiment(), subject.engine
     windows, micro_batch = subject.genome.windows, subject.micro_batch
-    optimizer, validation = ScheduledAdamW(experiment), Validation(experiment, windows, engine, micro_batch)
+    optimizer, validation = ScheduledOptimizer(experiment), Validation(experiment, windows, engine, micro_batch)
     beginning = Clock(0, experiment.steps)
     timed = partial(_seconds, subject)
 

@@ -233,17 +233,8 @@ def versions() -> dict[str, str]:
 
 def origins_of(recipe: Recipe, components: Components, plugins: list[Plugin]) -> dict[str, Any]:
     """The plugins that were there, and, kind by kind, the distribution of every component that the recipe names."""
-    views = recipe.views.values()
-    used = {
-        "encoder": [recipe.encoder.name],
-        "augmentation": [part.name for view in views for part in view.augment],
-        "masking": [view.mask.name for view in views if view.mask is not None],
-        "loss": [loss.name for loss in recipe.losses.values()],
-        "teacher_update": [recipe.teacher_update.name],
-    }
     found: dict[str, dict[str, str]] = {}
-    for registry in components.registries():
-        for name in used[registry.kind]:
-            owner = registry.owners(name)[0]
-            found.setdefault(registry.kind, {})[name] = f"{owner.distribution} {owner.version}"
+    for kind, name in recipe.used():
+        owner = components.of(kind).owners(name)[0]
+        found.setdefault(kind, {})[name] = f"{owner.distribution} {owner.version}"
     return {"plugins": [str(plugin.owner) for plugin in plugins if plugin.failure is None], "components": found}

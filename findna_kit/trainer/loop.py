@@ -14,7 +14,7 @@ from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compilation import compiled_encoders
 from findna_kit.trainer.forward import training_batch
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import accumulate_gradients, train_step
 from findna_kit.trainer.validation import Validation
 
@@ -152,14 +152,14 @@ def _obey(asked: int, state: _State, steps: int) -> None:
 
 
 def write_checkpoint(
-    run: Path, step: int, experiment: Experiment, optimizer: ScheduledAdamW, latest: Mapping[str, float]
+    run: Path, step: int, experiment: Experiment, optimizer: ScheduledOptimizer, latest: Mapping[str, float]
 ) -> None:  # fmt: skip
     """Every tensor that training moves, and the latest metrics, whole or not at all."""
     state = _state_tensors(experiment, optimizer)
     checkpoint.save(run, step, experiment.model_tensors(), state, {"latest": latest, "moved": optimizer.moved})
 
 
-def _state_tensors(experiment: Experiment, optimizer: ScheduledAdamW) -> dict[str, Tensor]:
+def _state_tensors(experiment: Experiment, optimizer: ScheduledOptimizer) -> dict[str, Tensor]:
     """All but the model's: of the optimizer, the losses and the teacher's rule."""
     rule = checkpoint.prefixed("teacher_update", experiment.teacher_update.state_dict())
     return {**optimizer.tensors(), **experiment.loss_tensors(), **rule}
@@ -170,7 +170,7 @@ class _State:
 
     def __init__(self, experiment: Experiment, engine: Engine, run: Path) -> None:
         self.experiment, self.engine, self.run, self.step = experiment, engine, run, 0
-        self.optimizer = ScheduledAdamW(experiment)
+        self.optimizer = ScheduledOptimizer(experiment)
         self.latest: dict[str, float] = {}
 
     def save(self, writer: MetricsWriter | None) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from findna_kit.distributed import Engine
     from findna_kit.schedules import Clock
     from findna_kit.trainer.experiment import Experiment
-    from findna_kit.trainer.optimizers import ScheduledAdamW
+    from findna_kit.trainer.optimizers import ScheduledOptimizer
 
 
 @dataclass
@@ -50,7 +50,7 @@ def train_step(
     experiment: Experiment,
     data: Data,
     engine: Engine,
-    optimizer: ScheduledAdamW,
+    optimizer: ScheduledOptimizer,
     clock: Clock,
     held_out: Mapping[str, float],
     micro_batch: int,
@@ -68,8 +68,8 @@ def train_step(
     norm = get_total_norm(gradients)
     metrics = _metrics(experiment, engine, clock, sums, counts, norm)
 
-    if experiment.optimizer.clip_norm is not None:
-        clip_grads_with_norm_(parameters, experiment.optimizer.clip_norm, norm)
+    if experiment.clip_norm is not None:
+        clip_grads_with_norm_(parameters, experiment.clip_norm, norm)
     metrics |= optimizer.step(clock)
     metrics |= experiment.teacher_update(experiment.teacher, experiment.student, clock, {**held_out, **metrics})
     for label, weighted in experiment.losses.items():

@@ -14,7 +14,7 @@ AUGMENTATION = '''
 from findna_kit import hookimpl
 from findna_kit.builtin.augmentations.noise import Noise
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 class Hail(Noise):
     """Falls on the bases."""

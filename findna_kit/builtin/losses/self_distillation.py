@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from findna_kit.components.heads import Projector, Prototypes
 from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.schedules import Constant, Schedule, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
+    from findna_kit.schedules import Clock, Constant
 
 
 class SelfDistillation(Loss):
@@ -32,7 +32,7 @@ class SelfDistillation(Loss):
 
         student_temperature: float = Field(0.1, gt=0, description="divides the student's logits")
         teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
-            ScheduleValue(constant=0.04), description="divides the teacher's centred logits"
+            Constant(value=0.04), description="divides the teacher's centred logits"
         )
         center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre kept per step")
         head: Literal["prototypes", "five_way"] = Field(

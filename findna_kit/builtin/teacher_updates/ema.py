@@ -8,14 +8,14 @@ from pydantic import Field
 
 from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.interfaces import TeacherUpdate
-from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
+from findna_kit.schedules import Cosine, Schedule, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
 
-    from findna_kit.schedules import Clock
+    from findna_kit.schedules import Clock, Cosine
 
 
 class EMA(TeacherUpdate):
@@ -25,7 +25,7 @@ class EMA(TeacherUpdate):
         """How fast the teacher follows."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
-            ScheduleValue(cosine=Cosine(start=0.996, end=1.0, warmup=0.0)), description="share of the old teacher kept per step"
+            Cosine(start=0.996, end=1.0), description="share of the old teacher kept per step"
         )
 
     examples = ({"momentum": 0.9}, {"momentum": 0.9, "buffers": "average"}, {})

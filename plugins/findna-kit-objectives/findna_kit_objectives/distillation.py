@@ -10,14 +10,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from findna_kit.components.interfaces import Loss
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.schedules import Constant, Schedule, within
 from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from findna_kit_objectives.sinkhorn import sinkhorn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from findna_kit.schedules import Clock
+    from findna_kit.schedules import Clock, ScheduleFunction
 
 
 class DistillationConfig(PrototypeConfig):
@@ -25,7 +25,7 @@ class DistillationConfig(PrototypeConfig):
 
     student_temperature: float = Field(0.1, gt=0, description="divides the student's logits")
     teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
-        ScheduleValue(constant=0.04), description="divides the teacher's logits, centred or not"
+        Constant(value=0.04), description="divides the teacher's logits, centred or not"
     )
     centering: Literal["center", "sinkhorn", "none"] = Field(
         "center",
@@ -61,7 +61,7 @@ class PrototypeDistillation(Loss):
         """The projector and the prototypes; the last output is `logits`."""
         return prototype_head(self.dim, self.config)
 
-    def head_learning_rates(self) -> dict[str, ScheduleValue]:
+    def head_learning_rates(self) -> dict[str, ScheduleFunction]:
         """Of the prototypes, where the recipe states one."""
         return prototype_rates(self.config)
 

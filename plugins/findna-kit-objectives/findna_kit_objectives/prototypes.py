@@ -8,12 +8,12 @@ from pydantic import Field, model_validator
 
 from findna_kit.components.heads import Projector, Prototypes
 from findna_kit.components.interfaces import ComponentConfig
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.schedules import Schedule, within, zero_until
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from findna_kit.schedules import Clock
+    from findna_kit.schedules import ScheduleFunction
 
 
 class PrototypeConfig(ComponentConfig):
@@ -37,16 +37,6 @@ class PrototypeConfig(ComponentConfig):
         return self
 
 
-class Held(ScheduleValue):
-    """The schedule, but 0 over the share `held` of the steps that come first."""
-
-    held: float
-
-    def __call__(self, clock: Clock) -> float:
-        """The value at this step."""
-        return 0.0 if clock.step < self.held * clock.steps else super().__call__(clock)
-
-
 def prototype_head(dim: int, config: PrototypeConfig, *, norm: Literal["none", "batch"] = "none") -> dict[str, nn.Module]:
     """`projector`, [..., dim] to [..., bottleneck], and `logits`, to [..., prototypes]: cosines, so in [-1, 1]."""
     return {
@@ -55,9 +45,7 @@ def prototype_head(dim: int, config: PrototypeConfig, *, norm: Literal["none", "
     }
 
 
-def prototype_rates(config: PrototypeConfig) -> dict[str, ScheduleValue]:
-    """What `head_learning_rates` gives: the rate of `logits` where it is not the recipe's."""
+def prototype_rates(config: PrototypeConfig) -> dict[str, ScheduleFunction]:
+    """Return the learning rate of `logits` for `head_learning_rates`; nothing where it is the recipe's."""
     rate = config.prototype_learning_rate
-    if rate is None:
-        return {}
-    return {"logits": Held(held=config.prototypes_frozen, constant=rate.constant, cosine=rate.cosine, linear=rate.linear)}
+    return {} if rate is None else {"logits": zero_until(config.prototypes_frozen, rate)}

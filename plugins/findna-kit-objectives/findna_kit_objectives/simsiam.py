@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from findna_kit.components.views import View
-    from findna_kit.schedules import Clock, ScheduleValue
+    from findna_kit.schedules import Clock, ScheduleFunction
 
 
 class SimSiam(spread.SpreadAround):
@@ -61,7 +61,7 @@ class SimSiam(spread.SpreadAround):
         config = self.config
         return {"predictor": Projector(config.output, config.bottleneck, config.output, 2, norm=config.norm)}
 
-    def head_learning_rates(self) -> dict[str, ScheduleValue]:
+    def head_learning_rates(self) -> dict[str, ScheduleFunction]:
         """The predictor's, where it is stated."""
         rate = self.config.predictor_learning_rate
         return {} if rate is None else {"predictor": rate}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from findna_kit.components.views import View
-    from findna_kit.schedules import Clock, ScheduleValue
+    from findna_kit.schedules import Clock, ScheduleFunction
 
 
 class SwAV(Loss):
@@ -63,7 +63,7 @@ class SwAV(Loss):
         """The projector and the prototypes; the last output is `logits`, cosines."""
         return prototype_head(self.dim, self.config, norm=self.config.norm)
 
-    def head_learning_rates(self) -> dict[str, ScheduleValue]:
+    def head_learning_rates(self) -> dict[str, ScheduleFunction]:
         """Of the prototypes, where the recipe states one."""
         return prototype_rates(self.config)
 

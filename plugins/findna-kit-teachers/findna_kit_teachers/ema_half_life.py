@@ -8,7 +8,7 @@ from pydantic import Field
 
 from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.interfaces import TeacherUpdate
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.schedules import Constant, Schedule, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from findna_kit.components.interfaces import Examples
-    from findna_kit.schedules import Clock
+    from findna_kit.schedules import Clock, Constant
 
 
 class HalfLifeEMA(TeacherUpdate):
@@ -29,7 +29,7 @@ class HalfLifeEMA(TeacherUpdate):
         """How long the teacher remembers."""
 
         half_life: Annotated[Schedule, within(0)] = Field(
-            ScheduleValue(constant=173.0), description="steps after which a student's share in the teacher is halved"
+            Constant(value=173.0), description="steps after which a student's share in the teacher is halved"
         )
 
     examples: ClassVar[Examples] = ({"half_life": 3.0}, {"half_life": 3.0, "buffers": "average"})

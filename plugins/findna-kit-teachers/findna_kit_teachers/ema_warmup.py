@@ -8,7 +8,7 @@ from pydantic import Field
 
 from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.interfaces import TeacherUpdate
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.schedules import Constant, Schedule, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from findna_kit.components.interfaces import Examples
-    from findna_kit.schedules import Clock
+    from findna_kit.schedules import Clock, Constant
 
 
 class WarmupEMA(TeacherUpdate):
@@ -31,7 +31,7 @@ class WarmupEMA(TeacherUpdate):
         """How fast the teacher follows in the end, and how it begins."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
-            ScheduleValue(constant=0.996), description="share of the old teacher kept per step, once the warm-up allows it"
+            Constant(value=0.996), description="share of the old teacher kept per step, once the warm-up allows it"
         )
         form: Literal["ratio", "power"] = Field("ratio", description="of the warm-up: (1 + s) / (10 + s), or the power of s")
         power: float = Field(2 / 3, gt=0, allow_inf_nan=False, description="exponent of the power form")

@@ -11,7 +11,7 @@ from pydantic import Field
 from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.interfaces import TeacherUpdate
 from findna_kit.errors import FindnaError, nearest
-from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
+from findna_kit.schedules import Cosine, Schedule, within
 from findna_kit_teachers.state import whole_state
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from findna_kit.components.interfaces import Examples
-    from findna_kit.schedules import Clock
+    from findna_kit.schedules import Clock, Cosine
 
 _LOOKED = "held_out"
 """What the names of metrics begin with that come from a look at the held-out windows."""
@@ -38,7 +38,7 @@ class Gated(TeacherUpdate):
         """How fast the teacher follows, and what it waits for."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
-            ScheduleValue(cosine=Cosine(start=0.996, end=1.0, warmup=0.0)),
+            Cosine(start=0.996, end=1.0),
             description="share of the old teacher kept per step while it moves",
         )
         metric: str = Field(min_length=1, description="the metric that is watched, such as held_out/masked/loss")
