@@ -10,10 +10,11 @@ from torch import nn
 from findna_kit import rng
 from findna_kit.components.heads import batch_norms
 from findna_kit.components.interfaces import ViewPlan
+from findna_kit.components.strands import embedding_width
 from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.errors import Problem, RecipeError
 from findna_kit.model.branch import Branch
-from findna_kit.model.reverse_complement import embedding_width, on_strands, with_rc
+from findna_kit.model.reverse_complement import on_strands, with_rc
 from findna_kit.trainer import Experiment, WeightedLoss
 
 if TYPE_CHECKING:

@@ -14,6 +14,18 @@ from findna_kit.distributed.launcher import LOST, SUPERVISOR, Launch, current_la
 from findna_kit.distributed.supervisor import supervise
 
 __all__ = [
-    "LOST", "SUPERVISOR", "Engine", "Launch", "Precision", "Heartbeat", "choose_device", "choose_precision", "largest_found",
-    "largest_that_fits", "current_launch", "peak_memory", "start_engine", "supervise",
+    "LOST",
+    "SUPERVISOR",
+    "Engine",
+    "Heartbeat",
+    "Launch",
+    "Precision",
+    "choose_device",
+    "choose_precision",
+    "current_launch",
+    "largest_found",
+    "largest_that_fits",
+    "peak_memory",
+    "start_engine",
+    "supervise",
 ]  # fmt: skip

@@ -49,7 +49,7 @@ class Heartbeat:
             TCPStore("0.0.0.0", 0, None, is_master=True, wait_for_workers=False, timeout=wait)
             if engine.is_main_process
             else None
-        )  # noqa: S104
+        )
         host = engine.broadcast_object(lambda: os.environ.get("MASTER_ADDR", socket.gethostname()))
         port = engine.broadcast_object(lambda: store.port if store else 0)
         return store or TCPStore(host, port, None, is_master=False, timeout=wait), (host, port)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna_kit import alphabet
+from findna_kit.components.strands import average_halves
 from findna_kit.errors import FindnaError, require_extra
 from findna_kit.model.branch import encode_bases, pool
-from findna_kit.model.reverse_complement import average_halves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
