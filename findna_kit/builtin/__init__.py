@@ -26,11 +26,10 @@ from findna_kit.builtin.teacher_updates.ema import EMA
 from findna_kit.builtin.teacher_updates.frozen import Frozen
 from findna_kit.builtin.teacher_updates.none import NoTeacher
 from findna_kit.builtin.teacher_updates.periodic import PeriodicCopy
-from findna_kit.plugins.hookspecs import hookimpl
-from findna_kit.schedules import SHAPES
+from findna_kit.components import Constant, Cosine, Linear, WarmupStableDecay, hookimpl
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.registry import Components
+    from findna_kit.plugins import Components
 
 findna_kit_api = 2
 
@@ -61,5 +60,7 @@ def findna_kit_register(registry: Components) -> None:
     registry.optimizers.add("lion", Lion)
     registry.optimizers.add("sgd", SGD)
     # These lie outside of this package, because defaults of parameters everywhere are made of them.
-    for name, shape in SHAPES.items():
-        registry.schedules.add(name, shape)
+    registry.schedules.add("constant", Constant)
+    registry.schedules.add("cosine", Cosine)
+    registry.schedules.add("linear", Linear)
+    registry.schedules.add("wsd", WarmupStableDecay)

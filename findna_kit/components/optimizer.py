@@ -41,8 +41,8 @@ class ParameterGroup:
 class Optimizer(ABC):
     """A rule that moves the student's parameters; it wraps optimizers of torch.
 
-    The trainer sets `lr` and `weight_decay` of every group before each step, from the schedules of the `Config` (a head may have
-    a learning rate of its own), clips the gradient, and saves and restores the state of each parameter.
+    The trainer sets `lr` and `weight_decay` of every group before each step, from the schedules of the `Config` (a head may
+    have a learning rate of its own), clips the gradient, and saves and restores the state of each parameter.
     """
 
     Config: ClassVar[type[OptimizerConfig]]

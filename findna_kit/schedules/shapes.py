@@ -241,7 +241,7 @@ def _built(name: str, parameters: Any, known: Mapping[str, type[Schedule]], path
     except ComponentClash as error:
         raise ValueError(str(error)) from error
     except (KeyError, UnknownComponent) as error:
-        raise ValueError(f"no schedule is called {name!r}{nearest(name, known)}; known: {', '.join(known)}") from error
+        raise ValueError(f"no schedule is called {name!r}{nearest(name, known)} (known: {', '.join(known)})") from error
     fields = list(shape.Config.model_fields)
     if not isinstance(parameters, dict):
         raise ValueError(f"{name} wants {{{', '.join(fields)}}} (got {'null' if parameters is None else repr(parameters)})")

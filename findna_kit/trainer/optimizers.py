@@ -57,6 +57,11 @@ class ScheduledOptimizer:
         self._group_of = {parameter: group for group in self._rates for parameter in group.parameters}
 
     @property
+    def groups(self) -> list[ParameterGroup]:
+        """The groups of parameters that are moved alike."""
+        return list(self._rates)
+
+    @property
     def parameters(self) -> list[nn.Parameter]:
         """The parameters to be moved, in a fixed order."""
         return list(self.named.values())

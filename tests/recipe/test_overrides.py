@@ -156,7 +156,7 @@ LINEAR = "linear: {start: 1, end: 0}"
 )
 def test_another_form_of_schedule_takes_the_place_of_the_old_one(load, given):
     momentum = load(given).teacher_update.config.momentum
-    assert (momentum.cosine, momentum.linear.end) == (None, 0)
+    assert (momentum.name, momentum.config.end) == ("linear", 0)
 
 
 def test_dropping_what_is_required_says_so(problems):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from findna_kit.components.optimizer import Optimizer, OptimizerConfig, ParameterGroup, torch_groups
+from findna_kit.components import Optimizer, OptimizerConfig, ParameterGroup, torch_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from pydantic import Field
 
-from findna_kit.components.optimizer import Optimizer, OptimizerConfig, ParameterGroup, torch_groups
-from findna_kit.schedules import Constant, Cosine, Schedule, within
+from findna_kit.components import Constant, Cosine, Optimizer, OptimizerConfig, ParameterGroup, Schedule, torch_groups, within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import torch
 from pydantic import Field, model_validator
 
-from findna_kit.components.optimizer import Optimizer, OptimizerConfig, ParameterGroup, torch_groups
-from findna_kit.schedules import Constant, Cosine, Schedule, within
+from findna_kit.components import Constant, Cosine, Optimizer, OptimizerConfig, ParameterGroup, Schedule, torch_groups, within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum, as torch's: `m <- momentum m + gradient`, `parameter <- parameter - rate m`."""
+    """Stochastic gradient descent with momentum: `m <- momentum m + gradient`, `parameter <- parameter - rate m`."""
 
     class Config(OptimizerConfig):
         """Rate, penalty and momentum."""

@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from findna_kit.components.heads import Projector, Prototypes
-from findna_kit.components.interfaces import ComponentConfig
-from findna_kit.schedules import Schedule, within, zero_until
+from findna_kit.components import ComponentConfig, Projector, Prototypes, Schedule, ScheduleFunction, within, zero_until
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from findna_kit.schedules import ScheduleFunction
 
 
 class PrototypeConfig(ComponentConfig):
