@@ -66,20 +66,23 @@ def _put_schedules(whole: dict[str, Any], definitions: dict[str, Any], component
     shapes = {name: shape for name, shape in _unambiguous(components.schedules)}
     definitions[_SCHEDULE] = schedule_schema({name: shape.parameters_schema() for name, shape in shapes.items()})
     configs = {name: shape.Config for name, shape in shapes.items()}
-    for bounds in _bounds_in([whole, definitions]):
-        low, high = bounds.get("minimum", -math.inf), bounds.get("maximum", math.inf)
-        bounds |= bounds_schema(low, high, configs)
+    for parts in list(_bounded_in([whole, definitions])):
+        low, high = parts[1].get("minimum", -math.inf), parts[1].get("maximum", math.inf)
+        # One definition for each pair of bounds: written out at every field, they would double the size of the schema.
+        name = f"{_SCHEDULE}_from_{low:g}_to_{high:g}"
+        definitions[name] = {"allOf": [parts[0], bounds_schema(low, high, configs)]}
+        parts[:] = [{"$ref": _DEFINITIONS + name}]
 
 
-def _bounds_in(schema: Any) -> Iterator[dict[str, Any]]:
-    """Iterate over the bounds of schedules: `allOf` of a reference to the schedule and of its bounds."""
+def _bounded_in(schema: Any) -> Iterator[list[Any]]:
+    """Iterate over the `allOf` of every field that takes a schedule within bounds: a reference to it, and the bounds."""
     if isinstance(schema, dict):
         parts = schema.get("allOf")
         if isinstance(parts, list) and len(parts) > 1 and parts[0] == {"$ref": _DEFINITIONS + _SCHEDULE}:
-            yield from parts[1:]
+            yield parts
     if isinstance(schema, (dict, list)):
         for below in schema.values() if isinstance(schema, dict) else schema:
-            yield from _bounds_in(below)
+            yield from _bounded_in(below)
 
 
 def _unambiguous(registry: Registry[Any]) -> Iterator[tuple[str, type[Any]]]:

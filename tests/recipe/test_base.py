@@ -38,7 +38,7 @@ def test_another_component_takes_its_own_parameters_over_a_base(over, dropped):
 
 
 def test_parameters_without_a_name_merge_into_the_component_of_the_base(over):
-    assert over("teacher_update: {momentum: 0.5}").teacher_update.config.momentum.constant == 0.5
+    assert over("teacher_update: {momentum: 0.5}").teacher_update.config.momentum.config.value == 0.5
     assert over("encoder: {blocks: 3}").encoder.config.dim == 12
 
 
