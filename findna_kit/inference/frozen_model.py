@@ -189,11 +189,11 @@ def load(
     """The frozen model of a run's folder: unless told otherwise, the branch that its rule serves, at the last step saved;
     of an exported folder, the branch that it holds.
 
-    Raises FindnaError where `run` is no run's folder or has no such checkpoint, and where a component is missing, naming the
+    Raises FindnaError where `run` is not a run folder or has no such checkpoint, and where a component is missing, naming the
     distribution that gave it.
     """
     folder = Path(run)
-    chosen = checkpoint.find(folder, step)
+    chosen = checkpoint.find_step(folder, step)
     if branch not in (None, "student", "teacher"):
         raise FindnaError(f"branch {branch!r}: student or teacher is wanted")
     components, plugins = load_plugins(without)
@@ -204,7 +204,7 @@ def load(
     served = _served(folder, branch, recipe.teacher_update.component.export_branch, saved)
     experiment = assemble(recipe, taught=served == "teacher")
     network = experiment.teacher if served == "teacher" else experiment.student
-    checkpoint.fill(f"{checkpoint.path_of(folder, chosen)}: the {served}", network.state_dict(), checkpoint.part(served, saved))
+    checkpoint.fill(f"{checkpoint.path_of(folder, chosen)}: the {served}", network.state_dict(), checkpoint.strip_prefix(served, saved))
     where = choose_device(device)
     engine = Engine(where, choose_precision(precision_of(folder, recipe), where))
     return FrozenModel(network, recipe, branch=served, step=chosen, engine=engine)
