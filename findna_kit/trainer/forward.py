@@ -43,7 +43,7 @@ class Batch:
     def rows(self, part: slice) -> Batch:
         """Some of the rows."""
         noise = {name: None if drawn is None else drawn[part] for name, drawn in self.noise.items()}
-        return Batch({name: view.rows(part) for name, view in self.views.items()}, noise)
+        return Batch({name: view.select(part) for name, view in self.views.items()}, noise)
 
 
 def make_batch(experiment: Experiment, windows: View, *, step: int | str, rows: Tensor, plain: bool = False) -> Batch:

@@ -114,7 +114,7 @@ class Validation:
                 sums.add(label, forward.term(label, outputs, {}, clock, branch=which))
             for label, count in forward.counts(part, masked).items():
                 counts[label] = counts.get(label, torch.zeros_like(count)) + count
-            output = self._embed(which, self.windows.rows(place))
+            output = self._embed(which, self.windows.select(place))
             pooled.append(output.pooled)
             classes.append(output.class_embeddings)
         metrics = {f"{name}/{which}": value for name, value in _divided(sums, counts, "held_out_plain").items()}
