@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 project = "FinDNA-Kit"
 release = version = installed("findna-kit")
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx_copybutton"]
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_copy_source = False

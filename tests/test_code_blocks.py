@@ -23,26 +23,26 @@ from tests.variants import made
 HERE = "tests/test_code_blocks.py"
 DONE_BY = {
     "README.md": {"bash": HERE, "python": HERE},
-    "docs/ablations.md": {"sh": HERE, "yaml": "tests/study/test_guide.py"},
+    "docs/compare-objectives.md": {"sh": HERE, "yaml": "tests/study/test_guide.py"},
     "docs/architecture.md": {"mermaid": "tests/test_architecture.py", "python": "tests/test_adding.py"},
     "docs/benchmarks.md": {"bash": HERE},
-    "docs/clusters.md": {"sh": "tests/slurm/test_requeue.py"},
-    "docs/embeddings.md": {"bash": "tests/cli/test_embedding.py", "python": "tests/cli/test_embedding.py"},
-    "docs/evaluation.md": {"bash": HERE, "yaml": HERE},
-    "docs/exchange.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),
+    "docs/cluster.md": {"sh": "tests/slurm/test_requeue.py"},
+    "docs/embed.md": {"bash": "tests/cli/test_embedding.py", "python": "tests/cli/test_embedding.py"},
+    "docs/evaluate.md": {"bash": HERE, "yaml": HERE},
+    "docs/export.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),
     "docs/methods.md": {"sh": HERE, "yaml": "tests/test_reference.py"},
-    "docs/planning.md": {"sh": HERE},
-    "docs/plugins.md": {"sh": HERE, "python": "tests/test_plugins_page.py", "toml": "tests/test_plugins_page.py"},
-    "docs/recipes.md": {"yaml": "tests/test_recipe_guide.py"},
+    "docs/plan.md": {"sh": HERE},
+    "docs/use-plugins.md": {"sh": HERE, "python": "tests/test_plugins_page.py", "toml": "tests/test_plugins_page.py"},
+    "docs/pretrain.md": {"yaml": "tests/test_recipe_guide.py"},
     "docs/reference/python.md": {"python": "tests/test_reference.py"},
-    "docs/reports.md": {"sh": HERE},
+    "docs/report.md": {"sh": HERE},
     "docs/results.md": {"text": HERE, "yaml": HERE},
     "docs/runs.md": {"sh": HERE},
     "docs/tasks.md": dict.fromkeys(("bash", "yaml", "text"), "tests/test_tasks_guide.py"),
-    "docs/testing-a-plugin.md": dict.fromkeys(("sh", "python", "toml"), HERE),
+    "docs/test-a-plugin.md": dict.fromkeys(("sh", "python", "toml"), HERE),
     "docs/tutorials/first-ablation.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),
     "docs/tutorials/first-recipe.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),
-    "docs/variants.md": {"sh": "tests/test_exchange_guides.py", "text": "tests/test_exchange_guides.py"},
+    "docs/score-variants.md": {"sh": "tests/test_exchange_guides.py", "text": "tests/test_exchange_guides.py"},
     "docs/write-a-plugin.md": dict.fromkeys(("sh", "python", "toml", "yaml"), "tests/test_plugin_guide.py"),
 }
 """By page and language. `text` is what was printed, or a file that commands beside it read."""
@@ -85,7 +85,7 @@ def test_a_command_has_the_words_that_it_takes(page, line):
 
 def test_there_are_commands():
     assert len(COMMANDS) > 40
-    assert {page for page, _ in COMMANDS} >= {"README.md", "docs/evaluation.md", "docs/results.md", "docs/plugins.md"}
+    assert {page for page, _ in COMMANDS} >= {"README.md", "docs/evaluate.md", "docs/results.md", "docs/use-plugins.md"}
 
 
 def test_what_is_shown_first_runs(tmp_path, monkeypatch, capsys):
@@ -98,7 +98,7 @@ def test_what_is_shown_first_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_looks_while_a_run_goes_on_are_a_recipe(tmp_path):
-    ((_, text),) = blocks(PAGES["docs/evaluation.md"], "yaml")
+    ((_, text),) = blocks(PAGES["docs/evaluate.md"], "yaml")
     (tmp_path / "recipe.yaml").write_text(f"name: looks\n{text}")
     assert load_recipe(tmp_path / "recipe.yaml", load_plugins()[0]).evaluation.every == 200
 
@@ -127,7 +127,7 @@ def test_a_method_is_checked_by_its_name(tmp_path):
 
 
 def test_conformance_is_asked_for_as_it_is_shown():
-    text = PAGES["docs/testing-a-plugin.md"]
+    text = PAGES["docs/test-a-plugin.md"]
     one, every, examples = (body for _, body in blocks(text, "python"))
     names = {"Loss": Loss}
     exec(one + every + examples, names)

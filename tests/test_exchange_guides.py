@@ -1,4 +1,4 @@
-"""docs/exchange.md and docs/variants.md do what they say: their commands are called, their recipe runs, their example loads."""
+"""docs/export.md and docs/score-variants.md do what they say: their commands are called, their recipe runs, their example loads."""
 
 import re
 import shlex

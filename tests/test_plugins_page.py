@@ -1,4 +1,4 @@
-"""docs/plugins.md does what it says: its entry points are installed, its reporter is told of a run, its words are the kit's."""
+"""docs/use-plugins.md does what it says: its entry points are installed, its reporter is told of a run, its words are the kit's."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import tomllib
 
 import pytest
 
-from findna_kit.cli.doctoring import FOUND_SOMETHING
+from findna_kit.cli.plugins.doctor import FOUND_SOMETHING
 from findna_kit.plugins.entry_points import COMPONENTS, GROUP_LABELS, PLUGINS_ENV
 from tests.building import ROOT, SMALL, SMALL_HEAD, sets
 from tests.installing import findna, install_package
 
-PAGE = (ROOT / "docs" / "plugins.md").read_text()
+PAGE = (ROOT / "docs" / "use-plugins.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 GROUPS = {
     group: entries

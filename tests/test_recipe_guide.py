@@ -1,4 +1,4 @@
-"""docs/recipes.md: every example is a recipe that loads and assembles."""
+"""docs/pretrain.md: every example is a recipe that loads and assembles."""
 
 import re
 
@@ -9,7 +9,7 @@ from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from tests.building import ROOT
 
-EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "recipes.md").read_text(), re.DOTALL | re.MULTILINE)
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "pretrain.md").read_text(), re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: re.search("^name: (.*)$", text, re.MULTILINE)[1])

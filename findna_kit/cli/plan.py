@@ -163,9 +163,10 @@ def _print_time(result: Mapping[str, Any]) -> None:
         ["the whole run", f"{timedelta(seconds=round(finish['seconds']))} h:min:s, {_hours(finish)}"],
     ]
     print_table(rows)
+    counts = f"{finish['steps']:,} steps, {finish['looks']:,} validations, {finish['task_looks']:,} evaluations of tasks"
     print_line(
-        f"\n{result['name']}: {finish['steps']:,} steps, {finish['looks']:,} validations, {finish['task_looks']:,} evaluations of "
-        f"tasks, {finish['checkpoints']:,} checkpoints; fitting the baselines and the evaluation after training are not included"
+        f"\n{result['name']}: {counts}, {finish['checkpoints']:,} checkpoints; fitting the baselines and the evaluation after "
+        "training are not included"
     )
 
 

@@ -54,7 +54,7 @@ def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple
     recipe = load_recipe(source, components, overrides=overrides, failed=[plugin for plugin in plugins if plugin.failure])
     launch = current_launch()
     # Of several processes only the first one logs; where the kit started them itself, its parent has logged the notes already.
-    if launch is None or (launch.rank == 0 and launch.by != "findna-kit"):
+    if launch is None or (launch.rank == 0 and launch.launcher != "findna-kit"):
         for note in recipe.notes:
             log(note)
     return recipe, components, plugins

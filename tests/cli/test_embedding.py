@@ -1,4 +1,4 @@
-"""`findna-kit embed`: what it prints, a kill and Ctrl-C in a process of its own, every wrong input, and docs/embeddings.md."""
+"""`findna-kit embed`: what it prints, a kill and Ctrl-C in a process of its own, every wrong input, and docs/embed.md."""
 
 import os
 import re
@@ -231,13 +231,13 @@ def test_a_missing_extra_is_named(run, table, tmp_path, monkeypatch, arguments, 
 
 COMMANDS = [
     line
-    for block in re.findall(r"^```bash\n(.*?)^```$", (ROOT / "docs" / "embeddings.md").read_text(), re.DOTALL | re.MULTILINE)
+    for block in re.findall(r"^```bash\n(.*?)^```$", (ROOT / "docs" / "embed.md").read_text(), re.DOTALL | re.MULTILINE)
     for line in block.replace("\\\n", " ").splitlines()
 ]
 
 
 def test_the_page_runs_as_it_is_written(tmp_path, monkeypatch):
-    """Every command of docs/embeddings.md, in its order, in one folder, with a run in the place that it names."""
+    """Every command of docs/embed.md, in its order, in one folder, with a run in the place that it names."""
     run = made(tmp_path / "run", "dilated_conv", "encoder={name: dilated_conv, dim: 8, hidden: 8, blocks: 1, kernel: 3}")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
@@ -261,7 +261,7 @@ def test_the_page_shows_python_that_runs(run, tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "self_distill-1").symlink_to(run)
     np.save(tmp_path / "coding.npy", np.zeros((2, 3), dtype=np.float32))
-    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "embeddings.md").read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "embed.md").read_text(), re.DOTALL | re.MULTILINE)
     assert blocks
     for block in blocks:
         done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from findna_kit.cli.extending import load_command
+from findna_kit.cli.plugin_commands import load_command
 from findna_kit.errors import PluginError
 from findna_kit.plugins.entry_points import COMMANDS, COMPONENTS, enabled_entries
 from tests.building import command

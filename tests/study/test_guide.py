@@ -1,4 +1,4 @@
-"""docs/ablations.md: its study is one, every key and shipped study is named, and its numbers are those of the code."""
+"""docs/compare-objectives.md: its study is one, every key and shipped study is named, and its numbers are those of the code."""
 
 import re
 
@@ -12,7 +12,7 @@ from findna_kit.study.search_space import TOGETHER, Range, Search
 from findna_kit.study.statistics import FEW, smallest_family_p
 from tests.pages import blocks, page
 
-PAGE = page("ablations.md")
+PAGE = page("compare-objectives.md")
 
 
 def test_its_study_is_good(tmp_path):

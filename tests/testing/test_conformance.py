@@ -11,7 +11,7 @@ from findna_kit.testing.conformance import CHECKS, planned, subjects
 from findna_kit.testing.packages import conformances
 from tests.building import ROOT
 
-PAGE = (ROOT / "docs" / "testing-a-plugin.md").read_text()
+PAGE = (ROOT / "docs" / "test-a-plugin.md").read_text()
 HEADINGS = {
     "encoder": "Encoders", "augmentation": "Augmentations", "masking": "Maskings", "loss": "Losses",
     "teacher_update": "Teacher-update rules",
