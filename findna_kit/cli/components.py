@@ -73,7 +73,7 @@ def _entries(loaded: Components, name: str | None, *, with_parameters: bool) -> 
 
 
 def _does(entry: dict[str, Any]) -> str:
-    return str(entry.get("does", "registered by two plugins"))
+    return str(entry.get("does", "claimed twice"))
 
 
 def _print_by_kind(entries: Sequence[dict[str, Any]]) -> None:

@@ -27,7 +27,7 @@ from findna_kit.plugins.entry_points import (
 )
 
 FOUND_SOMETHING = 3
-"""Exit code when a plugin is broken or a name is registered twice."""
+"""Exit code when a plugin is broken or a name is claimed twice."""
 _TRACEBACK_LINES = 8
 
 
@@ -58,7 +58,7 @@ def doctor(
         lines = [line for diagnosis in diagnoses for line in diagnosis.lines()]
         for line in [*lines, *(clash["said"] for clash in clashes), *unknown]:
             print_line(line)
-        names_text = f"{len(clashes)} name{'s' if len(clashes) != 1 else ''} registered twice"
+        names_text = f"{len(clashes)} name{'s are' if len(clashes) != 1 else ' is'} claimed twice"
         print_line(f"\n{len(diagnoses)} examined: {len(broken)} broken, {names_text}")
     if broken or clashes or unknown:
         raise typer.Exit(FOUND_SOMETHING)
@@ -121,7 +121,7 @@ def _clashes(diagnoses: Sequence[_Diagnosis]) -> Iterator[dict[str, Any]]:
     for (kind, name), owners in owners_of.items():
         advice = _advice(kind, name, owners)
         if advice is not None:
-            message = f"{kind} {name!r} is registered by {' and '.join(map(str, owners))}; {advice}"
+            message = f"{kind} {name!r} is claimed by {' and '.join(map(str, owners))}; {advice}"
             # `said` is the name of this key in the JSON that version 0.1 prints.
             yield {"kind": kind, "name": name, "owners": [asdict(owner) for owner in owners], "said": message}
 
@@ -129,7 +129,7 @@ def _clashes(diagnoses: Sequence[_Diagnosis]) -> Iterator[dict[str, Any]]:
 def _advice(kind: str, name: str, owners: Sequence[PluginSource]) -> str | None:
     """Return what to do about a name with several owners, or None if there is no clash."""
     if kind == GROUP_LABELS[COMMANDS] and name in KIT_COMMANDS:
-        return f"{KIT} has a command of that name, which is the one that is called"
+        return f"{KIT} has a command of that name, and its own is the one that is called"
     if len(owners) == 1:
         return None
     if kind == "plugin" or kind in GROUP_LABELS.values():

@@ -22,7 +22,7 @@ def run(tmp_path_factory):
 def test_it_says_where_the_page_is(run):
     done = command("report", run)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{run}/report.html: the page (")
+    assert done.stdout.startswith(f"{run}/report.html: the report (")
     text = (run / "report.html").read_text()
     assert "interrupted: SIGTERM" in text
     assert f"findna-kit evaluate &#39;{str(run).replace(chr(39), '&#39;&#34;&#39;&#34;&#39;')}&#39; TASK" in text, (

@@ -116,13 +116,13 @@ def test_one_that_cannot_be_imported_is_a_message_and_spoils_no_other(site, code
 def test_what_is_no_command_is_said(site):
     code, _, stderr = findna("number")
     assert code == 2
-    assert "the command 'number' of findna-lab 0.2 is no typer app and no click command (lab:number of findna-lab)" in stderr
+    assert "the command 'number' of findna-lab 0.2 is neither a typer app nor a click command (lab:number of findna-lab)" in stderr
 
 
 def test_a_class_is_no_command_even_if_it_has_a_main(site):
     install_package(site, "findna-class", {}, {COMMANDS: {"kind": "lab:Foreign"}})
     (offer,) = [offer for offer in enabled_entries(COMMANDS) if offer.owner.plugin == "kind"]
-    with pytest.raises(PluginError, match="is no typer app and no click command"):
+    with pytest.raises(PluginError, match="is neither a typer app nor a click command"):
         load_command(offer)
 
 

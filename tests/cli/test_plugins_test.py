@@ -50,7 +50,7 @@ def test_one_that_conforms(installed):
     code, out, err = findna("plugins", "test", "kept")
     assert code == 0, out + err
     assert "all 9 checks pass" in out
-    assert "not checked, for want of `examples`: augmentation bare_one" in out
+    assert "not checked, because they have no `examples`: augmentation bare_one" in out
     assert [line.split() for line in out.splitlines() if "vectorised" in line] == [
         ["augmentation", "kept_one", "vectorised", "passes"]
     ]

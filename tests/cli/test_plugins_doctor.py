@@ -98,7 +98,7 @@ def test_one_that_hangs_is_ended_at_the_limit_with_what_it_started(site, tmp_pat
     assert time.monotonic() - started < 60
     assert (code, found.keys()) == (3, {("hangs", COMMANDS)})
     hung = found["hangs", COMMANDS]
-    assert hung["failure"] == "had not come to an end after 5 s"
+    assert hung["failure"] == "had not finished after 5 s"
     assert "wait_for_a_licence" in hung["output"], "where it hung"
     time.sleep(0.2)
     assert not is_running(int(pids.read_text())), "what it had started is ended with it"
@@ -151,8 +151,8 @@ def test_all_is_well_is_exit_code_0(site):
     code, stdout, stderr = findna("plugins", "doctor", "good")
     assert code == 0
     assert "good (findna-good 0.9): components, interface 1\n  augmentation: hail\n" in stdout
-    assert stdout.splitlines()[-1] == "2 looked at: 0 broken, 0 names are claimed twice"
-    assert stderr == "importing 2, each in a process of its own and for at most 60 s\n"
+    assert stdout.splitlines()[-1] == "2 examined: 0 broken, 0 names are claimed twice"
+    assert stderr == "importing 2 plugins, each in its own process and for at most 60 s\n"
 
 
 def test_two_plugins_of_one_name_are_a_clash(site):
@@ -170,7 +170,7 @@ def test_what_the_variable_leaves_out_is_looked_at_all_the_same_and_its_mistakes
     assert code == 3
     lines = stdout.splitlines()
     at = lines.index("good (findna-good 1.0): components, BROKEN")
-    assert lines[at + 1 : at + 3] == ["  left out by FINDNA_KIT_PLUGINS; looked at all the same", "  OSError: gone"]
+    assert lines[at + 1 : at + 3] == ["  left out by FINDNA_KIT_PLUGINS, but examined all the same", "  OSError: gone"]
     assert "FINDNA_KIT_PLUGINS: no plugin is called 'goood'; did you mean 'good'?" in stdout
 
 

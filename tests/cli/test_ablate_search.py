@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from tests.cli.test_ablating import Cell, ablate, files, started
+from tests.cli.test_ablate import Cell, ablate, files, started
 from tests.study.executors.test_local import at_work, trained_some, until
 from tests.study.test_search_space import LOSS, stated
 from tests.study.writing import CUT, write_study
