@@ -49,13 +49,13 @@ def test_plugin(
 def _run(conformance: Conformance) -> dict[str, Any]:
     """Run one check and return its result as JSON."""
     faults = conformance.faults()
-    checked = conformance.subject is not None
+    checked = conformance.case is not None
     return {
         "kind": conformance.kind,
         "name": conformance.name,
-        "parameters": dict(conformance.subject.parameters) if conformance.subject is not None else None,
+        "parameters": dict(conformance.case.parameters) if conformance.case is not None else None,
         "component": conformance.component,
-        "check": conformance.law.name if conformance.law is not None else None,
+        "check": conformance.criterion.name if conformance.criterion is not None else None,
         "result": ("fails" if faults else "passes") if checked else "not checked",
         "faults": faults if checked else [],
     }

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from findna_kit.components.ema import AveragingConfig, ema_update
-from findna_kit.components.interfaces import TeacherUpdate
+from findna_kit.components import (
+    AveragingConfig,
+    Clock,
+    Cosine,
+    Examples,
+    Schedule,
+    ScheduleValue,
+    TeacherUpdate,
+    ema_update,
+    within,
+)
 from findna_kit.errors import FindnaError, nearest
-from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
 from findna_kit_teachers.state import whole_state
 
 if TYPE_CHECKING:
@@ -19,8 +27,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from findna_kit.components.interfaces import Examples
-    from findna_kit.schedules import Clock
 
 _LOOKED = "held_out"
 """What the names of metrics begin with that come from a look at the held-out windows."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from teaching import RECIPES, SMALL, Student, assert_resumes, build, findna, same, sets, state_of, walk
 
+from findna_kit.components import Clock
 from findna_kit.errors import FindnaError
-from findna_kit.schedules import Clock
 from findna_kit.testing import check_teacher_update
 
 METRIC = "held_out/masked/loss"
