@@ -94,7 +94,7 @@ def test_a_metric_that_no_run_has(runs):
     (["list", "elsewhere"], "elsewhere: no such folder; name the one that your runs lie in"),
     (["list", "--csv", "--json"], "--csv and --json exclude each other: give one of them"),
     (["list", "--sort", "metric"], "--sort metric: name the metric with --metric"),
-    (["list", "--status", "finishd"], "--status finishd: is not the status of a run; did you mean 'finished'? (known: finished, "),
+    (["list", "--status", "finishd"], "--status finishd: is not the status of a run; did you mean 'finished'? (known: fini"),
     (["best", "--metric", "task/probe/mcc"], "task/probe/mcc: is a score on test rows, and test sets choose nothing: "),
     (["best", "--metric", "loss"], "loss: is of what was trained on, or nobody's; "),
     (["best", "--metric", "held_out/masked/loss", "--maximise"], "held_out/masked/loss: lower is better; leave maximise out"),
@@ -142,13 +142,18 @@ def test_two_side_by_side(runs, run, tmp_path):
     assert "task: k-NN, mcc on test sequences" in out
     assert "encoder 1.000 [1.000, 1.000] 1.000 [1.000, 1.000]" in lines
     assert any(line.startswith("k-mer logistic regression 1.000") for line in lines)
-    assert "loss" not in [line.split()[0] for line in lines if line]
-    assert "loss" in [line.split()[0] for line in done("compare", "--wide", "runs/a", "runs/c")[0].splitlines() if line]
     assert err.startswith("no interval of a difference between these runs is known: each is one training") and "ablate" in err
     rows = list(csv.reader(io.StringIO(done("compare", "--csv", "runs/a", "runs/c")[0])))
     assert rows[0] == ["what", "runs/a", "runs/c"]
     assert ["recipe: class_tokens", "2", "3"] in rows
     assert json.loads(done("compare", "--json", "runs/a", "runs/c")[0])["metrics"]["held_out/masked/loss"] == [1.3, 1.2]
+
+
+def test_metrics_of_training_are_compared_with_wide(runs, run, tmp_path):
+    copied(run, tmp_path / "runs" / "e", [{**look(6, masked=1.0), "loss": 2.5}])
+    assert "2.5" not in done("compare", "runs/a", "runs/e")[0]
+    lines = [line.split() for line in done("compare", "--wide", "runs/a", "runs/e")[0].splitlines()]
+    assert ["loss", "-", "2.5"] in lines
 
 
 def test_a_list_comes_without_torch_and_a_thousand_runs_are_read_in_a_moment(run, tmp_path):
