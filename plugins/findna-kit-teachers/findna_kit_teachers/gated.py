@@ -37,7 +37,7 @@ class Gated(TeacherUpdate):
 
     A look is worse if it misses the best one by more than `tolerance`; after more than `patience` worse looks in a row the
     teacher stands whole, buffers too, until a look is not worse. Before the first look it moves. Between two looks
-    nothing is counted: `look` among the metrics is the step of the latest one.
+    nothing is counted: `validation_step` among the metrics is the step of the latest one.
     """
 
     class Config(AveragingConfig):
@@ -68,7 +68,7 @@ class Gated(TeacherUpdate):
         Raises FindnaError where the held-out windows have been looked at and the metric is not among what was seen.
         """
         value = self._watched(metrics)
-        look = int(metrics.get("look", clock.step))
+        look = int(metrics.get("validation_step", clock.step))
         if value is not None and look != self.last:
             self.last = look
             self._look(value)
