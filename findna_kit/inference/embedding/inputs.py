@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from findna_kit.data.genome import TokenStore
-    from findna_kit.data.genome.bed import Interval
+    from findna_kit.data.genome.bed import BedInterval
 
     Row = tuple[tuple[str, ...], str]
     """The cells of a row's ids, and its sequence."""
@@ -162,7 +162,7 @@ def _bed(path: Path, store: TokenStore) -> Source:
     return Source((*_PLACE, "score", "strand"), frozenset({"start", "end"}), count, longest, description, rows)
 
 
-def _bed_row(line: Interval, store: TokenStore) -> Row:
+def _bed_row(line: BedInterval, store: TokenStore) -> Row:
     contig = store.contigs[line.contig].name
     sequence = alphabet.decode(store.tokens(line.contig, line.start, line.end))
     if line.strand == "-":
