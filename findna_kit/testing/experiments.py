@@ -16,6 +16,7 @@ from findna_kit.plugins.entry_points import PluginSource
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.testing.checks import far, same, some
+from findna_kit.trainer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
     from findna_kit.runs import RunLocation
     from findna_kit.testing.checks import Subject
-    from findna_kit.trainer import Observer
 
 NAME = "under_test"
 """What the component is called in the recipes below."""

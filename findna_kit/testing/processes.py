@@ -133,22 +133,13 @@ def _end(waiting: subprocess.Popen[str]) -> None:
     waiting.wait()
 
 
-class _TwoProcesses:
-    """What the engine asks of fabric, on gloo, without fabric's imports."""
-
-    world_size = 2
-
-    def __init__(self, rank: int, meeting: Path) -> None:
-        self.global_rank = rank
-        distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-
-
 def _take_part(order: dict[str, Any], rank: int) -> None:
     folder, path = Path(order["folder"]), order["class"].split(".")
     sys.path[:] = order["path"]
     module: Any = importlib.import_module(order["module"])
     component = reduce(getattr, path, module)
-    engine = Engine(CPU, "fp32", _TwoProcesses(rank, folder / "meeting"))
+    distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    engine = Engine(CPU, "fp32", rank, world_size=2)
     for number, parameters in enumerate(order["family"]):
         made = stepped(Subject("loss", component, parameters, tuple(order["recipe"])), engine)
         if made is not None and rank == 0:

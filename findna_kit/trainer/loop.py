@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from findna_kit import checkpoint
-from findna_kit.distributed import largest_that_fits
+from findna_kit.distributed import halve_until_fits
 from findna_kit.errors import CheckpointMismatch, Interrupted, RunStopped
 from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.schedules import Clock
@@ -148,7 +148,7 @@ def _obey(asked: int, state: _State, steps: int) -> None:
     """Interrupted where a signal has asked for it; the state has been saved."""
     if asked:
         name = signal.Signals(asked).name
-        raise Interrupted(asked, f"{name}: step {state.step} of {steps} is saved; go on with --resume {state.run}")
+        raise Interrupted(asked, f"{name}: step {state.step} of {steps} is saved; continue with --resume {state.run}")
 
 
 def write_checkpoint(
@@ -227,4 +227,4 @@ def choose_micro_batch(experiment: Experiment, data: Data, engine: Engine) -> in
         experiment.student.zero_grad(set_to_none=True)
         experiment.predictors.zero_grad(set_to_none=True)
 
-    return largest_that_fits(share, attempt)
+    return halve_until_fits(share, attempt)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from findna_kit import checkpoint, rng
-from findna_kit.distributed import largest_that_fits
+from findna_kit.distributed import halve_until_fits
 from findna_kit.errors import FindnaError, NotFinite
 from findna_kit.evaluation.finetuning import state
 from findna_kit.evaluation.finetuning.classifier import Classifier
@@ -236,7 +236,7 @@ class _Tuning:
             self._backward(longest[:rows], None, Clock(0, 1), epoch=0)
             self.optimizer.zero_grad()
 
-        return Passes(class_tokens, largest_that_fits(len(longest), attempt) * (int(lengths.max()) + class_tokens))
+        return Passes(class_tokens, halve_until_fits(len(longest), attempt) * (int(lengths.max()) + class_tokens))
 
 
 def _optimizer(settings: FinetuneSettings) -> OptimizerSettings:

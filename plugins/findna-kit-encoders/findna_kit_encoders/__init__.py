@@ -1,4 +1,4 @@
-"""Encoders of the field for FinDNA-Kit, one file each, registered as anybody's are."""
+"""Published encoder architectures for FinDNA-Kit, one module each, registered through the public plugin interface."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ findna_kit_api = 1
 
 @hookimpl
 def findna_kit_register(registry: Components) -> None:
-    """One line for each encoder."""
+    """Register the encoders of this package."""
     registry.encoders.add("caduceus", Caduceus)
     registry.encoders.add("cdil", CDIL)
     registry.encoders.add("convnext", ConvNeXt)

@@ -106,10 +106,10 @@ def test_the_projector(norm, norms):
 
 def test_one_view_is_refused():
     assert (
-        built(SimCLR, **SMALL).problem([plan("a", student=True), plan("b", teacher=True)])
+        built(SimCLR, **SMALL).check_views([plan("a", student=True), plan("b", teacher=True)])
         == "needs two views that the student sees"
     )
-    assert built(SimCLR, **SMALL).problem([plan("a", student=True), plan("b", student=True)]) is None
+    assert built(SimCLR, **SMALL).check_views([plan("a", student=True), plan("b", student=True)]) is None
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0}, {"output": 0}, {"norm": "layer"}])
