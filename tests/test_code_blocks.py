@@ -1,4 +1,4 @@
-"""Every code block on every page is run or read by a test: the list of those tests, and the tests of blocks without one of their own."""
+"""Every code block on every page is run or read by a test: the list of those tests, and tests of the other blocks."""
 
 import inspect
 import re

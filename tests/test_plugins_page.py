@@ -1,4 +1,4 @@
-"""docs/plugin-extras.md and docs/use-plugins.md: the entry points work, the reporter receives a run, the messages are the kit's."""
+"""docs/plugin-extras.md and docs/use-plugins.md: the entry points and the reporter work, the messages are the kit's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages about studies: the example is valid, every key and shipped study is named, and the numbers are those of the code."""
+"""The pages about studies: a valid example, every key and every shipped study, and the numbers of the code."""
 
 import re
 
@@ -12,9 +12,7 @@ from findna_kit.study.search_space import TOGETHER, Range, Search
 from findna_kit.study.statistics import FEW, smallest_family_p
 from tests.pages import blocks, page
 
-PAGE, KEYS, TUNE, STATISTICS = (
-    page(f"{name}.md") for name in ("compare-objectives", "study-file", "tune", "statistics")
-)
+PAGE, KEYS, TUNE, STATISTICS = (page(f"{name}.md") for name in ("compare-objectives", "study-file", "tune", "statistics"))
 
 
 def test_its_study_is_good(tmp_path):
