@@ -156,9 +156,7 @@ def test_the_examples_are_what_the_scaffold_writes():
 GOOD = WHOLE["findna_transition/transition.py"] + WHOLE["findna_transition/__init__.py"].replace(
     "from findna_transition.transition import Transition\n", ""
 ).replace('"""Transitions for FinDNA-Kit."""', "")
-LOSS = (
-    "from findna_kit.components.interfaces import Loss\nclass X(Loss):\n    class Config(ComponentConfig):\n        'None.'\n"
-)
+LOSS = "from findna_kit.components import Loss\nclass X(Loss):\n    class Config(ComponentConfig):\n        'None.'\n"
 COUNTS = "    def count(self, student, teacher): ...\n    def forward(self, student, teacher, clock): ...\n"
 ADDED, ADDED_LOSS = 'registry.augmentations.add("transition", Transition)', 'registry.losses.add("x", X)'
 WRONG = {

@@ -6,9 +6,7 @@ import pytest
 import torch
 from findna_kit_example import PooledAgreement
 
-from findna_kit.components.interfaces import BranchOutput, ViewPlan
-from findna_kit.components.views import View
-from findna_kit.schedules import Clock
+from findna_kit.components import BranchOutput, Clock, View, ViewPlan
 from findna_kit.testing import check_loss
 
 CLOCK = Clock(0, 10)
