@@ -156,10 +156,10 @@ def embed(
 ) -> None:
     """Embed sequences of a file with a run's frozen model: streamed, and gone on with after a kill."""
     from findna_kit.cli import embedding
-    from findna_kit.inference.embedding import EmbedOptions, Output, Sequences, cut_of
+    from findna_kit.inference.embedding import EmbedOptions, Output, Sequences, tiling
 
     embedding.embed(
-        folder, Sequences(source, genome, cut_of(window, overlap)), Output(out, overwrite, resume),
+        folder, Sequences(source, genome, tiling(window, overlap)), Output(out, overwrite, resume),
         EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ())),
         picture=embedding.picture_of(picture, method, colour), projector=projector,
     )  # fmt: skip

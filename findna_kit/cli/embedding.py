@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from findna_kit.inference.embedding import EmbedOptions, Output, Picture, Sequences
+    from findna_kit.inference.embedding import EmbeddingPlot, EmbedOptions, Output, Sequences
     from findna_kit.trainer import Reporter
 
 _LINES_APART = 10.0
 
 
 def embed(
-    run: Path, sequences: Sequences, output: Output, way: EmbedOptions, *, picture: Picture | None, projector: Path | None
+    run: Path, sequences: Sequences, output: Output, way: EmbedOptions, *, picture: EmbeddingPlot | None, projector: Path | None
 ) -> None:
     """Embeds a file, and shows what came out."""
     from findna_kit.inference.embedding import prepare
-    from findna_kit.inference.embedding.plot import PROJECTOR, refuse_what_is_there
+    from findna_kit.inference.embedding.plot import PROJECTOR, refuse_existing
     from findna_kit.trainer import Observer
 
     if output.resume:
         picture = None if picture and _left(picture.path) else picture
         projector = None if projector and _left(*(projector / name for name in PROJECTOR)) else projector
     shown = [*([picture.path] if picture else []), *(projector / name for name in PROJECTOR if projector)]
-    refuse_what_is_there(*shown, overwrite=output.overwrite or output.resume)
+    refuse_existing(*shown, overwrite=output.overwrite or output.resume)
     with _stopping("nothing has been embedded"), reading_bar() as reading:
         embedding = prepare(run, sequences, output, way, Observer(loading.say, reading))
     if picture is not None:
-        picture.refuse(embedding.source.columns, embedding.source.count)
+        picture.check(embedding.source.columns, embedding.source.count)
     with _embedding_bar(embedding.source.count) as report:
         embedding.write(Observer(loading.say, report=report))
     told = embedding.description
@@ -50,7 +50,7 @@ def embed(
             _show(output.path, picture, projector)
 
 
-def _show(out: Path, picture: Picture | None, projector: Path | None) -> None:
+def _show(out: Path, picture: EmbeddingPlot | None, projector: Path | None) -> None:
     from findna_kit.inference.embedding import draw, sample, write_projector
 
     rows = sample(out)
@@ -64,15 +64,15 @@ def _show(out: Path, picture: Picture | None, projector: Path | None) -> None:
         print(f"{picture.path}: the picture")
 
 
-def picture_of(path: Path | None, method: str | None, colour: str | None) -> Picture | None:
+def picture_of(path: Path | None, method: str | None, colour: str | None) -> EmbeddingPlot | None:
     """The picture that is asked for; FindnaError where only its colour or method is."""
-    from findna_kit.inference.embedding import Picture
+    from findna_kit.inference.embedding import EmbeddingPlot
 
     if path is None:
         if method is not None or colour is not None:
             raise FindnaError("--method and --colour say how a picture is drawn: give --picture FILE.png as well")
         return None
-    return Picture(path, method or "pca", colour)  # type: ignore[arg-type]  # typer has compared it with the methods there are
+    return EmbeddingPlot(path, method or "pca", colour)  # type: ignore[arg-type]  # typer has compared it with the methods there are
 
 
 @contextmanager

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from findna_kit.exchange.export import Format
-    from findna_kit.inference.frozen_model import Which
+    from findna_kit.inference.frozen_model import BranchName
 
 
 def import_findna(
@@ -59,7 +59,7 @@ def export(
     made = export_run(
         run,
         out,
-        branch=cast("Which | None", branch),
+        branch=cast("BranchName | None", branch),
         step=step,
         form=cast("Format", form),
         overwrite=overwrite,

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from findna_kit.inference.frozen_model import Pooling, Strand, Which
+    from findna_kit.inference.frozen_model import BranchName, Pooling, Strand
     from findna_kit.runs import Scoring
 
 
 def asked(
     protocols: str, *, seeds: int = 1, pooling: Pooling = "mean", layer: int | None = None, strand: Strand = "forward",
-    branch: Which | None = None, step: int | None = None, finetune: Sequence[str] = (), shuffled: bool = False,
+    branch: BranchName | None = None, step: int | None = None, finetune: Sequence[str] = (), shuffled: bool = False,
     drop_leaked: bool = False, data: Path | None = None, device: str = "auto", without: Sequence[str] = (),
 ) -> Scoring:  # fmt: skip
     """What the words of a command ask for; protocols: comma-separated."""

@@ -23,7 +23,7 @@ def variants(run: Path, vcf: Path, out: Path, asked: VariantRequest, *, overwrit
 
     with reading_bar() as reading:
         result = score_variants(
-            run, vcf, out, asked, overwrite=overwrite, say=loading.say, reading=reading, progress=_Progress()
+            run, vcf, out, asked, overwrite=overwrite, log=loading.say, reading=reading, progress=_Progress()
         )  # fmt: skip
     if as_json:
         print(json.dumps(result, indent=1))
