@@ -172,8 +172,8 @@ REFUSED = {
     "an empty BED": ("x.bed", "# none\n", {"genome": "g.fa"}, "x.bed contains no interval"),
     "no such genome": ("x.bed", "one\t0\t5\n", {"genome": "none.fa"}, "there is no file none.fa"),
     "a genome for a table": ("x.csv", "sequence\nACGT\n", {"genome": "g.fa"}, "--genome is for a BED, and .*x.csv is not one"),
-    "windows of a BED": ("x.bed", "one\t0\t5\n", {"genome": "g.fa", "windows": Tiling(5)}, "x.bed is no FASTA: --window cuts"),
-    "windows of a table": ("x.csv", "sequence\nACGT\n", {"windows": Tiling(5)}, "x.csv is no FASTA: --window cuts"),
+    "windows of a BED": ("x.bed", "one\t0\t5\n", {"genome": "g.fa", "windows": Tiling(5)}, "--window is for a FASTA, and .*x.bed is not one"),
+    "windows of a table": ("x.csv", "sequence\nACGT\n", {"windows": Tiling(5)}, "--window is for a FASTA, and .*x.csv is not one"),
     "none of these": ("x.txt", "hello there\n", {}, "x.txt is not a format that can be embedded, which are FASTA .*; its first line is 'hello there'"),
     "nothing at all": ("x.txt", "", {}, "x.txt is not a format that can be embedded"),
 }  # fmt: skip

@@ -219,7 +219,7 @@ def test_a_picture_that_cannot_be_drawn_or_written_leaves_the_old_one(tmp_path):
         draw(shown, EmbeddingPlot(path))
     assert path.read_text() == "the old one"
     with pytest.raises(
-        FindnaError, match="cannot be written \(File exists\); the embeddings are complete: give another path, and --resume"
+        FindnaError, match=r"cannot be written \(File exists\); the embeddings are complete: give another path, and --resume"
     ):
         write_projector(shown, path)
     assert path.read_text() == "the old one"
