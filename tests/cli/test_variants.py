@@ -109,8 +109,8 @@ def test_options_that_are_refused(variants, options, sentences, tmp_path):
     (["absent", "in.vcf", "--out", "out.tsv"], "absent: is no run's folder"),
     (["RUN", "absent.vcf", "--out", "out.tsv"], "absent.vcf: cannot be read: No such file or directory"),
     (["RUN", "genome.fa", "--out", "out.tsv"], "genome.fa:1: is not VCF: it must begin with ##fileformat=VCF"),
-    (["RUN", "in.vcf", "--out", "out.bcf"], "a name that ends in .vcf, .vcf.gz, .tsv or .tsv.gz is wanted"),
-    (["RUN", "in.vcf", "--out", "."], "a name that ends in .vcf"),
+    (["RUN", "in.vcf", "--out", "out.bcf"], "the name must end in .vcf, .vcf.gz, .tsv or .tsv.gz is wanted"),
+    (["RUN", "in.vcf", "--out", "."], "the name must end in .vcf"),
     (["RUN", "in.vcf", "--out", "genome.fa/out.tsv"], "genome.fa/out.tsv: cannot be written"),
 ])  # fmt: skip
 def test_paths_that_are_refused(run, tmp_path, monkeypatch, words, sentence):

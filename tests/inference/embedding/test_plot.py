@@ -192,7 +192,7 @@ def test_a_column_that_is_not_there_and_too_few_rows_are_refused_beforehand(tmp_
     asked = EmbeddingPlot(tmp_path / "picture.png", colour="Kind")
     with pytest.raises(FindnaError, match="--colour Kind: there is no such id column, only id, kind, length"):
         asked.check(["id", "kind", "length"], 4)
-    with pytest.raises(FindnaError, match="a picture needs 4 rows or more, and there are 3"):
+    with pytest.raises(FindnaError, match="a plot needs at least 4 rows, and there are 3"):
         asked.check(["Kind"], 3)
     asked.check(["Kind"], 4)
 
@@ -204,7 +204,7 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path):
     with pytest.raises(OutputExists, match=r"picture\.png: already exists; use another path, or --overwrite"):
         plot.refuse_existing(there, overwrite=False)
     plot.refuse_existing(there, overwrite=True)
-    with pytest.raises(OutputExists, match="is there already"):
+    with pytest.raises(OutputExists, match="already exists"):
         plot.refuse_existing(tmp_path, overwrite=True)
     with pytest.raises(OutputExists, match=r"picture\.png: is a file where a folder is wanted"):
         plot.refuse_existing(there / "tensors.tsv", overwrite=True)

@@ -71,7 +71,7 @@ def test_an_output_is_not_replaced_unless_told(score, tmp_path):
     assert (tmp_path / "out.tsv").read_text() == "mine"
     for name, sentence in (
         ("in.vcf", "is an input of this command"),
-        ("out.txt", "a name that ends in .vcf, "),
+        ("out.txt", "the name must end in .vcf, "),
         ("in.vcf/x.vcf", "cannot be written"),
     ):
         with pytest.raises(FindnaError, match=sentence):
