@@ -22,7 +22,7 @@ from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.online_probe import online_probe_of
 from findna_kit.runs.processes import acquire_folder, apply_launcher, on_worker_lost, run_guard
 from findna_kit.trainer import Observer, StopRequest, train
-from findna_kit.trainer.loop import choose_micro_batch
+from findna_kit.trainer.micro_batch import choose_micro_batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,7 +183,7 @@ def _train(training: _Training, recipe: Recipe, record: RunRecord, observer: Obs
         metrics = train(
             experiment, training.genome.windows, engine, training.folder,
             micro_batch=training.micro_batch, report=observer.report, stop=stop, resume=training.resuming,
-            beside={f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _SHOWN},
+            extra_metrics={f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _SHOWN},
             evaluate=looks,
         )  # fmt: skip
         engine.all_reduce_max(0)  # nobody leaves before all have finished

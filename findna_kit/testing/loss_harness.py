@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
     from findna_kit.testing.checks import Case
     from findna_kit.trainer import Experiment
-    from findna_kit.trainer.step import Sums
+    from findna_kit.trainer.loss_sums import LossSums
 
 LABEL = "under_test"
 WARMUP_STEPS = 2
@@ -107,7 +107,7 @@ class LossHarness:
         """The loss under test."""
         return self.experiment.losses[LABEL].loss
 
-    def step(self, micro_batch: int, step: int = CLOCK.step) -> tuple[dict[str, Tensor], Sums, dict[str, Tensor]]:
+    def step(self, micro_batch: int, step: int = CLOCK.step) -> tuple[dict[str, Tensor], LossSums, dict[str, Tensor]]:
         """Return gradients by name, sums and counts of this process's share of a batch; the optimizer is not applied."""
         for norm in self.experiment.norms:
             norm.before_step()

@@ -26,7 +26,7 @@ def select_rows(outputs: Mapping[str, BranchOutput], part: slice) -> dict[str, B
 
     return {
         name: BranchOutput(
-            view=output.view.rows(part), embeddings=select(output.embeddings),
+            view=output.view.select(part), embeddings=select(output.embeddings),
             class_embeddings=select(output.class_embeddings), pooled=select(output.pooled),
             hidden={layer: state[part] for layer, state in output.hidden.items()}, rows=select(output.rows),
             heads={head: value[part] for head, value in output.heads.items()},

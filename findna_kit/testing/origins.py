@@ -68,7 +68,7 @@ def _trace(component: Augmentation | Masking, window: View, key: int) -> _Traced
     """Replace every base of every window by each of the four bases, and make the views with the same draw."""
     rows, length = window.tokens.shape
     part = torch.arange(rows).repeat_interleave(length * 4)
-    many = window.rows(part)
+    many = window.select(part)
     position = torch.arange(length).repeat_interleave(4).repeat(rows)[:, None]
     base = torch.arange(4).repeat(rows * length)[:, None]
     known = many.tokens.gather(1, position) < alphabet.N

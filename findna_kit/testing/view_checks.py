@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from findna_kit.components.views import Draw, View
+from findna_kit.components.draws import Draw
+from findna_kit.components.views import View
 from findna_kit.testing.checks import abbreviate, differing_names, identical
 from findna_kit.testing.samples import builtin_contigs, random_windows
 
@@ -78,7 +79,7 @@ def randomness(case: Case) -> Iterator[str]:
         )
         return
     part = torch.tensor([2, 3, 7, 11])
-    if differing := differing_columns(component(view.rows(part), row_random("draws", part)), whole.rows(part)):
+    if differing := differing_columns(component(view.select(part), row_random("draws", part)), whole.select(part)):
         yield (
             f"samples 2, 3, 7 and 11 of a batch of 12 have different {abbreviate(differing)} when they are processed alone "
             "with the same draw; a sample may depend on its own random numbers only, so that every process and micro-batch "
@@ -92,9 +93,9 @@ def _independent_samples(component: Augmentation | Masking) -> Iterator[str]:
 
     A component whose output is the same for every draw is deterministic by intention.
     """
-    view = random_windows(1, 60, unknown=0.0).rows(torch.zeros(16, dtype=torch.int64))
+    view = random_windows(1, 60, unknown=0.0).select(torch.zeros(16, dtype=torch.int64))
     results = [component(view, row_random(key, 16)) for key in KEYS]
-    equal_samples = all(not differing_columns(result, result.rows(torch.zeros(16, dtype=torch.int64))) for result in results)
+    equal_samples = all(not differing_columns(result, result.select(torch.zeros(16, dtype=torch.int64))) for result in results)
     equal_keys = all(not differing_columns(result, results[0]) for result in results)
     if equal_samples and not equal_keys:
         yield (

@@ -18,7 +18,7 @@ from findna_kit.distributed import (
 )
 from findna_kit.distributed.devices import local_device
 from findna_kit.errors import FindnaError
-from findna_kit.trainer.loop import choose_micro_batch
+from findna_kit.trainer.micro_batch import choose_micro_batch
 from tests.building import experiment_of, small
 
 CPU = torch.device("cpu")

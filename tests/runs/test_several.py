@@ -179,7 +179,7 @@ import os
 import torch
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.teacher_updates.ema import EMA
-from findna_kit.plugins.hookspecs import hookimpl
+from findna_kit.components import hookimpl
 
 findna_kit_api = 1
 

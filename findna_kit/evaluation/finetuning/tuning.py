@@ -20,7 +20,7 @@ from findna_kit.evaluation.finetuning.rows import Passes, batches, flips
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
 from findna_kit.schedules import Clock
 from findna_kit.settings import OptimizerSettings
-from findna_kit.trainer.loop import CPU_BYTES
+from findna_kit.trainer.micro_batch import CPU_BYTES
 from findna_kit.trainer.optimizers import ScheduledAdamW
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class _Tuning:
         return loss
 
     def _size(self) -> Passes:
-        """Of a pass: as in `trainer.loop.choose_micro_batch`, for sequences of any length."""
+        """Of a pass: as in `trainer.micro_batch.choose_micro_batch`, for sequences of any length."""
         class_tokens = self.classifier.branch.class_tokens
         if self.settings.micro_batch != "auto":
             return Passes(class_tokens, rows=self.settings.micro_batch)

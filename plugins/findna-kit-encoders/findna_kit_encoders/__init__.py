@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit import hookimpl
+from findna_kit.components import hookimpl
 from findna_kit_encoders.caduceus import Caduceus
 from findna_kit_encoders.cdil import CDIL
 from findna_kit_encoders.convnext import ConvNeXt
@@ -15,7 +15,7 @@ from findna_kit_encoders.mamba import Mamba
 from findna_kit_encoders.pretrained import Pretrained
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.registry import Components
+    from findna_kit.plugins import Components
 
 findna_kit_api = 1
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from findna_kit.components.interfaces import Encoder
+from findna_kit.components import Encoder
 from findna_kit.model.reverse_complement import RCEquivariant
 from findna_kit_encoders.mamba import Mamba
 

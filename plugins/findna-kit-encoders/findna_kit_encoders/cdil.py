@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import ComponentConfig, Encoder
+from findna_kit.components import ComponentConfig, Encoder
 from findna_kit_encoders.residual import OddKernel, add_class_vectors, initial_class_vectors, run_blocks
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import ComponentConfig, Encoder
+from findna_kit.components import ComponentConfig, Encoder
 from findna_kit_encoders.residual import OddKernel, add_class_vectors, initial_class_vectors, run_blocks
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import ComponentConfig, Encoder
+from findna_kit.components import ComponentConfig, Encoder
 from findna_kit_encoders.residual import add_class_vectors, initial_class_vectors, run_blocks
 from findna_kit_encoders.selective_scan import selective_scan
 

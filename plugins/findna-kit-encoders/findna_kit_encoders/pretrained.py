@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import ComponentConfig, Encoder, RecipePath
+from findna_kit.components import ComponentConfig, Encoder, RecipePath
 from findna_kit.errors import FindnaError
 from findna_kit_encoders import local_model
 

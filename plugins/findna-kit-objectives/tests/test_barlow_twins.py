@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit.components.interfaces import BranchOutput, LossOutput
+from findna_kit.components import BranchOutput, LossOutput
 
 BATCH, OUTPUT = 6, 4
 

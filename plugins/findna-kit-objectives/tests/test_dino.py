@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit.schedules import Clock
+from findna_kit.components import Clock
 
 BATCH, TOKENS, PROTOTYPES = 4, 3, 7
 SMALL = {"layers": 2, "hidden": 10, "bottleneck": 4, "prototypes": PROTOTYPES}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_origins import moved
 
-from findna_kit.schedules import Clock
+from findna_kit.components import Clock
 
 BATCH, LENGTH, PROTOTYPES = 3, 10, 5
 SMALL = {"layers": 2, "hidden": 10, "bottleneck": 4, "prototypes": PROTOTYPES}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BranchOutput
 
 BATCH, OUTPUT, QUEUE = 4, 5, 14
 SMALL = {"hidden": 10, "output": OUTPUT, "queue": QUEUE, "temperature": 0.3}

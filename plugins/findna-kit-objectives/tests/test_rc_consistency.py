@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BranchOutput
 
 BATCH, DIM = 5, 4
 

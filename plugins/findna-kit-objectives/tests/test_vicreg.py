@@ -8,7 +8,7 @@ from branches import CLOCK, built, numbers, plan, views_of, windows
 from findna_kit_objectives import VICReg
 from pydantic import ValidationError
 
-from findna_kit.components.interfaces import BranchOutput, LossOutput
+from findna_kit.components import BranchOutput, LossOutput
 
 BATCH, OUTPUT = 6, 4
 
