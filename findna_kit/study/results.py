@@ -11,7 +11,7 @@ import numpy as np
 
 from findna_kit.evaluation.table import FEATURE_NAMES
 from findna_kit.study.cells import scores_of
-from findna_kit.study.statistics import FEW, Interval, effects, main_effects, paired_interval, smallest_family_p
+from findna_kit.study.statistics import MIN_SEEDS, MeanInterval, effects, main_effects, paired_interval, smallest_family_p
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,7 +83,7 @@ def _controls(study: Study, folders: Sequence[CellFolder]) -> dict[str, dict[str
         for who in [who for who in read[0] if who != "encoder"]:
             values = np.array([each[who] for each in read])
             # k-mers know no seed of ours: an interval of no width over seeds would look like certainty.
-            mean = paired_interval(values, LEVEL) if np.ptp(values) > 0 else Interval(float(values[0]), None, None)
+            mean = paired_interval(values, LEVEL) if np.ptp(values) > 0 else MeanInterval(float(values[0]), None, None)
             found.setdefault(who, {})[name] = asdict(mean)
     return found
 
@@ -112,8 +112,8 @@ def warnings_of(study: Study) -> list[str]:
         said.append(
             f"{_main_count(study)} main effects: the smallest that one alone can reach is {smallest_main_p_of(study):.2g}"
         )
-    if seeds < FEW:
-        said.append(f"below {FEW} seeds no difference can be shown at 0.05, however large")
+    if seeds < MIN_SEEDS:
+        said.append(f"below {MIN_SEEDS} seeds no difference can be shown at 0.05, however large")
     elif least > 1 - LEVEL:
         said.append(f"with {others} comparisons, more seeds are needed for one of them alone to reach 0.05")
     return said
