@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from findna_kit import alphabet
 from findna_kit.errors import FindnaError, require_extra
 from findna_kit.model.branch import encode_bases, pool
-from findna_kit.model.reverse_complement import average_halves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,17 +43,11 @@ class _Pooled(nn.Module):
         return ["mean", "class"] if self.network.class_tokens else ["mean"]
 
     def forward(self, bases: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
-        encoder, classes = self.network.encoder, self.network.class_pool
-        rows = self.network.class_tokens if encoder.global_mixing else 0
-        embeddings, _ = encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True))
-        if encoder.strand == "equivariant":
-            embeddings = average_halves(embeddings)
-        kept = valid[:, :: encoder.stride]
-        mean = pool(embeddings[:, rows:], kept)
+        encoding = self.network.encode(bases, valid)
+        mean = pool(encoding.nucleotides, encoding.valid)
         if not self.network.class_tokens:
             return (mean,)
-        class_rows = embeddings[:, :rows] if classes is None else classes(embeddings, kept)
-        return mean, class_rows.mean(1)
+        return mean, self.network.class_embeddings(encoding).mean(1)
 
 
 def need_onnx() -> None:

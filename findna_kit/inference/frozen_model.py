@@ -14,7 +14,8 @@ from findna_kit.assemble import assemble
 from findna_kit.components.views import View
 from findna_kit.distributed import Engine, choose_device, choose_precision
 from findna_kit.errors import FindnaError
-from findna_kit.model.branch import apply_heads, pool, read_rows
+from findna_kit.model.branch import Pooling as Pooling
+from findna_kit.model.branch import apply_heads, read_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.records import precision_of, refuse_missing
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from findna_kit.model.branch import Branch
     from findna_kit.recipe import Recipe
 
-Pooling = Literal["mean", "class"]
 Strand = Literal["forward", "both"]
 Which = Literal["student", "teacher"]
 
@@ -172,17 +172,10 @@ class FrozenModel:
         tokens[valid] = np.concatenate(pieces)
         return View.of_windows(torch.from_numpy(tokens), valid=torch.from_numpy(valid)).to(self._engine.device)
 
-    def _forward(self, pieces: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
-        view = self._view(pieces)
-        layers = () if layer is None else (layer,)
+    def _forward(self, windows: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
         with self._engine.autocast():
-            output = self.network(view, view.tokens, None, wants={"pooled" if pooling == "mean" else "class"}, layers=layers)
-        if layer is not None:
-            rows = output.hidden[layer].shape[1] - -(-view.tokens.shape[1] // self.network.encoder.stride)
-            made = pool(output.hidden[layer][:, rows:], view.valid[:, :: self.network.encoder.stride])
-        else:
-            made = output.pooled if pooling == "mean" else output.class_embeddings.float().mean(1)
-        return np.asarray(made.float().cpu().numpy())
+            embeddings = self.network.embed(self._view(windows), pooling, layer)
+        return np.asarray(embeddings.cpu().numpy())
 
 
 def load(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from einops import einsum
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from findna_kit.components.views import View
+
+Pooling = Literal["mean", "class"]
 
 
 def encode_bases(tokens: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -49,6 +52,22 @@ class ClassPool(nn.Module):
         return classes
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """The output of the encoder for one batch, with class tokens and nucleotides apart.
+
+    rows [B, L', dim]: the nucleotides' embeddings as the encoder returns them, L' = ceil(L / stride) · classes [B, C, D]: the
+    class tokens; C = 0 for an encoder that gets none · nucleotides [B, L', D]: like `rows`, but for an equivariant encoder the
+    mean of both halves, so that D is half of its `dim` · valid [B, L'] · hidden: the requested layers, with class tokens.
+    """
+
+    rows: Tensor
+    classes: Tensor
+    nucleotides: Tensor
+    valid: Tensor
+    hidden: Mapping[int, Tensor]
+
+
 class Branch(nn.Module):
     """Student or teacher: the encoder and the twin heads of every loss, by the loss's label."""
 
@@ -66,26 +85,54 @@ class Branch(nn.Module):
         """Of pooled and class embeddings and of hidden layers: the halves of an equivariant encoder's rows are joined."""
         return embedding_width(self.encoder)
 
-    def forward(
-        self, view: View, tokens: Tensor, noise: Tensor | None, *, wants: Collection[Reads], layers: Sequence[int] = ()
-    ) -> BranchOutput:
-        """What the branch makes of `tokens` [B, L], a view's clean tokens or the student's; only what is in `wants`."""
-        bases, valid = encode_bases(tokens, noise), view.valid
+    def encode(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> Encoding:
+        """Run the encoder on one-hot bases [B, L, 5] and their mask `valid` [B, L], and split off the class tokens."""
         rows = self.class_tokens if self.encoder.global_mixing else 0
         embeddings, hidden = self.encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layers=layers)
         equivariant = self.encoder.strand == "equivariant"
         joined = average_halves(embeddings) if equivariant else embeddings
-        classes, nucleotides = joined[:, :rows], joined[:, rows:]
-        kept = valid[:, :: self.encoder.stride]
-        if self.class_pool is not None and "class" in wants:
-            classes = self.class_pool(nucleotides, kept)
-        return BranchOutput(
-            view=view,
-            embeddings=embeddings[:, rows:] if {"masked", "all"} & set(wants) else None,
-            class_embeddings=classes if "class" in wants else None,
-            pooled=pool(nucleotides, kept) if "pooled" in wants else None,
+        return Encoding(
+            rows=embeddings[:, rows:],
+            classes=joined[:, :rows],
+            nucleotides=joined[:, rows:],
+            valid=valid[:, :: self.encoder.stride],
             hidden={layer: average_halves(states) for layer, states in hidden.items()} if equivariant else hidden,
         )
+
+    def class_embeddings(self, encoding: Encoding) -> Tensor:
+        """Return the class embeddings [B, C, D]: the class tokens' own, or attention pooling if the encoder mixes locally."""
+        if self.class_pool is None:
+            return encoding.classes
+        pooled: Tensor = self.class_pool(encoding.nucleotides, encoding.valid)
+        return pooled
+
+    def forward(
+        self, view: View, tokens: Tensor, noise: Tensor | None, *, wants: Collection[Reads], layers: Sequence[int] = ()
+    ) -> BranchOutput:
+        """Return the outputs named in `wants` for `tokens` [B, L]: the clean tokens of `view` or those that the student sees."""
+        encoding = self.encode(encode_bases(tokens, noise), view.valid, layers=layers)
+        return BranchOutput(
+            view=view,
+            embeddings=encoding.rows if {"masked", "all"} & set(wants) else None,
+            class_embeddings=self.class_embeddings(encoding) if "class" in wants else None,
+            pooled=pool(encoding.nucleotides, encoding.valid) if "pooled" in wants else None,
+            hidden=encoding.hidden,
+        )
+
+    def embed(self, view: View, pooling: Pooling, layer: int | None = None) -> Tensor:
+        """Return one embedding [B, D], fp32, of each sequence of `view`.
+
+        pooling: `mean` over valid nucleotides, or over the `class` tokens. layer: a hidden layer to pool instead of the output.
+        """
+        layers = () if layer is None else (layer,)
+        encoding = self.encode(encode_bases(view.tokens), view.valid, layers=layers)
+        if layer is not None:
+            hidden = encoding.hidden[layer]
+            # Hidden states may begin with class tokens; the nucleotides are the last rows.
+            return pool(hidden[:, hidden.shape[1] - encoding.valid.shape[1] :], encoding.valid).float()
+        if pooling == "mean":
+            return pool(encoding.nucleotides, encoding.valid).float()
+        return self.class_embeddings(encoding).float().mean(1)
 
 
 def pool(embeddings: Tensor, valid: Tensor) -> Tensor:

@@ -11,12 +11,10 @@ from torch import Tensor, nn
 
 from findna_kit import rng
 from findna_kit.errors import FindnaError
-from findna_kit.model.branch import pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from findna_kit.components.interfaces import Reads
     from findna_kit.components.views import View
     from findna_kit.distributed import Engine
     from findna_kit.evaluation.finetuning.settings import FinetuneSettings
@@ -64,17 +62,8 @@ class Classifier(nn.Module):
 
     def embed(self, view: View, engine: Engine) -> Tensor:
         """Pooled embeddings [B, D], fp32."""
-        layers = () if self.layer is None else (self.layer,)
-        wants: tuple[Reads, ...] = () if self.layer is not None else ("pooled" if self.pooling == "mean" else "class",)
         with engine.autocast(), nullcontext() if self.moves else torch.no_grad():
-            output = self.branch(view, view.tokens, None, wants=wants, layers=layers)
-        if self.layer is None:
-            made = output.pooled if self.pooling == "mean" else output.class_embeddings.float().mean(1)
-        else:
-            stride, hidden = self.branch.encoder.stride, output.hidden[self.layer]
-            made = pool(hidden[:, hidden.shape[1] - -(-view.tokens.shape[1] // stride) :], view.valid[:, ::stride])
-        embeddings: Tensor = made.float()
-        return embeddings
+            return self.branch.embed(view, self.pooling, self.layer)
 
     def _layer(self, settings: FinetuneSettings, *, given: bool) -> int | None:
         depth, blocks = self.branch.encoder.depth, settings.blocks

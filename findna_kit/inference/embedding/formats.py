@@ -171,7 +171,7 @@ def _read_parquet(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np
     low = 0
     with parquet.ParquetFile(out) as file:
         for batch in file.iter_batches(_ROWS):
-            table = batch.gather(rows[(rows >= low) & (rows < low + batch.num_rows)] - low)
+            table = batch.take(rows[(rows >= low) & (rows < low + batch.num_rows)] - low)
             vectors = table[COLUMN]
             found.append(vectors.flatten().to_numpy().reshape(-1, vectors.type.list_size))
             ids += zip(*(map(str, table[name].to_pylist()) for name in columns), strict=True)
