@@ -10,7 +10,7 @@ import pytest
 from findna_kit.errors import FindnaError, RecipeError
 from findna_kit.report.folders import Run, StudyFolder, read_folder
 from findna_kit.report.page import read, render
-from findna_kit.study.cells import FAILED
+from findna_kit.study.files import FAILED
 
 
 @pytest.fixture
