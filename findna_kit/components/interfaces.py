@@ -16,7 +16,8 @@ from findna_kit.errors import PluginError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from findna_kit.components.views import Draw, View
+    from findna_kit.components.draws import Draw
+    from findna_kit.components.views import View
     from findna_kit.schedules import Clock
     from findna_kit.schedules import Schedule as ScheduleType
 
@@ -266,7 +267,7 @@ class TeacherUpdate(ABC):
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Moves the teacher in place; returns what to log (`momentum`).
 
-        metrics: the step's losses and the latest held-out ones, the same in every process; `look`: the step of the latter.
+        metrics: the step's losses and the latest held-out ones, the same in every process; `validation_step`: the latest validation.
         """
 
     def state_dict(self) -> dict[str, torch.Tensor]:

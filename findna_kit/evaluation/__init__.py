@@ -13,10 +13,10 @@ from findna_kit.evaluation.table import table_rows
 from findna_kit.evaluation.tasks import Table, Task, load_task
 
 __all__ = [
-    "EvaluationRequest",
     "Cells",
     "Contender",
     "Evaluation",
+    "EvaluationRequest",
     "Prediction",
     "Table",
     "Task",

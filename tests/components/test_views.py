@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import pickle
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from findna_kit import alphabet
-from findna_kit.components.views import Draw, View
+from findna_kit.components.draws import Draw
+from findna_kit.components.views import View
 from tests.windows import assert_true_to, draw, random_windows, view_of
 
 seeds = st.integers(0, 10_000)
@@ -66,14 +68,14 @@ def test_nothing_is_changed_in_place(seed):
 
 def test_an_inserted_base_is_valid_wherever_it_stands():
     empty = View.of_windows(torch.zeros(1, 3), valid=torch.zeros(1, 3).bool())
-    taken = empty.take(torch.tensor([[-1, 1, 2]]), inserted=torch.full((1, 3), alphabet.C))
+    taken = empty.gather(torch.tensor([[-1, 1, 2]]), inserted=torch.full((1, 3), alphabet.C))
     assert taken.valid.tolist() == [[True, False, False]]
     assert taken.tokens.tolist() == [[alphabet.C, alphabet.N, alphabet.N]]
 
 
 def test_an_insertion_without_bases_is_an_error():
     with pytest.raises((RuntimeError, IndexError)):
-        view_of("ACGT").take(torch.tensor([[0, -1, 2, 3]]))
+        view_of("ACGT").gather(torch.tensor([[0, -1, 2, 3]]))
 
 
 @given(seeds, st.permutations([f.name for f in dataclasses.fields(View) if f.name != "deviation"]))
@@ -84,8 +86,8 @@ def test_a_column_says_the_same_whenever_it_is_read(seed, names):
         source, inserted, flipped = some_source(view, seed + turn)
         how = {"inserted": inserted, "flipped": flipped}
         view = view.gather(source.clone if turn == 1 else source, **how, padding_stays=True)  # made afresh, or kept
-        known = dataclasses.replace(known.take(source, **how))  # reads every column
-    parts = [view.rows(slice(0, 1)), view.rows(torch.tensor([3, 2])).to(torch.device("cpu"))]
+        known = dataclasses.replace(known.gather(source, **how))  # reads every column
+    parts = [view.select(slice(0, 1)), view.select(torch.tensor([3, 2])).to(torch.device("cpu"))]
     for name in names:
         whole = getattr(known, name)
         assert getattr(View.concatenate(parts), name).equal(whole[[0, 3, 2]])
@@ -96,10 +98,29 @@ def test_a_column_says_the_same_whenever_it_is_read(seed, names):
 
 
 def test_what_a_view_does_not_have_is_an_attribute_error():
-    view = view_of("ACGT").take(torch.tensor([[3, 2, 1, 0]]))
+    view = view_of("ACGT").gather(torch.tensor([[3, 2, 1, 0]]))
     with pytest.raises(AttributeError, match="'View' object has no attribute 'letters'"):
         _ = view.letters
     assert copy.deepcopy(view).origin.tolist() == [[3, 2, 1, 0]]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda view: pickle.loads(pickle.dumps(view))], ids=["deepcopy", "pickle"])
+def test_a_view_with_lazy_columns_can_be_copied_and_pickled(copied):
+    window = random_windows(4, 15, seed=3)
+    source, inserted, flipped = some_source(window, 5)
+    view = window.gather(source.clone, inserted=inserted, flipped=flipped).select(slice(1, 4)).to(torch.device("cpu"))
+    assert not set(vars(view)) >= {"origin", "strand", "valid", "soft_masked"}, "no column was read yet"
+    again = copied(view)
+    for column in dataclasses.fields(view):
+        if column.name != "deviation":
+            assert getattr(again, column.name).equal(getattr(view, column.name))
+    assert again.deviation is None
+    assert again.lengths.equal(view.lengths)
+    assert (
+        again.with_noise(torch.ones(3))
+        .gather(torch.zeros(3, 15, dtype=torch.int64))
+        .origin.equal(again.origin[:, :1].expand(3, 15))
+    )
 
 
 def test_the_number_of_valid_positions_follows_what_is_valid():
@@ -154,12 +175,12 @@ def test_rows_and_devices_take_every_column_along():
     view = dataclasses.replace(random_windows(5, 9), deviation=torch.arange(5.0)).with_mask(
         torch.arange(5)[:, None], torch.ones(5, 1), torch.zeros(5, 1).long()
     )
-    part = view.rows(slice(1, 3))
+    part = view.select(slice(1, 3))
     there = view.to(torch.device("meta"))
     for column in dataclasses.fields(view):
         assert getattr(part, column.name).equal(getattr(view, column.name)[1:3])
         assert getattr(there, column.name).device.type == "meta"
-    assert random_windows(2, 3).rows(slice(0, 1)).deviation is None
+    assert random_windows(2, 3).select(slice(0, 1)).deviation is None
 
 
 @given(st.lists(st.integers(0, 999), min_size=1, max_size=6), st.sampled_from(["uniform", "normal", "integers"]))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from findna_kit import checkpoint, rng
-from findna_kit.distributed import largest_that_fits
+from findna_kit.distributed import halve_until_fits
 from findna_kit.errors import FindnaError, NotFinite
 from findna_kit.evaluation.finetuning import state
 from findna_kit.evaluation.finetuning.classifier import Classifier
@@ -20,7 +20,7 @@ from findna_kit.evaluation.finetuning.rows import Passes, batches, flips
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
 from findna_kit.schedules import Clock
 from findna_kit.settings import OptimizerSettings
-from findna_kit.trainer.loop import CPU_BYTES
+from findna_kit.trainer.micro_batch import CPU_BYTES
 from findna_kit.trainer.optimizers import ScheduledAdamW
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class _Tuning:
         return loss
 
     def _size(self) -> Passes:
-        """Of a pass: as in `trainer.loop.choose_micro_batch`, for sequences of any length."""
+        """Of a pass: as in `trainer.micro_batch.choose_micro_batch`, for sequences of any length."""
         class_tokens = self.classifier.branch.class_tokens
         if self.settings.micro_batch != "auto":
             return Passes(class_tokens, rows=self.settings.micro_batch)
@@ -236,7 +236,7 @@ class _Tuning:
             self._backward(longest[:rows], None, Clock(0, 1), epoch=0)
             self.optimizer.zero_grad()
 
-        return Passes(class_tokens, largest_that_fits(len(longest), attempt) * (int(lengths.max()) + class_tokens))
+        return Passes(class_tokens, halve_until_fits(len(longest), attempt) * (int(lengths.max()) + class_tokens))
 
 
 def _optimizer(settings: FinetuneSettings) -> OptimizerSettings:

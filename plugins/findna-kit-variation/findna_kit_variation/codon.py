@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit.components.interfaces import Masking
-from findna_kit.components.mask_corruption import MaskCorruptionConfig, maskable_bases
+from findna_kit.components import Draw, MaskCorruptionConfig, Masking, View, maskable_bases
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from findna_kit.components.views import Draw, View
 
 _BASES = 3
 
@@ -45,7 +43,7 @@ class CodonMasking(Masking):
         chosen = draw.uniform(places).masked_fill(~possible, 2.0).topk(slots, dim=1, largest=False).indices
         index = position.gather(1, chosen[..., None].expand(-1, -1, _BASES)).flatten(1)
         choice = draw.uniform(slots).repeat_interleave(_BASES, dim=1)
-        return self.config.masked(view, index, wanted * _BASES, choice, draw)
+        return self.config.mask(view, index, wanted * _BASES, choice, draw)
 
     def _positions(self, length: int, frame: Tensor) -> Tensor:
         """Of the codons of each sequence's frame [B, 1]: [B, length // 3, 3].
