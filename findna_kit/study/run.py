@@ -66,7 +66,7 @@ class Executor(Protocol):
 
 
 @dataclass(frozen=True)
-class StudyProgress:
+class AblationState:
     """State of a study after a call of `ablate`.
 
     failed: reasons by cell. killed: what ended a cell from outside in this call. result: None while cells are missing.
@@ -82,7 +82,7 @@ class StudyProgress:
 def ablate(
     source: str, out: Path | None, options: ExecutionOptions, *, components: Components, plugins: Sequence[Plugin],
     observer: StudyObserver, executor: Executor,
-) -> StudyProgress:  # fmt: skip
+) -> AblationState:  # fmt: skip
     """Run the missing cells of a study, and write its result when all are finished.
 
     Nothing is written before the recipe of every condition has been validated. Raises FindnaError; Interrupted on a signal.
@@ -113,7 +113,7 @@ def ablate(
         if searcher:
             progress = searcher.run(lambda trials: _run_cells(trials, trials, options, observer, executor))
             if progress.result is None:
-                return StudyProgress(folder, progress.states, killed=progress.killed)
+                return AblationState(folder, progress.states, killed=progress.killed)
             search_result = progress.result
             cells = build_cells(with_values(loaded, search_result.values), components, failed_plugins, check)
         folders = cell_folders(cells, folder, task_names)
@@ -127,7 +127,7 @@ def ablate(
 
 def _progress(
     study: Study, folder: Path, folders: Sequence[CellFolder], killed: dict[str, str], search: SearchResult | None
-) -> StudyProgress:  # fmt: skip
+) -> AblationState:  # fmt: skip
     """Return the state of the study; if every cell is finished, write its result first."""
     states = _states(folders)
     if set(states.values()) != {"finished"}:
@@ -136,11 +136,11 @@ def _progress(
             for cell in folders
             if states[cell.cell.relative_path] == "failed"
         }
-        return StudyProgress(folder, states, failed, killed)
+        return AblationState(folder, states, failed, killed)
     result = analyse(study, folders, search)
     write_result(folder, result)
     export_hparams(folder, result)
-    return StudyProgress(folder, states, result=result)
+    return AblationState(folder, states, result=result)
 
 
 def _with_measured_steps(

@@ -9,9 +9,9 @@ import pytest
 from findna_kit.evaluation import EvaluationRequest
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.records.run_folder import write_json
-from findna_kit.report import EvaluationRequest as Page
+from findna_kit.report import ReportRequest as Page
 from findna_kit.report import write_report
-from findna_kit.report.sections.embeddings import Embed
+from findna_kit.report.sections.embeddings import EmbeddingRequest
 from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
 from findna_kit.study.cells import cell_folders
 from findna_kit.study.executors.local import ExecutionOptions, LocalExecutor
@@ -94,7 +94,7 @@ def path(made, study, wide, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     run = crafted(shutil.copytree(made / "two", folder / "two"))
     of_study = crafted_study(shutil.copytree(study, folder / "tiny"))
-    asked = Page([made / "one", made / "bare", of_study], folder / "page.html", embed=Embed(str(made / "task"), device="cpu"))
+    asked = Page([made / "one", made / "bare", of_study], folder / "page.html", embed=EmbeddingRequest(str(made / "task"), device="cpu"))
     write_report(asked)
     write_report(Page([run, made / "one"], folder / "crafted.html"))
     write_report(Page([wide], folder / "wide.html"))

@@ -1,6 +1,6 @@
 """A study's result on TensorBoard's HPARAMS page."""
 
-from findna_kit.study.files import ConditionResult, StudyResult, SeedScores
+from findna_kit.study.files import ConditionResult, SeedScores, StudyResult
 from findna_kit.study.hparams_export import export_hparams
 from tests.metrics.boards import read_hparams
 
