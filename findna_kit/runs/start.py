@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from findna_kit.assemble import assemble
+from findna_kit.data.genomes import open_genomes
 from findna_kit.distributed import Heartbeat, current_launch, peak_memory, start_engine
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import diff, load_recipe
 from findna_kit.records.run_folder import RECIPE, RunRecord
-from findna_kit.runs.genome_data import fit_baselines, open_genome
+from findna_kit.runs.baselines import fit_baselines
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.online_probe import online_probe_of
 from findna_kit.runs.processes import acquire_folder, apply_launcher, on_worker_lost, run_guard
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from findna_kit.data.genome import Split
+    from findna_kit.data.genomes import GenomeData
     from findna_kit.distributed import Engine
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
     from findna_kit.records.run_folder import RunLocation
-    from findna_kit.runs.genome_data import GenomeData
     from findna_kit.runs.reporters import Reporters
     from findna_kit.trainer import Experiment
 
@@ -75,7 +76,7 @@ def start(
         if not place.resuming:  # a checkpoint has its own weights, and outlives the run that gave the first ones
             for remark in take_initial_weights(experiment, recipe):
                 observer.log(remark)
-        genome = open_genome(recipe, observer.reading)
+        genome = open_genomes(recipe.data, recipe.seed, observer.reading)
         experiment.on_genome(genome.contigs)
         engine.local_indices(recipe.data.batch_size)  # what does not divide is refused before there is a folder
         stop, kept = StopRequest(), list[RunRecord]()
@@ -199,9 +200,9 @@ def _train(training: _Training, recipe: Recipe, record: RunRecord, observer: Obs
 def _sizes(experiment: Experiment, data: GenomeData) -> dict[str, Any]:
     genomes = [
         {
-            "path": genome.path, "weight": genome.weight, "digest": genome.store.digest, "parts": digest_of_parts(genome.parts),
-            "bases": genome.store.bases, "training_bases": genome.parts.train.bases,
-            "validation_bases": genome.parts.validation.bases,
+            "path": genome.path, "weight": genome.weight, "digest": genome.store.digest, "parts": digest_of_parts(genome.split),
+            "bases": genome.store.bases, "training_bases": genome.split.train.bases,
+            "validation_bases": genome.split.validation.bases,
         }
         for genome in data.genomes
     ]  # fmt: skip

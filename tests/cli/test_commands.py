@@ -124,7 +124,7 @@ def test_run_prints_scores_beside_controls(tmp_path):
 
 
 def test_out_and_resume_exclude_each_other(tmp_path):
-    assert "give one of them" in refused("run", "self_distill", "--out", tmp_path / "a", "--resume", tmp_path / "b")
+    assert "give only one of them" in refused("run", "self_distill", "--out", tmp_path / "a", "--resume", tmp_path / "b")
 
 
 def test_an_out_that_exists_is_refused(tmp_path):

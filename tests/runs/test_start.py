@@ -9,11 +9,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from findna_kit.checkpoint import path_of, steps_saved
+from findna_kit.data.genomes import open_genomes
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
 from findna_kit.records.run_folder import LOCK, exclusive_lock
 from findna_kit.records.run_record import is_locked
-from findna_kit.runs import RunLocation, Scoring, evaluate_run, open_genome, start
+from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
 from findna_kit.trainer import Observer
 from tests.building import ROOT, small
 
@@ -201,7 +202,7 @@ def test_a_run_that_stops_itself_says_so_in_its_record(tmp_path):
 
 def test_training_windows_keep_away_from_what_is_held_out():
     recipe, _, _ = small("masked_only")
-    genome = open_genome(recipe)
+    genome = open_genomes(recipe.data, recipe.seed)
     import torch
 
     view = genome.windows.training.draw(3, torch.arange(20_000))
