@@ -202,9 +202,7 @@ def _read_study(folder: Path, label: str) -> StudyFolder:
 
 def _read_search(folder: Path) -> tuple[list[TrialRecord], int | None]:
     """Return the trials in their order, and the number of the best one."""
-    trials = sorted(
-        (read_model(TrialRecord, path) for path in folder.glob(f"*/{TRIAL}")), key=lambda trial: trial.number
-    )
+    trials = sorted((read_model(TrialRecord, path) for path in folder.glob(f"*/{TRIAL}")), key=lambda trial: trial.number)
     path = folder / RESULT
     return trials, read_model(SearchResult, path).best if path.is_file() else None
 

@@ -78,9 +78,7 @@ def _condition_plan(
     }
 
 
-def _planned_steps(
-    budget: Budget | None, recipe: Recipe, flops: int, throughput: Throughput, options: ExecutionOptions
-) -> int:
+def _planned_steps(budget: Budget | None, recipe: Recipe, flops: int, throughput: Throughput, options: ExecutionOptions) -> int:
     """Return the steps that the budget allows; 0 where it is smaller than one step."""
     if budget is None or not budget.measured:
         return recipe.steps

@@ -132,9 +132,7 @@ def _progress(
     states = _states(folders)
     if set(states.values()) != {"finished"}:
         failed = {
-            cell.cell.relative_path: cell.failure_reason()
-            for cell in folders
-            if states[cell.cell.relative_path] == "failed"
+            cell.cell.relative_path: cell.failure_reason() for cell in folders if states[cell.cell.relative_path] == "failed"
         }
         return AblationState(folder, states, failed, killed)
     result = analyse(study, folders, search)
@@ -164,9 +162,7 @@ def _run_missing(
     folders: Sequence[CellFolder], options: ExecutionOptions, observer: StudyObserver, executor: Executor
 ) -> dict[str, str]:
     """Run the cells that are not finished; failed ones only if the options say so."""
-    missing = [
-        folder for folder in folders if (state := folder.state()) != "finished" and (options.retry or state != "failed")
-    ]
+    missing = [folder for folder in folders if (state := folder.state()) != "finished" and (options.retry or state != "failed")]
     return _run_cells(missing, folders, options, observer, executor)
 
 

@@ -41,9 +41,13 @@ class Budget(Settings):
     """Budget of each cell. It is converted to a number of steps before the first cell starts."""
 
     steps: int | None = Field(None, gt=0, description="optimizer steps")
-    tokens: int | None = Field(None, gt=0, description="nucleotides sampled from the genome: number of windows times their length")
+    tokens: int | None = Field(
+        None, gt=0, description="nucleotides sampled from the genome: number of windows times their length"
+    )
     flops: float | None = Field(None, gt=0, allow_inf_nan=False, description="floating-point operations, as `plan` counts them")
-    seconds: float | None = Field(None, gt=0, allow_inf_nan=False, description="seconds of training, as measured on this machine")
+    seconds: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="seconds of training, as measured on this machine"
+    )
 
     @model_validator(mode="after")
     def _has_one_unit(self) -> Self:
@@ -64,7 +68,8 @@ class Study(Settings):
     recipe: str = Field(description="path or shipped name of the recipe that all cells start from")
     overrides: Level = Field({}, description="recipe paths and their values, for every cell; null drops a key")
     factors: dict[Label, dict[Label, Level]] = Field(
-        min_length=1, description="factors by label; each is a map of labelled levels, and a level maps recipe paths to values; null drops a key"
+        min_length=1,
+        description="factors by label; each is a map of labelled levels, and a level maps recipe paths to values; null drops a key",
     )
     design: Design = Field(
         "one_at_a_time",
@@ -78,7 +83,10 @@ class Study(Settings):
     tasks: tuple[str, ...] = Field(min_length=1, description="builtin, or paths of labelled tasks")
     metric: str = Field(description="the metric that the study is judged by, as protocol/score: probe/mcc, knn/accuracy, ...")
     correction: Literal["holm", "benjamini_hochberg"] = Field("holm", description="correction for multiple comparisons")
-    search: Search | None = Field(None, description="hyperparameter search on the validation split, before the cells run; its values go to every condition")
+    search: Search | None = Field(
+        None,
+        description="hyperparameter search on the validation split, before the cells run; its values go to every condition",
+    )
 
     @field_validator("overrides")
     @classmethod
@@ -111,7 +119,9 @@ class Study(Settings):
                 "few_shot has a score for each number of shots, so a study cannot be judged by it; take knn or probe"
             )
         if protocol not in PROTOCOLS:
-            raise ValueError(f"must be protocol/score, with one of the protocols {', '.join(PROTOCOLS)}{nearest(protocol, PROTOCOLS)}")
+            raise ValueError(
+                f"must be protocol/score, with one of the protocols {', '.join(PROTOCOLS)}{nearest(protocol, PROTOCOLS)}"
+            )
         if score not in SCORES:
             raise ValueError(f"must be protocol/score, with one of the scores {', '.join(SCORES)}{nearest(score, SCORES)}")
         return metric
@@ -126,7 +136,9 @@ class Study(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.budget is not None and any(level.get("steps") for level in [self.overrides, *self.every_level().values()]):
-            raise ValueError("steps are set by the budget and by a level or the overrides; leave one out (a level with steps: 0 may stay)")
+            raise ValueError(
+                "steps are set by the budget and by a level or the overrides; leave one out (a level with steps: 0 may stay)"
+            )
         longest = max(self.conditions(), key=len)
         if len(longest) > _MAX_CONDITION_LENGTH:
             raise ValueError(

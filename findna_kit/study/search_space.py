@@ -29,7 +29,11 @@ class SearchRange(Settings):
     high: float | None = Field(None, description="largest value (included)")
     log: bool = Field(False, description="sample on a logarithmic scale: 1 to 10 is as likely as 10 to 100")
     integer: bool = Field(False, description="integers only")
-    choices: tuple[Any, ...] | None = Field(None, min_length=2, description="instead of a range: the values to choose from, of any type that the recipe allows there")
+    choices: tuple[Any, ...] | None = Field(
+        None,
+        min_length=2,
+        description="instead of a range: the values to choose from, of any type that the recipe allows there",
+    )
 
     @model_validator(mode="after")
     def _range_or_choices(self) -> Self:
@@ -70,7 +74,9 @@ class Search(Settings):
     """
 
     metric: str = Field(description="metric on the validation split, as in metrics.jsonl; never a test score")
-    direction: Literal["minimise", "maximise"] | None = Field(None, description="needed only where the metric does not imply it")
+    direction: Literal["minimise", "maximise"] | None = Field(
+        None, description="needed only where the metric does not imply it"
+    )
     sampler: Literal["tpe", "random", "grid"] = Field(
         "tpe", description="tpe: close to good values so far; random: uniformly; grid: every combination of choices"
     )
@@ -108,7 +114,9 @@ class Search(Settings):
             criterion(self.metric, True)
         except FindnaError as error:
             return str(error)
-        return f"{self.metric}: trials are not scored on tasks; take a metric on the validation split, such as held_out/LABEL/loss"
+        return (
+            f"{self.metric}: trials are not scored on tasks; take a metric on the validation split, such as held_out/LABEL/loss"
+        )
 
     @property
     def criterion(self) -> Criterion:

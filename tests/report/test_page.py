@@ -12,6 +12,8 @@ from findna_kit.evaluation.table import table_rows
 from findna_kit.report import ReportRequest, write_report
 from findna_kit.report.page import MARK, read, render
 from findna_kit.report.sections.embeddings import EmbeddingRequest
+from findna_kit.study.files import StudyResult
+from findna_kit.study.tables import condition_rows
 from tests.report.reading import Page
 
 

@@ -82,7 +82,7 @@ def test_every_problem_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "sentence"), [
-    ("- a\n", "a study is a map of keys"), ("", "empty"), ("a: [\n", "not valid YAML"), ("a: 1\na: 2\n", "a: "),
+    ("- a\n", "a study must be a map of keys"), ("", "empty"), ("a: [\n", "not valid YAML"), ("a: 1\na: 2\n", "a: "),
 ])  # fmt: skip
 def test_what_is_no_study_is_a_sentence(tmp_path, text, sentence):
     (tmp_path / "study.yaml").write_text(text)

@@ -34,7 +34,7 @@ def test_a_good_one(tmp_path):
     search = Search(metric="collapse/teacher/pooled_rankme", direction="maximise", sampler="grid", seed=1, space=grid)
     assert (search.count, search.batch, search.criterion.maximise) == (6, 6, True)
     assert search.values({"a.b": 1, "c": 2}) == {"a.b": None, "c": 3}
-    assert SearchRange(low=1, high=4, integer=True).middle == 2
+    assert SearchRange(low=1, high=4, integer=True).midpoint == 2
 
 
 @pytest.mark.parametrize(("keys", "sentence"), [
@@ -101,5 +101,5 @@ def test_values_are_in_every_condition_and_what_is_wrong_is_said_where_their_ran
 
 @pytest.mark.parametrize("budget", ["{flops: 1.0e+12}", "{seconds: 10}"])
 def test_not_beside_a_budget_that_is_measured(budget, tmp_path):
-    with pytest.raises(RecipeError, match="search: what a step costs may follow from what is searched for; take a budget of"):
+    with pytest.raises(RecipeError, match="search: the cost of a step may depend on the searched values; use a budget of"):
         load_study(str(write_study(tmp_path, search=stated(), budget=budget)))

@@ -70,7 +70,9 @@ def draw_curves(
 
 def left_margin(ranges: Iterable[AxisRange | None]) -> float:
     """Return the margin that the longest tick label of these value axes needs."""
-    return 12 + LETTER * max((len(text) for values in ranges if values is not None for _, text in ticks(values, _TICKS)), default=0)
+    return 12 + LETTER * max(
+        (len(text) for values in ranges if values is not None for _, text in ticks(values, _TICKS)), default=0
+    )
 
 
 @dataclass(frozen=True)

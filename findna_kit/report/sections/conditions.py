@@ -22,9 +22,7 @@ def conditions_section(part: str, study: StudyFolder) -> Section:
     """Return the section: the table of a finished study, and how to see the scores of a single cell."""
     blocks = [] if study.result is None else _scores(study.result)
     cell = study.folder / "cells" / "CONDITION" / "seed-N" / "run"
-    text = (
-        "The report of a single cell has all of its scores, with intervals over the test samples. A study is not judged by those."
-    )
+    text = "The report of a single cell has all of its scores, with intervals over the test samples. A study is not judged by those."
     note = Note(text, command=f"findna-kit report {shlex.quote(str(cell))}")
     return Section(f"{part}-scores", "Scores", [*blocks, note])
 

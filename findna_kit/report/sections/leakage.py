@@ -42,7 +42,9 @@ def _audit(run: RunFolder, report: Mapping[str, Any], labels: Sequence[str]) -> 
     rows = [[f"{row[0]} in {row[1]}", *row[2:]] for row in rows]
     where = f" ({len(labels)} runs)" if len(labels) > 1 else f" ({labels[0]})" if labels else ""
     *lines, method = audit_lines(report)
-    blocks: list[Block] = [TableBlock(f"Samples that splits of {report['path']} share{where}", ["samples of, found in", *head[2:]], rows)]
+    blocks: list[Block] = [
+        TableBlock(f"Samples that splits of {report['path']} share{where}", ["samples of, found in", *head[2:]], rows)
+    ]
     blocks += [Note(as_sentence(line)) for line in [*report["notes"], *lines]]
     if not report["trained_on"] and not report["unknown"]:
         command = f"findna-kit tasks audit {shlex.quote(report['path'])} --run {shlex.quote(str(run.folder))}"

@@ -76,9 +76,14 @@ def _task(key: str, run: RunFolder, result: Mapping[str, Any], *, several: bool)
     interval = result["interval"]
     level = f"{interval['level']:.0%} intervals, {interval['method']}, {interval['resamples']:,} resamples; {result['areas']}"
     head, *rows = map(_important_first, table_rows(result))
-    notes: list[Block] = [Note(as_sentence(f"{prefix}{first}. In brackets: {level}")), *(Note(as_sentence(remark)) for remark in remarks)]
+    notes: list[Block] = [
+        Note(as_sentence(f"{prefix}{first}. In brackets: {level}")),
+        *(Note(as_sentence(remark)) for remark in remarks),
+    ]
     if run.last_step is not None and result["step"] != run.last_step:
-        notes.append(Note(f"Scored at step {result['step']:,}, but the run has continued to step {run.last_step:,}.", missing=True))
+        notes.append(
+            Note(f"Scored at step {result['step']:,}, but the run has continued to step {run.last_step:,}.", missing=True)
+        )
     title = f"{prefix}{SCORE_NAMES[result['metric']]} on {result['task']}"
     table = TableBlock(f"{prefix}scores on {result['task']}", head, [keep_intervals_together(row) for row in rows])
     return [Figure(title, _forest_plots(key, result), table), *notes, Note(f"{_STRANDS}: {strands_text(result)}.")]
@@ -129,11 +134,15 @@ def _side_by_side(runs: Sequence[RunFolder]) -> list[Block]:
                 for protocol, block in result["protocols"].items():
                     scores.setdefault((path, protocol), {})[run.label] = score_text(block["encoder"][result["metric"]])
     rows = [
-        keep_intervals_together([f"{names[path]}, {protocol_name(protocol)}", *(by_run.get(run.label, "not scored") for run in runs)])
+        keep_intervals_together(
+            [f"{names[path]}, {protocol_name(protocol)}", *(by_run.get(run.label, "not scored") for run in runs)]
+        )
         for (path, protocol), by_run in scores.items()
     ]
     table = TableBlock(
-        "Scores of the encoders side by side, each with its own interval", ["task and protocol", *(run.label for run in runs)], rows
+        "Scores of the encoders side by side, each with its own interval",
+        ["task and protocol", *(run.label for run in runs)],
+        rows,
     )
     text = (
         "These intervals cover the sampling of the test set, not the variance between trainings: to show a difference between "

@@ -274,4 +274,6 @@ def _remaining_jobs(jobs: Sequence[TrackedJob]) -> str:
     if not ids:
         return "stopped; run the same command to continue the study"
     subject = f"jobs {', '.join(ids)} continue" if len(ids) > 1 else f"job {ids[0]} continues"
-    return f"{subject} without this command; run the same command to follow them again, or end them with `scancel {' '.join(ids)}`"
+    return (
+        f"{subject} without this command; run the same command to follow them again, or end them with `scancel {' '.join(ids)}`"
+    )

@@ -82,9 +82,9 @@ def test_so_many_at_a_time_and_one_that_fails_is_kept_with_its_reason(tmp_path):
     assert run_locally(cells, ExecutionOptions(jobs=2, device="cpu"), lambda: seen.append([one.state() for one in cells])) == {}
     assert [one.state() for one in cells] == ["finished", "failed", "finished"]
     assert max(states.count("running") for states in seen) == 2
-    assert cells[1].reason().startswith("exit code 3: ")
-    assert "losses.masked is nan; nothing of this step was applied" in cells[1].reason()
-    assert cells[1].reason().removeprefix("exit code 3: ") in (cells[1].folder / "log.txt").read_text()
+    assert cells[1].failure_reason().startswith("exit code 3: ")
+    assert "losses.masked is nan; nothing of this step was applied" in cells[1].failure_reason()
+    assert cells[1].failure_reason().removeprefix("exit code 3: ") in (cells[1].folder / "log.txt").read_text()
 
 
 def test_a_cell_may_be_several_processes(tmp_path):

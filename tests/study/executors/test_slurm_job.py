@@ -47,7 +47,7 @@ def job(folder, code, name="mine"):
 def test_it_says_how_the_run_ended_and_keeps_what_it_said(tmp_path, monkeypatch):
     monkeypatch.delenv("SLURM_PROCID", raising=False)
     job(tmp_path, "print('said'); raise SystemExit(3)")()
-    assert (JobExit.read(tmp_path), (tmp_path / "log.txt").read_text()) == (3, "said\n")
+    assert (JobExit.read(tmp_path), (tmp_path / "log.txt").read_text()) == (JobExit(3), "said\n")
     assert last_heartbeat(tmp_path) is not None
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "a process that is forked later can be ended"
 

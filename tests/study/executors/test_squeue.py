@@ -25,7 +25,7 @@ def test_jobs_are_asked_for_by_name_all_at_once(programs):
     assert found == {"low-1": JobStatus("17", "RUNNING", "None"), "high|2": JobStatus("18", "PENDING", "QOSMaxCpuPerUserLimit")}
     (asked,) = programs.calls("squeue")
     assert "--states=all --name=low-1,high|2,findna-kit " in asked
-    assert (found["low-1"].over, found["low-1"].stuck, found["high|2"].stuck) == (False, None, "QOSMaxCpuPerUserLimit")
+    assert (found["low-1"].over, found["low-1"].stuck_reason, found["high|2"].stuck_reason) == (False, None, "QOSMaxCpuPerUserLimit")
 
 
 @pytest.mark.parametrize(
