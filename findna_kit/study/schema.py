@@ -69,12 +69,12 @@ class Study(Settings):
     overrides: Level = Field({}, description="recipe paths and their values, for every cell; null drops a key")
     factors: dict[Label, dict[Label, Level]] = Field(
         min_length=1,
-        description="factors by label; each is a map of labelled levels, and a level maps recipe paths to values; null drops a key",
+        description="factors by label; a factor is a map of labelled levels, a level maps recipe paths to values; null drops a key",
     )
     design: Design = Field(
         "one_at_a_time",
-        description="one_at_a_time: the reference, and each other level by itself; leave_one_out: the last level of every factor, "
-        "and each factor in turn set back to its reference; factorial: every combination of levels",
+        description="one_at_a_time: the reference, and each other level by itself; leave_one_out: the last level of every "
+        "factor, and each factor in turn set back to its reference; factorial: every combination of levels",
     )
     seeds: Annotated[int, Field(gt=0)] | Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(
         description="number of seeds (0, 1, ...), or a list of seeds"

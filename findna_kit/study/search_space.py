@@ -95,7 +95,7 @@ class Search(Settings):
             raise ValueError(f"metric: {error}") from error
         if incomparable := [path for path in self.space if _changes_metric(self.metric, path.split("."))]:
             raise ValueError(
-                f"space: {incomparable[0]} changes the data or the scale of {self.metric}, so trials could not be compared by it"
+                f"space: {incomparable[0]} changes the data or the scale of {self.metric}, which makes trials incomparable"
             )
         if "steps" in self.space:
             raise ValueError("space: all trials must have the same number of steps; leave steps out")

@@ -139,8 +139,8 @@ def legend(result: StudyResult) -> str:
     )
     if result.main_effects:
         text += (
-            " A main effect is a level minus the first level of its factor, averaged within a seed over the combinations of the "
-            "other factors; main effects are a family of their own "
+            " A main effect is a level minus the first level of its factor, averaged within a seed over the combinations of "
+            "the other factors; main effects are a family of their own "
             f"(smallest p that can be reached: {result.main_effects.smallest_p:.2g})."
         )
     return text + (f" Every condition has {result.search.words}." if result.search else "")

@@ -22,7 +22,7 @@ def conditions_section(part: str, study: StudyFolder) -> Section:
     """Return the section: the table of a finished study, and how to see the scores of a single cell."""
     blocks = [] if study.result is None else _scores(study.result)
     cell = study.folder / "cells" / "CONDITION" / "seed-N" / "run"
-    text = "The report of a single cell has all of its scores, with intervals over the test samples. A study is not judged by those."
+    text = "The report of a single cell has all its scores, with intervals over the test samples. A study is not judged by them."
     note = Note(text, command=f"findna-kit report {shlex.quote(str(cell))}")
     return Section(f"{part}-scores", "Scores", [*blocks, note])
 
@@ -31,9 +31,9 @@ def _scores(result: StudyResult) -> list[Block]:
     tasks, seeds = list(result.tasks), len(result.seeds)
     if seeds > 1:
         intervals = (
-            f"In brackets: the {result.interval.level:.0%} interval of the mean (Student's t, over seeds). All conditions share "
-            "their seeds, so judge whether two of them differ by the paired differences under Effects, not by whether these "
-            "intervals overlap."
+            f"In brackets: the {result.interval.level:.0%} interval of the mean (Student's t, over seeds). Conditions share their "
+            "seeds, so judge whether two of them differ by the paired differences under Effects, not by whether these intervals "
+            "overlap."
         )
     else:
         intervals = "A single seed has no interval."
@@ -45,8 +45,8 @@ def _scores(result: StudyResult) -> list[Block]:
     ]
     caption = f"{result.metric}: mean over {seeds} seeds" if seeds > 1 else f"{result.metric} of seed {result.seeds[0]}"
     controls = (
-        "Controls are scored in the same way as the encoders: the condition's own network before training, k-mer counts, and the "
-        "most frequent class. A control without brackets is the same for every seed."
+        "Controls are scored in the same way as the encoders: the condition's own network before training, k-mer counts, and "
+        "the most frequent class. A control without brackets is the same for every seed."
     )
     table = TableBlock(caption, ["condition", *tasks], [keep_intervals_together(row) for row in rows])
     return [Note(intervals), table, Note(controls)]

@@ -28,10 +28,10 @@ _TITLES: dict[Heading, str] = {
     "optimiser": "Optimizer", "collapse": "Collapse signals", "speed": "Speed", "other": "Other metrics",
 }  # fmt: skip
 _HOW_TO_READ: dict[Heading, str] = {
-    "masked": "The dotted line is the best of the baselines that only count contexts, at the same masked positions. The table of "
-    "baselines lists all of them.",
-    "looks": "Quick scores, made during training to follow a run's progress; quote the ones under Scores instead. The dotted line "
-    "is the k-mer control.",
+    "masked": "The dotted line is the best of the baselines that only count contexts, at the same masked positions. The table "
+    "of baselines lists all of them.",
+    "looks": "Quick scores, made during training to follow a run's progress; quote the ones under Scores instead. The dotted "
+    "line is the k-mer control.",
     "collapse": "Deviation: 0 means collapse, 1 means evenly spread embeddings. RankMe (effective rank): 1 means collapse. "
     "Entropy share: 1 means all prototypes are used equally, 0 means only one is used. Normal values depend on the recipe, so "
     "compare with a run that is known to be good.",

@@ -1,4 +1,4 @@
-"""Section "Embeddings": plots of a task's test split as each run embeds it. They need the models, so they are made on request."""
+"""Section "Embeddings": plots of a task's test split as each run embeds it, on request only, since they need the models."""
 
 from __future__ import annotations
 

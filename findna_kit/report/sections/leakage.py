@@ -1,4 +1,4 @@
-"""Section "Leakage": what audits found of test samples in other splits and in training regions, and which audits are missing."""
+"""Section "Leakage": test samples that audits found in other splits and in training regions, and missing audits."""
 
 from __future__ import annotations
 
