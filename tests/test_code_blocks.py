@@ -22,6 +22,7 @@ from tests.variants import made
 
 HERE = "tests/test_code_blocks.py"
 DONE_BY = {
+    "CONTRIBUTING.md": {"sh": HERE},
     "README.md": {"bash": HERE, "python": HERE},
     "docs/architecture.md": {"mermaid": "tests/test_architecture.py", "python": "tests/test_adding.py"},
     "docs/audit-tasks.md": {"bash": "tests/test_tasks_guide.py", "sh": HERE},
