@@ -18,7 +18,8 @@ from findna_kit.component_config import RecipePath as RecipePath
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from findna_kit.components.views import Draw, View
+    from findna_kit.components.draws import Draw
+    from findna_kit.components.views import View
     from findna_kit.schedules import Clock, ScheduleFunction
 
 API_VERSION = 2

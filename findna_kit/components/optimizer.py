@@ -29,13 +29,18 @@ class OptimizerConfig(ComponentConfig):
 class ParameterGroup:
     """Parameters that are moved alike.
 
-    matrices: they have two dimensions or more, and decay; vectors (biases, norms) do not. head: they belong to a head and not
-    to the encoder.
+    dimensions: of each of them: 1 for a vector, 2 for a matrix, more for kernels of convolutions. head: they belong to a head
+    and not to the encoder.
     """
 
     parameters: tuple[nn.Parameter, ...]
-    matrices: bool
+    dimensions: int
     head: bool
+
+    @property
+    def matrices(self) -> bool:
+        """Whether the parameters decay. Vectors (biases, norms) do not."""
+        return self.dimensions > 1
 
 
 class Optimizer(ABC):

@@ -75,7 +75,7 @@ def _changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[
 
 
 def moves(case: Case) -> Iterator[str]:
-    """Steps move, in place and to finite values, every parameter that has a gradient, and no other one."""
+    """Require that steps move, in place and to finite values, every parameter that has a gradient, and no other one."""
     experiment, optimizer = _made(case)
     places = {name: parameter.data_ptr() for name, parameter in experiment.named.items()}
     before = experiment.values()
@@ -93,7 +93,7 @@ def moves(case: Case) -> Iterator[str]:
 
 
 def learning_rate(case: Case) -> Iterator[str]:
-    """The learning rate of the step counts: at 0 nothing moves, and a larger one moves the parameters further."""
+    """Require that at a learning rate of 0 nothing moves, and that a larger one moves the parameters further."""
     distances = []
     for rate in (0.0, 0.001, 0.1):
         experiment, optimizer = _made(case, learning_rate=Constant(value=rate), weight_decay=Constant(value=0.1))
@@ -108,7 +108,7 @@ def learning_rate(case: Case) -> Iterator[str]:
 
 
 def weight_decay(case: Case) -> Iterator[str]:
-    """Weight decay makes matrices smaller and leaves vectors alone."""
+    """Require that weight decay makes matrices smaller and leaves vectors alone."""
     experiment, optimizer = _made(case, weight_decay=Constant(value=0.5))
     before = experiment.values()
     _step(experiment, optimizer, 0, scale=0.0)
@@ -122,7 +122,7 @@ def weight_decay(case: Case) -> Iterator[str]:
 
 
 def state(case: Case) -> Iterator[str]:
-    """`initial_state` has the names, shapes and data types of the state that steps create."""
+    """Require that `initial_state` has the names, shapes and data types of the state that steps create."""
     experiment, optimizer = _made(case)
     for step in range(2):
         _step(experiment, optimizer, step)
@@ -141,7 +141,7 @@ def state(case: Case) -> Iterator[str]:
 
 
 def restores(case: Case) -> Iterator[str]:
-    """An optimizer that is given the saved state goes on bit for bit."""
+    """Require that an optimizer with the restored state continues bit for bit."""
     for saved_at in (1, 3):
         experiment, optimizer = _made(case)
         for step in range(saved_at):
@@ -164,7 +164,7 @@ def restores(case: Case) -> Iterator[str]:
 
 
 def reads_only(case: Case) -> Iterator[str]:
-    """Reading the state, or asking for an initial one, changes nothing."""
+    """Require that reading the state, or asking for an initial one, changes nothing."""
     experiment, optimizer = _made(case)
     _step(experiment, optimizer, 0)
     parameters = experiment.values()
@@ -178,7 +178,7 @@ def reads_only(case: Case) -> Iterator[str]:
 
 
 def resume(case: Case) -> Iterator[str]:
-    """A run that is cut off and resumed equals one that was not, bit for bit."""
+    """Require that an interrupted and resumed run equals an uninterrupted one, bit for bit."""
     yield from resume_differences(case, recipe_document(optimizer=component_entry(case)))
 
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from findna_kit.recipe.component_spec import ValidationContext
 from findna_kit.schedules import Clock, Schedule
 from findna_kit.testing.checks import make_checks
-from findna_kit.testing.experiments import NAME, read, recipe_document
+from findna_kit.testing.experiments import NAME, read_recipe, recipe_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def _values(schedule: Schedule, steps: int = STEPS) -> list[float]:
 
 
 def finite(case: Case) -> Iterator[str]:
-    """It gives a finite number at every step of a run of any length, and after its last step."""
+    """Require that it gives a finite number at every step of a run of any length, and after its last step."""
     for steps in (0, 1, 7, STEPS, 10_000):
         for step in sorted({0, 1, steps // 3, steps // 2, steps, 2 * steps}):
             value = _schedule(case)(Clock(step, steps))
@@ -41,7 +41,7 @@ def finite(case: Case) -> Iterator[str]:
 
 
 def pure(case: Case) -> Iterator[str]:
-    """Its value depends on the clock alone: not on the calls before, and not on their order."""
+    """Require that its value depends on the clock alone: not on the calls before, and not on their order."""
     schedule = _schedule(case)
     forward = _values(schedule)
     backward = [schedule(Clock(step, STEPS)) for step in reversed(range(STEPS + 1))][::-1]
@@ -50,7 +50,7 @@ def pure(case: Case) -> Iterator[str]:
 
 
 def scales(case: Case) -> Iterator[str]:
-    """It stretches with the run: at the same share of the steps, a longer run has the same value."""
+    """Require that at the same share of the steps a longer run has the same value."""
     short, long = _values(_schedule(case), STEPS), _values(_schedule(case), 10 * STEPS)[::10]
     worst = max(range(STEPS + 1), key=lambda step: abs(short[step] - long[step]))
     if abs(short[worst] - long[worst]) > 1e-6 * max(1.0, abs(short[worst])):
@@ -61,7 +61,7 @@ def scales(case: Case) -> Iterator[str]:
 
 
 def limits(case: Case) -> Iterator[str]:
-    """`limits` holds every value of the curve: recipes are refused by it where a value must stay within bounds."""
+    """Require that `limits` holds every value of the curve: recipes are refused by it where a value has bounds."""
     schedule = _schedule(case, warmup=0.0, delay=0.0)
     low, high = schedule.limits()
     values = _values(schedule, 1000)
@@ -73,7 +73,7 @@ def limits(case: Case) -> Iterator[str]:
 
 
 def begins(case: Case) -> Iterator[str]:
-    """It is 0 during the delay, rises in a line during the warm-up, and then starts its curve."""
+    """Require that it is 0 during the delay, rises in a line during the warm-up, and then starts its curve."""
     schedule = _schedule(case, delay=0.25, warmup=0.25)
     values, start = _values(schedule), schedule.start
     expected = [0.0] * (STEPS // 4) + [start * step / (STEPS // 4) for step in range(STEPS // 4)] + [start]
@@ -87,10 +87,10 @@ def begins(case: Case) -> Iterator[str]:
 
 
 def written(case: Case) -> Iterator[str]:
-    """A recipe that states it is written and read again as an equal schedule."""
-    _, components, _ = read(case, recipe_document())
+    """Require that a recipe that states it is written and read again as an equal schedule."""
+    _, components, _ = read_recipe(case, recipe_document())
     context, adapter = ValidationContext(components), TypeAdapter(Schedule)
-    for form in ({NAME: dict(case.stated)}, {"name": NAME, **case.stated}):
+    for form in ({NAME: dict(case.resolved)}, {"name": NAME, **case.resolved}):
         first = adapter.validate_json(json.dumps(form), strict=True, context=context)
         text = adapter.dump_json(first)
         again = adapter.validate_json(text, strict=True, context=context)

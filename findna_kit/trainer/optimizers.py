@@ -127,14 +127,14 @@ def state_bytes(experiment: Optimized) -> int:
 def _groups(experiment: Optimized) -> dict[ParameterGroup, ScheduleFunction]:
     """Return the groups of parameters that are moved alike, each with its learning rate."""
     rates = _head_rates(experiment)
-    members: dict[tuple[str | None, bool, bool], list[nn.Parameter]] = {}
+    members: dict[tuple[str | None, int, bool], list[nn.Parameter]] = {}
     for name, parameter in experiment.trainable().items():
         prefix = next((prefix for prefix in rates if name.startswith(prefix)), None)
-        members.setdefault((prefix, parameter.ndim > 1, name.startswith(HEADS)), []).append(parameter)
+        members.setdefault((prefix, parameter.ndim, name.startswith(HEADS)), []).append(parameter)
     common = experiment.optimizer.config.learning_rate
     return {
-        ParameterGroup(tuple(parameters), matrices=matrices, head=head): common if prefix is None else rates[prefix]
-        for (prefix, matrices, head), parameters in members.items()
+        ParameterGroup(tuple(parameters), dimensions=dimensions, head=head): common if prefix is None else rates[prefix]
+        for (prefix, dimensions, head), parameters in members.items()
     }
 
 

@@ -177,7 +177,7 @@ def test_components_are_added_inside_the_hook_only():
 
 def test_kinds_are_in_the_order_of_a_recipe():
     kinds = [registry.kind for registry in Components().registries()]
-    assert kinds == ["augmentation", "masking", "encoder", "loss", "teacher_update"]
+    assert kinds == ["augmentation", "masking", "encoder", "loss", "teacher_update", "optimizer", "schedule"]
 
 
 @pytest.mark.parametrize("component", [dict, Agree, Flip(Flip.Config()), lambda view, draw: view, None, "flip"])
