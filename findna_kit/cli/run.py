@@ -79,7 +79,7 @@ def _start_processes(recipe: Recipe) -> int:
         )
     if recipe.data.batch_size % settings.devices:
         raise FindnaError(
-            f"data.batch_size {recipe.data.batch_size} is not divisible by the number of processes, {settings.devices}"
+            f"data.batch_size {recipe.data.batch_size} does not divide into {settings.devices} processes"
         )
     code = distributed.supervise(sys.argv[1:], settings.devices)
     if settings.requeue and code == 128 + SIGUSR2:

@@ -22,10 +22,10 @@ def test_plan_prints_tables(tmp_path):
         "over 2 steps)",
         "FLOPs per base",
         "losses.distill",
-        "the largest batch that fits in one pass: ",
-        "to finish",
+        "maximum batch size without gradient accumulation: ",
+        "the whole run",
         "core-hours",
-        "800 steps, 201 looks, 0 at tasks, and 268 checkpoints; counting baselines and the evaluation after training",
+        "800 steps, 201 validations, 0 evaluations of tasks, 268 checkpoints; fitting the baselines and the evaluation",
     ):
         assert said in done.stdout
     assert "taking 2 steps to warm up and 2 to measure" in done.stderr

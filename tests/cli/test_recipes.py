@@ -95,7 +95,7 @@ def test_a_copy_does_not_change_what_the_shipped_name_means(folder):
 def test_a_file_that_is_there_is_kept_unless_told(folder):
     (folder / "masked_only.yaml").write_text("mine")
     assert refused("recipes", "copy", "masked_only") == (
-        "masked_only.yaml: is there already; take another --out FILE, or --overwrite it\n"
+        "masked_only.yaml: exists already; choose another file with --out FILE, or replace it with --overwrite\n"
     )
     assert [path.name for path in folder.iterdir()] == ["masked_only.yaml"]
     assert (folder / "masked_only.yaml").read_text() == "mine"
@@ -106,7 +106,7 @@ def test_a_file_that_is_there_is_kept_unless_told(folder):
 def test_a_schema_that_is_there_is_left_and_said(folder):
     (folder / SCHEMA).write_text("mine")
     _, err = fine("recipes", "copy", "masked_only", "--overwrite")
-    assert f"{SCHEMA}: is there already, and was left as it is; `findna-kit schema` prints today's" in err
+    assert f"{SCHEMA}: exists already and was kept; `findna-kit schema` prints the current one" in err
     assert (folder / SCHEMA).read_text() == "mine"
 
 
