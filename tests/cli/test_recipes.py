@@ -129,8 +129,8 @@ def test_a_place_that_cannot_be_written_is_said(folder):
     long = "x" * 300
     said = {
         folder: f"{folder}: is a folder; name a file, such as --out {folder}/info_nce.yaml\n",
-        "file/mine.yaml": "file/mine.yaml: cannot be written: File exists; name another with --out FILE\n",
-        long: f"{long}: cannot be written: File name too long; name another with --out FILE\n",
+        "file/mine.yaml": "file/mine.yaml: cannot be written: File exists; choose another file with --out FILE\n",
+        long: f"{long}: cannot be written: File name too long; choose another file with --out FILE\n",
     }
     for out, sentence in said.items():
         assert refused("recipes", "copy", "info_nce", "--out", out) == sentence

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from findna_kit.atomic import atomic_write
+from findna_kit.cli.completion import complete_recipe
 from findna_kit.cli.console import log
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Without
@@ -23,7 +24,12 @@ else:
 
 
 def copy_recipe(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped recipe, or PLUGIN:NAME for one of a plugin.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=complete_recipe, help="Name of a shipped recipe, or PLUGIN:NAME for one of a plugin."
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the copy to this file. [default: NAME.yaml]")
     ] = None,
@@ -50,7 +56,7 @@ def copy_recipe(
         _write(schema, text)
         log(f"{schema}: the schema that editors validate the recipe against, for the plugins that are installed now")
     shown = target if len(target.parts) > 1 else f"./{target}"
-    log(f"next: edit it, then run findna-kit check {shlex.quote(str(shown))}")
+    log(f"next: edit it, then findna-kit check {shlex.quote(str(shown))}")
 
 
 def _find(name: str) -> Path:
