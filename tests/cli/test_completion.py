@@ -22,8 +22,9 @@ CODE = "import sys\nsys.argv = ['findna-kit']\nfrom findna_kit.cli import main\n
 def completions(*words):
     """What bash offers for the last word, by a process of its own, and whether the process imported torch."""
     code = CODE.replace("main()", "try: main()\nfinally: print('torch' in sys.modules, file=sys.stderr)")
+    bare = {**os.environ, "FINDNA_KIT_PLUGINS": "none"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "FINDNA_KIT_PLUGINS": "none", **protocol(words)}
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**bare, **protocol(words)}
     )  # fmt: skip
     return done.stdout.split(), done.stderr.split()[-1] == "True"
 
@@ -103,6 +104,7 @@ def test_it_follows_a_plugin_that_is_installed(monkeypatch, tmp_path):
     code = """
         print("hello")
         from findna_kit import hookimpl
+        findna_kit_api = 1
         from findna_kit.builtin.augmentations.noise import Noise
         @hookimpl
         def findna_kit_register(registry):

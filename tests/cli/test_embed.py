@@ -151,7 +151,7 @@ def test_projector_and_picture_stay_where_they_are_whole(run, table, tmp_path):
     assert not (tmp_path / "other.npy").exists()
     code, _, said = findna("embed", run, table, "--out", tmp_path / "out.npy", *shown, "--resume")
     assert code == 0
-    assert f"{tmp_path / 'p.svg'}: exists already and is kept" in said
+    assert f"{tmp_path / 'p.svg'}: already exists and is kept" in said
     assert (tmp_path / "p.svg").read_bytes() == before
 
 
