@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from findna_kit import trainer
     from findna_kit.cli import progress
     from findna_kit.inference import embedding
-    from findna_kit.inference.embedding import Picture, plot
+    from findna_kit.inference.embedding import EmbeddingPlot, plot
 else:
     trainer, progress = LazyModule("findna_kit.trainer"), LazyModule("findna_kit.cli.progress")
     embedding, plot = LazyModule("findna_kit.inference.embedding"), LazyModule("findna_kit.inference.embedding.plot")
@@ -69,7 +69,7 @@ def embed(
 
     Sequences are streamed in blocks, and an interrupted call can be resumed.
     """
-    sequences = embedding.Sequences(source, genome, embedding.cut_of(window, overlap))
+    sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap))
     output = embedding.Output(out, overwrite, resume)
     options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()))
     plotted = _picture(picture, method, colour)
@@ -77,11 +77,11 @@ def embed(
         plotted = None if plotted and _exist(plotted.path) else plotted
         projector = None if projector and _exist(*(projector / name for name in plot.PROJECTOR)) else projector
     extra_files = [*([plotted.path] if plotted else []), *(projector / name for name in plot.PROJECTOR if projector)]
-    plot.refuse_what_is_there(*extra_files, overwrite=overwrite or resume)
+    plot.refuse_existing(*extra_files, overwrite=overwrite or resume)
     with _interruptible("nothing was embedded"), progress.reading_bar() as reading:
         job = embedding.prepare(folder, sequences, output, options, trainer.Observer(log, reading))
     if plotted is not None:
-        plotted.refuse(job.source.columns, job.source.count)
+        plotted.check(job.source.columns, job.source.count)
     with progress.counting_bar("embedding", job.source.count, "sequences") as count:
         job.write(trainer.Observer(log, report=lambda step, metrics: count(step)))
     metadata = job.description
@@ -92,10 +92,10 @@ def embed(
             _plot(out, plotted, projector)
 
 
-def _picture(path: Path | None, method: ProjectionMethod | None, colour: str | None) -> Picture | None:
+def _picture(path: Path | None, method: ProjectionMethod | None, colour: str | None) -> EmbeddingPlot | None:
     """Return the plot to draw, if any. Raises FindnaError if its method or colour is given without a file."""
     if path is not None:
-        return embedding.Picture(path, method or "pca", colour)
+        return embedding.EmbeddingPlot(path, method or "pca", colour)
     if method is not None or colour is not None:
         raise FindnaError("--method and --colour apply to a plot: give --picture FILE.png as well")
     return None
@@ -118,7 +118,7 @@ def _interruptible(state: str) -> Iterator[None]:
         raise Interrupted(signal.SIGINT, f"stopped by Ctrl-C; {state}") from error
 
 
-def _plot(out: Path, picture: Picture | None, projector: Path | None) -> None:
+def _plot(out: Path, picture: EmbeddingPlot | None, projector: Path | None) -> None:
     """Read a sample of the embeddings back and write it for the projector and as a plot."""
     rows = embedding.sample(out)
     if len(rows.ids) < rows.description["rows"]:

@@ -52,7 +52,7 @@ def variants(
     request = scoring.VariantRequest(genome, length, strand, on_mismatch, branch, step, device, tuple(without or ()))
     with progress.reading_bar() as reading:
         result = scoring.score_variants(
-            folder, vcf, out, request, overwrite=overwrite, say=log, reading=reading,
+            folder, vcf, out, request, overwrite=overwrite, log=log, reading=reading,
             progress=progress.log_counts("scoring", "lines"),
         )  # fmt: skip
     if as_json:

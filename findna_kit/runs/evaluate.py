@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from findna_kit.evaluation.tasks import Task
-    from findna_kit.inference.frozen_model import FrozenModel, Pooling, Strand, Which
+    from findna_kit.inference.frozen_model import BranchName, FrozenModel, Pooling, Strand
     from findna_kit.recipe import Recipe
 
     Say = Callable[[str], None]
@@ -55,7 +55,7 @@ class Scoring:
     pooling: Pooling = "mean"
     layer: int | None = None
     strand: Strand = "forward"
-    branch: Which | None = None
+    branch: BranchName | None = None
     step: int | None = None
     finetune: tuple[str, ...] = ()
     drop_leaked: bool = False
@@ -87,12 +87,12 @@ def evaluate_run(
     try:
         run.stat()
     except OSError as error:
-        raise FindnaError(f"{run}: is no run's folder ({error.strerror}); give the folder that `run` made") from error
+        raise FindnaError(f"{run}: is not a run folder ({error.strerror}); give the folder that `run` made") from error
     loaded = [load_task(task, scoring.data) for task in tasks]
     for task in loaded:
         rows_scored(task)
     model = load(run, scoring.branch, step=scoring.step, device=scoring.device, without=scoring.without)
-    model.refuse(scoring.pooling, scoring.layer)
+    model.check_pooling(scoring.pooling, scoring.layer)
     weights = _digest(run, model.step)
     results = []
     for task in loaded:

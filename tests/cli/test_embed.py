@@ -48,7 +48,7 @@ def started(*arguments, **kwargs):
 
 def wait_for_rows(out, process):
     until = time.monotonic() + 120
-    while not (partial_output.state_of(out) or {"rows": 0})["rows"]:
+    while not (partial_output.read_state(out) or {"rows": 0})["rows"]:
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.002)
 
@@ -72,11 +72,11 @@ def test_killed_and_gone_on_with_it_is_equal_bit_for_bit(run, long, uninterrupte
     _, said = process.communicate(timeout=60)
     assert process.returncode == code, said
     assert "Traceback" not in said
-    kept = partial_output.state_of(out)["rows"]
+    kept = partial_output.read_state(out)["rows"]
     assert 0 < kept < 10_000
     assert not out.exists()
     if number == signal.SIGINT:
-        assert f"{kept} of 10000 rows are kept; go on with --resume" in said
+        assert f"{kept} of 10000 rows are saved; continue with --resume" in said
     code, _, said = findna(*line(run, long, out))
     assert code == 2
     assert f"holds {kept} of 10000 rows of a call that was stopped; go on with --resume" in said
@@ -101,7 +101,7 @@ def test_an_overwrite_that_a_full_disk_stops_leaves_the_old_one(run, tmp_path, t
     process = started("embed", run, many, "--out", out, "--overwrite", "--device", "cpu", preexec_fn=little_room)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 2, said
-    assert "cannot be written to: File too large; whole blocks stay there: make room, and go on with --resume" in said
+    assert "cannot be written (File too large); complete blocks are kept there: free some space and continue with --resume" in said
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
     code, _, said = findna("embed", run, many, "--out", out, "--resume")
     assert code == 0, said
@@ -147,7 +147,7 @@ def test_projector_and_picture_stay_where_they_are_whole(run, table, tmp_path):
     before = (tmp_path / "p.svg").read_bytes()
     code, _, said = findna("embed", run, table, "--out", tmp_path / "other.npy", *shown)
     assert code == 2
-    assert "p.svg: is there already; name another, or --overwrite it" in said
+    assert "p.svg: already exists; use another path, or --overwrite" in said
     assert not (tmp_path / "other.npy").exists()
     code, _, said = findna("embed", run, table, "--out", tmp_path / "out.npy", *shown, "--resume")
     assert code == 0
@@ -156,36 +156,36 @@ def test_projector_and_picture_stay_where_they_are_whole(run, table, tmp_path):
 
 
 def test_of_very_many_rows_a_share_is_shown_and_it_is_said(run, table, tmp_path, monkeypatch):
-    monkeypatch.setattr("findna_kit.inference.embedding.plot.MOST", 5)
+    monkeypatch.setattr("findna_kit.inference.embedding.plot.MAX_POINTS", 5)
     _, _, said = findna("embed", run, table, "--out", tmp_path / "out.npy", "--projector", tmp_path / "p")
     assert "5 of 12 sequences are shown, evenly spaced" in said
     assert len((tmp_path / "p" / "tensors.tsv").read_text().splitlines()) == 5
 
 
 BAD = {
-    "no run": ("{tmp} some.csv --out o.npy", "is no run's folder"),
+    "no run": ("{tmp} some.csv --out o.npy", "is not a run folder"),
     "no input": ("{run} none.csv --out o.npy", "none.csv cannot be read (No such file or directory)"),
     "empty FASTA": ("{run} empty.fa --out o.npy", "empty.fa is empty"),
-    "protein CSV": ("{run} protein.csv --out o.npy", "protein.csv:2: 'E' is no nucleotide letter"),
-    "ragged CSV": ("{run} ragged.csv --out o.npy", "ragged.csv:2: 1 cells under 2 columns"),
+    "protein CSV": ("{run} protein.csv --out o.npy", "protein.csv:2: 'E' is not a nucleotide letter"),
+    "ragged CSV": ("{run} ragged.csv --out o.npy", "ragged.csv:2: has 1 cells, and the header 2 columns"),
     "no column": ("{run} nosequence.csv --out o.npy", "the header needs one column called 'sequence'"),
-    "BED alone": ("{run} some.bed --out o.npy", "some.bed is a BED, which holds no bases: give --genome FASTA"),
+    "BED alone": ("{run} some.bed --out o.npy", "some.bed is a BED, which contains no bases: give --genome FASTA"),
     "beyond": ("{run} some.bed --genome g.fa --out o.npy", "some.bed:1: 0-500 ends beyond 'one', which has 70 bases"),
-    "overlap alone": ("{run} g.fa --overlap 5 --out o.npy", "--overlap 5 is of windows: give --window N as well"),
+    "overlap alone": ("{run} g.fa --overlap 5 --out o.npy", "--overlap 5 needs --window N as well"),
     "overlap too large": ("{run} g.fa --window 5 --overlap 5 --out o.npy", "it must be at least 0 and less than --window"),
-    "suffix": ("{run} some.csv --out o.h5", "embeddings are kept as .npy, .parquet, .zarr"),
+    "suffix": ("{run} some.csv --out o.h5", "the suffix must be one of .npy, .parquet, .zarr"),
     "layer": ("{run} some.csv --out o.npy --layer 9", "layer 9: the encoder has the hidden layers 0 to 1"),
     "step": ("{run} some.csv --out o.npy --step 1", "has no checkpoint of step 1; saved: 0, 3"),
     "device": ("{run} some.csv --out o.npy --device tpu", "tpu"),
-    "both": ("{run} some.csv --out o.npy --resume --overwrite", "give one of them"),
+    "both": ("{run} some.csv --out o.npy --resume --overwrite", "give only one of them"),
     "colour alone": ("{run} some.csv --out o.npy --colour label", "give --picture FILE.png as well"),
     "method alone": ("{run} some.csv --out o.npy --method pca", "give --picture FILE.png as well"),
-    "colour": ("{run} some.csv --out o.npy --picture p.png --colour size", "the ids have no such column, but label"),
-    "few rows": ("{run} few.csv --out o.npy --picture p.png", "a picture needs 4 rows or more, and there are 2"),
-    "picture": ("{run} some.csv --out o.npy --picture p.gif", "give it one of the suffixes .png, .svg, .pdf"),
-    "projector": ("{run} some.csv --out o.npy --projector some.csv", "some.csv: is a file where a folder is wanted"),
+    "colour": ("{run} some.csv --out o.npy --picture p.png --colour size", "there is no such id column, only label"),
+    "few rows": ("{run} few.csv --out o.npy --picture p.png", "a plot needs at least 4 rows, and there are 2"),
+    "picture": ("{run} some.csv --out o.npy --picture p.gif", "the suffix must be one of .png, .svg, .pdf"),
+    "projector": ("{run} some.csv --out o.npy --projector some.csv", "some.csv: is a file, but a folder is needed"),
     "method": ("{run} some.csv --out o.npy --picture p.png --method mds", "'mds' is not one of 'pca', 'tsne', 'umap'"),
-    "out below a file": ("{run} some.csv --out some.csv/o.npy", "cannot be written to: Not a directory"),
+    "out below a file": ("{run} some.csv --out some.csv/o.npy", "cannot be written (Not a directory)"),
 }  # fmt: skip
 
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from findna_kit.errors import FindnaError, RecipeError
-from findna_kit.report.folders import Run, StudyFolder, read_folder
+from findna_kit.report.folders import RunFolder, StudyFolder, read_folder
 from findna_kit.report.page import read, render
-from findna_kit.study.cells import FAILED
+from findna_kit.study.files import FAILED
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def change(path, **values):
 
 
 def test_a_run_and_a_study_are_told_apart(made, study):
-    assert isinstance(read_folder(made / "one", "one"), Run)
+    assert isinstance(read_folder(made / "one", "one"), RunFolder)
     found = read_folder(study, "tiny")
     assert isinstance(found, StudyFolder)
     assert [(cell.condition, cell.seed, cell.state) for cell in found.cells] == [
@@ -95,8 +95,8 @@ def test_what_is_neither_is_refused(tmp_path, study):
     ("evaluation.json", '{"task": {}}', r"evaluation\.json: is not what this version's `findna-kit evaluate` writes"),
     ("audit.json", '{"task": {"between": 3}}', r"audit\.json: is not what this version's `findna-kit tasks audit` w"),
     ("metrics.jsonl", '{"step": 0}\nnothing\n{"step": 1}\n', r"metrics\.jsonl: line 2 is no row of metrics"),
-    ("metrics.jsonl", '{"step": 0}\n{"loss": 1}\n', r"metrics\.jsonl: holds a row that is no metrics of a step"),
-    ("metrics.jsonl", '{"step": "one"}\n', r"metrics\.jsonl: holds a row that is no metrics of a step"),
+    ("metrics.jsonl", '{"step": 0}\n{"loss": 1}\n', r"metrics\.jsonl: has a row that is not the metrics of a step"),
+    ("metrics.jsonl", '{"step": "one"}\n', r"metrics\.jsonl: has a row that is not the metrics of a step"),
 ])  # fmt: skip
 def test_a_damaged_file_is_named(run, name, content, sentence):
     (run / name).write_text(content)
