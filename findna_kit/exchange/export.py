@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from findna_kit import alphabet, checkpoint
-from findna_kit.atomic import sync
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import OutputExists
 from findna_kit.exchange.model_card import model_card
 from findna_kit.exchange.onnx_graph import need_onnx, write_onnx
@@ -100,7 +100,7 @@ def _config(model: FrozenModel) -> dict[str, Any]:
 
 
 def _write_tensors(model: FrozenModel, folder: Path) -> None:
-    tensors = checkpoint.prefixed(model.branch, model.network.state_dict())
+    tensors = checkpoint.add_prefix(model.branch, model.network.state_dict())
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / checkpoint.MODEL, {"format": "pt"})
     place = checkpoint.path_of(folder, model.step)
     place.mkdir(parents=True)
@@ -137,22 +137,11 @@ def _is_export(folder: Path) -> bool:
 
 @contextmanager
 def _folder(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, put in its place at the end; removed, and what was there left, where the block fails."""
-    beside, old = (out.with_name(f".{out.name}.{what}.{os.getpid()}") for what in ("new", "old"))
+    """Yield a new folder that replaces `out` at the end. Raises OutputExists, with `out` as it was, if it cannot be written."""
     try:
-        beside.mkdir(parents=True)
-        yield beside
-        for path in (*beside.rglob("*"), beside):
-            sync(path)
-        if out.is_dir():
-            out.rename(old)
-        beside.rename(out)
-        sync(out.parent)
+        with atomic_write(out, replace_folder=True) as folder:
+            folder.mkdir(parents=True)
+            yield folder
     except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise OutputExists(f"{out}: cannot be written: {why}; name another with --out DIR") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        if old.is_dir() and not os.path.lexists(out):
-            old.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
+        raise OutputExists(f"{out}: cannot be written: {reason}; name another with --out DIR") from error

@@ -117,5 +117,5 @@ def _fill(experiment: Experiment, released: Released, file: Path) -> dict[str, A
 
 def _save(experiment: Experiment, folder: Path, step: int, model: dict[str, Tensor]) -> None:
     """As training does, with an optimizer that has moved nothing yet."""
-    rule = checkpoint.prefixed("teacher_update", experiment.teacher_update.state_dict())
+    rule = checkpoint.add_prefix("teacher_update", experiment.teacher_update.state_dict())
     checkpoint.save(folder, step, model, {**experiment.loss_tensors(), **rule}, {"latest": {}, "moved": []})

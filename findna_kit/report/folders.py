@@ -143,7 +143,7 @@ class Run:
 
 @dataclass(frozen=True)
 class CellOf:
-    """One cell of a study. state: in words; run: None where there is no run's folder yet."""
+    """One cell of a study. state: in words; run: None where there is no run folder yet."""
 
     condition: str
     seed: int

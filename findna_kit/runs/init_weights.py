@@ -27,11 +27,11 @@ def take_initial_weights(experiment: Experiment, recipe: Recipe) -> list[str]:
     if choice is None:
         return []
     run = Path(choice.run)
-    step = checkpoint.find(run, choice.step)
+    step = checkpoint.find_step(run, choice.step)
     remarks = _other_encoder(run, recipe) if "encoder" in choice.parts else []
     saved = checkpoint.load_model(run, step)
-    source = checkpoint.prefixed("student", checkpoint.part(choice.branch, saved))
-    source |= checkpoint.prefixed("heads", checkpoint.part("heads", saved))
+    source = checkpoint.add_prefix("student", checkpoint.strip_prefix(choice.branch, saved))
+    source |= checkpoint.add_prefix("heads", checkpoint.strip_prefix("heads", saved))
     what = f"init_from: {' and '.join(choice.parts)} of the {choice.branch} of {checkpoint.path_of(run, step)}"
     checkpoint.fill(what, _named(choice, experiment.model_tensors()), _named(choice, source))
     fresh = experiment.teacher_update.initial(experiment.student)

@@ -159,7 +159,7 @@ def _record(run: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((run / RECORD).read_text())
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise FindnaError(f"{run}: is no run's folder ({RECORD}: {why}); give the folder that `run` made") from error
+        raise FindnaError(f"{run}: is not a run folder ({RECORD}: {why}); give the folder that `run` made") from error
     return record
 
 

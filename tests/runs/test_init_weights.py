@@ -68,7 +68,7 @@ def test_heads_alone_leave_the_encoder_to_the_seed(source):
 @pytest.mark.parametrize(("overrides", "sentence"), [
     (("encoder.dim=33",), r"init_from: encoder of the teacher of .*step-00000003 does not fit:\n  .*encoder.embed.weight"),
     (("losses.distill.prototypes=9", "init_from.parts=[heads]"), r"distill.logits.weight: float32\[24, 16\] in the checkpoint"),
-    (("losses.distill=null", "init_from.parts=[heads]"), "not wanted: student.heads.distill"),
+    (("losses.distill=null", "init_from.parts=[heads]"), "unexpected: student.heads.distill"),
     (("encoder={name: transformer, dim: 24, heads: 2}",), "has the encoder 'chordmixer', this recipe 'transformer'"),
     (("init_from.step=7",), "has no checkpoint of step 7; saved: 0, 1, 2, 3"),
 ])  # fmt: skip
@@ -87,7 +87,7 @@ def test_an_encoder_stated_otherwise_is_said_where_its_tensors_fit(source):
 
 
 def test_a_folder_that_is_no_run_is_a_sentence(tmp_path):
-    with pytest.raises(CheckpointMismatch, match="is no run's folder"):
+    with pytest.raises(CheckpointMismatch, match="is not a run folder"):
         begun(tmp_path)
 
 
