@@ -10,19 +10,19 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shift
 
 
 class Translocation(Augmentation):
-    """Cuts each sequence in two and swaps the parts: a roll to the right or, as often, to the left."""
+    """Cuts each sequence at a random position and swaps the two pieces: a roll to the left or to the right, equally likely."""
 
     class Config(SegmentConfig):
-        """How far the sequence is rolled."""
+        """Distance of the roll."""
 
     examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The view with each sequence rolled on the ring of its valid positions."""
+        """Return the view with each sequence rolled around its valid positions."""
         count = view.lengths[:, None]
         length, _ = self.config.draw(view, draw)
-        length = torch.where(draw.uniform(1) < 0.5, -length, length) % count.clamp(min=1)  # to the right, whichever it was
+        length = torch.where(draw.uniform(1) < 0.5, -length, length) % count.clamp(min=1)  # a roll to the left as one to the right
         source = partial(
             shifted_segments,
             view.tokens.shape[1],
