@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from findna_kit.errors import FindnaError, RecipeError
-from findna_kit.report.folders import Run, StudyFolder, read_folder
+from findna_kit.report.folders import RunFolder, StudyFolder, read_folder
 from findna_kit.report.page import read, render
-from findna_kit.study.cells import FAILED
+from findna_kit.study.files import FAILED
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def change(path, **values):
 
 
 def test_a_run_and_a_study_are_told_apart(made, study):
-    assert isinstance(read_folder(made / "one", "one"), Run)
+    assert isinstance(read_folder(made / "one", "one"), RunFolder)
     found = read_folder(study, "tiny")
     assert isinstance(found, StudyFolder)
     assert [(cell.condition, cell.seed, cell.state) for cell in found.cells] == [

@@ -11,8 +11,9 @@ from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation.table import table_rows
 from findna_kit.report import ReportRequest, write_report
 from findna_kit.report.page import MARK, read, render
-from findna_kit.report.sections.embeddings import Embed
-from findna_kit.study.results import rows
+from findna_kit.report.sections.embeddings import EmbeddingRequest
+from findna_kit.study.files import StudyResult
+from findna_kit.study.tables import condition_rows
 from tests.report.reading import Page
 
 
@@ -136,7 +137,7 @@ def test_losses_collapse_signals_and_cost_are_shown(page, made):
 
 def test_a_picture_of_embeddings_is_made_when_it_is_asked_for(made, page):
     assert "None are shown" in spoken(page) and "--embed TASK" in spoken(page)
-    asked = Embed(str(made / "task"), device="cpu")
+    asked = EmbeddingRequest(str(made / "task"), device="cpu")
     shown = Page(render(read([made / "one", made / "two"]), asked))
     assert "Mean-pooled embeddings of 30 of the 30 test sequences of task" in spoken(shown)
     assert [words for words in shown.words("desc") if words.startswith("30 points, 15 of 0, 15 of 1; across PC 1")]
@@ -146,7 +147,7 @@ def test_a_picture_of_embeddings_is_made_when_it_is_asked_for(made, page):
 def test_a_study_says_what_it_declared_and_what_it_found(study, of_study):
     result = json.loads((study / "result.json").read_text())
     said = spoken(of_study)
-    for row in rows(result):
+    for row in condition_rows(StudyResult.model_validate(result)):
         assert all(cell in said for cell in row if cell), row
     assert "rate: high" in said and '{"optimizer.learning_rate": 0.01}' in said
     assert "4 cells: 4 finished." in said

@@ -8,7 +8,7 @@ import pytest
 from findna_kit.report.folders import read_folder
 from findna_kit.report.page import read, render
 from findna_kit.report.sections.declared import declared_section
-from findna_kit.study.cells import STUDY
+from findna_kit.study.files import STUDY
 from findna_kit.study.search import Searcher
 from tests.report.reading import Page
 from tests.study.test_search import NO_TOKENS, Runner, searcher, tpe

@@ -6,7 +6,7 @@ import pytest
 from findna_kit.errors import FindnaError
 from findna_kit.report.folders import read_run
 from findna_kit.report.sections import embeddings
-from findna_kit.report.sections.embeddings import Embed, embeddings_section
+from findna_kit.report.sections.embeddings import EmbeddingRequest, embeddings_section
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def named(made):
 
 
 def test_so_many_rows_are_drawn(made, named, monkeypatch):
-    monkeypatch.setattr(embeddings, "MOST", 7)
-    section = embeddings_section("runs", made, named, Embed(str(made / "task"), device="cpu"))
+    monkeypatch.setattr(embeddings, "MAX_SEQUENCES", 7)
+    section = embeddings_section("runs", made, named, EmbeddingRequest(str(made / "task"), device="cpu"))
     note, figure = section.blocks
     assert "7 of the 30 test sequences" in note.text
     assert str(figure.panels[0].drawing).count("z") == 7
@@ -30,10 +30,10 @@ def test_so_many_rows_are_drawn(made, named, monkeypatch):
 ])  # fmt: skip
 def test_embeddings_that_cannot_be_drawn_are_said(made, named, monkeypatch, rows, why):
     monkeypatch.setattr(embeddings, "_embedded", lambda *_: (rows, "teacher, step 8"))
-    *_, remark = embeddings_section("runs", made, named, Embed(str(made / "task"))).blocks
+    *_, remark = embeddings_section("runs", made, named, EmbeddingRequest(str(made / "task"))).blocks
     assert remark.missing and remark.text == f"one: {why}, so there is no picture of them."
 
 
 def test_a_task_that_is_not_there_is_refused(made, named):
     with pytest.raises(FindnaError, match="nowhere"):
-        embeddings_section("runs", made, named, Embed("nowhere"))
+        embeddings_section("runs", made, named, EmbeddingRequest("nowhere"))
