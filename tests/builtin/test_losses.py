@@ -230,7 +230,7 @@ def test_heads_are_the_projector_and_prototypes_or_five_outputs():
 
 
 def test_self_distillation_says_what_it_needs():
-    both, wanted = [plan("a", student=True), plan("b", teacher=True)], "needs a view that the teacher sees beside another one"
+    both, wanted = [plan("a", student=True), plan("b", teacher=True)], "needs a view that the teacher sees and a different one"
     assert loss_of(SelfDistillation).problem(both) is None
     assert loss_of(SelfDistillation).problem([plan("a", student=True, teacher=True)]).startswith(wanted)
     assert loss_of(SelfDistillation).problem(both[:1]).startswith(wanted)

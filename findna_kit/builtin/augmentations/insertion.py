@@ -10,7 +10,7 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shift
 
 
 class Insertion(Augmentation):
-    """Inserts random bases at a random position of each sequence and cuts both ends to the original length.
+    """Insertion of random bases at a random position of each sequence, whose ends are cut to the original length.
 
     EvoAug's result is longer by `maximum`; this is the central part of it, of length L.
     """

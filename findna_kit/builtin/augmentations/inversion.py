@@ -6,7 +6,7 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, posit
 
 
 class Inversion(Augmentation):
-    """Replaces a random segment of each sequence by its reverse complement."""
+    """Reverse complement of a random segment of each sequence, in its place."""
 
     class Config(SegmentConfig):
         """Length of the inverted segment."""

@@ -9,7 +9,7 @@ from findna_kit.components import Augmentation, ComponentConfig, Draw, View
 
 
 class Mutation(Augmentation):
-    """Replaces random bases by other bases; N stays N."""
+    """Random substitutions of bases; N stays N."""
 
     class Config(ComponentConfig):
         """Share of the bases that change."""

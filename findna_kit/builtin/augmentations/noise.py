@@ -9,7 +9,7 @@ from findna_kit.components import Augmentation, ComponentConfig, Draw, View
 
 
 class Noise(Augmentation):
-    """Adds Gaussian noise to the one-hot bases of a view. It is drawn once, when the bases are encoded, after every other change."""
+    """Gaussian noise on the one-hot bases. It is drawn once, when the bases are encoded, after every other augmentation."""
 
     class Config(ComponentConfig):
         """Standard deviation of the noise."""

@@ -10,7 +10,7 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shift
 
 
 class Translocation(Augmentation):
-    """Cuts each sequence at a random position and swaps the two pieces: a roll to the left or to the right, equally likely."""
+    """A circular roll of each sequence by a random distance, to the left or to the right with equal probability."""
 
     class Config(SegmentConfig):
         """Distance of the roll."""
@@ -22,7 +22,8 @@ class Translocation(Augmentation):
         """Return the view with each sequence rolled around its valid positions."""
         count = view.lengths[:, None]
         length, _ = self.config.draw(view, draw)
-        length = torch.where(draw.uniform(1) < 0.5, -length, length) % count.clamp(min=1)  # a roll to the left as one to the right
+        # Modulo the length of the sequence, a roll to the left is a roll to the right.
+        length = torch.where(draw.uniform(1) < 0.5, -length, length) % count.clamp(min=1)
         source = partial(
             shifted_segments,
             view.tokens.shape[1],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _SMALL = 1 << 16
-"""Numbers up to which a shift on a CPU is one index lookup: for so few, one copy per group costs more in calls than in copying."""
+"""Numbers up to which a shift on a CPU is one index lookup: for so few, calling a copy per group costs more than copying."""
 
 
 class ChordMixer(Encoder):

@@ -27,7 +27,7 @@ class DilatedConv(Encoder):
 
         dim: int = Field(128, gt=0, description="channels")
         hidden: int = Field(256, gt=0, description="width inside each block's MLP")
-        blocks: int = Field(6, gt=0, description="residual blocks; their dilations are 1, 2, 4, ..., and after the largest 1 again")
+        blocks: int = Field(6, gt=0, description="residual blocks, with dilations 1, 2, 4, ..., and after the largest 1 again")
         kernel: int = Field(9, gt=0, description="width of the convolution in bases; odd")
         largest_dilation: int = Field(32, gt=0, description="largest dilation; a power of 2")
         dropout: float = Field(0.0, ge=0, lt=1, description="share of each update dropped")
