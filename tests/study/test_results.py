@@ -246,7 +246,10 @@ def test_main_effects_are_in_every_table(crossed):
     assert as_latex(model(found)).count(r"\begin{tabular}{lrrrrl}") == 1
     assert r"rate: high minus low & +0.199 [" in as_latex(model(found))
     for text in (as_markdown(model(found)), as_latex(model(found))):
-        assert "A main effect is a level minus the first level of its factor" in text and "(smallest p that can be reached: 0.023)" in text
+        assert (
+            "A main effect is a level minus the first level of its factor" in text
+            and "(smallest p that can be reached: 0.023)" in text
+        )
     table = {(row["name"], row["task"]): row for row in read_csv(found) if row["kind"] == "main effect"}
     (effect,) = [one["effect"] for one in found["main_effects"]["levels"] if one["level"] == "wide"]
     assert numbers(table["width: wide minus narrow", ""])[:3] == [*effect["overall"].values()]
