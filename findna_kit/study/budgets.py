@@ -15,8 +15,8 @@ import torch
 from findna_kit.errors import FindnaError, NotFinite, OutputExists
 from findna_kit.profile.flops import UNCOUNTED
 from findna_kit.profile.plan import flops_of
-from findna_kit.profile.throughput import joined, measure
-from findna_kit.profile.workload import ready
+from findna_kit.profile.throughput import combine, measure
+from findna_kit.profile.workload import prepare_workload
 from findna_kit.records.run_folder import write_json
 from findna_kit.study.executors.local import cell_threads
 
@@ -167,7 +167,7 @@ def subjects_of(
     for name, recipe in recipes.items():
         try:
             if recipe.steps:
-                subjects[name] = ready(recipe, way.device, reading)
+                subjects[name] = prepare_workload(recipe, way.device, reading)
         except FindnaError as error:
             wrong += [f"the condition {name}:", *str(error).splitlines()]
     if wrong:
@@ -190,7 +190,7 @@ def paces(
                     taken[name].append(measure(subjects[name], steps))
                 except NotFinite as error:
                     raise NotFinite(f"the condition {name}: {error}") from error
-    return {name: joined(each) for name, each in taken.items()}
+    return {name: combine(each) for name, each in taken.items()}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from findna_kit.assemble import assemble
 from findna_kit.distributed import choose_device
 from findna_kit.profile.flops import TITLES, UNCOUNTED
-from findna_kit.profile.max_batch import bytes_held, largest_batch
+from findna_kit.profile.max_batch import largest_batch, peak_tensor_bytes
 from findna_kit.profile.plan import flops_of, memory_of, parameters_of
 from findna_kit.study.budgets import ROUNDS, Operations, Time, paces, recipes_of, subjects_of
 from findna_kit.study.executors.local import cell_threads
@@ -84,7 +84,7 @@ def _memory(subject: Workload) -> dict[str, int]:
     """
     experiment = subject.experiment()
     counted = memory_of(experiment)
-    step = bytes_held(subject, experiment, subject.recipe.data.batch_size, subject.micro_batch)
+    step = peak_tensor_bytes(subject, experiment, subject.recipe.data.batch_size, subject.micro_batch)
     return {**counted, "step": step, "peak": counted["weights"] + counted["optimizer"] + step}
 
 
