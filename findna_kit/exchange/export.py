@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from findna_kit import alphabet, checkpoint
-from findna_kit.atomic import sync
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import OutputExists
 from findna_kit.exchange.model_card import model_card
 from findna_kit.exchange.onnx_graph import require_onnx, write_onnx
@@ -101,7 +101,7 @@ def _config(model: FrozenModel) -> dict[str, Any]:
 
 def _write_tensors(model: FrozenModel, folder: Path) -> None:
     """Write model.safetensors, and a checkpoint folder with a link to it."""
-    tensors = checkpoint.prefixed(model.branch, model.network.state_dict())
+    tensors = checkpoint.add_prefix(model.branch, model.network.state_dict())
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / checkpoint.MODEL, {"format": "pt"})
     step = checkpoint.path_of(folder, model.step)
     step.mkdir(parents=True)
@@ -139,22 +139,11 @@ def _is_export(folder: Path) -> bool:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder that replaces `out` if the block succeeds; if it fails, `out` stays as it was."""
-    new, old = (out.with_name(f".{out.name}.{suffix}.{os.getpid()}") for suffix in ("new", "old"))
+    """Yield a new folder that replaces `out` at the end. Raises OutputExists, with `out` as it was, if it cannot be written."""
     try:
-        new.mkdir(parents=True)
-        yield new
-        for path in (*new.rglob("*"), new):
-            sync(path)
-        if out.is_dir():
-            out.rename(old)
-        new.rename(out)
-        sync(out.parent)
+        with atomic_write(out, replace_folder=True) as folder:
+            folder.mkdir(parents=True)
+            yield folder
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputExists(f"{out}: cannot be written: {reason}; use another --out DIR") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        if old.is_dir() and not os.path.lexists(out):
-            old.rename(out)
-        shutil.rmtree(old, ignore_errors=True)

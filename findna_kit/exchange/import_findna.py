@@ -13,7 +13,7 @@ from findna_kit.errors import CheckpointMismatch
 from findna_kit.exchange.findna_checkpoint import BRANCHES, TensorSource, read_released, tensor_sources
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.records.run_folder import RECIPE, RunRecord
-from findna_kit.runs.start import origins_of, versions
+from findna_kit.runs.provenance import origins_of, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,5 +117,5 @@ def _fill(experiment: Experiment, released: ReleasedCheckpoint, file: Path) -> d
 
 def _save(experiment: Experiment, folder: Path, step: int, model: dict[str, Tensor]) -> None:
     """Save a checkpoint like the trainer does, with an optimizer that has no state yet."""
-    rule = checkpoint.prefixed("teacher_update", experiment.teacher_update.state_dict())
+    rule = checkpoint.add_prefix("teacher_update", experiment.teacher_update.state_dict())
     checkpoint.save(folder, step, model, {**experiment.loss_tensors(), **rule}, {"latest": {}, "moved": []})

@@ -202,7 +202,7 @@ def load(
     the message names the distribution that provided it.
     """
     folder = Path(run)
-    saved_step = checkpoint.find(folder, step)
+    saved_step = checkpoint.find_step(folder, step)
     if branch not in (None, "student", "teacher"):
         raise FindnaError(f"branch {branch!r}: must be student or teacher")
     components, plugins = load_plugins(without)
@@ -214,7 +214,7 @@ def load(
     experiment = assemble(recipe, taught=name == "teacher")
     network = experiment.teacher if name == "teacher" else experiment.student
     source = f"{checkpoint.path_of(folder, saved_step)}: the {name}"
-    checkpoint.fill(source, network.state_dict(), checkpoint.part(name, tensors))
+    checkpoint.fill(source, network.state_dict(), checkpoint.strip_prefix(name, tensors))
     torch_device = choose_device(device)
     engine = Engine(torch_device, choose_precision(precision_of(folder, recipe), torch_device))
     return FrozenModel(network, recipe, branch=name, step=saved_step, engine=engine)

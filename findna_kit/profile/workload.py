@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from findna_kit.assemble import assemble
+from findna_kit.data.genomes import open_genomes
 from findna_kit.distributed import current_launch, start_engine
 from findna_kit.errors import FindnaError
-from findna_kit.runs.genome_data import open_genome
 from findna_kit.runs.start import resolve_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from findna_kit.data.genomes import GenomeData
     from findna_kit.distributed import Engine
     from findna_kit.recipe import Recipe
-    from findna_kit.runs.genome_data import GenomeData
     from findna_kit.trainer import Experiment
 
 
@@ -48,7 +48,7 @@ def prepare_workload(recipe: Recipe, device: str, reading: Callable[[int, int], 
     """Open the genome and resolve `auto` settings. Raises FindnaError where `run` would, and for more than one process."""
     check_single_process(recipe)
     experiment, engine = assemble(recipe), start_engine(device, recipe.trainer.precision)
-    genome = open_genome(recipe, reading)
+    genome = open_genomes(recipe.data, recipe.seed, reading)
     experiment.on_genome(genome.contigs)
     engine, micro_batch = resolve_engine(experiment, genome, engine, {})
     return Workload(recipe, genome, engine, micro_batch)

@@ -65,7 +65,7 @@ def compare(runs: Sequence[Path]) -> dict[str, Any]:
 
 def _whole(run: Path) -> Entry:
     if not (run / RECORD).is_file():
-        raise FindnaError(f"{run}: is no run's folder: there is no {RECORD} in it")
+        raise FindnaError(f"{run}: is not a run folder: there is no {RECORD} in it")
     entry = entry_of(run)
     if entry.status == "broken":
         raise FindnaError(str(entry.reason))

@@ -12,12 +12,12 @@ from filelock import FileLock
 
 from findna_kit import alphabet
 from findna_kit.data.genome import Regions, builtin_digest, builtin_genome, is_builtin, open_store
+from findna_kit.data.genomes import open_genomes
 from findna_kit.errors import FindnaError, GenomeError, OutputExists
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.records.run_folder import AUDIT, RECIPE, RECORD, read_by_task, write_json
-from findna_kit.runs.genome_data import open_genome
-from findna_kit.runs.start import digest_of_parts
+from findna_kit.runs.provenance import split_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -159,7 +159,7 @@ def _record(run: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((run / RECORD).read_text())
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise FindnaError(f"{run}: is no run's folder ({RECORD}: {why}); give the folder that `run` made") from error
+        raise FindnaError(f"{run}: is not a run folder ({RECORD}: {why}); give the folder that `run` made") from error
     return record
 
 
@@ -197,18 +197,18 @@ def _opened(past: _Past, given: TokenStore | None, reading: Reading | None) -> l
     data = past.recipe.data.model_copy(update={"genome": tuple(choices)})
     stretches = []
     for told, genome in zip(
-        past.genomes, open_genome(past.recipe.model_copy(update={"data": data}), reading).genomes, strict=True
+        past.genomes, open_genomes(data, past.recipe.seed, reading).genomes, strict=True
     ):
         if told["digest"] != genome.store.digest:
             raise GenomeError(
                 f"{genome.path} is not what {past.folder} was trained on (its digest differs): restore it, or say with "
                 "--genome FASTA where it lies now"
             )
-        if told["parts"] != digest_of_parts(genome.parts):
+        if told["parts"] != split_digest(genome.split):
             raise GenomeError(
                 f"{past.folder} was trained on other stretches of {genome.path}: a BED file has changed; restore it"
             )
-        stretches.append(_Stretches(genome.path, genome.store, _readable(genome.parts.train, data.length)))
+        stretches.append(_Stretches(genome.path, genome.store, _readable(genome.split.train, data.length)))
     return stretches
 
 

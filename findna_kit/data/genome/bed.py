@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from findna_kit.data.genome.token_store import TokenStore
 
 
-class Interval(NamedTuple):
+class BedInterval(NamedTuple):
     """A line of a BED file: 0-based half-open; `name`, `score` and `strand` are '' where the line ends before."""
 
     contig: int
@@ -26,7 +26,7 @@ class Interval(NamedTuple):
     strand: str
 
 
-def bed_intervals(path: Path, store: TokenStore) -> Iterator[Interval]:
+def bed_intervals(path: Path, store: TokenStore) -> Iterator[BedInterval]:
     """The lines of a BED file (BED3 or wider, plain or gzip); GenomeError names the line that is wrong."""
     for where, interval in bed_lines(path, store):
         if interval.strand not in ("+", "-", ".", ""):
@@ -34,7 +34,7 @@ def bed_intervals(path: Path, store: TokenStore) -> Iterator[Interval]:
         yield interval
 
 
-def bed_lines(path: Path, store: TokenStore) -> Iterator[tuple[str, Interval]]:
+def bed_lines(path: Path, store: TokenStore) -> Iterator[tuple[str, BedInterval]]:
     """The same, each with its `file:line`, for who asks for places alone: the strand may be anything."""
     for number, line in enumerate(_text(path), start=1):
         if line.strip() and not line.startswith(("#", "track", "browser")):
@@ -42,7 +42,7 @@ def bed_lines(path: Path, store: TokenStore) -> Iterator[tuple[str, Interval]]:
             yield where, _interval(line, where, store)
 
 
-def _interval(line: str, where: str, store: TokenStore) -> Interval:
+def _interval(line: str, where: str, store: TokenStore) -> BedInterval:
     fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
     if len(fields) < 3:
         raise GenomeError(f"{where}: {len(fields)} columns; a BED line has contig, start, end, separated by tabs")
@@ -60,7 +60,7 @@ def _interval(line: str, where: str, store: TokenStore) -> Interval:
     if end > size:
         raise GenomeError(f"{where}: {start}-{end} ends beyond {fields[0]!r}, which has {size} bases; is it of this assembly?")
     name, score, strand = ([field.strip() for field in fields[3:6]] + ["", "", ""])[:3]
-    return Interval(contig, start, end, name, score, strand)
+    return BedInterval(contig, start, end, name, score, strand)
 
 
 def _text(path: Path) -> Iterator[str]:

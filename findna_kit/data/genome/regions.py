@@ -14,7 +14,7 @@ from findna_kit.data.genome.bed import bed_lines
 from findna_kit.errors import GenomeError
 
 if TYPE_CHECKING:
-    from findna_kit.data.genome.bed import Interval
+    from findna_kit.data.genome.bed import BedInterval
     from findna_kit.data.genome.intervals import Integers, Runs
     from findna_kit.data.genome.token_store import TokenStore
     from findna_kit.settings import HeldOut
@@ -92,7 +92,7 @@ def read_bed(path: Path, store: TokenStore) -> Regions:
 
 def read_named_bed(path: Path, store: TokenStore) -> dict[str, Regions]:
     """The intervals of a BED file by their name (4th column; '' where there is none)."""
-    named: dict[str, list[Interval]] = {}
+    named: dict[str, list[BedInterval]] = {}
     for row in _rows(path, store):
         named.setdefault(row.name, []).append(row)
     return {name: Regions.of(*_columns(rows)) for name, rows in named.items()}
@@ -177,12 +177,12 @@ def _blocks(regions: Regions, size: int) -> tuple[Integers, Integers, Integers]:
     return regions.contig[owner], start, end
 
 
-def _columns(rows: list[Interval]) -> tuple[Integers, Integers, Integers]:
+def _columns(rows: list[BedInterval]) -> tuple[Integers, Integers, Integers]:
     table = np.array([row[:3] for row in rows], dtype=np.int64)
     return table[:, 0], table[:, 1], table[:, 2]
 
 
-def _rows(path: Path, store: TokenStore) -> list[Interval]:
+def _rows(path: Path, store: TokenStore) -> list[BedInterval]:
     rows = [interval for _, interval in bed_lines(path, store)]
     if not rows:
         raise GenomeError(f"{path} holds no interval; give at least one line 'contig start end', or leave the file away")

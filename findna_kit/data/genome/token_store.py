@@ -43,7 +43,7 @@ _CHUNK = 1 << 24
 
 
 @dataclass(frozen=True)
-class Contig:
+class StoredContig:
     """One sequence of a genome; `offset` is the place of its first base in the map."""
 
     name: str
@@ -62,7 +62,7 @@ class TokenStore:
     digest: str
     source: Path
     path: Path
-    contigs: tuple[Contig, ...]
+    contigs: tuple[StoredContig, ...]
     other_letters: dict[str, int]
 
     @cached_property
@@ -190,7 +190,9 @@ def _read(path: Path, folder: Path, digest: str) -> TokenStore | None:
         whole = False
     if not whole:
         return None
-    contigs = tuple(Contig(name, length, offset) for (name, length), offset in zip(read["contigs"], offsets[:-1], strict=True))
+    contigs = tuple(
+        StoredContig(name, length, offset) for (name, length), offset in zip(read["contigs"], offsets[:-1], strict=True)
+    )
     return TokenStore(digest, path, tokens, contigs, read["other_letters"])
 
 

@@ -44,7 +44,7 @@ def save(
     optimizer: ScheduledAdamW,
 ) -> None:
     """Whole or not at all; the state of the epoch before goes when this one is there."""
-    state = {**optimizer.tensors(), **checkpoint.prefixed("best", best)}
+    state = {**optimizer.tensors(), **checkpoint.add_prefix("best", best)}
     checkpoint.save(folder, epoch, now, state, {**values, "digest": digest, "moved": optimizer.moved})
     checkpoint.prune(folder, _ONLY_LAST)
 
@@ -71,7 +71,7 @@ def restore(
         if values.get("digest") != digest:
             _anew(folder, say, "is of other settings, rows or weights, or of another device, torch or number of threads")
             return None
-        own = {**now, **optimizer.empty(values["moved"]), **checkpoint.prefixed("best", kept)}
+        own = {**now, **optimizer.empty(values["moved"]), **checkpoint.add_prefix("best", kept)}
         checkpoint.fill(f"{folder}: the state", own, {**model, **state})
     except CheckpointMismatch:
         _anew(folder, say, "cannot be read")

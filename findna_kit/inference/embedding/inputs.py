@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from findna_kit.data.genome import TokenStore
-    from findna_kit.data.genome.bed import Interval
+    from findna_kit.data.genome.bed import BedInterval
 
     Row = tuple[tuple[str, ...], str]
     """The cells of the ids of a row, and its sequence."""
@@ -169,7 +169,7 @@ def _bed(path: Path, store: TokenStore) -> SequenceSource:
     return SequenceSource((*_REGION, "score", "strand"), frozenset({"start", "end"}), count, longest, description, rows)
 
 
-def _bed_row(line: Interval, store: TokenStore) -> Row:
+def _bed_row(line: BedInterval, store: TokenStore) -> Row:
     contig = store.contigs[line.contig].name
     sequence = alphabet.decode(store.tokens(line.contig, line.start, line.end))
     if line.strand == "-":

@@ -124,9 +124,9 @@ def test_nothing_random_is_drawn(other):
 def test_a_run_teaches_a_student_of_another_architecture(other, tmp_path):
     run(RunLocation(tmp_path / "run"), EXTERNAL, f"teacher_update.run={other}", TRANSFORMER)
     first, last = (checkpoint.load_model(tmp_path / "run", step) for step in (0, 7))
-    assert same(checkpoint.part("teacher", first), checkpoint.part("teacher", last))
-    assert same(checkpoint.part("teacher", last), state_of(findna_kit.load(other, device="cpu").network))
-    assert not same(checkpoint.part("student", first), checkpoint.part("student", last))
+    assert same(checkpoint.strip_prefix("teacher", first), checkpoint.strip_prefix("teacher", last))
+    assert same(checkpoint.strip_prefix("teacher", last), state_of(findna_kit.load(other, device="cpu").network))
+    assert not same(checkpoint.strip_prefix("student", first), checkpoint.strip_prefix("student", last))
     rows = read_rows(tmp_path / "run")
     assert {"held_out_plain/masked/loss/teacher", "held_out/distill/loss", "collapse/teacher/pooled_rankme"} <= rows[0].keys()
     frozen = [row["held_out_plain/masked/loss/teacher"] for row in rows if "held_out_plain/masked/loss/teacher" in row]
@@ -144,7 +144,7 @@ def test_a_run_trained_on_since_does_not_change_what_is_resumed(other, tmp_path)
     model, state, values = checkpoint.load(source, 2)
     checkpoint.save(source, 9, {name: tensor + 1 for name, tensor in model.items()}, state, values)
     newer = build(External, run=str(source)).initial(student_of())
-    assert not same(state_of(newer), checkpoint.part("teacher", model)), "a new run would take these"
+    assert not same(state_of(newer), checkpoint.strip_prefix("teacher", model)), "a new run would take these"
     run(RunLocation(resume=tmp_path / "cut"), EXTERNAL, f"teacher_update.run={source}")
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
@@ -159,7 +159,7 @@ def test_a_run_that_is_gone_is_missed_in_a_sentence(other, tmp_path):
         findna_kit.load(tmp_path / "run", "teacher", device="cpu")
     assert str(caught.value) == (
         f"teacher_update.run: the teacher is a network of {source}, which cannot be loaded; put it back as it was, or name "
-        f"another run: {source}: is no run's folder (checkpoints/ with a checkpoint in it is looked for)"
+        f"another run: {source}: is not a run folder (it has no checkpoint in checkpoints/)"
     )
 
 
