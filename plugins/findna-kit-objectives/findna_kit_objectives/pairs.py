@@ -36,7 +36,7 @@ def teacher_problem(views: Sequence[ViewPlan]) -> str | None:
     """Return a message unless the student sees a view and the teacher another one."""
     if across([view.name for view in views if view.student], [view.name for view in views if view.teacher]):
         return None
-    return "needs a view that the teacher sees and another view that the student sees"
+    return "needs a view that the teacher sees and a different one that the student sees"
 
 
 def student_problem(views: Sequence[ViewPlan]) -> str | None:
