@@ -36,7 +36,7 @@ def without_teacher(views: Sequence[ViewPlan]) -> str | None:
     """What is wrong where no view of the teacher's stands beside another one of the student's."""
     if across([view.name for view in views if view.student], [view.name for view in views if view.teacher]):
         return None
-    return "needs a view that the teacher sees beside another one that the student sees"
+    return "needs a view that the teacher sees and a different one that the student sees"
 
 
 def alone(views: Sequence[ViewPlan]) -> str | None:

@@ -35,7 +35,7 @@ def test_items_are_pairs_times_sequences():
 def test_a_teacher_is_wanted_on_another_view(seen, refused):
     plans = [plan(name, student="s" in by, teacher="t" in by) for name, by in seen]
     assert pairs.without_teacher(plans) == (
-        "needs a view that the teacher sees beside another one that the student sees" if refused else None
+        "needs a view that the teacher sees and a different one that the student sees" if refused else None
     )
 
 
