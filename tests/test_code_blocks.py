@@ -11,7 +11,7 @@ import benchmarks.__main__ as benchmarks
 from findna_kit.components.interfaces import Loss
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.study.load import cells_of, load_study
+from findna_kit.study.load import build_cells, load_study
 from findna_kit.testing import pytest_plugin
 from tests.building import ROOT
 from tests.installing import findna
@@ -128,7 +128,7 @@ def test_the_study_of_the_results_is_one_and_the_report_has_their_numbers(tmp_pa
     here = text.replace("sacCer3.fa.gz", "builtin")
     (tmp_path / "study.yaml").write_text(re.sub(r"^tasks: .*$", "tasks: [builtin]", here, flags=re.MULTILINE))
     stated = load_study(str(tmp_path / "study.yaml"))
-    cells = cells_of(stated, load_plugins()[0], [], lambda recipe: None)
+    cells = build_cells(stated, load_plugins()[0], [], lambda recipe: None)
     assert (len(cells), {one.recipe.steps for one in cells}) == (32, {0, 200})
     section = page.partition("## Self-distillation on the yeast genome")[0]
     numbers = re.findall(r"[-+]?\d\.\d{3} \[[-+]?\d\.\d{3}, [-+]?\d\.\d{3}\](?= \|)", section)

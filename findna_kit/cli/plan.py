@@ -103,7 +103,7 @@ def _plan_study(source: str, jobs: int, measurement: _Measurement, *, wide: bool
     with progress.reading_bar() as reading:
         result = study_plan.plan_study(
             source, options, measurement.steps, components=components, plugins=plugins, check=preparation.dry_assemble,
-            say=log, reading=reading,
+            log=log, reading=reading,
         )  # fmt: skip
     if measurement.as_json:
         print(json.dumps(result, indent=1))

@@ -13,7 +13,7 @@ from findna_kit.errors import CheckpointMismatch
 from findna_kit.exchange.findna_checkpoint import BRANCHES, Origin, origins, read_released
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.records.run_folder import RECIPE, RunRecord
-from findna_kit.runs.start import origins_of, versions
+from findna_kit.runs.provenance import origins_of, versions
 
 if TYPE_CHECKING:
     from pathlib import Path

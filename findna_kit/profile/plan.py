@@ -13,7 +13,7 @@ from findna_kit.profile.max_batch import largest_batch
 from findna_kit.profile.throughput import WARM_UP, measure
 from findna_kit.profile.workload import ready, refuse_processes
 from findna_kit.runs.init_weights import take_initial_weights
-from findna_kit.runs.start import resolved_settings
+from findna_kit.runs.provenance import resolved_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from findna_kit.metrics.writers import MetricsWriter
-from findna_kit.runs.online_probe import online_probe_of
+from findna_kit.runs.online_probe import online_probes
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compilation import compiled_encoders
 from findna_kit.trainer.optimizers import ScheduledAdamW
@@ -96,7 +96,7 @@ def measure(subject: Workload, steps: int) -> Throughput:
         clock = Clock(number % experiment.steps, experiment.steps)
         train_step(experiment, windows, engine, optimizer, clock, {}, micro_batch)
 
-    look_at_tasks = online_probe_of(subject.recipe, experiment, engine)
+    look_at_tasks = online_probes(subject.recipe, experiment, engine)
     with compiled_encoders(experiment), TemporaryDirectory(prefix="findna-kit-plan-") as folder:
         began = timed(lambda: MetricsWriter(Path(folder), -1).close())
         first_look = timed(partial(validation.run, beginning))

@@ -17,7 +17,7 @@ from findna_kit.errors import FindnaError, GenomeError, OutputExists
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.records.run_folder import AUDIT, RECIPE, RECORD, read_by_task, write_json
-from findna_kit.runs.start import digest_of_parts
+from findna_kit.runs.provenance import split_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -204,7 +204,7 @@ def _opened(past: _Past, given: TokenStore | None, reading: Reading | None) -> l
                 f"{genome.path} is not what {past.folder} was trained on (its digest differs): restore it, or say with "
                 "--genome FASTA where it lies now"
             )
-        if told["parts"] != digest_of_parts(genome.split):
+        if told["parts"] != split_digest(genome.split):
             raise GenomeError(
                 f"{past.folder} was trained on other stretches of {genome.path}: a BED file has changed; restore it"
             )

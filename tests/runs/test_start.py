@@ -151,7 +151,7 @@ def test_resume_needs_the_same_genome(tmp_path):
     fasta.write_text(">a\n" + "ACGTTGCAAGCT" * 2000 + "\n")
     run(tmp_path / "run", "steps=1", f"data.genome={fasta}")
     fasta.write_text(">a\n" + "ACGTTGCAAGCA" * 2000 + "\n")
-    with pytest.raises(FindnaError, match=r"is not what .* was started with \(its digest differs\)"):
+    with pytest.raises(FindnaError, match=r"is not the file that .* was started with \(another digest\)"):
         run(tmp_path / "run", "steps=1", f"data.genome={fasta}", resume=True)
 
 
@@ -178,8 +178,8 @@ def test_auto_takes_what_was_resolved_before(tmp_path):
 
 
 def test_one_process_at_a_time(tmp_path):
-    holds = "import sys,time; from pathlib import Path; from findna_kit.records.run_folder import alone\n"
-    holds += f"with alone(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
+    holds = "import sys,time; from pathlib import Path; from findna_kit.records.run_folder import exclusive_lock\n"
+    holds += f"with exclusive_lock(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout.readline() == "held\n"
