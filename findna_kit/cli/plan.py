@@ -81,7 +81,7 @@ def _plan_recipe(source: str, overrides: Sequence[str], measurement: _Measuremen
     recipe, _, _ = preparation.load(source, overrides, measurement.without)
     preparation.check_files(recipe)
     with progress.reading_bar() as reading:
-        result = recipe_plan.plan(recipe, device=measurement.device, steps=measurement.steps, say=log, reading=reading)
+        result = recipe_plan.plan(recipe, device=measurement.device, steps=measurement.steps, log=log, reading=reading)
     if measurement.as_json:
         print(json.dumps(result, indent=1))
         return

@@ -80,7 +80,7 @@ class FrozenModel:
         tokens = [alphabet.encode(sequence) for sequence in sequences]
         embeddings = self._embed_tokens(tokens, pooling, layer)
         if strand == "both":
-            reverse = [alphabet.PAIRED[sequence[::-1]] for sequence in tokens]
+            reverse = [alphabet.COMPLEMENT[sequence[::-1]] for sequence in tokens]
             embeddings = (embeddings + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
         return embeddings
 

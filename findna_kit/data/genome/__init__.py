@@ -1,4 +1,4 @@
-"""Genomes: FASTA to token store, regions of it, and the windows drawn from them."""
+"""One genome: from a FASTA to a token store, regions of it, and the windows drawn from these regions."""
 
 from findna_kit.data.genome.builtin import builtin_digest, builtin_genome, builtin_regions, is_builtin
 from findna_kit.data.genome.regions import Regions, Split, read_bed, read_named_bed, split
