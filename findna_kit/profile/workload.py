@@ -1,4 +1,4 @@
-"""A recipe made ready to be measured: its genome open, and what `auto` becomes."""
+"""A recipe prepared for measurements: its genome open, and the values of `auto` settings resolved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is measured: a recipe with something to train, on one process."""
+    """A recipe to measure, in one process."""
 
     recipe: Recipe
     genome: GenomeData
@@ -31,11 +31,11 @@ class Workload:
 
     @property
     def bases(self) -> int:
-        """Drawn from the genome in a step."""
+        """Return the number of nucleotides drawn from the genome in a step."""
         return self.recipe.data.batch_size * self.recipe.data.length
 
     def experiment(self) -> Experiment:
-        """Assembled anew, on its device, as training begins with it: each measurement has its own."""
+        """Assemble a new experiment on the device, in training mode, so that measurements do not affect each other."""
         experiment = assemble(self.recipe)
         experiment.on_genome(self.genome.contigs)
         experiment.to(self.engine.device)
@@ -44,9 +44,9 @@ class Workload:
         return experiment
 
 
-def ready(recipe: Recipe, device: str, reading: Callable[[int, int], None] | None = None) -> Workload:
-    """Raises FindnaError where `run` would, and for more than one process."""
-    refuse_processes(recipe)
+def prepare_workload(recipe: Recipe, device: str, reading: Callable[[int, int], None] | None = None) -> Workload:
+    """Open the genome and resolve `auto` settings. Raises FindnaError where `run` would, and for more than one process."""
+    check_single_process(recipe)
     experiment, engine = assemble(recipe), start_engine(device, recipe.trainer.precision)
     genome = open_genomes(recipe.data, recipe.seed, reading)
     experiment.on_genome(genome.contigs)
@@ -54,8 +54,8 @@ def ready(recipe: Recipe, device: str, reading: Callable[[int, int], None] | Non
     return Workload(recipe, genome, engine, micro_batch)
 
 
-def refuse_processes(recipe: Recipe) -> None:
-    """FindnaError where the recipe, or a launcher, wants several."""
+def check_single_process(recipe: Recipe) -> None:
+    """Raise FindnaError if the recipe or a launcher asks for several processes."""
     launch = current_launch()
     if recipe.trainer.devices * recipe.trainer.nodes > 1 or (launch is not None and launch.world_size > 1):
         raise FindnaError("plan measures one process: leave trainer.devices and trainer.nodes at 1")

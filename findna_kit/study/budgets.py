@@ -14,8 +14,8 @@ import torch
 from findna_kit.errors import FindnaError, NotFinite, OutputExists
 from findna_kit.profile.flops import UNCOUNTED
 from findna_kit.profile.plan import flops_of
-from findna_kit.profile.throughput import joined, measure
-from findna_kit.profile.workload import ready
+from findna_kit.profile.throughput import combine, measure
+from findna_kit.profile.workload import prepare_workload
 from findna_kit.study.executors.local import cell_threads
 from findna_kit.study.files import STEPS, ConditionSteps, StepsRecord, read_model
 
@@ -169,7 +169,7 @@ def prepare_workloads(
     for name, recipe in recipes.items():
         try:
             if recipe.steps:
-                workloads[name] = ready(recipe, options.device, reading)
+                workloads[name] = prepare_workload(recipe, options.device, reading)
         except FindnaError as error:
             problems += [f"the condition {name}:", *str(error).splitlines()]
     if problems:
@@ -194,7 +194,7 @@ def measure_throughput(
                     measured[name].append(measure(workloads[name], steps))
                 except NotFinite as error:
                     raise NotFinite(f"the condition {name}: {error}") from error
-    return {name: joined(measurements) for name, measurements in measured.items()}
+    return {name: combine(measurements) for name, measurements in measured.items()}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from findna_kit.assemble import assemble
 from findna_kit.distributed import choose_device
 from findna_kit.profile.flops import TITLES, UNCOUNTED
-from findna_kit.profile.max_batch import bytes_held, largest_batch
+from findna_kit.profile.max_batch import largest_batch, peak_tensor_bytes
 from findna_kit.profile.plan import flops_of, memory_of, parameters_of
 from findna_kit.study.budgets import (
     ROUNDS,
@@ -102,7 +102,7 @@ def _memory(workload: Workload) -> dict[str, int]:
     """
     experiment = workload.experiment()
     counted = memory_of(experiment)
-    step = bytes_held(workload, experiment, workload.recipe.data.batch_size, workload.micro_batch)
+    step = peak_tensor_bytes(workload, experiment, workload.recipe.data.batch_size, workload.micro_batch)
     return {**counted, "step": step, "peak": counted["weights"] + counted["optimizer"] + step}
 
 

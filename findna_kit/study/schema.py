@@ -69,7 +69,7 @@ class Study(Settings):
     overrides: Level = Field({}, description="recipe paths and their values, for every cell; null drops a key")
     factors: dict[Label, dict[Label, Level]] = Field(
         min_length=1,
-        description="factors by label; a factor is a map of labelled levels, a level maps recipe paths to values; null drops a key",
+        description="factors by label: maps of labelled levels, each a map of recipe paths to values; null drops a key",
     )
     design: Design = Field(
         "one_at_a_time",

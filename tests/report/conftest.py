@@ -94,7 +94,9 @@ def path(made, study, wide, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     run = crafted(shutil.copytree(made / "two", folder / "two"))
     of_study = crafted_study(shutil.copytree(study, folder / "tiny"))
-    asked = Page([made / "one", made / "bare", of_study], folder / "page.html", embed=EmbeddingRequest(str(made / "task"), device="cpu"))
+    asked = Page(
+        [made / "one", made / "bare", of_study], folder / "page.html", embed=EmbeddingRequest(str(made / "task"), device="cpu")
+    )
     write_report(asked)
     write_report(Page([run, made / "one"], folder / "crafted.html"))
     write_report(Page([wide], folder / "wide.html"))

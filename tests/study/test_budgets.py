@@ -110,7 +110,9 @@ def test_it_is_measured_with_the_threads_that_a_cell_will_have(tmp_path, monkeyp
         if stated:
             monkeypatch.setenv("OMP_NUM_THREADS", stated)
         measured.clear()
-        given = determine_steps(Budget(seconds=30), cells(tmp_path, "{seconds: 30}"), tmp_path, ExecutionOptions(jobs, "cpu"), quiet)
+        given = determine_steps(
+            Budget(seconds=30), cells(tmp_path, "{seconds: 30}"), tmp_path, ExecutionOptions(jobs, "cpu"), quiet
+        )
         assert {seen for _, seen in measured} == {threads}
         assert given.conditions["reference"].threads == threads
     assert torch.get_num_threads() == before

@@ -20,7 +20,9 @@ def result(metric, seeds, **conditions):
 
 def test_each_cell_has_its_levels_its_seed_and_the_declared_score(tmp_path):
     low, high = {"rate": "low"}, {"rate": "high"}
-    export_hparams(tmp_path, result("probe/mcc", [0, 4], reference=(low, {"a": [0.5, 0.25]}), high=(high, {"a": [0.75, 0.125]})))
+    export_hparams(
+        tmp_path, result("probe/mcc", [0, 4], reference=(low, {"a": [0.5, 0.25]}), high=(high, {"a": [0.75, 0.125]}))
+    )
     assert read_hparams(tmp_path / "tensorboard")[1] == {
         "reference/seed-0": ({**low, "seed": 0}, {"probe/mcc": 0.5}),
         "reference/seed-4": ({**low, "seed": 4}, {"probe/mcc": 0.25}),

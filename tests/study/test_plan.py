@@ -79,7 +79,8 @@ def test_as_rows(tmp_path, paced):
     found = planned(tmp_path, seeds=1)
     head, reference, _, none = rows(found)
     assert head == [
-        "condition", "parameters", "memory, MiB", "max. batch", "time/step", "steps/s", "steps", "time/cell", "core-hours, 1 seed",
+        "condition", "parameters", "memory, MiB", "max. batch", "time/step", "steps/s", "steps", "time/cell",
+        "core-hours, 1 seed",
     ]  # fmt: skip
     plan = found["conditions"]["reference"]
     assert reference[:4] == [
@@ -94,7 +95,15 @@ def test_flops_of_a_base_by_component(tmp_path, paced):
     losses = "{loss: {masked: {}, weighed: {losses.more: {name: masked_nucleotides, weight: 2}}, none: {losses: {}, steps: 0}}}"
     found = planned(tmp_path, seeds=1, factors=losses)
     head, reference, weighed = flops_rows(found)
-    assert head == ["FLOPs per base", "encoder, forward", "encoder, backward", "teacher", "losses.masked", "losses.more", "total"]
+    assert head == [
+        "FLOPs per base",
+        "encoder, forward",
+        "encoder, backward",
+        "teacher",
+        "losses.masked",
+        "losses.more",
+        "total",
+    ]
     by_base = found["conditions"]["reference"]["flops"]["base_by_component"]
     assert reference == ["reference", *(f"{number:,.0f}" for number in by_base.values()), "", reference[-1]]
     assert weighed[0] == "loss-weighed" and weighed[5] == weighed[4] != "0"

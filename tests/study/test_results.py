@@ -132,8 +132,14 @@ def test_rows_have_the_controls_last(result):
 
 
 @pytest.mark.parametrize(("seeds", "warned"), [
-    (1, ["3 conditions, 1 seed: the smallest adjusted p that a single condition can reach is 1", "with fewer than 6 seeds, no difference can reach 0.05"]),
-    (5, ["3 conditions, 5 seeds: the smallest adjusted p that a single condition can reach is 0.12", "with fewer than 6 seeds, no difference can reach 0.05"]),
+    (1, [
+        "3 conditions, 1 seed: the smallest adjusted p that a single condition can reach is 1",
+        "with fewer than 6 seeds, no difference can reach 0.05",
+    ]),
+    (5, [
+        "3 conditions, 5 seeds: the smallest adjusted p that a single condition can reach is 0.12",
+        "with fewer than 6 seeds, no difference can reach 0.05",
+    ]),
     (6, ["3 conditions, 6 seeds: the smallest adjusted p that a single condition can reach is 0.062", "with 2 comparisons"]),
     (7, ["3 conditions, 7 seeds: the smallest adjusted p that a single condition can reach is 0.031"]),
 ])  # fmt: skip
@@ -246,7 +252,10 @@ def test_main_effects_are_in_every_table(crossed):
     assert as_latex(model(found)).count(r"\begin{tabular}{lrrrrl}") == 1
     assert r"rate: high minus low & +0.199 [" in as_latex(model(found))
     for text in (as_markdown(model(found)), as_latex(model(found))):
-        assert "A main effect is a level minus the first level of its factor" in text and "(smallest p that can be reached: 0.023)" in text
+        assert (
+            "A main effect is a level minus the first level of its factor" in text
+            and "(smallest p that can be reached: 0.023)" in text
+        )
     table = {(row["name"], row["task"]): row for row in read_csv(found) if row["kind"] == "main effect"}
     (effect,) = [one["effect"] for one in found["main_effects"]["levels"] if one["level"] == "wide"]
     assert numbers(table["width: wide minus narrow", ""])[:3] == [*effect["overall"].values()]

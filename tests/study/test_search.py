@@ -124,9 +124,7 @@ def test_where_all_failed_it_is_refused(tmp_path):
         folder = tmp_path / "out" / "search" / f"trial-{number}"
         folder.mkdir(parents=True)
         (folder / "failed.json").write_text('{"reason": "exit code 3: too hot"}')
-    with pytest.raises(
-        FindnaError, match=r"search: all 2 trials failed, the first because: exit code 3: too"
-    ):
+    with pytest.raises(FindnaError, match=r"search: all 2 trials failed, the first because: exit code 3: too"):
         one.run(Runner())
 
 

@@ -22,7 +22,10 @@ def conditions_section(part: str, study: StudyFolder) -> Section:
     """Return the section: the table of a finished study, and how to see the scores of a single cell."""
     blocks = [] if study.result is None else _scores(study.result)
     cell = study.folder / "cells" / "CONDITION" / "seed-N" / "run"
-    text = "The report of a single cell has all its scores, with intervals over the test samples. A study is not judged by them."
+    text = (
+        "The report of a single cell has all its scores, with intervals over the test samples. "
+        "A study is not judged by those intervals."
+    )
     note = Note(text, command=f"findna-kit report {shlex.quote(str(cell))}")
     return Section(f"{part}-scores", "Scores", [*blocks, note])
 
@@ -31,9 +34,9 @@ def _scores(result: StudyResult) -> list[Block]:
     tasks, seeds = list(result.tasks), len(result.seeds)
     if seeds > 1:
         intervals = (
-            f"In brackets: the {result.interval.level:.0%} interval of the mean (Student's t, over seeds). Conditions share their "
-            "seeds, so judge whether two of them differ by the paired differences under Effects, not by whether these intervals "
-            "overlap."
+            f"In brackets: the {result.interval.level:.0%} interval of the mean (Student's t, over seeds). Conditions share "
+            "their seeds, so judge whether two of them differ by the paired differences under Effects, not by whether "
+            "these intervals overlap."
         )
     else:
         intervals = "A single seed has no interval."

@@ -51,8 +51,8 @@ class LocalExecutor:
         for folder in folders:
             if lock := JobLock.read(folder.folder):
                 raise FindnaError(
-                    f"{folder.cell.relative_path}: belongs to Slurm job {lock.id or lock.name}; continue with --executor slurm, which "
-                    "checks what became of the job"
+                    f"{folder.cell.relative_path}: belongs to Slurm job {lock.id or lock.name}; "
+                    "continue with --executor slurm, which checks what became of the job"
                 )
         return run_locally(folders, options, changed)
 

@@ -112,7 +112,7 @@ def test_a_legend_names_what_is_drawn_alone(groups):
         title: {name for block in one.blocks if block.kind == "figure" for name, _ in block.legend}
         for title, one in sections.items()
     }
-    assert names == {"Loss terms": {"one", "two"}, "Tasks while it trained": {"two"}}
+    assert names == {"Losses": {"one", "two"}, "Task scores during training": {"two"}}
 
 
 def test_how_means_are_drawn_is_said_once_a_heading(wide):

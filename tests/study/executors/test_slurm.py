@@ -197,7 +197,9 @@ def test_a_job_that_runs_in_silence_is_said_once_and_left_alone(left, programs):
     thread = after(programs, 3.0, "17|CANCELLED|None|low-1")
     run([left], said.append, timeout=1)
     thread.join()
-    assert said == [f"{PLACE}: job 17 is running, but has sent no heartbeat for 1 s; it is left alone, `scancel 17` would end it"]
+    assert said == [
+        f"{PLACE}: job 17 is running, but has sent no heartbeat for 1 s; it is left alone, `scancel 17` would end it"
+    ]
 
 
 def test_a_call_that_was_killed_while_it_submitted_leaves_nothing_twice(left, programs):
@@ -307,7 +309,9 @@ def test_a_cell_that_a_job_has_is_not_run_here(left):
 
 def test_processes_that_the_batch_does_not_divide_into_are_refused(programs):
     recipe = small("masked_only", "trainer.devices=3", "trainer.nodes=2", "data.batch_size=8")[0]
-    with pytest.raises(FindnaError, match=r"data.batch_size 8 cannot be divided evenly among trainer.devices 3 on trainer.nodes 2"):
+    with pytest.raises(
+        FindnaError, match=r"data.batch_size 8 cannot be divided evenly among trainer.devices 3 on trainer.nodes 2"
+    ):
         SlurmExecutor({}, lambda sentence: None).check_recipe(recipe)
     SlurmExecutor({}, lambda sentence: None).check_recipe(small("masked_only", "trainer.devices=2", "trainer.nodes=2")[0])
     with pytest.raises(FindnaError, match=r"trainer.nodes 2: cells are run on this machine alone; leave nodes out, or take"):

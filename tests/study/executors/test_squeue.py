@@ -25,7 +25,11 @@ def test_jobs_are_asked_for_by_name_all_at_once(programs):
     assert found == {"low-1": JobStatus("17", "RUNNING", "None"), "high|2": JobStatus("18", "PENDING", "QOSMaxCpuPerUserLimit")}
     (asked,) = programs.calls("squeue")
     assert "--states=all --name=low-1,high|2,findna-kit " in asked
-    assert (found["low-1"].over, found["low-1"].stuck_reason, found["high|2"].stuck_reason) == (False, None, "QOSMaxCpuPerUserLimit")
+    assert (found["low-1"].over, found["low-1"].stuck_reason, found["high|2"].stuck_reason) == (
+        False,
+        None,
+        "QOSMaxCpuPerUserLimit",
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,9 @@ def test_silence_is_no_answer(programs, monkeypatch, tmp_path):
     programs.write("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(SlurmUnavailable, match="Unable to contact slurm controller"):
         query_jobs(["low-1"])
-    with pytest.raises(FindnaError, match=r"no Slurm answers here \(slurm_load_jobs error: Unable .*\); leave the option out to run"):
+    with pytest.raises(
+        FindnaError, match=r"no Slurm answers here \(slurm_load_jobs error: Unable .*\); leave the option out to run"
+    ):
         check_available()
     programs.write("squeue", "exit 3")
     with pytest.raises(SlurmUnavailable, match="squeue ended with exit code 3"):
