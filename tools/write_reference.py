@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stubs import escaped, python_page
 
 from findna_kit.cli.parameters import parameters
+from findna_kit.plugins.kinds import KINDS
 from findna_kit.plugins.loading import load_plugins
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def _component(registry: Registry[Any], name: str) -> str:
 
 def _declared(component: type) -> Iterator[tuple[str, Any]]:
     """Yield the class attributes that differ from the defaults of the kind, except those that an instance decides."""
-    kind = next(one for one in component.__mro__ if one.__module__ == "findna_kit.components.interfaces")
+    bases = {kind.base for kind in KINDS}
+    kind = next(base for base in component.__mro__ if base in bases)
     for word in DECLARED:
         value = getattr(component, word, None)
         if isinstance(value, str | int) and value != getattr(kind, word, None):
