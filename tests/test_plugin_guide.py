@@ -36,7 +36,7 @@ SAID = {
     "findna-kit run motif:example": "shows its curves",
     "findna-kit plugins list": "findna-transition 0.1.0",
     "findna-kit components transition": "probability that a base is swapped",
-    "findna-kit check mine.yaml": "mine: good",
+    "findna-kit check mine.yaml": "mine: valid",
     "findna-kit run mine.yaml": "shows its curves",
     "pytest": "3 passed",
 }

@@ -102,7 +102,7 @@ def _open(settings: GenomeSettings, weight: float, *, length: int, seed: int, on
         seed=seed,
         included=None if settings.include is None else read_bed(Path(settings.include), store),
         excluded=reduce(Regions.union, excluded) if excluded else None,
-        own=builtin.get("validation"),
+        default=builtin.get("validation"),
         length=length,
     )
     return SplitGenome(settings.path, weight, store, regions)

@@ -29,7 +29,7 @@ def strand_disagreement(
     random = np.random.default_rng(rng.key(seed, "strand disagreement") % 2**64)
     rows = np.sort(random.permutation(len(sequences))[:ROWS])
     forward = [sequences[row] for row in rows]
-    reverse = [alphabet.decode(alphabet.PAIRED[alphabet.encode(sequence)[::-1]]) for sequence in forward]
+    reverse = [alphabet.decode(alphabet.COMPLEMENT[alphabet.encode(sequence)[::-1]]) for sequence in forward]
     one, other = (embed(chosen).astype(np.float64) for chosen in (forward, reverse))
     strands = np.linalg.norm(one - other, axis=1)
     ring = random.permutation(len(rows))

@@ -128,7 +128,8 @@ def test_losses_collapse_signals_and_cost_are_shown(page, made):
     captions = " ".join(page.words("figcaption"))
     for family in (
         "masked: loss", "distill: loss", "pooled rankme", "class deviation", "distill: teacher entropy share",
-        "masked: bits per base, validation windows without augmentation", "learning rate, momentum and gradient norm", "task: mcc",
+        "masked: bits per base, validation windows without augmentation", "learning rate, momentum and gradient norm",
+        "task: mcc",
     ):  # fmt: skip
         assert family in captions, family
     assert "not recorded" not in page.words("tr")[[row.startswith("training time") for row in page.words("tr")].index(True) + 1]
@@ -236,7 +237,7 @@ def test_a_folder_is_no_page(made, tmp_path):
 
 
 def test_several_folders_want_a_place_and_one_is_wanted_once(made):
-    with pytest.raises(FindnaError, match="a report of 2 folders needs --out FILE.html"):
+    with pytest.raises(FindnaError, match=r"a report of 2 folders needs --out FILE\.html"):
         write_report(ReportRequest([made / "one", made / "two"]))
     with pytest.raises(FindnaError, match="is given twice; give it once"):
         read([made / "one", made / "two" / ".." / "one"])

@@ -79,7 +79,8 @@ def test_as_rows(tmp_path, paced):
     found = planned(tmp_path, seeds=1)
     head, reference, _, none = rows(found)
     assert head == [
-        "condition", "parameters", "memory, MiB", "max. batch", "time/step", "steps/s", "steps", "time/cell", "core-hours, 1 seed",
+        "condition", "parameters", "memory, MiB", "max. batch", "time/step", "steps/s", "steps", "time/cell",
+        "core-hours, 1 seed",
     ]  # fmt: skip
     plan = found["conditions"]["reference"]
     assert reference[:4] == [

@@ -132,8 +132,14 @@ def test_rows_have_the_controls_last(result):
 
 
 @pytest.mark.parametrize(("seeds", "warned"), [
-    (1, ["3 conditions, 1 seed: the smallest adjusted p that a single condition can reach is 1", "with fewer than 6 seeds, no difference can reach 0.05"]),
-    (5, ["3 conditions, 5 seeds: the smallest adjusted p that a single condition can reach is 0.12", "with fewer than 6 seeds, no difference can reach 0.05"]),
+    (1, [
+        "3 conditions, 1 seed: the smallest adjusted p that a single condition can reach is 1",
+        "with fewer than 6 seeds, no difference can reach 0.05",
+    ]),
+    (5, [
+        "3 conditions, 5 seeds: the smallest adjusted p that a single condition can reach is 0.12",
+        "with fewer than 6 seeds, no difference can reach 0.05",
+    ]),
     (6, ["3 conditions, 6 seeds: the smallest adjusted p that a single condition can reach is 0.062", "with 2 comparisons"]),
     (7, ["3 conditions, 7 seeds: the smallest adjusted p that a single condition can reach is 0.031"]),
 ])  # fmt: skip

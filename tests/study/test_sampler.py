@@ -8,7 +8,8 @@ from findna_kit.study.sampler import propose
 from findna_kit.study.search_space import Search, SearchRange
 
 SPACE = {
-    "rate": SearchRange(low=1e-4, high=1e-1, log=True), "weight": SearchRange(low=0, high=1), "blocks": SearchRange(low=1, high=3, integer=True),
+    "rate": SearchRange(low=1e-4, high=1e-1, log=True), "weight": SearchRange(low=0, high=1),
+    "blocks": SearchRange(low=1, high=3, integer=True),
     "encoder": SearchRange(choices=({"name": "a"}, {"name": "b"})),
 }  # fmt: skip
 

@@ -31,7 +31,7 @@ def refused(path):
 
 @pytest.mark.parametrize(("keys", "at", "sentence"), [
     ({"metrics": "knn/mcc"}, "9:1", "metrics: unknown key; did you mean 'metric'?"),
-    ({"metric": "knn/mc"}, "8:9", "metric: must be protocol/score, with one of the scores accuracy, mcc, macro_f1, auroc, auprc"),
+    ({"metric": "knn/mc"}, "8:9", "metric: must be protocol/score, with one of the scores accuracy, mcc, macro_f1, auroc"),
     ({"metric": "probes/mcc"}, "8:9", "of the protocols knn, probe, finetune; did you mean 'probe'? (got 'probes/mcc')"),
     ({"metric": "few_shot/mcc"}, "8:9", "few_shot has a score for each number of shots, so a study cannot be judged by it"),
     ({"metric": "few_shot_5/mcc"}, "8:9", "few_shot has a score for each number of shots"),

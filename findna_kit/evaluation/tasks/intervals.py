@@ -135,7 +135,7 @@ def _sequences(
     inside = (place >= 0) & (place < store.lengths[contig[row]])
     tokens = np.full(len(row), alphabet.N, dtype=np.uint8)
     tokens[inside] = store.codes[(store.offsets[contig[row]] + place)[inside]] & np.uint8(7)
-    text = alphabet.decode(np.where(reverse[row], alphabet.PAIRED[tokens], tokens))
+    text = alphabet.decode(np.where(reverse[row], alphabet.COMPLEMENT[tokens], tokens))
     return [text[low:high] for low, high in zip(upto - size, upto, strict=True)]
 
 

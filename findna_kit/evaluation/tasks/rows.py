@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LETTERS = np.zeros(256, dtype=bool)
 # Anything else is no DNA: a protein, a swapped column.
-_LETTERS[[ord(letter) for letter in alphabet.WRITTEN]] = True
+_LETTERS[[ord(letter) for letter in alphabet.IUPAC_LETTERS]] = True
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ def _table_rows(path: Path, header: list[str]) -> Iterator[Row]:
             sequence = row[column].strip()
             if not sequence:
                 raise FindnaError(f"{where}: the sequence is empty: fill it or remove the row")
-            if wrong := sequence.strip(alphabet.WRITTEN):  # strip leaves a string that begins with the first other letter
+            if wrong := sequence.strip(alphabet.IUPAC_LETTERS):  # strip leaves a string that begins with the first other letter
                 raise FindnaError(f"{where}: {wrong[0]!r} is not a nucleotide letter: use A C G T N or IUPAC codes")
             yield tuple(cell for number, cell in enumerate(row) if number != column), sequence
 
