@@ -48,7 +48,7 @@ class ChordMixer(Encoder):
         self.groups = _groups(config.dim, layers)
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(_Layer(config.dim, config.hidden, config.dropout) for _ in range(layers))
+            nn.ModuleList(_MixerLayer(config.dim, config.hidden, config.dropout) for _ in range(layers))
             for _ in range(config.blocks)
         )
 
@@ -64,7 +64,7 @@ class ChordMixer(Encoder):
         return x, hidden
 
 
-class _Layer(nn.Module):
+class _MixerLayer(nn.Module):
     """`x + shift(dropout(mlp(x)))`, [B, R, dim] to the same."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:

@@ -43,7 +43,7 @@ class Transformer(Encoder):
         self.head_dim = config.dim // config.heads
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.class_vectors = nn.Parameter(0.02 * torch.randn(class_tokens, config.dim))
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(_AttentionBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
@@ -64,7 +64,7 @@ class Transformer(Encoder):
         return normed, hidden
 
 
-class _Block(nn.Module):
+class _AttentionBlock(nn.Module):
     """Attention and a feed-forward network, both residual and pre-norm, [B, R, dim] to the same."""
 
     def __init__(self, config: Transformer.Config) -> None:

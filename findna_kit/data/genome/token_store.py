@@ -150,7 +150,8 @@ class TokenStore:
     def _indices(self) -> dict[str, int]:
         return {contig.name: index for index, contig in enumerate(self.contigs)}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
+        # Without the cached properties: a memory map would be pickled as a copy of the whole genome.
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
 
