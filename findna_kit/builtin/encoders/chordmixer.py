@@ -43,6 +43,7 @@ class ChordMixer(Encoder):
 
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
+        # Offsets 1, 2, 4, ... connect every pair of positions after ceil(log2 length) layers.
         layers = config.layers or max(1, math.ceil(math.log2(length)))
         self.dim, self.depth = config.dim, config.blocks
         self.groups = _groups(config.dim, layers)

@@ -61,6 +61,7 @@ def genome_report(store: TokenStore, *, length: int, max_unknown: float) -> Geno
     of all bases; GC is of A C G T alone, and None where there are none.
     """
     unknown, soft_masked, strong = _counts(store)
+    # A window that crosses contigs, or has too much N, is never drawn; the numbers show what each condition costs.
     inside = starts_inside(store, Regions.whole(store), length)
     known = intervals.intersection(inside, starts_known(store, length, max_unknown))
     contigs: list[ContigStatistics] = [
