@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 from numpy.lib.stride_tricks import sliding_window_view
-from platformdirs import user_cache_dir
 
 from findna_kit import alphabet
 from findna_kit.atomic import sync
+from findna_kit.data.cache_folder import CACHE_VARIABLE, cache_folder
 from findna_kit.data.genome import fasta
 from findna_kit.data.genome.intervals import merged
 from findna_kit.errors import GenomeError, nearest
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CACHE_VARIABLE = "FINDNA_KIT_CACHE"
 _LAYOUT = "genomes-1"
 """Folder in the cache. A change of the file format changes this name, so that versions of the kit do not read each other's."""
 _MAX_DIGESTS = 1000
@@ -155,11 +154,6 @@ class TokenStore:
     def __getstate__(self) -> dict[str, object]:
         # Without the cached properties: a memory map would be pickled as a copy of the whole genome.
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: `FINDNA_KIT_CACHE`, or the user's cache folder (XDG)."""
-    return Path(os.environ.get(CACHE_VARIABLE) or user_cache_dir("findna-kit")).expanduser().absolute()
 
 
 def open_store(path: Path, *, report: Callable[[int, int], None] | None = None) -> TokenStore:
