@@ -95,8 +95,8 @@ def code(made):
 
 @pytest.mark.parametrize(("change", "sentence"), [
     (missing, f"missing: Teacher.{FC1}"),
-    (extra, "not wanted: Student.linear.scale"),
-    (misshapen, f"Teacher.{FC1}: float32[16, 30] in the file, floating-point [16, 22] wanted"),
+    (extra, "unexpected: Student.linear.scale"),
+    (misshapen, f"Teacher.{FC1}: must be floating-point [16, 22] (got float32[16, 30])"),
     (code, ".mkdir), which a checkpoint has no need of; nothing in it was run"),
 ])  # fmt: skip
 def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path, monkeypatch, change, sentence):
