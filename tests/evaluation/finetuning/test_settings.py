@@ -17,7 +17,7 @@ KNOWN = Task("known", "known", {}, ("0", "1"), (), finetune=PUBLISHED)
 NAMES = [
     "batch_size",
     "epochs",
-    "learning_rate",
+    "optimizer", "learning_rate",
     "warmup",
     "weight_decay",
     "blocks",
