@@ -1,1 +1,1 @@
-"""Ratios, measured in one run, of the kit against plain implementations of the reference's formulas (docs/benchmarks.md)."""
+"""Ratios, measured in one session, of the kit and plain implementations of the paper's formulas (docs/benchmarks.md)."""

@@ -1,6 +1,6 @@
-"""Peak memory of a training step, each side in a process of its own: a process never gives its high-water mark back.
+"""Peak memory of a training step, each side in a separate process, because the peak of a process never decreases.
 
-`python -m benchmarks.memory SIDE SIZE BATCH PRECISION` is such a process. Linux only: it reads /proc.
+`python -m benchmarks.memory SIDE SIZE BATCH PRECISION` is such a process. Linux only, because it reads /proc.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.recipes import SIZES
-from benchmarks.report import AS_WRITTEN, MENDED, Row
-from benchmarks.step import MENDED_ROWS, Ours, Theirs
+from benchmarks.report import AS_WRITTEN, IMPROVED, Row
+from benchmarks.step import IMPROVED_ROWS, Ours, Theirs
 from benchmarks.turns import Spread
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ OURS = "kit"
 
 
 def memory_row(size: Size, batch: int, precision: Precision, rounds: int, bar: float) -> Row:
-    """How many times the kit's memory the reference needs for two steps, above what the process held before it was built."""
-    columns = (AS_WRITTEN, MENDED) if batch > MENDED_ROWS else (AS_WRITTEN,)
+    """Return the reference's memory for two steps, divided by the kit's; memory used before the model is built is excluded."""
+    columns = (AS_WRITTEN, IMPROVED) if batch > IMPROVED_ROWS else (AS_WRITTEN,)
     found: dict[str, list[float]] = {column: [] for column in columns}
     for _ in range(rounds):
         own = peak_in_a_process(OURS, size, batch, precision)
@@ -36,7 +36,7 @@ def memory_row(size: Size, batch: int, precision: Precision, rounds: int, bar: f
 
 
 def peak(side: str, size: Size, batch: int, precision: Precision) -> int:
-    """Bytes that two steps add to this process at most; a tiny step first loads what is loaded late."""
+    """Return the peak memory, in bytes, that two steps add to this process. A tiny step first triggers late imports."""
     _take_steps(side, SIZES["tiny"], 2, precision)
     before = _status("VmRSS")
     _take_steps(side, size, batch, precision)
@@ -48,14 +48,14 @@ def _take_steps(side: str, size: Size, batch: int, precision: Precision) -> None
     step = ours.step
     if side != OURS:
         given, tokens = ours.batch, ours.experiment.student.class_tokens
-        del ours, step  # its weights are not the reference's memory
-        step = Theirs(size, given, tokens, precision, MENDED_ROWS if side == MENDED else None).step
+        del ours, step  # do not count the kit's weights as the reference's memory
+        step = Theirs(size, given, tokens, precision, IMPROVED_ROWS if side == IMPROVED else None).step
     step()
     step()
 
 
 def _status(name: str) -> int:
-    """Bytes. Not `resource.getrusage`: a process takes that peak over from the one that started it."""
+    """Return a value in bytes. `resource.getrusage` is unsuitable: a process inherits that peak from its parent."""
     [line] = [line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
 

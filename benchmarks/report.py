@@ -1,4 +1,4 @@
-"""What was measured: rows, the table of them, the machine, JSON."""
+"""Results: rows, their Markdown table, a description of the machine, JSON."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from benchmarks.turns import Spread
 
 AS_WRITTEN = "as written"
-MENDED = "mended"
-"""The reference with what anybody could change in an hour: micro-batches, a look-up table."""
+IMPROVED = "improved"
+"""The reference with improvements that take an hour: micro-batches, a look-up table."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Figures by column. The bar is for the first column: at least that ratio or, where `most`, at most so many seconds."""
+    """Figures by column. `bar` is the threshold of the first column: a minimum ratio or, with `most`, a maximum in seconds."""
 
     what: str
     figures: Mapping[str, Spread]
@@ -33,31 +33,31 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Whether the bar is reached; True where there is none."""
+        """Whether the threshold is reached; True if there is none."""
         if self.bar is None:
             return True
         figure = next(iter(self.figures.values())).median
         return figure <= self.bar if self.most else figure >= self.bar
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the row as JSON values."""
         figures = {column: spread.plain() for column, spread in self.figures.items()}
         return {"what": self.what, "figures": figures, "bar": self.bar, "unit": "s" if self.most else "times", "met": self.met}
 
 
 def machine() -> dict[str, Any]:
-    """Where it was measured."""
+    """Describe the machine."""
     return {
         "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
         "numpy": np.__version__, "python": platform.python_version(), "system": platform.platform(terse=True),
     }  # fmt: skip
 
 
-HEADER = "| what | as written | mended | bar | |\n| --- | --- | --- | --- | --- |"
+HEADER = "| what | as written | improved | bar | |\n| --- | --- | --- | --- | --- |"
 
 
 def line(row: Row) -> str:
-    """A row of a Markdown table under HEADER."""
+    """Format a row of the Markdown table below HEADER."""
     unit = " s" if row.most else "x"
     first, *rest = [_shown(spread, unit) for spread in row.figures.values()]
     bar = "" if row.bar is None else f"{'at most' if row.most else 'at least'} {row.bar:g}{unit}"
@@ -66,7 +66,7 @@ def line(row: Row) -> str:
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
-    """JSON, written beside and renamed."""
+    """Write JSON to a temporary file and rename it."""
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(json.dumps({"machine": machine(), "rows": [row.plain() for row in rows]}, indent=1) + "\n")
     beside.replace(path)

@@ -1,4 +1,4 @@
-"""Two or more ways to do one thing, timed in turns: what disturbs the machine disturbs them alike."""
+"""Timing of alternative functions in turns, so that temporary load affects all of them."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Way = Callable[[], object]
+    Task = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What the rounds of one measurement gave."""
+    """The rounds of one measurement."""
 
     rounds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The figure that is compared with a bar."""
+        """The figure that is compared with the threshold."""
         return median(self.rounds)
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the figures as JSON values."""
         return {"median": self.median, "lowest": min(self.rounds), "highest": max(self.rounds), "rounds": list(self.rounds)}
 
 
-def ratios(ours: Way, *others: Way, rounds: int, seconds: float = 0.1) -> list[Spread]:
-    """How many times the time of `ours` each of the others takes, round by round: above 1 ours is faster.
+def ratios(ours: Task, *others: Task, rounds: int, seconds: float = 0.1) -> list[Spread]:
+    """Return, per round, the time of each other function divided by that of `ours`: above 1 ours is faster.
 
-    A turn repeats its way for at least `seconds`. Each way is run before, not counted; every other round goes backwards, so
-    that nobody always comes after the same neighbour.
+    A turn repeats its function for at least `seconds`. Each function runs once before, without being timed. Every other round
+    has the reverse order, so that no function always follows the same one.
     """
-    ways = (ours, *others)
-    repeats = [_repeats(way, seconds) for way in ways]
-    taken: list[list[float]] = [[] for _ in ways]
+    tasks = (ours, *others)
+    repeats = [_repeats(task, seconds) for task in tasks]
+    taken: list[list[float]] = [[] for _ in tasks]
     for number in range(rounds):
-        order = range(len(ways)) if number % 2 == 0 else reversed(range(len(ways)))
-        for place in order:
-            taken[place].append(_timed(ways[place], repeats[place]))
+        order = range(len(tasks)) if number % 2 == 0 else reversed(range(len(tasks)))
+        for index in order:
+            taken[index].append(_timed(tasks[index], repeats[index]))
     return [Spread(tuple(other / own for own, other in zip(taken[0], times, strict=True))) for times in taken[1:]]
 
 
-def _repeats(way: Way, seconds: float) -> int:
-    first = _timed(way, 1)
-    again = first if first > seconds else _timed(way, 1)  # the first call of anything pays for what is made once
+def _repeats(task: Task, seconds: float) -> int:
+    first = _timed(task, 1)
+    again = first if first > seconds else _timed(task, 1)  # the first call pays for one-time initialisation
     return max(1, math.ceil(seconds / max(again, 1e-9)))
 
 
-def _timed(way: Way, repeats: int) -> float:
+def _timed(task: Task, repeats: int) -> float:
     began = time.perf_counter()
     for _ in range(repeats):
-        way()
+        task()
     return (time.perf_counter() - began) / repeats

@@ -1,1 +1,1 @@
-"""The other side: what the paper describes, done the straightforward way, and computing what the kit computes."""
+"""Straightforward implementations of the paper's description, which compute the same as the kit."""
