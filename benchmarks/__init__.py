@@ -1,1 +1,1 @@
-"""Ratios, measured in one session, of the kit and plain implementations of the paper's formulas (docs/benchmarks.md)."""
+"""Benchmarks: speed and memory relative to plain implementations of the reference's formulas (docs/benchmarks.md)."""

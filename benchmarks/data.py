@@ -1,4 +1,4 @@
-"""Benchmarks of windows and views: from a genome to the inputs of the two branches."""
+"""Benchmarks of the data pipeline: windows of a genome, and views of them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from findna_kit.components.views import View
 
 WINDOWS_BAR, VIEWS_BAR, VIEWS_BATCH = 100.0, 10.0, 1024
-"""The threshold of the two views is for this batch size; with fewer windows the overhead of calls exceeds the work."""
+"""The limit of the two views applies at this batch size; with fewer windows the overhead of calls dominates."""
 FRACTION, DEVIATION, MOST = 0.3, 0.2, 20
-"""Settings of the recipe's views."""
+"""Settings of the recipe's views: masked share, standard deviation of noise, most bases that an augmentation moves."""
 
 
 @contextmanager
 def plain_fasta() -> Iterator[Path]:
-    """Yield the path of the built-in genome, uncompressed as pyfaidx needs it."""
+    """Yield the built-in genome, decompressed, as pyfaidx needs it."""
     with tempfile.TemporaryDirectory() as folder:
         fasta = Path(folder) / "genome.fa"
         with gzip.open(builtin_genome()) as packed, fasta.open("wb") as out:
@@ -47,14 +47,14 @@ def plain_fasta() -> Iterator[Path]:
 
 
 def places_of(windows: View, names: list[str]) -> list[Place]:
-    """Return contig and start of each window, which the reference needs."""
+    """Return the (contig, start) of each window, which the reference takes as input."""
     return [(names[contig], start) for contig, start in zip(windows.contig.tolist(), windows.start.tolist(), strict=True)]
 
 
 def window_rows(batch: int, rounds: int) -> list[Row]:
-    """Measure windows of 1000 bases: as each side stores them (tokens and one-hot), one-hot, and masked.
+    """Measure windows of 1000 bases: in each side's own representation (tokens or one-hot), one-hot, and masked.
 
-    The kit also draws their positions; the reference is given them.
+    The kit also samples their positions, which the reference is given.
     """
     recipe = recipe_of(SIZES["paper"], batch)
     data = open_genomes(recipe.data, recipe.seed)

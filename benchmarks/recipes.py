@@ -1,4 +1,4 @@
-"""The kit's side of a measurement: the shipped recipe with the paper's formula, at a given size."""
+"""The kit's side of a benchmark: the shipped recipe with the paper's formula, at a chosen size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAPER_HEAD = (
 
 @dataclass(frozen=True)
 class Size:
-    """Sizes of a network and of its windows."""
+    """A network and the windows that it is shown."""
 
     name: str
     dim: int
@@ -32,7 +32,7 @@ class Size:
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """Overrides of a recipe, as after `--set`."""
+        """Return the arguments of `--set`."""
         encoder = f"{{name: chordmixer, dim: {self.dim}, hidden: {self.hidden}, blocks: {self.blocks}}}"
         return (f"encoder={encoder}", f"data.length={self.length}")
 
@@ -45,14 +45,14 @@ SIZES = {
 
 
 def recipe_of(size: Size, batch: int, *overrides: str) -> Recipe:
-    """Return `self_distill` with this network and batch size, the paper's head and constant schedules."""
+    """Return `self_distill` with that network and batch size, the paper's head and constant schedules."""
     components, _ = load_plugins()
-    stated = (*PAPER_HEAD, *size.overrides, f"data.batch_size={batch}", *overrides)
-    return load_recipe("self_distill", components, overrides=stated)
+    every = (*PAPER_HEAD, *size.overrides, f"data.batch_size={batch}", *overrides)
+    return load_recipe("self_distill", components, overrides=every)
 
 
 def experiment_of(size: Size, batch: int, *overrides: str) -> Experiment:
-    """Return the assembled recipe, ready for training."""
+    """Return the assembled recipe, with both branches in training and evaluation mode."""
     experiment = assemble(recipe_of(size, batch, *overrides))
     experiment.student.train()
     experiment.teacher.eval()

@@ -1,4 +1,4 @@
-"""Results: rows, their Markdown table, a description of the machine, JSON."""
+"""Results of benchmarks: rows, the table, the machine, JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from findna_kit.atomic import atomic_write
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
 
 AS_WRITTEN = "as written"
 IMPROVED = "improved"
-"""The reference with improvements that take an hour: micro-batches, a look-up table."""
+"""The reference after an hour's improvements: micro-batches, a look-up table."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Figures by column. `bar` is the threshold of the first column: a minimum ratio or, with `most`, a maximum in seconds."""
+    """One measurement, by column.
+
+    bar: the limit for the first column, at least that ratio or, with `most`, at most that many seconds.
+    """
 
     what: str
     figures: Mapping[str, Spread]
@@ -33,20 +38,20 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Whether the threshold is reached; True if there is none."""
+        """Return whether the limit is met; True if there is none."""
         if self.bar is None:
             return True
         figure = next(iter(self.figures.values())).median
         return figure <= self.bar if self.most else figure >= self.bar
 
     def plain(self) -> dict[str, Any]:
-        """Return the row as JSON values."""
+        """Return the row for JSON."""
         figures = {column: spread.plain() for column, spread in self.figures.items()}
         return {"what": self.what, "figures": figures, "bar": self.bar, "unit": "s" if self.most else "times", "met": self.met}
 
 
 def machine() -> dict[str, Any]:
-    """Describe the machine."""
+    """Return the machine and the versions of a measurement."""
     return {
         "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
         "numpy": np.__version__, "python": platform.python_version(), "system": platform.platform(terse=True),
@@ -57,7 +62,7 @@ HEADER = "| what | as written | improved | bar | |\n| --- | --- | --- | --- | --
 
 
 def line(row: Row) -> str:
-    """Format a row of the Markdown table below HEADER."""
+    """Return the row as a line of a Markdown table under HEADER."""
     unit = " s" if row.most else "x"
     first, *rest = [_shown(spread, unit) for spread in row.figures.values()]
     bar = "" if row.bar is None else f"{'at most' if row.most else 'at least'} {row.bar:g}{unit}"
@@ -66,10 +71,9 @@ def line(row: Row) -> str:
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
-    """Write JSON to a temporary file and rename it."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps({"machine": machine(), "rows": [row.plain() for row in rows]}, indent=1) + "\n")
-    beside.replace(path)
+    """Write the results as JSON."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps({"machine": machine(), "rows": [row.plain() for row in rows]}, indent=1) + "\n")
 
 
 def _shown(spread: Spread, unit: str) -> str:

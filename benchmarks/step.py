@@ -1,4 +1,4 @@
-"""Benchmarks of the training step: the kit and the reference with one network, the same views and one precision."""
+"""Benchmark of the training step: the kit's and the reference's, with the same network, views and precision."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
     from benchmarks.recipes import Size
     from findna_kit.components.interfaces import ViewPlan
+    from findna_kit.data.sources import Windows
     from findna_kit.data.view_pipeline import ViewPipeline
     from findna_kit.distributed import Precision
     from findna_kit.model.branch import Branch
     from findna_kit.trainer import Experiment
-    from findna_kit.trainer.experiment import Windows
     from findna_kit.trainer.forward import Batch
 
 IMPROVED_ROWS = 8
-"""Samples in the reference's micro-batches: small enough that the allocator reuses memory for activations."""
+"""Samples in the reference's micro-batches, small enough that the allocator reuses the memory of activations."""
 STEPS = 1_000_000
-"""Total steps of the clock: more than any benchmark takes."""
+"""Length of the clock, longer than any measurement."""
 
 
 @dataclass(frozen=True)
 class _Given:
-    """A pipeline with a precomputed view, so that only the step is timed; the reference receives its views too."""
+    """A pipeline that returns a view made before, so that only the step is timed; the reference is given its views too."""
 
     plan: ViewPlan
     made: View
@@ -61,7 +61,7 @@ class _Given:
 
 @dataclass(frozen=True)
 class _Same:
-    """A source that returns the same windows at every step."""
+    """A source with the same windows at every step."""
 
     windows: View
 
@@ -70,7 +70,7 @@ class _Same:
 
 
 class Ours:
-    """The kit's training step on precomputed views, with the micro-batch size that a run would choose."""
+    """The kit's training step on fixed views, with the micro-batch size that a run would choose."""
 
     def __init__(self, size: Size, batch: int, precision: Precision, *overrides: str) -> None:
         experiment = experiment_of(size, batch, *overrides)
@@ -106,7 +106,7 @@ class Theirs:
 
 
 def pairs(branch: Branch, network: Network) -> list[tuple[nn.Parameter, nn.Parameter, slice]]:
-    """Return each parameter of the kit's branch, the matching one of the reference, and the rows of the latter."""
+    """Return each parameter of the kit's branch, the corresponding one of the reference, and the rows of the latter."""
     encoder = cast("nn.Module", branch.encoder)
     blocks = cast("list[list[nn.Module]]", encoder.blocks)
     mlps = [layer.mlp for block in blocks for layer in block]
@@ -122,14 +122,14 @@ def pairs(branch: Branch, network: Network) -> list[tuple[nn.Parameter, nn.Param
 
 @torch.no_grad()
 def equal_weights(ours: Ours, theirs: Theirs) -> None:
-    """Copy the kit's weights to the reference's branches."""
+    """Copy the kit's weights into the reference's branches."""
     for branch in ("student", "teacher"):
         for mine, other, rows in pairs(getattr(ours.experiment, branch), getattr(theirs.training, branch)):
             other[rows] = mine
 
 
 def step_row(size: Size, batch: int, precision: Precision, rounds: int, bar: float) -> Row:
-    """Measure the reference's step divided by the kit's; also with micro-batches if the batch is larger than one of them."""
+    """Measure the reference's step relative to the kit's; also with micro-batches, if the batch is larger than one of them."""
     ours = Ours(size, batch, precision)
     tokens = ours.experiment.student.class_tokens
     theirs = {AS_WRITTEN: Theirs(size, ours.batch, tokens, precision)}
@@ -143,7 +143,7 @@ def step_row(size: Size, batch: int, precision: Precision, rounds: int, bar: flo
 
 
 def compiled_row(size: Size, batch: int, precision: Precision, rounds: int) -> Row:
-    """Measure the kit's eager step divided by its compiled step. Raise FindnaError if there is no compiler."""
+    """Measure the kit's eager step relative to its compiled one. Raises FindnaError if there is no compiler."""
     eager, compiled = Ours(size, batch, precision), Ours(size, batch, precision, "trainer.compile=true")
     with compiled_encoders(compiled.experiment):
         [ratio] = ratios(compiled.step, eager.step, rounds=rounds)
@@ -151,7 +151,7 @@ def compiled_row(size: Size, batch: int, precision: Precision, rounds: int) -> R
 
 
 def noise_row(size: Size, batch: int, precision: Precision, rounds: int) -> Row:
-    """Measure the kit's step against itself: the variation of a ratio of 1 on this machine."""
+    """Measure the kit's step relative to itself: how far from 1 a ratio is on this machine by noise alone."""
     ours, same = Ours(size, batch, precision), Ours(size, batch, precision)
     [ratio] = ratios(ours.step, same.step, rounds=rounds)
     return Row(f"the kit's step against itself, {size.name}, batch {batch}, {precision}", {AS_WRITTEN: ratio})

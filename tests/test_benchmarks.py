@@ -171,7 +171,7 @@ def test_a_missed_bar_is_exit_code_3(monkeypatch, tmp_path, capsys, figure, code
     monkeypatch.setattr(program, "checked", lambda: [Row("what", {AS_WRITTEN: Spread((figure,))}, 1.0)])
     out = tmp_path / "out.json"
     assert program.main(["--check", "--json", str(out)]) == code
-    assert f"{int(code == 3)} of 1 thresholds missed" in capsys.readouterr().out
+    assert f"{int(code == 3)} of 1 limits missed" in capsys.readouterr().out
     written = json.loads(out.read_text())
     assert written["rows"][0]["figures"][AS_WRITTEN]["median"] == figure
     assert written["machine"]["torch"] == torch.__version__
@@ -181,7 +181,7 @@ def test_a_missed_bar_is_exit_code_3(monkeypatch, tmp_path, capsys, figure, code
 def test_wrong_arguments_are_exit_code_2(tmp_path, capsys):
     (tmp_path / "out.json").write_text("{}")
     for arguments, said in (
-        (["--json", str(tmp_path / "out.json")], "is there already; name another, or --overwrite it"),
+        (["--json", str(tmp_path / "out.json")], "exists already; name another, or use --overwrite"),
         (["--check", "--full"], "--check and --full exclude each other"),
     ):
         with pytest.raises(SystemExit) as refused:

@@ -1,1 +1,1 @@
-"""Straightforward implementations of the paper's description, which compute the same as the kit."""
+"""The reference: what the paper describes, implemented the straightforward way; it computes the same numbers as the kit."""

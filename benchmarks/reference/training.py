@@ -1,8 +1,8 @@
-"""A training step with the paper's formulas (Yu et al. 2025), in a straightforward implementation.
+"""A training step with the paper's formula (Yu et al. 2025), as a first version would be written.
 
 `x + roll(mlp(x))` by split, roll and cat; the student's forward and backward on the whole batch at once; a linear readout of
-every position; gradient clipping; AdamW with its defaults; the EMA in a Python loop. The masked loss is on the masked positions
-and the centre is updated after the step, as in the kit, so that both sides compute the same numbers.
+every row; gradient clipping; AdamW with its defaults; the EMA in a Python loop. As in the kit, the masked loss is on the masked
+positions and the centre is updated after the step, so both sides compute the same numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BASES, CLASSES = 4, 5
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs of a step: the views of both branches [B, L, 5], the masked positions [B, M] and their bases [B, M]."""
+    """Inputs of both sides: the views of each branch [B, L, 5], the masked positions [B, M] and their bases [B, M]."""
 
     student: Tensor
     teacher: Tensor
@@ -32,7 +32,7 @@ class Inputs:
     targets: Tensor
 
     def chunks(self, rows: int) -> Iterator[Inputs]:
-        """Yield consecutive parts of the batch."""
+        """Yield micro-batches."""
         for parts in zip(*(part.split(rows) for part in (self.student, self.teacher, self.index, self.targets)), strict=True):
             yield Inputs(*parts)
 
@@ -52,7 +52,7 @@ class Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, mixer and readout; class tokens are zeros after the sequence."""
+    """Stem, mixer and readout. Class tokens are zeros after the sequence."""
 
     def __init__(self, *, dim: int, hidden: int, blocks: int, length: int, class_tokens: int) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class Network(nn.Module):
         self.readout = nn.Linear(dim, BASES + CLASSES)
 
     def forward(self, bases: Tensor) -> tuple[Tensor, Tensor]:
-        """Map [B, L, 5] to logits over bases [B, L, 4] and logits of class tokens [B, C, 5]."""
+        """Map bases [B, L, 5] to logits over the bases [B, L, 4] and of the class tokens [B, C, 5]."""
         rows = self.readout(self.layers(self.stem(F.pad(bases, (0, 0, 0, self.class_tokens)))))
         length = bases.shape[1]
         return rows[:, :length, :BASES], rows[:, length:, BASES:]
 
 
 class Training:
-    """Student, teacher, centre and optimizer. `rows`: micro-batch size; None: the whole batch, as in the reference code."""
+    """Student, teacher, centre and optimizer. rows: micro-batch size; None: the whole batch at once, as in the reference."""
 
     clip, student_temperature, teacher_temperature, center_momentum = 0.5, 0.1, 0.04, 0.9
 
@@ -95,13 +95,13 @@ class Training:
         with torch.no_grad():
             for mine, theirs in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
                 mine.copy_(momentum * mine + (1 - momentum) * theirs)
-            decay = min(self.center_momentum, self.steps / (self.steps + 1))
-            self.center = decay * self.center + (1 - decay) * torch.cat(teacher_logits).mean(0)
+            kept = min(self.center_momentum, self.steps / (self.steps + 1))
+            self.center = kept * self.center + (1 - kept) * torch.cat(teacher_logits).mean(0)
         self.steps += 1
         return loss
 
     def _loss(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Return both losses, averaged over the samples, and the teacher's logits of the class tokens."""
+        """Return the mean masked and self-distillation loss of the samples, and the teacher's logits of the class tokens."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
             bases, classes = self.student(inputs.student)
             with torch.no_grad():

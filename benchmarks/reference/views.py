@@ -1,6 +1,6 @@
 """EvoAug's augmentations (Lee et al. 2023, Genome Biology 24:105) in a Python loop over one-hot sequences [L, 5], A C G T N.
 
-Unlike those of the reference code they compose, and the reverse complement is correct: the result has to equal the kit's.
+Unlike in EvoAug they compose, and reverse complement is one of them, so that the result is the kit's.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ COMPLEMENT = [3, 2, 1, 0, 4]
 
 
 def delete(sequence: Tensor, begin: int, filled: Tensor) -> Tensor:
-    """Delete n positions from `begin`, and add `filled` [n, 5], half before and half after the rest."""
+    """Delete n rows from `begin` on, and add `filled` [n, 5] instead, half before the rest and half after it."""
     length = len(filled)
     half = length // 2
     return torch.cat([filled[:half], sequence[:begin], sequence[begin + length :], filled[half:]])
 
 
 def insert(sequence: Tensor, begin: int, inserted: Tensor, padding: Tensor) -> Tensor:
-    """Insert `inserted` [n, 5], add `padding` [most - n, 5] around, and return the central L of L + most positions."""
+    """Insert `inserted` [n, 5], add `padding` [most - n, 5] around the sequence, and return the central L rows."""
     before = len(padding) // 2
     grown = torch.cat([padding[:before], sequence[:begin], inserted, sequence[begin:], padding[before:]])
     cut = (len(grown) - len(sequence)) // 2
@@ -37,7 +37,7 @@ def translocate(sequence: Tensor, shift: int) -> Tensor:
 
 
 def reverse_complement(sequences: Tensor, turned: Tensor) -> Tensor:
-    """Replace the sequences selected by `turned` [B] by their reverse complement: [B, L, 5]."""
+    """Return [B, L, 5], with the reverse complement where `turned` [B]."""
     result = sequences.clone()
     result[turned] = sequences.flip(1)[..., COMPLEMENT][turned]
     return result
@@ -49,7 +49,7 @@ def teacher_view(sequences: Tensor, most: int) -> Tensor:
 
 
 def student_view(sequences: Tensor, fraction: float, deviation: float) -> tuple[Tensor, Tensor]:
-    """Reverse-complement half of the sequences, mask them, and add noise to visible bases. Return also the positions [B, M]."""
+    """Reverse-complement half of the sequences, mask them, add noise elsewhere; return them and the masked positions [B, M]."""
     turned = reverse_complement(sequences, torch.rand(len(sequences)) < 0.5)
     shown, index = zip(*(_masked(sequence, fraction) for sequence in turned), strict=True)
     visible = torch.stack(shown)

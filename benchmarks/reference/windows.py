@@ -1,4 +1,4 @@
-"""Windows as the reference code reads them: one by one from a FASTA, encoded by scikit-learn, masked in numpy."""
+"""Windows as the reference reads them: one by one from a FASTA, encoded with scikit-learn, masked in numpy."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 Place = tuple[str, int]
 LETTERS = "acgnt"
-"""In the sorted order of a LabelBinarizer, which is the order of its columns."""
+"""In the order of a LabelBinarizer's columns, which it sorts."""
 
 
 class Reader:
     """One-hot windows [L, 5] over LETTERS.
 
-    As in the reference code, `windows` opens the FASTA for every window; `looked_up` reads one that stays open.
+    As in the reference, `windows` opens the FASTA for every window. `looked_up` keeps it open.
     """
 
     def __init__(self, fasta: Path, length: int) -> None:
         self._path, self._length = str(fasta), length
-        self._fasta = Fasta(self._path, as_raw=True)  # also builds the index
+        self._fasta = Fasta(self._path, as_raw=True)  # also writes the index
         self._binarizer = LabelBinarizer().fit(list(LETTERS))
 
     def letters(self, fasta: Fasta, place: Place) -> str:
@@ -36,16 +36,16 @@ class Reader:
         return str(fasta[contig][start : start + self._length]).lower()
 
     def opened(self, place: Place) -> str:
-        """Return the same from a FASTA that is opened for this window."""
+        """Return the same from a newly opened FASTA."""
         with Fasta(self._path, as_raw=True) as fasta:
             return self.letters(fasta, place)
 
     def windows(self, places: Sequence[Place]) -> NDArray[np.float32]:
-        """Return one-hot windows [B, L, 5]."""
+        """Return windows [B, L, 5]."""
         return np.stack([self._binarizer.transform(list(self.opened(place))) for place in places]).astype(np.float32)
 
     def looked_up(self, places: Sequence[Place]) -> NDArray[np.float32]:
-        """Return one-hot windows [B, L, 5] by a look-up table, the most obvious improvement."""
+        """Return windows [B, L, 5], encoded with a look-up table: the first improvement that one would make."""
         table = np.zeros((256, len(LETTERS)), dtype=np.float32)
         table[np.frombuffer(LETTERS.encode(), dtype=np.uint8)] = np.eye(len(LETTERS))
         return np.stack([table[np.frombuffer(self.letters(self._fasta, place).encode(), dtype=np.uint8)] for place in places])
@@ -58,9 +58,9 @@ class Reader:
 def masked(
     window: NDArray[np.float32], fraction: float, numbers: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Mask this share of the positions of a window [L, 5]; return it and the positions.
+    """Mask that share of a window's rows [L, 5]; return the window and the masked positions.
 
-    Of these 80 % become zero, 10 % a random letter, and 10 % stay.
+    Of these, 80 % become zero, 10 % a random letter, and 10 % stay.
     """
     shown = window.copy()
     index = numbers.choice(len(window), round(fraction * len(window)), replace=False)

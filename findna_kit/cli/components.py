@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from findna_kit.cli.completion import complete_component
 from findna_kit.cli.console import print_line, print_table
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Json, Wide, Without
@@ -24,7 +25,10 @@ else:
 
 
 def components(
-    name: Annotated[str | None, typer.Argument(metavar="[KIND|NAME]", help="A kind, or the name of a component.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND|NAME]", autocompletion=complete_component, help="A kind, or the name of a component."),
+    ] = None,
     wide: Wide = False,
     as_json: Json = False,
     without: Without = None,

@@ -105,7 +105,7 @@ def _exist(*paths: Path) -> bool:
     """Return whether all files of an earlier call exist, and log that they are kept."""
     exist = all(path.is_file() for path in paths)
     if exist:
-        log(f"{paths[0]}: exists already and is kept")
+        log(f"{paths[0]}: already exists and is kept")
     return exist
 
 

@@ -63,7 +63,7 @@ def test_an_import_prints_where_every_tensor_came_from(taken, file):
     folder, (code, out, err) = taken
     assert code == 0, err
     assert "all 168 tensors of" in out
-    assert f"{folder}: the run's folder; its step 0 is a random initialisation, its last step the file" in out
+    assert f"{folder}: the folder of the run; its step 0 is a random initialisation, its last step the checkpoint" in out
     lines = {
         line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if line.startswith(("teacher", "student"))
     }
@@ -95,8 +95,8 @@ def code(made):
 
 @pytest.mark.parametrize(("change", "sentence"), [
     (missing, f"missing: Teacher.{FC1}"),
-    (extra, "not wanted: Student.linear.scale"),
-    (misshapen, f"Teacher.{FC1}: float32[16, 30] in the file, floating-point [16, 22] wanted"),
+    (extra, "unexpected: Student.linear.scale"),
+    (misshapen, f"Teacher.{FC1}: must be floating-point [16, 22] (got float32[16, 30])"),
     (code, ".mkdir), which a checkpoint has no need of; nothing in it was run"),
 ])  # fmt: skip
 def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path, monkeypatch, change, sentence):
@@ -236,7 +236,7 @@ def test_exports_that_are_refused(run, tmp_path):
     refused(findna("export", run, "--out", tmp_path / "new", "--step", 1), "has no checkpoint of step 1; saved: 0, 3")
     refused(
         findna("export", run, "--out", tmp_path / "new", "--format", "onxx"),
-        "--format onxx: huggingface or onnx is wanted; did you mean 'onnx'?",
+        "--format onxx: must be huggingface or onnx; did you mean 'onnx'?",
     )
     assert findna("export", run)[0] == 2
     assert os.listdir(tmp_path) == ["model"]

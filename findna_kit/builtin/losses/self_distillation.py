@@ -94,10 +94,12 @@ class SelfDistillation(Loss):
         """
         logits = {name: output.heads["logits"].float() for name, output in teacher.items()}
         temperature = self.config.teacher_temperature(clock)
+        # Centring keeps single prototypes from dominating, a low temperature keeps targets from becoming uniform.
         targets = {name: ((q - self.center) / temperature).softmax(-1).detach() for name, q in logits.items()}
         log_p = {
             name: (o.heads["logits"].float() / self.config.student_temperature).log_softmax(-1) for name, o in student.items()
         }
+        # A view is never compared with itself: student and teacher would only have to agree on identical input.
         pairs = _pairs(student, teacher)
         total = -torch.stack([(targets[t] * log_p[s]).sum() for s, t in pairs]).sum()
         entropy = torch.stack([torch.special.entr(targets[t]).sum() for _, t in pairs]).sum()

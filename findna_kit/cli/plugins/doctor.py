@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from findna_kit.cli.command_table import COMMANDS as KIT_COMMANDS
+from findna_kit.cli.completion import complete_plugin
 from findna_kit.cli.console import log, print_line
 from findna_kit.cli.options import Json
 from findna_kit.cli.plugins.child_process import examine_all
@@ -34,7 +35,11 @@ _TRACEBACK_LINES = 8
 def doctor(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PLUGIN...]", help="Examine these plugins and the built-in components. [default: all]"),
+        typer.Argument(
+            metavar="[PLUGIN...]",
+            autocompletion=complete_plugin,
+            help="Examine these plugins and the built-in components. [default: all]",
+        ),
     ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Allow each import to take this long.")

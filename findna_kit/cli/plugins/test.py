@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from findna_kit.cli.completion import complete_plugin
 from findna_kit.cli.console import log, print_line, print_table
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Json
@@ -24,7 +25,12 @@ FOUND_SOMETHING = 3
 
 
 def test_plugin(
-    package: Annotated[str, typer.Argument(metavar="PACKAGE", help="Name of an installed plugin, or of its distribution.")],
+    package: Annotated[
+        str,
+        typer.Argument(
+            metavar="PACKAGE", autocompletion=complete_plugin, help="Name of an installed plugin, or of its distribution."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Run the conformance checks on the components of a plugin.
