@@ -19,7 +19,7 @@ from findna_kit.trainer import Data
 from findna_kit.trainer.compilation import compiled_encoders
 from findna_kit.trainer.forward import make_batch
 from findna_kit.trainer.micro_batch import choose_micro_batch
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import train_step
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Ours:
         self.experiment: Experiment = replace(experiment, pipelines=cast("tuple[ViewPipeline, ...]", given))
         source = cast("Windows", _Same(windows))
         self.data, self.engine = Data(source, source), Engine(torch.device("cpu"), precision)
-        self.optimizer = ScheduledAdamW(self.experiment)
+        self.optimizer = ScheduledOptimizer(self.experiment)
         self.micro_batch = choose_micro_batch(self.experiment, self.data, self.engine)
         self._taken = 0
 
