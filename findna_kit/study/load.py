@@ -14,7 +14,7 @@ from findna_kit.errors import FindnaError, RecipeError
 from findna_kit.recipe import load_recipe
 from findna_kit.recipe.error_messages import explain
 from findna_kit.recipe.load import locate
-from findna_kit.recipe.merge import absolute_task
+from findna_kit.recipe.node_paths import absolute_task
 from findna_kit.recipe.shipped import find_recipe, find_study
 from findna_kit.recipe.yaml_nodes import LocatedIssue, Location, Node, parse, read_text, refusal
 from findna_kit.study.schema import Study, StudyCell

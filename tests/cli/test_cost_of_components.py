@@ -13,7 +13,7 @@ HEAD = """
 from pydantic import Field
 from findna_kit import hookimpl
 from findna_kit.components.interfaces import Augmentation, ComponentConfig
-findna_kit_api = 1
+findna_kit_api = 2
 """
 ONE = '''
 class Idle{n}(Augmentation):

@@ -11,7 +11,7 @@ import torch
 from findna_kit import alphabet, hookimpl
 from findna_kit.components.interfaces import Augmentation, ComponentConfig
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 
 class Kept(Augmentation):

@@ -13,12 +13,12 @@ from findna_kit.components import (
     BranchOutput,
     Clock,
     ComponentConfig,
+    Constant,
     Loss,
     LossOutput,
     Projector,
     Prototypes,
     Schedule,
-    ScheduleValue,
     View,
     ViewPlan,
     within,
@@ -40,7 +40,7 @@ class SelfDistillation(Loss):
 
         student_temperature: float = Field(0.1, gt=0, description="temperature of the student: divides its logits")
         teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
-            ScheduleValue(constant=0.04), description="temperature of the teacher: divides its centred logits"
+            Constant(value=0.04), description="temperature of the teacher: divides its centred logits"
         )
         center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre kept per step")
         head: Literal["prototypes", "five_way"] = Field(
