@@ -16,7 +16,7 @@ from pydantic import Field
 from findna_kit import hookimpl
 from findna_kit.components.interfaces import Augmentation, ComponentConfig, RecipePath
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 class Listed(Augmentation):
     """Keeps everything."""

@@ -181,7 +181,7 @@ from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.teacher_updates.ema import EMA
 from findna_kit.components import hookimpl
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 def drift(tensor, clock):
     if clock.step == 4 and os.environ["RANK"] == "1":
