@@ -97,7 +97,7 @@ def code(made):
     (missing, f"missing: Teacher.{FC1}"),
     (extra, "unexpected: Student.linear.scale"),
     (misshapen, f"Teacher.{FC1}: must be floating-point [16, 22] (got float32[16, 30])"),
-    (code, ".mkdir), which a checkpoint has no need of; nothing in it was run"),
+    (code, ".mkdir), which a checkpoint does not need; nothing in it was run"),
 ])  # fmt: skip
 def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path, monkeypatch, change, sentence):
     monkeypatch.chdir(tmp_path)
@@ -109,7 +109,7 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path, mo
 def test_a_process_of_its_own_refuses_code_too(tmp_path):
     done = command("import", "findna", released(tmp_path / "released.pt", code), "--out", "run", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "holds code (" in done.stderr
+    assert "contains code (" in done.stderr
     assert "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == ["released.pt"]
 
@@ -120,7 +120,7 @@ def test_imports_that_are_refused_for_what_is_asked(file, taken, tmp_path):
     )
     refused(
         findna("import", "findna", file, "--out", tmp_path / "run", "--length", 200),
-        "state the --length that it was trained on, 503 to 1014",
+        "give the --length of the training windows, 503 to 1014",
     )
     refused(findna("import", "findna", file, "--out", taken[0]), "is there already; take another --out")
     assert os.listdir(tmp_path) == []
@@ -229,7 +229,7 @@ def test_exports_that_are_refused(run, tmp_path):
     refused(findna("export", run, "--out", tmp_path / "model"), "already exists; use another --out, or --overwrite")
     refused(
         findna("export", run, "--out", tmp_path / "model", "--overwrite"),
-        "holds something that is no export",
+        "is not an export",
         "nothing there is touched",
     )
     refused(findna("export", tmp_path, "--out", tmp_path / "new"), "is not a run folder")
