@@ -60,7 +60,7 @@ def test_one_that_does_not_by_the_name_of_its_distribution(installed):
     installed("findna-bad", "Broken")
     code, out, _ = findna("plugins", "test", "findna_BAD")
     assert code == 3
-    assert "unknown: N stands at" in out
+    assert "are N although the window has no N at their origin" in out
     assert "of 9 checks fail" in out
 
 
