@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.recipes import experiment_of
 from benchmarks.reference.training import BASES, Inputs, Network, Training
-from benchmarks.report import AS_WRITTEN, MENDED, Row
+from benchmarks.report import AS_WRITTEN, IMPROVED, Row
 from benchmarks.turns import ratios
 from findna_kit.components.views import View
 from findna_kit.distributed import Engine
@@ -19,7 +19,7 @@ from findna_kit.trainer import Data
 from findna_kit.trainer.compilation import compiled_encoders
 from findna_kit.trainer.forward import make_batch
 from findna_kit.trainer.micro_batch import choose_micro_batch
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import train_step
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from findna_kit.trainer import Experiment
     from findna_kit.trainer.forward import Batch
 
-MENDED_ROWS = 8
+IMPROVED_ROWS = 8
 """Samples in the reference's micro-batches, small enough that the allocator reuses the memory of activations."""
 STEPS = 1_000_000
 """Length of the clock, longer than any measurement."""
@@ -81,7 +81,7 @@ class Ours:
         self.experiment: Experiment = replace(experiment, pipelines=cast("tuple[ViewPipeline, ...]", given))
         source = cast("Windows", _Same(windows))
         self.data, self.engine = Data(source, source), Engine(torch.device("cpu"), precision)
-        self.optimizer = ScheduledAdamW(self.experiment)
+        self.optimizer = ScheduledOptimizer(self.experiment)
         self.micro_batch = choose_micro_batch(self.experiment, self.data, self.engine)
         self._taken = 0
 
@@ -133,8 +133,8 @@ def step_row(size: Size, batch: int, precision: Precision, rounds: int, bar: flo
     ours = Ours(size, batch, precision)
     tokens = ours.experiment.student.class_tokens
     theirs = {AS_WRITTEN: Theirs(size, ours.batch, tokens, precision)}
-    if batch > MENDED_ROWS:
-        theirs[MENDED] = Theirs(size, ours.batch, tokens, precision, MENDED_ROWS)
+    if batch > IMPROVED_ROWS:
+        theirs[IMPROVED] = Theirs(size, ours.batch, tokens, precision, IMPROVED_ROWS)
     for other in theirs.values():
         equal_weights(ours, other)
     measured = ratios(ours.step, *(other.step for other in theirs.values()), rounds=rounds)

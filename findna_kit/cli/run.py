@@ -29,25 +29,31 @@ else:
     training_summary = LazyModule("findna_kit.cli.training_summary")
 
 
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Write the run to this folder. [default: runs/NAME-1, -2, ...]")
+]
+Resume = Annotated[
+    Path | None, typer.Option("--resume", metavar="DIR", help="Resume the run in this folder, or start it there.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder of --out.")]
+ReporterNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="NAME",
+        autocompletion=complete_reporter,
+        help="Send the metrics to this reporter of a plugin. Repeatable.",
+    ),
+]
+
+
 def run(
     recipe: RecipeArgument,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write the run to this folder. [default: runs/NAME-1, -2, ...]")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="DIR", help="Resume the run in this folder, or start it there.")
-    ] = None,
+    out: Out = None,
+    resume: Resume = None,
     device: Device = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder of --out.")] = False,
-    report: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--report",
-            metavar="NAME",
-            autocompletion=complete_reporter,
-            help="Send the metrics to this reporter of a plugin. Repeatable.",
-        ),
-    ] = None,
+    overwrite: Overwrite = False,
+    report: ReporterNames = None,
     overrides: Overrides = None,
     without: Without = None,
 ) -> None:

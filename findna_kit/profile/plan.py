@@ -14,6 +14,7 @@ from findna_kit.profile.throughput import WARM_UP, measure
 from findna_kit.profile.workload import check_single_process, prepare_workload
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.provenance import resolved_settings
+from findna_kit.trainer.optimizers import state_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -95,19 +96,22 @@ def memory_of(experiment: Experiment) -> dict[str, int]:
     trained = _bytes(experiment.trainable().values())
     return {
         "weights": _bytes([*experiment.model_tensors().values(), *experiment.loss_tensors().values()]),
-        "optimizer": 2 * trained,  # AdamW's two moments
+        "optimizer": state_bytes(experiment),
         "gradients": trained,
     }
 
 
 def _reset_peak_memory(engine: Engine) -> None:
+    """Start a new measurement of the peak memory of a GPU."""
     if engine.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(engine.device)
 
 
 def _count(tensors: Iterable[Tensor]) -> int:
+    """Return the number of elements."""
     return sum(tensor.numel() for tensor in tensors)
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
+    """Return the number of bytes."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -18,7 +18,7 @@ from findna_kit import hookimpl
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.components.interfaces import ComponentConfig
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 class Hail(Noise):
     """Falls on the bases."""
