@@ -69,7 +69,7 @@ def _use_graph(model: FrozenModel) -> str:
     )
     bound = model.network.encoder.max_length
     return (
-        "`model.onnx` takes `bases` (float32 [batch, length, 5], one-hot over A C G T N; other letters are N) and `valid` (bool "
+        "`model.onnx` takes `bases` (float32 [batch, length, 5], one-hot over A C G T N, others as N) and `valid` (bool "
         "[batch, length], false at the padding, which is N at the end) and returns "
         f"{outputs}, float32 [batch, {model.dim}]: the same embeddings as `embed` of FinDNA-Kit in fp32. "
         f"Batch and length are dynamic{f', up to {bound} nucleotides' if bound else ''}."

@@ -229,11 +229,7 @@ def test_exports_that_are_refused(run, tmp_path):
     refused(findna("export", run, "--out", tmp_path / "model"), "already exists; use another --out, or --overwrite")
     refused(
         findna("export", run, "--out", tmp_path / "model", "--overwrite"),
-<<<<<<< HEAD
-        "is not an export",
-=======
         "is not an export (",
->>>>>>> origin/main
         "nothing there is touched",
     )
     refused(findna("export", tmp_path, "--out", tmp_path / "new"), "is not a run folder")
