@@ -15,7 +15,7 @@ import torch
 from benchmarks.recipes import SIZES, experiment_of, recipe_of
 from benchmarks.reference.views import student_view, teacher_view
 from benchmarks.reference.windows import Reader, masked
-from benchmarks.report import AS_WRITTEN, MENDED, Row
+from benchmarks.report import AS_WRITTEN, IMPROVED, Row
 from benchmarks.turns import ratios
 from findna_kit.data.genome import builtin_genome
 from findna_kit.data.genomes import open_genomes
@@ -75,7 +75,7 @@ def window_rows(batch: int, rounds: int) -> list[Row]:
             "one-hot and masked": (None, ratios(lambda: encode_bases(student().student_tokens), *hidden, rounds=rounds)),
         }
     return [
-        Row(f"windows, {what}, batch {batch}", dict(zip((AS_WRITTEN, MENDED), found, strict=True)), bar)
+        Row(f"windows, {what}, batch {batch}", dict(zip((AS_WRITTEN, IMPROVED), found, strict=True)), bar)
         for what, (bar, found) in measured.items()
     ]
 
@@ -109,5 +109,5 @@ def view_rows(batch: int, rounds: int) -> list[Row]:
         )  # fmt: skip
     return [
         Row(f"two views of loaded windows, batch {batch}", {AS_WRITTEN: views}),
-        Row(f"genome to two views, batch {batch}", dict(zip((AS_WRITTEN, MENDED), whole, strict=True)), bar),
+        Row(f"genome to two views, batch {batch}", dict(zip((AS_WRITTEN, IMPROVED), whole, strict=True)), bar),
     ]

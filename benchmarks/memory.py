@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.recipes import SIZES
-from benchmarks.report import AS_WRITTEN, MENDED, Row
-from benchmarks.step import MENDED_ROWS, Ours, Theirs
+from benchmarks.report import AS_WRITTEN, IMPROVED, Row
+from benchmarks.step import IMPROVED_ROWS, Ours, Theirs
 from benchmarks.turns import Spread
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ OURS = "kit"
 
 def memory_row(size: Size, batch: int, precision: Precision, rounds: int, bar: float) -> Row:
     """Measure the reference's memory relative to the kit's, for two steps, above what the process used before them."""
-    columns = (AS_WRITTEN, MENDED) if batch > MENDED_ROWS else (AS_WRITTEN,)
+    columns = (AS_WRITTEN, IMPROVED) if batch > IMPROVED_ROWS else (AS_WRITTEN,)
     ratios_of: dict[str, list[float]] = {column: [] for column in columns}
     for _ in range(rounds):
         kit = peak_in_a_process(OURS, size, batch, precision)
@@ -49,7 +49,7 @@ def _take_steps(side: str, size: Size, batch: int, precision: Precision) -> None
     if side != OURS:
         given, tokens = ours.batch, ours.experiment.student.class_tokens
         del ours, step  # the kit's weights must not count as the reference's memory
-        step = Theirs(size, given, tokens, precision, MENDED_ROWS if side == MENDED else None).step
+        step = Theirs(size, given, tokens, precision, IMPROVED_ROWS if side == IMPROVED else None).step
     step()
     step()
 

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.recipes import experiment_of
 from benchmarks.reference.training import BASES, Inputs, Network, Training
-from benchmarks.report import AS_WRITTEN, MENDED, Row
+from benchmarks.report import AS_WRITTEN, IMPROVED, Row
 from benchmarks.turns import ratios
 from findna_kit.components.views import View
 from findna_kit.distributed import Engine
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from findna_kit.trainer import Experiment
     from findna_kit.trainer.forward import Batch
 
-MENDED_ROWS = 8
+IMPROVED_ROWS = 8
 """Samples in the reference's micro-batches, small enough that the allocator reuses the memory of activations."""
 STEPS = 1_000_000
 """Length of the clock, longer than any measurement."""
@@ -133,8 +133,8 @@ def step_row(size: Size, batch: int, precision: Precision, rounds: int, bar: flo
     ours = Ours(size, batch, precision)
     tokens = ours.experiment.student.class_tokens
     theirs = {AS_WRITTEN: Theirs(size, ours.batch, tokens, precision)}
-    if batch > MENDED_ROWS:
-        theirs[MENDED] = Theirs(size, ours.batch, tokens, precision, MENDED_ROWS)
+    if batch > IMPROVED_ROWS:
+        theirs[IMPROVED] = Theirs(size, ours.batch, tokens, precision, IMPROVED_ROWS)
     for other in theirs.values():
         equal_weights(ours, other)
     measured = ratios(ours.step, *(other.step for other in theirs.values()), rounds=rounds)

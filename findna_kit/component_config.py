@@ -43,13 +43,14 @@ class ComponentConfig(BaseModel):
         """Raise PluginError for a reserved or an undescribed field as soon as the class is defined."""
         super().__pydantic_init_subclass__(**kwargs)
         for name, info in cls.model_fields.items():
+            # Checked when the class is defined, so that its author sees it, and not the first user of a recipe.
             if name in RESERVED:
                 raise PluginError(f"{cls.__qualname__}.{name}: the recipe uses this key itself; take another name")
             if not info.description:
                 raise PluginError(f"{cls.__qualname__}.{name}: has no description; write Field(..., description=...)")
             if _contains_path(info.annotation) and not _is_path(info.annotation, info.metadata):
                 raise PluginError(
-                    f"{cls.__qualname__}.{name}: a RecipePath stands alone, or beside None; name one file a field"
+                    f"{cls.__qualname__}.{name}: the type must be RecipePath or RecipePath | None; use one field per file"
                 )
 
     @classmethod

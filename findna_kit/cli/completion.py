@@ -14,7 +14,7 @@ import os
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer  # noqa: TC002 - typer reads the annotation of `context` at run time
 
@@ -26,7 +26,10 @@ from findna_kit.errors import FindnaError
 from findna_kit.plugins.entry_points import COMPONENTS, PLUGINS_ENV, REPORTERS, installed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from findna_kit.cli import completion_index
+    from findna_kit.cli.completion_index import NameIndex
     from findna_kit.plugins.entry_points import PluginEntry
 else:
     completion_index = LazyModule("findna_kit.cli.completion_index")
@@ -64,10 +67,10 @@ def complete_override(context: typer.Context, incomplete: str) -> list[str]:
     """Return the keys of the recipe that the command names, followed by `=`; of any recipe if that one is not known."""
     keys = _index()["set_keys"]
     # While an option lacks its value, click leaves the arguments before it unparsed, in `context.args`.
-    names = [context.params.get("recipe"), *context.args]
-    recipe = next((name for name in names if name in keys), None)
-    of_recipe = keys.get(recipe) or dict.fromkeys(key for each in keys.values() for key in each)
-    return _matching([f"{key}=" for key in of_recipe], incomplete)
+    names = [str(context.params.get("recipe")), *context.args]
+    known = next((keys[name] for name in names if keys.get(name)), None)
+    everything = dict.fromkeys(key for each in keys.values() for key in each)
+    return _matching([f"{key}=" for key in (everything if known is None else known)], incomplete)
 
 
 def complete_plugin(incomplete: str) -> list[str]:
@@ -80,30 +83,30 @@ def complete_reporter(incomplete: str) -> list[str]:
     return _matching([entry.owner.plugin for entry in installed() if entry.group == REPORTERS], incomplete)
 
 
-def _matching(names: Any, incomplete: str) -> list[str]:
+def _matching(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
-def _index() -> dict[str, Any]:
+def _index() -> NameIndex:
     """Return the index of names, from its file if that is up to date; an empty one where it cannot be built."""
     file = cache_folder() / INDEX
     try:
         fingerprint = _fingerprint(installed())
-        index = _read(file)
-        if index.get("fingerprint") == fingerprint:
-            return index
+        stored = _read(file)
+        if stored is not None and stored["fingerprint"] == fingerprint:
+            return stored
         # Plugins may print while they are imported; the shell would take that for completions.
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            index = {"fingerprint": fingerprint, **completion_index.build()}
+            index = completion_index.build(fingerprint)
         _write(file, index)
     except (FindnaError, OSError, ValueError):
-        return {"set_keys": {}, "studies": [], "components": {}, "tasks": []}
+        return {"fingerprint": "", "set_keys": {}, "studies": [], "components": {}, "tasks": []}
     return index
 
 
 def _fingerprint(entries: list[PluginEntry]) -> str:
     """Return a digest of what is installed; it changes when a version, or the main file of a package with components, does."""
-    parts: list[Any] = [__version__, os.environ.get(PLUGINS_ENV)]
+    parts: list[object] = [__version__, os.environ.get(PLUGINS_ENV)]
     for entry in entries:
         parts.append([entry.group, entry.owner.plugin, entry.owner.distribution, entry.owner.version, entry.entry.value])
         if entry.group == COMPONENTS:
@@ -113,15 +116,16 @@ def _fingerprint(entries: list[PluginEntry]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> NameIndex | None:
     try:
-        index = json.loads(file.read_text(encoding="utf-8"))
+        index: NameIndex = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return index if isinstance(index, dict) else {}
+        return None
+    # The file is rebuilt if something else wrote it.
+    return index if isinstance(index, dict) and "fingerprint" in index else None
 
 
-def _write(file: Path, index: dict[str, Any]) -> None:
+def _write(file: Path, index: NameIndex) -> None:
     """Write the index; without a writable cache folder each completion builds its own."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

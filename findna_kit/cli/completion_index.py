@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from findna_kit.errors import FindnaError
 from findna_kit.plugins.entry_points import RECIPES, enabled_entries, recipes_of
@@ -16,10 +16,21 @@ if TYPE_CHECKING:
     from findna_kit.plugins.registry import Components
 
 
-def build() -> dict[str, Any]:
-    """Return the names of studies, tasks and components by kind, and the keys of `--set` by recipe."""
+class NameIndex(TypedDict):
+    """The names by what they are names of; components by kind, and keys of `--set` by recipe."""
+
+    fingerprint: str
+    studies: list[str]
+    tasks: list[str]
+    components: dict[str, list[str]]
+    set_keys: dict[str, list[str]]
+
+
+def build(fingerprint: str) -> NameIndex:
+    """Return the index of the installed kit and plugins, which the fingerprint identifies."""
     components, _ = load_plugins(())
     return {
+        "fingerprint": fingerprint,
         "studies": list(shipped_studies()),
         "tasks": list(shipped_task_files()),
         "components": {registry.kind: list(registry) for registry in components.registries()},

@@ -1,4 +1,8 @@
-"""What a component is: five kinds of class, each with a nested `Config` that states its parameters once."""
+"""Base classes of encoders, augmentations, maskings, losses and teacher updates, and the data they exchange with the trainer.
+
+Each component has a nested `Config` that declares its parameters once. Optimizers are in `optimizer`, schedules in
+`findna_kit.schedules`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-# Authors import these from here, beside the base classes.
+# Re-exported: they belong to the interfaces, but schedules, which components import, need them too.
 from findna_kit.component_config import ComponentConfig as ComponentConfig  # noqa: TC001
 from findna_kit.component_config import Examples as Examples  # noqa: TC001
 from findna_kit.component_config import RecipePath as RecipePath
@@ -23,9 +27,10 @@ if TYPE_CHECKING:
     from findna_kit.schedules import Clock, ScheduleFunction
 
 API_VERSION = 2
-"""Version of these interfaces. A plugin states the one it was written for, as `findna_kit_api = 2` beside its hook."""
+"""Version of these interfaces. A plugin states the one it was written for, as `findna_kit_api = 2` next to its hook."""
 
 Reads = Literal["masked", "class", "pooled", "all"]
+"""What a loss's heads may read: masked positions, class embeddings, the pooled embedding, or all positions."""
 
 
 @dataclass(frozen=True)

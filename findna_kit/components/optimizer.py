@@ -1,4 +1,4 @@
-"""The interface of optimizers: rules that move the student's parameters."""
+"""The interface of optimizers, which update the student's parameters."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 class OptimizerConfig(ComponentConfig):
     """Parameters that every optimizer has. Override a field to give it another default or meaning."""
 
-    learning_rate: Annotated[Schedule, within(0)] = Field(Cosine(start=3e-4, end=0.0, warmup=0.3), description="per step")
+    learning_rate: Annotated[Schedule, within(0)] = Field(
+        Cosine(start=3e-4, end=0.0, warmup=0.3), description="learning rate per step"
+    )
     weight_decay: Annotated[Schedule, within(0)] = Field(Constant(value=3e-4), description="decoupled decay of matrices")
 
 
 @dataclass(frozen=True, eq=False)
 class ParameterGroup:
-    """Parameters that are moved alike.
+    """Parameters that an optimizer updates alike.
 
     dimensions: of each of them: 1 for a vector, 2 for a matrix, more for kernels of convolutions. head: they belong to a head
     and not to the encoder.
@@ -44,10 +46,10 @@ class ParameterGroup:
 
 
 class Optimizer(ABC):
-    """A rule that moves the student's parameters; it wraps optimizers of torch.
+    """A rule that updates the student's parameters; it wraps optimizers of torch.
 
     The trainer sets `lr` and `weight_decay` of every group before each step, from the schedules of the `Config` (a head may
-    have a learning rate of its own), clips the gradient, and saves and restores the state of each parameter.
+    have its own learning rate), clips the gradient, and saves and restores the state of each parameter.
     """
 
     Config: ClassVar[type[OptimizerConfig]]
@@ -60,7 +62,8 @@ class Optimizer(ABC):
     def build(self, groups: Sequence[ParameterGroup]) -> list[tuple[torch.optim.Optimizer, list[ParameterGroup]]]:
         """Return optimizers of torch, each with the groups that it was built on, in the order of its `param_groups`.
 
-        Every group must belong to exactly one of them. The learning rate and the weight decay given to torch do not matter.
+        Every group must belong to exactly one of them. The trainer sets their learning rates and
+        weight decays before each step.
         """
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import resource
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 
@@ -55,6 +55,7 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
     """Return bf16 or fp32; auto is bf16 if the device multiplies in it natively, since emulation is slow."""
     if precision in ("bf16", "fp32"):
         return precision  # type: ignore[return-value]
+    # Both CPU instruction sets multiply bf16 in hardware; torch has no public name for these checks.
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -91,6 +92,7 @@ def halve_until_fits(batch_size: int, attempt: Callable[[int], None]) -> int:
                 raise FindnaError(
                     "not even one sample fits into the GPU's memory: use a smaller encoder or a shorter data.length"
                 ) from None
+            # The allocator would keep the failed attempt's blocks, and fragment the memory of the next one.
             torch.cuda.empty_cache()
             batch_size = -(-batch_size // 2)
         else:
@@ -110,11 +112,15 @@ def search_batch_size(batch_size: int, limit: int, attempt: Callable[[int], None
     return largest
 
 
-def peak_memory(device: torch.device) -> dict[str, Any]:
-    """Return the peak memory of this process: `bytes`, and in `of` what was measured.
+class PeakMemory(TypedDict):
+    """Peak memory as run.json holds it: the number of bytes, and which memory was measured."""
 
-    On a GPU it is the memory that torch reserved; on a CPU the resident memory, with Python and its libraries.
-    """
+    bytes: int
+    of: str
+
+
+def peak_memory(device: torch.device) -> PeakMemory:
+    """Return the peak memory of this process: reserved by torch on a GPU; on a CPU resident, with Python and its libraries."""
     if device.type == "cuda":
         return {"bytes": torch.cuda.max_memory_reserved(device), "of": "reserved on the GPU"}
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Lion(Optimizer):
-    """The sign of an interpolated momentum (Chen et al. 2023): half of AdamW's state, and every entry moves by the same amount.
+    """Lion: steps by the sign of an interpolated momentum (Chen et al. 2023). It has half of the state of AdamW.
 
     The authors advise a learning rate 3 to 10 times smaller, and a decay 3 to 10 times larger, than AdamW's.
     """
@@ -25,7 +25,7 @@ class Lion(Optimizer):
         """Rate, decay and the two interpolations."""
 
         learning_rate: Annotated[Schedule, within(0)] = Field(
-            Cosine(start=1e-4, end=0.0, warmup=0.3), description="per step: what every entry moves by"
+            Cosine(start=1e-4, end=0.0, warmup=0.3), description="learning rate: the distance that every entry moves per step"
         )
         weight_decay: Annotated[Schedule, within(0)] = Field(Constant(value=1e-3), description="decoupled decay of matrices")
         beta1: float = Field(0.9, ge=0, lt=1, description="share of the momentum in the direction of the step")

@@ -28,7 +28,7 @@ class SGD(Optimizer):
             Constant(value=1e-4), description="L2 penalty of matrices, which is added to the gradient"
         )
         momentum: float = Field(0.9, ge=0, lt=1, description="share of the old momentum kept per step; 0: none")
-        nesterov: bool = Field(False, description="Nesterov's momentum, which looks one step ahead")
+        nesterov: bool = Field(False, description="Nesterov momentum: the gradient is extrapolated by one step of the momentum")
 
         @model_validator(mode="after")
         def _nesterov_has_momentum(self) -> Self:
