@@ -30,7 +30,7 @@ DONE_BY = {
     "docs/cluster.md": {"sh": "tests/slurm/test_requeue.py"},
     "docs/compare-objectives.md": {"sh": HERE, "yaml": "tests/study/test_guide.py"},
     "docs/component-contracts.md": {"python": "tests/test_plugin_guide.py"},
-    "docs/embed.md": {"bash": "tests/cli/test_embedding.py", "python": "tests/cli/test_embedding.py"},
+    "docs/embed.md": {"bash": "tests/cli/test_embed.py", "python": "tests/cli/test_embed.py"},
     "docs/evaluate.md": {"bash": HERE, "yaml": HERE},
     "docs/export.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),
     "docs/fine-tune.md": {"bash": HERE},
@@ -90,7 +90,7 @@ def test_a_command_has_the_words_that_it_takes(page, line):
     words = shlex.split(line, comments=True)[1:]
     command, names = followed(words)
     with command.make_context(" ".join(names), words[len(names) :]) as context:
-        assert context.command is command
+        assert context.command.name == command.name
 
 
 def test_there_are_commands():
@@ -141,7 +141,7 @@ def test_a_method_is_checked_by_its_name(tmp_path):
     ((_, script),) = blocks(PAGES["docs/methods.md"], "sh")
     (words,) = words_of(script, tmp_path)
     code, out, err = findna(*words)
-    assert (code, out.partition(";")[0]) == (0, "byol: good"), err
+    assert (code, out.partition(";")[0]) == (0, "byol: valid"), err
 
 
 def test_conformance_is_asked_for_as_it_is_shown():

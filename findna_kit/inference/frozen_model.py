@@ -211,7 +211,7 @@ def load(
     recipe = load_recipe(folder / "recipe.yaml", components, failed=failed)
     tensors = checkpoint.load_model(folder, saved_step)
     name = _branch_to_load(folder, branch, recipe.teacher_update.component.export_branch, tensors)
-    experiment = assemble(recipe, taught=name == "teacher")
+    experiment = assemble(recipe, with_teacher=name == "teacher")
     network = experiment.teacher if name == "teacher" else experiment.student
     source = f"{checkpoint.path_of(folder, saved_step)}: the {name}"
     checkpoint.fill(source, network.state_dict(), checkpoint.strip_prefix(name, tensors))
@@ -242,7 +242,7 @@ def untrained(model: FrozenModel, number: int) -> FrozenModel:
     recipe = model.recipe
     if number:
         recipe = recipe.model_copy(update={"seed": rng.key(recipe.seed, "untrained", number) % 2**63})
-    network = assemble(recipe, taught=False).student
+    network = assemble(recipe, with_teacher=False).student
     with rng.torch_seed(recipe.seed, "forget", device=torch.device("cpu")):
         network.encoder.reset_parameters()
     return FrozenModel(network, recipe, branch=model.branch, step=0, engine=model.engine)

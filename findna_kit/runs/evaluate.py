@@ -27,6 +27,7 @@ from findna_kit.evaluation.cache import key_of
 from findna_kit.evaluation.finetuning import finetune, settings_for
 from findna_kit.evaluation.summary import about, rows_scored
 from findna_kit.inference.frozen_model import load, untrained
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.records.run_folder import CELLS, EVALUATION, RECORD, read_by_task, write_json
 from findna_kit.runs.leakage import report_for
 
@@ -135,6 +136,8 @@ class _Networks:
     def __init__(self, run: Path, model: FrozenModel, weights: str, scoring: Scoring, task: Task, say: Say) -> None:
         self.run, self.model, self.weights, self.scoring, self.task, self.say = run, model, weights, scoring, task, say
         self.settings, self.marks = settings_for(task, scoring.finetune)
+        # Looked up before any embedding, which takes long: an unknown name is refused at once.
+        self.optimizer = load_plugins(scoring.without)[0].optimizers[self.settings.optimizer]
         # A network is drawn when it is asked for, and kept while its cells are made: they come one after the other.
         self._model = lru_cache(2)(self._drawn)
         self.contender = cache(self._contender)
@@ -172,7 +175,7 @@ class _Networks:
             model = self._model(who, number)
             tuned = finetune(
                 model.network, model.engine, task, self.settings, pooling=scoring.pooling, strand=scoring.strand, seed=seed,
-                folder=folder, say=self.say, marks=self.marks,
+                folder=folder, say=self.say, marks=self.marks, optimizer=self.optimizer,
             )  # fmt: skip
             return Prediction(tuned.scores, tuned.chosen)
 

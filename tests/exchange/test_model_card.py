@@ -74,7 +74,7 @@ def test_its_parts_are_all_there(card):
     recipe = part(text, "Recipe")
     for said in ("`chordmixer` (dim 22", "`self_distillation` (", "`ema` (", "3 steps of 8 windows"):
         assert said in recipe, recipe
-    assert "It learned from windows of 64 nucleotides" in part(text, "Limits")
+    assert "It was trained on windows of 64 nucleotides" in part(text, "Limits")
     assert "whoever publishes this folder fills it in" in part(text, "Licence")
 
 
@@ -101,7 +101,7 @@ def test_scores_stand_beside_their_controls_with_intervals(card):
         {"features": "k-mer logistic regression", "seeds": "1", "MCC": "0.700 [0.650, 0.750]"},
     ]
     assert rows[1][-1] == "below (-0.100 [-0.150, -0.050])"
-    assert "- dev is train's\n- leakage: 16 of the test rows (1.0%)" in scores
+    assert "- dev is train's\n- leakage: 16 test rows (1.0%)" in scores
     assert "; 16 of them left out" in scores
 
 
@@ -109,7 +109,7 @@ def test_scores_of_another_branch_or_step_are_counted_and_not_shown(card):
     told = {"one": result(branch="student"), "two": result(step=0), "three": result()}
     scores = part(card(told), "Scores")
     assert scores.count("###") == 1
-    assert "of another branch or step, and not shown: 2." in scores
+    assert "of another branch or step, not shown: 2." in scores
 
 
 @pytest.mark.parametrize("content", [
@@ -118,15 +118,15 @@ def test_scores_of_another_branch_or_step_are_counted_and_not_shown(card):
     '{"b": {"task": "c", "protocols": {"knn": {"encoder": {"mcc": {"value": "x", "low": 0, "high": 1}}}}}}',
 ])  # fmt: skip
 def test_a_form_that_is_not_known_is_pointed_at(card, content):
-    assert part(card(content), "Scores").startswith("They lie in `evaluation.json`, beside this file")
+    assert part(card(content), "Scores").startswith("They are in `evaluation.json`, in a format")
 
 
 def test_no_score_is_said(card):
-    assert part(card(), "Scores").startswith("None: the run was scored on no task.")
+    assert part(card(), "Scores").startswith("None: the run was not evaluated.")
 
 
 def test_no_score_in_the_file_is_said_too(card):
-    assert part(card({}), "Scores").startswith("None: the run was scored on no task.")
+    assert part(card({}), "Scores").startswith("None: the run was not evaluated.")
 
 
 def test_a_column_is_not_broken_by_what_stands_in_it(card):

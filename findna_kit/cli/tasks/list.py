@@ -41,7 +41,7 @@ def list_tasks(data: TaskData = None, wide: Wide = False, as_json: Json = False)
         log("missing data: `findna-kit tasks list --json` prints where they are published")
 
 
-def _describe(task: Shipped, folder: Path | None) -> dict[str, Any]:
+def _describe(task: Shipped, folder: Path | None) -> Mapping[str, Any]:
     file = task.described()
     missing = load.Place(task.name, folder, file).missing()
     return {

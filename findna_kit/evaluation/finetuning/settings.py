@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from findna_kit.errors import FindnaError, nearest
 from findna_kit.recipe.error_messages import explain
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from findna_kit.evaluation.tasks import Task
 
 
+DEFAULT_OPTIMIZER = "adamw"
+
+
 class FinetuneSettings(Settings):
     """Settings of fine-tuning; the defaults are ours, for a task that is published without any."""
 
     batch_size: int = Field(32, ge=1, description="sequences in a step, at most; an epoch is cut evenly")
     epochs: int = Field(20, ge=1, description="passes over the training part, at most")
+    optimizer: str = Field(DEFAULT_OPTIMIZER, min_length=1, description="name of a registered optimizer")
     learning_rate: float = Field(
         5e-4, gt=0, allow_inf_nan=False, description="after the warm-up; falls to 0 along half a cosine"
     )
@@ -41,6 +45,14 @@ class FinetuneSettings(Settings):
         "auto", description="sequences in a pass; changes nothing but rounding and dropout's draws"
     )
 
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the default optimizer out: results of before there was a choice keep their identity."""
+        plain: dict[str, Any] = handler(self)
+        if self.optimizer == DEFAULT_OPTIMIZER:
+            del plain["optimizer"]
+        return plain
+
 
 def settings_for(task: Task, changes: Sequence[str]) -> tuple[FinetuneSettings, dict[str, str]]:
     """The task's published settings with `KEY=VALUE` changes on top, and whose each value is.
@@ -57,10 +69,11 @@ def settings_for(task: Task, changes: Sequence[str]) -> tuple[FinetuneSettings, 
         name, value = _read(change)
         stated[name], marks[name] = value, "given"
     try:
-        return FinetuneSettings.model_validate_json(json.dumps(stated), strict=True), marks
+        settings = FinetuneSettings.model_validate_json(json.dumps(stated), strict=True)
     except ValidationError as error:
         said = explain(error, FinetuneSettings, stated)
         raise FindnaError("\n".join(f"fine-tuning's {dotted(one.path)}: {one.message}" for one in said)) from error
+    return settings, {name: mark for name, mark in marks.items() if name in settings.model_dump()}
 
 
 def _read(change: str) -> tuple[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from findna_kit.trainer.optimizers import ScheduledAdamW
+    from findna_kit.trainer.optimizers import ScheduledOptimizer
 
 _ONLY_LAST = 1
 
@@ -41,7 +41,7 @@ def save(
     epoch: int,
     now: Mapping[str, Tensor],
     best: Mapping[str, Tensor],
-    optimizer: ScheduledAdamW,
+    optimizer: ScheduledOptimizer,
 ) -> None:
     """Whole or not at all; the state of the epoch before goes when this one is there."""
     state = {**optimizer.tensors(), **checkpoint.add_prefix("best", best)}
@@ -56,7 +56,7 @@ def restore(
     *,
     now: Mapping[str, Tensor],
     best: dict[str, Tensor],
-    optimizer: ScheduledAdamW,
+    optimizer: ScheduledOptimizer,
 ) -> dict[str, Any] | None:
     """Fills `now`, `best` and the optimizer from the last epoch saved, and returns its values; None where none can be used.
 

@@ -18,10 +18,9 @@ from findna_kit.evaluation.finetuning.classifier import Classifier
 from findna_kit.evaluation.finetuning.parts import Part, Reader
 from findna_kit.evaluation.finetuning.rows import Passes, batches, flips
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
-from findna_kit.schedules import Clock
-from findna_kit.settings import OptimizerSettings
+from findna_kit.schedules import Clock, Constant, Cosine
 from findna_kit.trainer.micro_batch import CPU_BYTES
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from findna_kit.components.optimizer import Optimizer
     from findna_kit.distributed import Engine
     from findna_kit.evaluation.finetuning.settings import FinetuneSettings
     from findna_kit.evaluation.tasks import Task
@@ -55,6 +55,7 @@ def finetune(
     task: Task,
     settings: FinetuneSettings,
     *,
+    optimizer: type[Optimizer],
     pooling: Pooling,
     strand: Strand,
     seed: int,
@@ -65,7 +66,7 @@ def finetune(
     """Fine-tunes a copy of `network` on the task, and scores the task's test part with the best epoch's weights.
 
     strand: `both` shows each sequence as its reverse complement with probability 1/2 while it trains, and averages the
-    probabilities of both strands afterwards. folder: the state after each epoch; a later call with the same arguments goes
+    probabilities of both strands afterwards. optimizer: the class that settings.optimizer names. folder: the state after each epoch; a later call with the same arguments goes
     on there, and ends with the digits that it would have had. Whoever has kept the result removes it. marks: whose each
     setting is, as `settings_for` gives them: blocks and dropout that the encoder cannot have are refused where they were given.
 
@@ -82,7 +83,7 @@ def finetune(
         "dropout": [module.p for module in classifier.modules() if isinstance(module, torch.nn.Dropout)],
     }  # fmt: skip
     digest = state.digest_of(arguments, classifier)
-    tuning = _Tuning(classifier.to(engine.device), engine, task, settings, strand=strand, seed=seed)
+    tuning = _Tuning(classifier.to(engine.device), engine, task, settings, optimizer=optimizer, strand=strand, seed=seed)
     tuning.restore(folder, digest, say)
     for note in classifier.notes:
         say(f"{task.name}: {note}")
@@ -97,7 +98,7 @@ def finetune(
 class _Moved:
     """What the optimizer asks of an experiment."""
 
-    optimizer: OptimizerSettings
+    optimizer: Optimizer
     predictors: nn.ModuleDict
     losses: Mapping[str, WeightedLoss]
     module: nn.Module
@@ -110,11 +111,12 @@ class _Tuning:
     """The weights, the optimizer, and what each epoch came to."""
 
     def __init__(
-        self, classifier: Classifier, engine: Engine, task: Task, settings: FinetuneSettings, *, strand: Strand, seed: int
-    ) -> None:
+        self, classifier: Classifier, engine: Engine, task: Task, settings: FinetuneSettings, *, optimizer: type[Optimizer],
+        strand: Strand, seed: int,
+    ) -> None:  # fmt: skip
         self.classifier, self.engine, self.task, self.settings = classifier, engine, task, settings
         self.strand, self.seed = strand, seed
-        self.optimizer = ScheduledAdamW(_Moved(_optimizer(settings), torch.nn.ModuleDict(), {}, classifier))
+        self.optimizer = ScheduledOptimizer(_Moved(_optimizer(settings, optimizer), torch.nn.ModuleDict(), {}, classifier))
         self.read = Reader(classifier, engine, both=strand == "both")
         self.train, self.validation = (Part(task.parts[part], engine.device) for part in ("train", "validation"))
         # MCC is undefined where the truth has one class.
@@ -239,11 +241,10 @@ class _Tuning:
         return Passes(class_tokens, halve_until_fits(len(longest), attempt) * (int(lengths.max()) + class_tokens))
 
 
-def _optimizer(settings: FinetuneSettings) -> OptimizerSettings:
-    rate = {"cosine": {"start": settings.learning_rate, "end": 0.0, "warmup": settings.warmup}}
-    return OptimizerSettings.model_validate(
-        {"learning_rate": rate, "weight_decay": settings.weight_decay, "clip_norm": CLIP_NORM}
-    )
+def _optimizer(settings: FinetuneSettings, optimizer: type[Optimizer]) -> Optimizer:
+    """Return the optimizer with the rate and the decay of the settings, and its own defaults for the rest."""
+    rate = Cosine(start=settings.learning_rate, end=0.0, warmup=settings.warmup)
+    return optimizer(optimizer.Config(learning_rate=rate, weight_decay=Constant(value=settings.weight_decay)))
 
 
 def _refuse_lengths(task: Task, bound: int | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from findna_kit.components import AveragingConfig, Clock, Examples, Schedule, ScheduleValue, TeacherUpdate, ema_update, within
+from findna_kit.components import AveragingConfig, Clock, Constant, Examples, Schedule, TeacherUpdate, ema_update, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ class WarmupEMA(TeacherUpdate):
         """Momentum, and form of the warm-up."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
-            ScheduleValue(constant=0.996), description="share of the old teacher that is kept per step, after the warm-up"
+            Constant(value=0.996), description="share of the old teacher that is kept per step, after the warm-up"
         )
         form: Literal["ratio", "power"] = Field(
             "ratio", description="form of the warm-up. ratio: (1 + s) / (10 + s); power: a power of the step s"

@@ -14,7 +14,6 @@ from findna_kit.components import (
     Cosine,
     Examples,
     Schedule,
-    ScheduleValue,
     TeacherUpdate,
     ema_update,
     within,
@@ -44,7 +43,7 @@ class Gated(TeacherUpdate):
         """Momentum, and the condition under which the teacher is updated."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
-            ScheduleValue(cosine=Cosine(start=0.996, end=1.0, warmup=0.0)),
+            Cosine(start=0.996, end=1.0),
             description="share of the old teacher that is kept per step, while it is updated",
         )
         metric: str = Field(min_length=1, description="validation metric to compare, such as held_out/masked/loss")

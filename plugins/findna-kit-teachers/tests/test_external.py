@@ -217,9 +217,8 @@ def test_a_teacher_without_such_a_head_is_not_asked_for_bases(masked_only, tmp_p
 def test_heads_that_a_loss_needs_and_the_other_run_has_not_are_missed(masked_only):
     said = refused(masked_only)
     assert said == (
-        "recipe  losses.distill: reads what its heads make of the teacher, and the teacher that the rule gives has no such "
-        "heads (it has those of: masked); take a loss without twin heads, or a teacher that was trained with this one under "
-        "the same label"
+        "recipe  losses.distill: reads the teacher through its heads, but the teacher has no heads for this label (it has "
+        "heads for: masked); use a loss without twin heads, or a teacher that was trained with this loss under the same label"
     )
 
 
@@ -261,12 +260,12 @@ def test_the_students_heads_are_left_as_they_are(other):
 
 def test_another_number_of_class_tokens_is_refused(tmp_path_factory):
     three = trained(tmp_path_factory, "three", DILATED, "class_tokens=3")
-    assert refused(three) == ("recipe  losses.distill: reads class tokens, of which the teacher has 3 and the student 2")
+    assert refused(three) == ("recipe  losses.distill: reads class tokens, but the teacher has 3 and the student 2")
 
 
 def test_windows_longer_than_its_encoder_takes_are_refused(tmp_path_factory):
     short = trained(tmp_path_factory, "short", TRANSFORMER, "data.length=40")
-    said = "recipe  teacher_update: the teacher of external takes at most 40 nucleotides, and data.length is 48"
+    said = "recipe  teacher_update: the teacher of external takes at most 40 nucleotides, but data.length is 48"
     assert refused(short) == said
     assert experiment(short, "data.length=40").teacher.encoder.max_length == 40
 

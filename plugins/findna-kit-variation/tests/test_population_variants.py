@@ -173,10 +173,10 @@ def test_what_is_left_out_is_said_once(tmp_path, caplog):
     assert said[1].endswith("the genome has no contig 'four'")
 
 
-@pytest.mark.parametrize(("contigs", "hint"), [(["chr1", "chr2"], "; did you mean 'chr1'[?]"), (["1_random"], "; use")])
+@pytest.mark.parametrize(("contigs", "hint"), [(["chr1", "chr2"], "; did you mean 'chr1'[?]"), (["1_random"], "")])
 def test_other_names_of_contigs_are_refused_and_not_guessed(tmp_path, contigs, hint):
     component = made(vcf(tmp_path, ("1", 5, "A", "C", "AF=0.5")), [Contig(name, 9) for name in contigs])
-    with pytest.raises(GenomeError, match=f"the genome has no contig '1'{hint}.*use a VCF with the genome's contig names"):
+    with pytest.raises(GenomeError, match=f"the genome has no contig '1'{hint}; use a VCF with the genome's contig names"):
         component(view_of("ACGT"), draw("names", rows=1))
 
 

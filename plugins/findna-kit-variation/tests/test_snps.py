@@ -48,7 +48,7 @@ def test_snps_with_a_frequency_are_kept_and_the_others_counted(tmp_path, name):
     assert snps["one"].frequency.tolist() == [[0.25, 0, 0, 0.5], [0, 0, 0.1, 0], [0, 0, 0.5, 0], [0, 0, 0.5, 0.125]]
     assert (snps["two"].position.tolist(), snps["two"].reference.tolist()) == ([6], [2])
     assert snps["two"].frequency.tolist() == [[0.25, 0, 0, 0]]
-    assert skipped == {"no SNP": 1 + 3 + 1 + 1 + 1, "without AF, or AC and AN": 3}
+    assert skipped == {"not a SNP": 1 + 3 + 1 + 1 + 1, "without AF, or AC and AN": 3}
 
 
 def test_a_header_alone_holds_nothing(tmp_path):
