@@ -75,7 +75,7 @@ def test_its_parts_are_all_there(card):
     for said in ("`chordmixer` (dim 22", "`self_distillation` (", "`ema` (", "3 steps of 8 windows"):
         assert said in recipe, recipe
     assert "It was trained on windows of 64 nucleotides" in part(text, "Limits")
-    assert "whoever publishes this folder fills it in" in part(text, "Licence")
+    assert "fill it in before you publish this folder" in part(text, "Licence")
 
 
 def test_the_example_in_it_runs(card, run, model, tmp_path, monkeypatch):
@@ -102,7 +102,7 @@ def test_scores_stand_beside_their_controls_with_intervals(card):
     ]
     assert rows[1][-1] == "below (-0.100 [-0.150, -0.050])"
     assert "- dev is train's\n- leakage: 16 test rows (1.0%)" in scores
-    assert "; 16 of them left out" in scores
+    assert "; 16 of them were dropped" in scores
 
 
 def test_scores_of_another_branch_or_step_are_counted_and_not_shown(card):
