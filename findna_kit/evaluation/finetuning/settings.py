@@ -80,7 +80,7 @@ def _read(change: str) -> tuple[str, Any]:
     name, equals, text = change.partition("=")
     name, known = name.strip(), list(FinetuneSettings.model_fields)
     if not equals or not name or not text.strip():
-        raise FindnaError(f"{change!r} changes no setting of fine-tuning: KEY=VALUE is wanted, such as epochs=10")
+        raise FindnaError(f"{change!r} changes no setting of fine-tuning: expected KEY=VALUE, such as epochs=10")
     if name not in known:
         raise FindnaError(f"fine-tuning has no setting {name!r}{nearest(name, known)} (settings: {', '.join(known)})")
     found: list[LocatedIssue] = []
