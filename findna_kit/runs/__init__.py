@@ -8,5 +8,12 @@ from findna_kit.runs.reporters import Reporters
 from findna_kit.runs.start import Result, start
 
 __all__ = [
-    "RunLocation", "Reporters", "Result", "Scoring", "evaluate_run", "open_genome", "start", "take_initial_weights",
+    "Reporters",
+    "Result",
+    "RunLocation",
+    "Scoring",
+    "evaluate_run",
+    "open_genome",
+    "start",
+    "take_initial_weights",
 ]  # fmt: skip
