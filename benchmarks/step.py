@@ -18,7 +18,7 @@ from findna_kit.schedules import Clock
 from findna_kit.trainer import Data
 from findna_kit.trainer.compilation import compiled_encoders
 from findna_kit.trainer.forward import make_batch
-from findna_kit.trainer.loop import choose_micro_batch
+from findna_kit.trainer.micro_batch import choose_micro_batch
 from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import train_step
 

@@ -7,8 +7,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from findna_kit.components import hookimpl
     from findna_kit.inference.frozen_model import FrozenModel, load
-    from findna_kit.plugins.hookspecs import hookimpl
 
 __all__ = ["FrozenModel", "hookimpl", "load"]
 
@@ -16,7 +16,7 @@ __version__ = version("findna-kit")
 
 _HOMES = {
     "FrozenModel": "findna_kit.inference.frozen_model",
-    "hookimpl": "findna_kit.plugins.hookspecs",
+    "hookimpl": "findna_kit.components",
     "load": "findna_kit.inference.frozen_model",
 }
 

@@ -10,10 +10,11 @@ from torch import nn
 from findna_kit import rng
 from findna_kit.components.heads import batch_norms
 from findna_kit.components.interfaces import ViewPlan
+from findna_kit.components.strands import embedding_width
 from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.errors import Problem, RecipeError
 from findna_kit.model.branch import Branch
-from findna_kit.model.reverse_complement import embedding_width, on_strands, with_rc
+from findna_kit.model.reverse_complement import on_strands, with_rc
 from findna_kit.trainer import Experiment, WeightedLoss
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _refuse_misfits(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss]
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in encoder.modules()):
         problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {_BATCH_NORM}"))
     if batch_norms([encoder]):
-        why = "findna_kit.components.heads.BatchNorm inside, which is for heads: a row would depend on its neighbours"
+        why = "findna_kit.components.BatchNorm inside, which is for heads: a row would depend on its neighbours"
         problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {why}"))
     if encoder.max_length is not None and encoder.max_length < recipe.data.length:
         why = f"{recipe.encoder.name} takes at most {encoder.max_length} nucleotides (got {recipe.data.length})"
@@ -124,7 +125,7 @@ def _wrong_heads(loss: Loss, encoder: Encoder, twins: Heads, own: Heads) -> str 
     modules = [*twins.values(), *own.values()]
     inside = [module for head in modules for module in head.modules()]
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in inside):
-        return f"a head has {_BATCH_NORM}; findna_kit.components.heads.BatchNorm is the one to use"
+        return f"a head has {_BATCH_NORM}; findna_kit.components.BatchNorm is the one to use"
     if loss.coupling == "sample" and batch_norms(modules):
         return "a head normalises over the batch, which the loss does not couple; its author must say coupling = 'batch'"
     if encoder.strand != "equivariant" or loss.head_input not in ("masked", "all"):

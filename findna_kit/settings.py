@@ -128,7 +128,10 @@ class OptimizerSettings(Settings):
 
 
 class TrainerSettings(Settings):
-    """How the loop runs; nothing here changes what is computed, but for rounding."""
+    """How the loop runs. Results do not depend on it, except for rounding and for `validate_every`.
+
+    The teacher update receives the validation metrics, and the rule `gated` moves the teacher by them.
+    """
 
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="auto: bf16 where the device computes it natively, else fp32; weights are always fp32"

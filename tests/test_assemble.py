@@ -71,7 +71,7 @@ def test_what_would_do_nothing_or_break_is_refused(overrides, sentence):
     ({"layers": lambda self, depth: (0,), "coupling": "batch"}, "hidden layers"),
     ({"coupling": "global"}, r"coupling must be sample or batch \(got 'global'\)"),
     ({"twin_heads": lambda self: {"norm": BatchNorm(22), "classifier": nn.Linear(22, 4)}}, "which the loss does not couple"),
-    ({"twin_heads": lambda self: {"norm": nn.BatchNorm1d(22)}, "coupling": "batch"}, r"heads\.BatchNorm is the one to use"),
+    ({"twin_heads": lambda self: {"norm": nn.BatchNorm1d(22)}, "coupling": "batch"}, r"components\.BatchNorm is the one to use"),
 ])  # fmt: skip
 def test_losses_that_could_not_work_are_refused(declared, sentence):
     recipe, _, _ = small("masked_only")
@@ -117,7 +117,7 @@ def test_of_an_equivariant_encoder_the_first_head_joins_the_strands(declared, se
 
 @pytest.mark.parametrize(("norm", "what"), [
     (nn.BatchNorm1d, "batch normalisation of torch's inside"),
-    (BatchNorm, r"findna_kit\.heads\.BatchNorm inside, which is for heads"),
+    (BatchNorm, r"findna_kit\.components\.BatchNorm inside, which is for heads"),
 ])  # fmt: skip
 def test_an_encoder_that_normalises_over_the_batch_is_refused(norm, what):
     recipe, _, _ = small("masked_only")
@@ -177,7 +177,7 @@ def taught_by(other, **changes):
 def reading(recipe, reads, *, heads=True):
     """The recipe, its loss reading other rows than it did, without a problem of its own; or without heads as well."""
     chosen = recipe.losses["distill"]
-    declared = {"reads": reads, "problem": lambda self, views: None, **({} if heads else {"twin_heads": lambda self: {}})}
+    declared = {"head_input": reads, "check_views": lambda self, views: None, **({} if heads else {"twin_heads": lambda self: {}})}
     strange = type("Strange", (chosen.component,), declared)
     return recipe.model_copy(update={"losses": {"distill": replace(chosen, component=strange)}})
 

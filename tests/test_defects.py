@@ -21,7 +21,7 @@ from findna_kit.components.interfaces import BranchOutput, ViewPlan
 from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.model.branch import Branch, encode_bases, read_rows
 from findna_kit.schedules import Clock
-from findna_kit.trainer.loop import _State
+from findna_kit.trainer.state import TrainingState
 from findna_kit.trainer.step import train_step
 from tests.building import experiment_of, small
 from tests.windows import draw, random_windows, text_of, view_of
@@ -109,7 +109,7 @@ def test_defect_3_augmentations_compose_and_are_fresh_every_step():
 def test_defect_4_a_step_of_self_distillation_runs_and_moves_the_centre():
     experiment, data, engine = experiment_of(small("distill_only")[0])
     before = state_of(experiment)
-    state = _State(experiment, engine, run=None)
+    state = TrainingState(experiment, engine, run=None)
     metrics = train_step(experiment, data, engine, state.optimizer, Clock(0, 10), {}, 8)
     after = state_of(experiment)
     assert math.isfinite(metrics["distill/loss"])

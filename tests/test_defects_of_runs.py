@@ -20,7 +20,7 @@ from findna_kit.evaluation.controls import kmer_features
 from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.schedules import Clock
 from findna_kit.settings import HeldOut
-from findna_kit.trainer.loop import _State
+from findna_kit.trainer.state import TrainingState
 from findna_kit.trainer.step import train_step
 from tests.building import experiment_of, small
 from tests.windows import draw, random_windows
@@ -155,7 +155,7 @@ def test_defect_8_n_is_no_target_no_insertion_and_masks_do_not_repeat():
 def test_defect_9_what_is_saved_is_loaded_and_goes_on_bit_for_bit(tmp_path):
     recipe = small("self_distill", "optimizer.learning_rate=0.01")[0]
     first, data, engine = experiment_of(recipe)
-    state = _State(first, engine, tmp_path)
+    state = TrainingState(first, engine, tmp_path)
     for step in range(3):
         state.latest = train_step(first, data, engine, state.optimizer, Clock(step, 10), {}, 8)
         state.step += 1
@@ -165,7 +165,7 @@ def test_defect_9_what_is_saved_is_loaded_and_goes_on_bit_for_bit(tmp_path):
 
     torch.manual_seed(99)  # nothing of torch's own state may matter
     second, data, engine = experiment_of(recipe)
-    loaded = _State(second, engine, tmp_path)
+    loaded = TrainingState(second, engine, tmp_path)
     assert not state_of(second)["student.encoder.embed.weight"].equal(state_of(first)["student.encoder.embed.weight"])
     loaded.load()
     assert loaded.step == 3
@@ -194,7 +194,7 @@ def test_defect_9_what_is_saved_is_loaded_and_goes_on_bit_for_bit(tmp_path):
 def test_defect_10_the_teacher_follows_the_student_of_this_step():
     setting = ("teacher_update={name: ema, momentum: 0.5}", "optimizer.learning_rate=0.01")
     experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
-    optimizer = _State(experiment, engine, run=None).optimizer
+    optimizer = TrainingState(experiment, engine, run=None).optimizer
     before = state_of(experiment)
     train_step(experiment, data, engine, optimizer, Clock(0, 10), {}, 8)
     after = state_of(experiment)

@@ -79,7 +79,7 @@ def test_what_is_not_installed_is_named(tools, monkeypatch):
 
 def test_what_a_class_declares_is_told_where_its_kind_does_not_say_it(tools):
     losses = {registry.kind: registry for registry in tools[0].own_registries()}["loss"]
-    assert dict(tools[0]._declared(losses["info_nce"])) == {"reads": "pooled", "coupling": "batch"}
+    assert dict(tools[0]._declared(losses["info_nce"])) == {"head_input": "pooled", "coupling": "batch"}
     assert dict(tools[0]._declared(Augmentation)) == {}
 
 

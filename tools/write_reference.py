@@ -32,7 +32,7 @@ TITLES = {
     "augmentation": "Augmentations", "masking": "Maskings", "encoder": "Encoders", "loss": "Losses",
     "teacher_update": "Teacher updates",
 }  # fmt: skip
-DECLARED = ("stride", "global_mixing", "strand", "reads", "coupling", "needs_teacher", "serves")
+DECLARED = ("stride", "global_mixing", "strand", "head_input", "coupling", "needs_teacher", "export_branch")
 """What a class declares beside its parameters and its page repeats."""
 BASES = ("self_distill", "two_views")
 

@@ -23,10 +23,10 @@ from findna_kit.builtin.teacher_updates.ema import EMA
 from findna_kit.builtin.teacher_updates.frozen import Frozen
 from findna_kit.builtin.teacher_updates.none import NoTeacher
 from findna_kit.builtin.teacher_updates.periodic import PeriodicCopy
-from findna_kit.plugins.hookspecs import hookimpl
+from findna_kit.components import hookimpl
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.registry import Components
+    from findna_kit.plugins import Components
 
 findna_kit_api = 1
 

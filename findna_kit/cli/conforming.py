@@ -43,13 +43,13 @@ def test(package: str, *, as_json: bool) -> None:
 
 def _row(one: Conformance) -> dict[str, Any]:
     faults = one.faults()
-    checked = one.subject is not None
+    checked = one.case is not None
     return {
         "kind": one.kind,
         "name": one.name,
-        "parameters": dict(one.subject.parameters) if one.subject is not None else None,
+        "parameters": dict(one.case.parameters) if one.case is not None else None,
         "component": one.component,
-        "check": one.law.name if one.law is not None else None,
+        "check": one.criterion.name if one.criterion is not None else None,
         "result": ("fails" if faults else "passes") if checked else "not checked",
         "faults": faults if checked else [],
     }

@@ -98,7 +98,7 @@ def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple
     components, plugins = load_plugins(without)
     recipe = load_recipe(source, components, overrides=overrides, failed=[plugin for plugin in plugins if plugin.failure])
     launch = current_launch()
-    if launch is None or (launch.rank == 0 and launch.by != "findna-kit"):  # which has said it before it started others
+    if launch is None or (launch.rank == 0 and launch.launcher != "findna-kit"):  # which has said it before it started others
         for note in recipe.notes:
             say(note)
     return recipe, components, plugins

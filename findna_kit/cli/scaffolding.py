@@ -97,9 +97,15 @@ def _imports(template: str, body: str) -> str:
             start, _, names = line.rpartition("import ")
             # Of `functional as F` what occurs is the F.
             kept = [name for name in names.split(", ") if re.search(rf"\b{name.split()[-1]}\b", body)]
-            lines += [f"{start}import {', '.join(kept)}"] if kept else []
+            lines += [_import_line(start, kept)] if kept else []
         paragraphs += ["\n".join(lines)] if lines else []
     return "\n\n".join(paragraphs)
+
+
+def _import_line(start: str, names: list[str]) -> str:
+    """Return `from module import names`, one name a line where the statement would be longer than 128 characters."""
+    line = f"{start}import {', '.join(names)}"
+    return line if len(line) <= 128 else "\n    ".join([f"{start}import (", *(f"{name}," for name in names)]) + "\n)"
 
 
 def _filled(template: str, words: dict[str, str], kinds: Iterable[str]) -> str:

@@ -266,7 +266,7 @@ class TeacherUpdate(ABC):
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Moves the teacher in place; returns what to log (`momentum`).
 
-        metrics: the step's losses and the latest held-out ones, the same in every process; `look`: the step of the latter.
+        metrics: the step's losses and the latest held-out ones, the same in every process; `validation_step`: the latest validation.
         """
 
     def state_dict(self) -> dict[str, torch.Tensor]:

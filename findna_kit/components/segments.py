@@ -35,7 +35,7 @@ class SegmentConfig(ComponentConfig):
         return draw.integers(largest.clamp(max=self.minimum), largest + 1, 1), largest
 
 
-def positions(view: View) -> tuple[Tensor, Tensor]:
+def positions_and_lengths(view: View) -> tuple[Tensor, Tensor]:
     """Positions [1, L] and each sequence's number of valid ones [B, 1]."""
     return torch.arange(view.tokens.shape[1], device=view.tokens.device)[None], view.lengths[:, None]
 

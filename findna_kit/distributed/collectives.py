@@ -1,4 +1,4 @@
-"""Where the tensors live, and the sums over the processes that share a global batch."""
+"""The engine: the device of this process, and collectives over the processes that share a global batch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
-from findna_kit.distributed.devices import choose_device, choose_precision, keep_freed_memory
-from findna_kit.distributed.launcher import current_launch, start_fabric
+from findna_kit.distributed.devices import choose_device, choose_precision, keep_freed_memory, local_device
+from findna_kit.distributed.launcher import current_launch
+from findna_kit.distributed.rendezvous import init_process_group
 from findna_kit.errors import FindnaError, ProcessLost
 
 if TYPE_CHECKING:
@@ -20,140 +21,147 @@ if TYPE_CHECKING:
 
     from findna_kit.distributed.devices import Precision
 
-Told = TypeVar("Told")
+Value = TypeVar("Value")
 
 
 class Engine:
-    """One process, unless a launcher has started more. What asks the others raises ProcessLost where one of them is gone."""
+    """Device, precision and process collectives of a run (what lightning calls Fabric, and accelerate Accelerator).
 
-    def __init__(self, device: torch.device, precision: Precision, fabric: Any = None) -> None:
-        self.device, self.precision, self._fabric = device, precision, fabric
+    world_size above 1 needs a process group of torch.distributed. With one process every collective returns its input. With
+    several, a collective raises ProcessLost if another process is gone.
+    """
 
-    @property
-    def rank(self) -> int:
-        """The number of this process."""
-        return 0 if self._fabric is None else int(self._fabric.global_rank)
-
-    @property
-    def world_size(self) -> int:
-        """How many processes share the global batch."""
-        return 1 if self._fabric is None else int(self._fabric.world_size)
+    def __init__(self, device: torch.device, precision: Precision, rank: int = 0, world_size: int = 1) -> None:
+        self.device, self.precision = device, precision
+        self.rank, self.world_size = rank, world_size
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Return whether this is rank 0, the process that writes files and prints."""
         return self.rank == 0
 
     def close(self) -> None:
-        """Leaves the other processes; nothing is asked of them from here on.
+        """Destroy the process group. No collective may be called afterwards.
 
-        gloo's threads still hold tensors: where Python ended before they do, they would end the process by SIGABRT.
+        Without it, gloo's threads still hold tensors when Python ends, and end the process by SIGABRT.
         """
-        if self._fabric is not None:
-            torch.distributed.destroy_process_group()
+        if self.world_size > 1:
+            distributed.destroy_process_group()
 
-    def of_precision(self, precision: str) -> Engine:
-        """The same processes, multiplying otherwise. Raises FindnaError for a precision that the device does not have."""
-        return Engine(self.device, choose_precision(precision, self.device), self._fabric)
+    def with_precision(self, precision: str) -> Engine:
+        """Return an engine with the same device and processes and another precision (auto, bf16 or fp32)."""
+        return Engine(self.device, choose_precision(precision, self.device), self.rank, self.world_size)
 
     def local_indices(self, batch_size: int) -> Tensor:
-        """The process's indices in the global batch, contiguous. Raises FindnaError where the batch does not divide."""
+        """Return this process's sample indices in the global batch: contiguous [batch_size / world_size].
+
+        Raises FindnaError if the batch does not divide into equal shares.
+        """
         if batch_size % self.world_size:
             raise FindnaError(f"data.batch_size {batch_size} does not divide into {self.world_size} processes")
         share = batch_size // self.world_size
         return torch.arange(self.rank * share, (self.rank + 1) * share, device=self.device)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """bf16 matrix products where the precision says so."""
+        """Return a context in which matrix products run in bf16, if that is the precision."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     def all_reduce_sum(self, value: Tensor) -> Tensor:
-        """The sum over processes."""
-        if self._fabric is None:
-            return value
-        return self._add_up(value.clone())
-
-    def _add_up(self, value: Tensor) -> Tensor:
-        """In place. Fabric's own sum meets at a barrier first, which costs as much again."""
-        with _all_there():
-            torch.distributed.all_reduce(value)
-        return value
+        """Return the sum of `value` over all processes; the input is not changed."""
+        return value if self.world_size == 1 else _sum_in_place(value.clone())
 
     def gather(self, value: Tensor) -> Tensor:
-        """Every process's rows, in global order: [B, ...] to [processes * B, ...]."""
-        if self._fabric is None:
+        """Concatenate the samples of all processes in global order: [B, ...] to [world_size * B, ...]."""
+        if self.world_size == 1:
             return value
-        everybody = [torch.empty_like(value) for _ in range(self.world_size)]
-        with _all_there():
-            torch.distributed.all_gather(everybody, value.contiguous())
-        return torch.cat(everybody)
+        shares = [torch.empty_like(value) for _ in range(self.world_size)]
+        with _process_lost_on_failure():
+            distributed.all_gather(shares, value.contiguous())
+        return torch.cat(shares)
+
+    def gather_objects(self, value: Value) -> list[Value]:
+        """Return the JSON values of all processes, by rank."""
+        if self.world_size == 1:
+            return [value]
+        text = json.dumps(value).encode()
+        padded = torch.zeros(1, self.all_reduce_max(len(text)), dtype=torch.uint8)
+        padded[0, : len(text)] = torch.tensor(list(text), dtype=torch.uint8)
+        rows = self.gather(padded.to(self.device)).tolist()
+        return [json.loads(bytes(row).rstrip(b"\0")) for row in rows]  # JSON text holds no zero byte
 
     def all_reduce_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Sums gradients over processes, in one flat tensor, in the order given; a parameter without one counts as zero.
+        """Sum gradients over all processes, in one flat tensor in the given order. A missing gradient counts as zero.
 
-        Behind them stands how many processes have each: one that none has stays without, or it would decay for nothing.
+        A parameter without a gradient in every process keeps None: zeros would let the optimizer apply weight decay to it.
         """
-        if self._fabric is None:
+        if self.world_size == 1:
             return
         owners = list(parameters)
         gradients = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in owners]
-        there = torch.tensor([float(p.grad is not None) for p in owners], device=self.device)
-        summed = self._add_up(torch.cat([*gradients, there]))
-        *parts, there = summed.split([*(p.numel() for p in owners), len(owners)])
-        for owner, part, known in zip(owners, parts, there.tolist(), strict=True):
-            owner.grad = part.view_as(owner) if known else None
+        # The number of processes that have each gradient travels in the same all-reduce.
+        present = torch.tensor([float(p.grad is not None) for p in owners], device=self.device)
+        total = _sum_in_place(torch.cat([*gradients, present]))
+        *sums, present = total.split([*(p.numel() for p in owners), len(owners)])
+        for owner, gradient, processes in zip(owners, sums, present.tolist(), strict=True):
+            owner.grad = gradient.view_as(owner) if processes else None
 
     def all_reduce_max(self, value: int) -> int:
-        """The largest of what the processes say."""
-        return value if self._fabric is None else int(self.gather(torch.tensor([value], device=self.device)).max())
+        """Return the largest value of all processes."""
+        return value if self.world_size == 1 else int(self.gather(torch.tensor([value], device=self.device)).max())
 
     def replicas_agree(self, tensors: Iterable[Tensor]) -> bool:
-        """Whether every process holds the same bits."""
-        if self._fabric is None:
+        """Return whether every process holds the same bits in `tensors`."""
+        if self.world_size == 1:
             return True
-        digest = blake2b(digest_size=7)  # so that it is an int64
+        digest = blake2b(digest_size=7)  # 56 bits fit an int64
         for tensor in tensors:
             digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
-        everybody = self.gather(torch.tensor([int.from_bytes(digest.digest(), "big")], device=self.device))
-        return bool((everybody == everybody[0]).all())
+        digests = self.gather(torch.tensor([int.from_bytes(digest.digest(), "big")], device=self.device))
+        return bool((digests == digests[0]).all())
 
-    def broadcast_object(self, make: Callable[[], Told]) -> Told:
-        """What the first process makes, ready for JSON; the others are told of it, and make nothing.
+    def broadcast_object(self, make: Callable[[], Value]) -> Value:
+        """Call `make` in the main process and return its JSON value in every process.
 
-        A FindnaError of the first is raised in every process, so that none waits for what will not come.
+        A FindnaError in the main process is raised in all of them, so that none waits for a broadcast that never comes.
         """
-        if self._fabric is None:
+        if self.world_size == 1:
             return make()
-        said: dict[str, Any] = {}
+        message: dict[str, Any] = {}
         if self.is_main_process:
             try:
-                said = {"value": make()}
+                message = {"value": make()}
             except FindnaError as error:
-                self._broadcast({"refused": str(error)})
+                self._broadcast({"error": str(error)})
                 raise
-        said = self._broadcast(said)
-        if "refused" in said:
-            refused = FindnaError(said["refused"])
-            refused.silent = True
-            raise refused
-        value: Told = said["value"]
+        message = self._broadcast(message)
+        if "error" in message:
+            failure = FindnaError(message["error"])
+            failure.silent = True  # the main process prints it
+            raise failure
+        value: Value = message["value"]
         return value
 
-    def _broadcast(self, said: dict[str, Any]) -> dict[str, Any]:
-        """What the first process says, as bytes of JSON: nothing between processes is a pickle."""
-        text = torch.tensor(list(json.dumps(said).encode()), dtype=torch.uint8)
-        shown = torch.zeros(self.all_reduce_max(len(text)), dtype=torch.uint8, device=self.device)
+    def _broadcast(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return the main process's message. It travels as bytes of JSON: no pickle passes between processes."""
+        text = torch.tensor(list(json.dumps(message).encode()), dtype=torch.uint8)
+        buffer = torch.zeros(self.all_reduce_max(len(text)), dtype=torch.uint8, device=self.device)
         if self.is_main_process:
-            shown[: len(text)] = text.to(self.device)
-        with _all_there():
-            torch.distributed.broadcast(shown, 0)
-        told: dict[str, Any] = json.loads(bytes(shown.tolist()).decode())
-        return told
+            buffer[: len(text)] = text.to(self.device)
+        with _process_lost_on_failure():
+            distributed.broadcast(buffer, 0)
+        received: dict[str, Any] = json.loads(bytes(buffer.tolist()).decode())
+        return received
+
+
+def _sum_in_place(value: Tensor) -> Tensor:
+    with _process_lost_on_failure():
+        distributed.all_reduce(value)
+    return value
 
 
 @contextmanager
-def _all_there() -> Iterator[None]:
-    """A collective that fails has lost a process: gloo and NCCL say so by a RuntimeError of their own words."""
+def _process_lost_on_failure() -> Iterator[None]:
+    """Raise ProcessLost for a collective that fails: gloo and NCCL raise a RuntimeError with messages of their own."""
     try:
         yield
     except RuntimeError as error:
@@ -162,14 +170,15 @@ def _all_there() -> Iterator[None]:
 
 
 def start_engine(device: str, precision: str) -> Engine:
-    """The engine for `device` (auto, cpu or cuda), with the processes that a launcher has started.
+    """Return the engine for `device` (auto, cpu or cuda), and join the other processes if a launcher started several.
 
-    Raises FindnaError where there is no such device.
+    Raises FindnaError if the device does not exist, or the processes cannot connect.
     """
     chosen, launch = choose_device(device), current_launch()
     if chosen.type == "cpu":
         keep_freed_memory()
-    if launch is None or launch.processes == 1:
+    if launch is None or launch.world_size == 1:
         return Engine(chosen, choose_precision(precision, chosen))
-    fabric = start_fabric(chosen.type, launch)
-    return Engine(fabric.device, choose_precision(precision, chosen), fabric)
+    chosen = local_device(chosen, launch)
+    init_process_group(launch, chosen)
+    return Engine(chosen, choose_precision(precision, chosen), launch.rank, launch.world_size)

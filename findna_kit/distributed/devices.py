@@ -1,4 +1,4 @@
-"""Which device, and how it multiplies: what `auto` becomes, and what is refused."""
+"""The device of a process and its memory; the precision of its matrix products; what `auto` resolves to."""
 
 from __future__ import annotations
 
@@ -14,22 +14,45 @@ from findna_kit.errors import FindnaError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from findna_kit.distributed.launcher import Launch
+
 Precision = Literal["bf16", "fp32"]
 
 
 def choose_device(device: str) -> torch.device:
-    """Auto takes a GPU where there is one."""
+    """Return the device for auto, cpu or cuda; auto is a GPU if torch sees one. Raises FindnaError for any other name."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise FindnaError("--device cuda: torch sees no CUDA device here; use --device cpu, or auto")
     if device not in ("cpu", "cuda"):
-        raise FindnaError(f"--device {device}: auto, cpu or cuda is wanted")
+        raise FindnaError(f"--device {device}: must be auto, cpu or cuda")
     return torch.device(device)
 
 
+def local_device(device: torch.device, launch: Launch) -> torch.device:
+    """Return this process's device on its node, and make it torch's current device: one GPU for each process.
+
+    Raises FindnaError if the node has fewer GPUs than processes.
+    """
+    if device.type != "cuda":
+        return device
+    visible = torch.cuda.device_count()
+    # srun may show every task only its own GPUs, each of them numbered from 0; other launchers show all of them to all.
+    if visible < launch.per_node and launch.launcher != "srun":
+        error = FindnaError(
+            f"trainer.devices {launch.per_node}: torch sees {visible} GPUs on this machine; "
+            "start fewer processes, or use --device cpu"
+        )
+        error.silent = launch.rank > 0
+        raise error
+    chosen = torch.device("cuda", launch.local_rank % visible)
+    torch.cuda.set_device(chosen)
+    return chosen
+
+
 def choose_precision(precision: str, device: torch.device) -> Precision:
-    """Auto takes bf16 where the device multiplies in it natively: elsewhere it would be emulated, and slow."""
+    """Return bf16 or fp32; auto is bf16 if the device multiplies in it natively, since emulation is slow."""
     if precision in ("bf16", "fp32"):
         return precision  # type: ignore[return-value]
     if device.type == "cuda":
@@ -40,10 +63,10 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep what tensors of a step leave behind for those of the next, instead of giving it back to the system.
+    """Make glibc keep memory that tensors of one step free for the next step, instead of returning it to the system.
 
-    Left alone it gives back in some processes and not in others, and each step of those pays for the same pages again. Blocks
-    above 32 MiB, the most that glibc allows here, go back as ever. Does nothing where the C library has no such setting.
+    By default glibc returns it in some processes and not in others, and those pay page faults in every step. Blocks above
+    32 MiB, the largest threshold that glibc allows, are still returned. Does nothing if the C library has no `mallopt`.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -55,41 +78,44 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h."""
 
 
-def largest_that_fits(rows: int, attempt: Callable[[int], None]) -> int:
-    """The largest of rows, rows / 2, rows / 4, ... with which `attempt` does not run out of the device's memory."""
+def halve_until_fits(batch_size: int, attempt: Callable[[int], None]) -> int:
+    """Return the largest of batch_size, its half, its quarter, ... for which `attempt` does not run out of GPU memory.
+
+    Raises FindnaError if not even one sample fits.
+    """
     while True:
         try:
-            attempt(rows)
+            attempt(batch_size)
         except torch.OutOfMemoryError:
-            if rows == 1:
+            if batch_size == 1:
                 raise FindnaError(
-                    "not even one row fits the device's memory: use a smaller encoder or a shorter data.length"
+                    "not even one sample fits into the GPU's memory: use a smaller encoder or a shorter data.length"
                 ) from None
             torch.cuda.empty_cache()
-            rows = -(-rows // 2)
+            batch_size = -(-batch_size // 2)
         else:
-            return rows
+            return batch_size
 
 
-def peak_memory(device: torch.device) -> dict[str, Any]:
-    """The most memory that this process has held so far: `bytes`, and `of` what.
-
-    Of a GPU what torch had reserved there; of a CPU the process's resident memory, Python and libraries included.
-    """
-    if device.type == "cuda":
-        return {"bytes": torch.cuda.max_memory_reserved(device), "of": "reserved on the GPU"}
-    unit = 1 if sys.platform == "darwin" else 1024  # what getrusage counts in
-    return {"bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "of": "resident in main memory"}
-
-
-def largest_found(rows: int, most: int, attempt: Callable[[int], None]) -> int:
-    """What `largest_that_fits` of `rows`, and where all of them do, twice, four times, ... as many, up to `most`."""
-    found = largest_that_fits(rows, attempt)
-    while found >= rows and 2 * found <= most:
+def search_batch_size(batch_size: int, limit: int, attempt: Callable[[int], None]) -> int:
+    """Return the largest batch size that fits, found by halving `batch_size`, or by doubling it up to `limit`."""
+    largest = halve_until_fits(batch_size, attempt)
+    while largest >= batch_size and 2 * largest <= limit:
         try:
-            attempt(2 * found)
+            attempt(2 * largest)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             break
-        found *= 2
-    return found
+        largest *= 2
+    return largest
+
+
+def peak_memory(device: torch.device) -> dict[str, Any]:
+    """Return the peak memory of this process: `bytes`, and in `of` what was measured.
+
+    On a GPU it is the memory that torch reserved; on a CPU the resident memory, with Python and its libraries.
+    """
+    if device.type == "cuda":
+        return {"bytes": torch.cuda.max_memory_reserved(device), "of": "reserved on the GPU"}
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux
+    return {"bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "of": "resident in main memory"}

@@ -1,104 +1,73 @@
-"""Who started this process beside others: torchrun, srun, or the kit itself; lightning-fabric stands behind this door."""
+"""The launcher of this process: torchrun, srun or the kit's own supervisor, read from the environment."""
 
 from __future__ import annotations
 
-import logging
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 SUPERVISOR = "FINDNA_KIT_SUPERVISOR"
-"""Set by the kit for processes that it starts: the file by which they tell it their run's folder."""
+"""Environment variable that the supervisor sets for its processes: the file in which they report the run's folder."""
 LOST = ".lost"
-"""Ends the name of the file beside it by which they tell it that one of them is gone."""
-PATIENCE = timedelta(days=1)
-"""For a collective: the first process may score tasks while the others wait. One that is gone is noticed by `watch`."""
+"""Suffix of the file next to it in which they report a lost process."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How many processes were started, on how many nodes, and by whom.
+    """The processes that a launcher started, and the position of this process among them.
 
-    rank: this one's number; local: its number on its node; node: the number of its node.
+    rank: in the whole run; local_rank: on its node. launcher: torchrun, srun or findna-kit.
     """
 
-    processes: int
+    world_size: int
     nodes: int
     rank: int
-    by: str
-    local: int = 0
-    node: int = 0
+    launcher: str
+    local_rank: int = 0
 
     @property
     def per_node(self) -> int:
-        """Processes on each node."""
-        return self.processes // self.nodes
+        """Return the number of processes on each node."""
+        return self.world_size // self.nodes
 
 
 def current_launch(environment: Mapping[str, str] = os.environ) -> Launch | None:
-    """What the launcher says; None where there is none.
+    """Return how a launcher started this process, or None if no launcher did.
 
-    Slurm's own numbers count only in a step of several tasks that srun started. A batch script has the job's, and is one
-    process, as is a step of one task: there the kit may start processes of its own. torchrun is a launcher with one, too.
-    Raises FindnaError where srun has put more processes on one node than on another.
+    torchrun always counts as a launcher, even with one process. Slurm counts only in a step of several tasks that srun
+    started: a batch script carries the numbers of its job but is one process, as is a step of one task, and the kit may start
+    processes of its own in both. Raises FindnaError if srun put more processes on one node than on another.
     """
     if "LOCAL_RANK" in environment and "WORLD_SIZE" in environment:
-        return _of_torchrun(environment)
+        return _torchrun_launch(environment)
+    # The step of a batch script is called "batch"; only steps started by srun have a number.
     if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1 and environment.get("SLURM_STEP_ID", "").isdigit():
-        return _of_srun(environment)
+        return _srun_launch(environment)
     return None
 
 
-def _of_torchrun(environment: Mapping[str, str]) -> Launch:
-    processes, local = int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"])
-    per_node = int(environment.get("LOCAL_WORLD_SIZE", processes))
-    by = "findna-kit" if SUPERVISOR in environment else "torchrun"
-    rank = int(environment.get("RANK", local))
-    return Launch(processes, max(1, processes // per_node), rank, by, local, int(environment.get("GROUP_RANK", 0)))
+def _torchrun_launch(environment: Mapping[str, str]) -> Launch:
+    world_size, local_rank = int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"])
+    per_node = int(environment.get("LOCAL_WORLD_SIZE", world_size))
+    # The supervisor sets the variables of torchrun, and one more.
+    launcher = "findna-kit" if SUPERVISOR in environment else "torchrun"
+    rank = int(environment.get("RANK", local_rank))
+    return Launch(world_size, max(1, world_size // per_node), rank, launcher, local_rank)
 
 
-def _of_srun(environment: Mapping[str, str]) -> Launch:
-    processes, nodes = (int(environment.get(f"SLURM_STEP_NUM_{what}", 1)) for what in ("TASKS", "NODES"))
-    rank, local, node = (int(environment.get(f"SLURM_{what}", 0)) for what in ("PROCID", "LOCALID", "NODEID"))
-    if processes % nodes:
-        uneven = FindnaError(
-            f"srun started {processes} processes on {nodes} nodes: as many are needed on each; give --ntasks-per-node"
+def _srun_launch(environment: Mapping[str, str]) -> Launch:
+    world_size, nodes = (int(environment.get(f"SLURM_STEP_NUM_{unit}", 1)) for unit in ("TASKS", "NODES"))
+    rank, local_rank = (int(environment.get(f"SLURM_{name}", 0)) for name in ("PROCID", "LOCALID"))
+    if world_size % nodes:
+        # Every process finds this error by itself; only rank 0 prints it.
+        error = FindnaError(
+            f"srun started {world_size} processes on {nodes} nodes: every node needs the same number; give --ntasks-per-node"
         )
-        uneven.silent = rank > 0
-        raise uneven
-    return Launch(processes, nodes, rank, "srun", local, node)
-
-
-def start_fabric(accelerator: str, launch: Launch) -> Any:
-    """A lightning-fabric with its process group. Raises FindnaError where the processes of a Slurm step cannot meet."""
-    from lightning_fabric import Fabric  # 2.4 s of imports that one process does not need
-    from lightning_fabric.strategies.ddp import DDPStrategy
-
-    from findna_kit.distributed.rendezvous import Started, meet
-
-    if launch.by == "srun":
-        meet(launch, "nccl" if accelerator == "cuda" else "gloo", PATIENCE)
-    strategy = DDPStrategy(timeout=PATIENCE, cluster_environment=Started(launch))
-    with _quiet():
-        fabric = Fabric(accelerator=accelerator, devices=launch.per_node, num_nodes=launch.nodes, strategy=strategy)
-        fabric.launch()
-    return fabric
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without fabric's own remarks on how many processes there are: the run says that in its words."""
-    loud = logging.getLogger("lightning_fabric")
-    before = loud.level
-    loud.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        loud.setLevel(before)
+        error.silent = rank > 0
+        raise error
+    return Launch(world_size, nodes, rank, "srun", local_rank)

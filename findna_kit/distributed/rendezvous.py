@@ -1,15 +1,14 @@
-"""Where the processes that a launcher has started find each other: what fabric and torch.distributed are told."""
+"""Rendezvous: how the processes of one run find each other and form a torch.distributed process group."""
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 
 from findna_kit.errors import FindnaError
@@ -19,98 +18,68 @@ if TYPE_CHECKING:
 
     from findna_kit.distributed.launcher import Launch
 
-_MEETING = timedelta(minutes=5)
-"""Until the last process of a step must have come: imports from a slow file system take their time."""
+COLLECTIVE_TIMEOUT = timedelta(days=1)
+"""Limit of one collective: the main process may score tasks for hours while the others wait. The heartbeat finds lost ones."""
+_JOIN_TIMEOUT = timedelta(minutes=5)
+"""Time for the last process of a Slurm step to join: imports from a slow file system take long."""
 _PORTS = range(15000, 30000)
-"""Below those that the system gives to anybody."""
+"""Below the ephemeral ports, which the system gives to any program."""
 
 
-class Started(ClusterEnvironment):
-    """What the launcher has said, for fabric.
+def init_process_group(launch: Launch, device: torch.device) -> None:
+    """Join the process group of this run: NCCL for a CUDA device, gloo for the CPU.
 
-    Fabric's own guesses take the numbers of a Slurm job for those of a step, and refuse `srun -n 2`.
+    torchrun and the kit's supervisor set MASTER_ADDR and MASTER_PORT, and end all processes if one of them does not start.
+    srun does neither, so the store of a Slurm step is made here. Raises FindnaError if its processes cannot connect.
     """
-
-    def __init__(self, launch: Launch) -> None:
-        self._launch = launch
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        """They are there."""
-        return True
-
-    @property
-    def main_address(self) -> str:
-        """Where the first process is."""
-        return os.environ["MASTER_ADDR"]
-
-    @property
-    def main_port(self) -> int:
-        """Where it listens."""
-        return int(os.environ["MASTER_PORT"])
-
-    @staticmethod
-    def detect() -> bool:
-        """It is never guessed."""
-        return False
-
-    def world_size(self) -> int:
-        """All processes."""
-        return self._launch.processes
-
-    def set_world_size(self, size: int) -> None:
-        """The launcher has set it."""
-
-    def global_rank(self) -> int:
-        """The process's number."""
-        return self._launch.rank
-
-    def set_global_rank(self, rank: int) -> None:
-        """The launcher has set it."""
-
-    def local_rank(self) -> int:
-        """Its number on its node."""
-        return self._launch.local
-
-    def node_rank(self) -> int:
-        """The number of its node."""
-        return self._launch.node
+    on_gpu = device.type == "cuda"
+    torch.distributed.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        store=slurm_store(launch) if launch.launcher == "srun" else None,
+        rank=launch.rank,
+        world_size=launch.world_size,
+        timeout=COLLECTIVE_TIMEOUT,
+        device_id=device if on_gpu else None,  # NCCL connects at once, so a broken network is found before the first step
+    )
 
 
-def meeting_place(launch: Launch, environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
-    """Address and port where the first process of a Slurm step listens: MASTER_ADDR and MASTER_PORT, where they are set.
+def slurm_address(launch: Launch, environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
+    """Return the address and port at which the main process of a Slurm step listens.
 
-    Else the node itself where it is the only one, or the first one's name; and a port of the step's own. Raises FindnaError for
-    a port that is no number.
+    MASTER_ADDR and MASTER_PORT are taken if they are set. Otherwise the address is the step's first node (127.0.0.1 if it is
+    the only node), and the port is derived from the numbers of job and step, so that steps on one node do not collide. Raises
+    FindnaError if MASTER_PORT is not a number.
     """
     job, step = (int(environment.get(name, 0)) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
-    stated = environment.get("MASTER_PORT", str(_PORTS[(job + 1009 * step) % len(_PORTS)]))
-    if not stated.isdecimal():
-        wrong = FindnaError(f"MASTER_PORT must be the number of a port, not {stated}")
-        wrong.silent = launch.rank > 0
-        raise wrong
-    first = SLURMEnvironment.resolve_root_node_address(environment.get("SLURM_STEP_NODELIST", "127.0.0.1"))
-    return environment.get("MASTER_ADDR", "127.0.0.1" if launch.nodes == 1 else first), int(stated)
+    port = environment.get("MASTER_PORT", str(_PORTS[(job + 1009 * step) % len(_PORTS)]))
+    if not port.isdecimal():
+        error = FindnaError(f"MASTER_PORT must be a port number, not {port}")
+        error.silent = launch.rank > 0
+        raise error
+    first_node = _first_host(environment.get("SLURM_STEP_NODELIST", "127.0.0.1"))
+    return environment.get("MASTER_ADDR", "127.0.0.1" if launch.nodes == 1 else first_node), int(port)
 
 
-def meet(launch: Launch, backend: str, patience: timedelta) -> None:
-    """Makes the process group of a Slurm step, whose srun does not end the others where one does not come.
+def _first_host(nodelist: str) -> str:
+    """Return the first host of a Slurm node list: `gpu[03-05,9],other` gives `gpu03`."""
+    return re.sub(r"\[([^],-]+)[^]]*\]", r"\1", nodelist).split(",")[0]
 
-    patience: for a collective. Raises FindnaError, said by the first process, where they do not find each other.
+
+def slurm_store(launch: Launch) -> TCPStore:
+    """Connect the processes of a Slurm step through a store that the main process keeps.
+
+    Raises FindnaError, printed by the main process only, if they do not connect within five minutes.
     """
-    address, port = meeting_place(launch)
-    os.environ.update(MASTER_ADDR=address, MASTER_PORT=str(port))  # as fabric does; the heartbeat reads it
+    address, port = slurm_address(launch)
+    os.environ.update(MASTER_ADDR=address, MASTER_PORT=str(port))  # as other launchers do; the heartbeat reads it
     try:
-        socket.getaddrinfo(address, port)
-        store = TCPStore(address, port, launch.processes, is_master=launch.rank == 0, timeout=_MEETING)
+        socket.getaddrinfo(address, port)  # TCPStore would retry an unknown name until the timeout
+        return TCPStore(address, port, launch.world_size, is_master=launch.rank == 0, timeout=_JOIN_TIMEOUT)
     except (OSError, DistError) as error:
         reason = str(error).splitlines()[0]
-        apart = FindnaError(
-            f"the processes do not meet at {address}:{port} ({reason}); MASTER_ADDR and MASTER_PORT name another place"
+        failure = FindnaError(
+            f"the processes cannot connect to each other at {address}:{port} ({reason}); "
+            "set MASTER_ADDR and MASTER_PORT to another address"
         )
-        apart.silent = launch.rank > 0
-        raise apart from error
-    torch.distributed.init_process_group(
-        backend, store=store, rank=launch.rank, world_size=launch.processes, timeout=patience,
-        device_id=torch.device("cuda", launch.local) if backend == "nccl" else None,
-    )  # fmt: skip
+        failure.silent = launch.rank > 0
+        raise failure from error

@@ -1,4 +1,4 @@
-"""Starting several processes of one run on this machine, and ending them all where one ends badly."""
+"""The supervisor: starts the processes of one run on this machine, and ends all of them if one fails."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ from findna_kit.errors import ProcessLost
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_GRACE, _LOOK = 20.0, 0.1
-"""Seconds that the others have to end by themselves, twice: before they are asked to, and before they are made to."""
+_GRACE, _POLL = 20.0, 0.1
+"""After a failure, seconds until the other processes get SIGTERM, and as many again until SIGKILL; seconds between checks."""
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
-def supervise(arguments: Sequence[str], processes: int) -> int:
-    """Runs `findna-kit ARGUMENTS` in that many processes; the exit code of the first.
+def supervise(arguments: Sequence[str], world_size: int) -> int:
+    """Run `findna-kit ARGUMENTS` in `world_size` processes, and return the exit code of rank 0 or of the first that failed.
 
-    Signals are passed on. Raises ProcessLost where one was killed, or hung, when the others have ended.
+    Signals are forwarded to all of them. Raises ProcessLost, when all have ended, if one was killed or hung.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "run"
-        children = _started(arguments, processes, told)
-        before = {number: signal.signal(number, lambda got, _: _pass_on(children, got)) for number in _FORWARDED}
+    with tempfile.TemporaryDirectory() as directory:
+        run_file = Path(directory) / "run"
+        children = _start(arguments, world_size, run_file)
+        handlers = {number: signal.signal(number, lambda got, _: _send(children, got)) for number in _FORWARDED}
         try:
             failed = _wait(children)
         finally:
-            for number, handler in before.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
-        where, lost = (path.read_text() if path.exists() else "" for path in (told, told.with_suffix(LOST)))
+        run, lost = (path.read_text() if path.exists() else "" for path in (run_file, run_file.with_suffix(LOST)))
     if failed is not None and (code := children[failed].returncode) < 0:
-        raise ProcessLost(_sentence(failed, processes, signal.Signals(-code).name, where))
+        raise ProcessLost(_killed_message(failed, world_size, signal.Signals(-code).name, run))
     if failed is not None and lost:
         raise ProcessLost(lost)
     return children[failed or 0].returncode
 
 
-def _started(arguments: Sequence[str], processes: int, told: Path) -> list[subprocess.Popen[bytes]]:
+def _start(arguments: Sequence[str], world_size: int, run_file: Path) -> list[subprocess.Popen[bytes]]:
+    """Start the processes with the environment variables that torchrun would set."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "findna_kit", *arguments]
@@ -53,42 +54,53 @@ def _started(arguments: Sequence[str], processes: int, told: Path) -> list[subpr
         subprocess.Popen(  # noqa: S603 - this very program
             command,
             env={
-                **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes), "RANK": str(rank),
-                "LOCAL_WORLD_SIZE": str(processes), "LOCAL_RANK": str(rank), "NODE_RANK": "0", SUPERVISOR: str(told),
+                **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world_size), "RANK": str(rank),
+                "LOCAL_WORLD_SIZE": str(world_size), "LOCAL_RANK": str(rank), "NODE_RANK": "0", SUPERVISOR: str(run_file),
             },
-            start_new_session=True,  # a Ctrl-C comes once, by way of this process
+            start_new_session=True,  # the terminal's Ctrl-C reaches them once, forwarded by this process
         )
-        for rank in range(processes)
+        for rank in range(world_size)
     ]  # fmt: skip
 
 
-def _pass_on(children: Sequence[subprocess.Popen[bytes]], number: int) -> None:
+def _send(children: Sequence[subprocess.Popen[bytes]], number: int) -> None:
+    """Send a signal to every process that is alive."""
     for child in children:
         if child.poll() is None:
             child.send_signal(number)
 
 
 def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
-    """Waits for all; the first that ended badly, if any: then the others are given time, asked, and made to end."""
+    """Wait for all processes, and return the rank of the one whose failure ended the others, or None.
+
+    After a failure the others have time to end by themselves; then they get SIGTERM, and at last SIGKILL.
+    """
     failed: int | None = None
-    since, asked = 0.0, False
-    while None in [child.poll() for child in children]:  # every one is asked, each time
-        bad = [rank for rank, child in enumerate(children) if child.returncode not in (None, 0)]
-        if failed is None and bad:
-            since = time.monotonic()
-        if bad and not asked:  # the others end because one was killed, and may be seen to before it is
-            failed = min(bad, key=lambda rank: children[rank].returncode > 0)
-        waited = time.monotonic() - since if failed is not None else 0.0
+    failed_at, terminated = 0.0, False
+    while None in [child.poll() for child in children]:  # the list polls every process, where `any` would stop early
+        failures = [rank for rank, child in enumerate(children) if child.returncode not in (None, 0)]
+        if failed is None and failures:
+            failed_at = time.monotonic()
+        if failures and not terminated:  # the others may be seen to end before the killed one that they react to
+            failed = _killed_first(failures, children)
+        waited = time.monotonic() - failed_at if failed is not None else 0.0
         if waited > 2 * _GRACE:
-            _pass_on(children, signal.SIGKILL)
-        elif waited > _GRACE and not asked:
-            _pass_on(children, signal.SIGTERM)
-            asked = True
-        time.sleep(_LOOK)
-    ended = [rank for rank, child in enumerate(children) if child.returncode]
-    return failed if asked else min(ended, key=lambda rank: children[rank].returncode > 0, default=None)
+            _send(children, signal.SIGKILL)
+        elif waited > _GRACE and not terminated:
+            _send(children, signal.SIGTERM)
+            terminated = True
+        time.sleep(_POLL)
+    if terminated:  # return codes from here on are of this function's own signals
+        return failed
+    failures = [rank for rank, child in enumerate(children) if child.returncode]
+    return _killed_first(failures, children) if failures else None
 
 
-def _sentence(rank: int, processes: int, name: str, folder: str) -> str:
-    resuming = f"; its last checkpoint is whole: go on with --resume {folder}" if folder else ""
-    return f"process {rank} of {processes} was ended by {name}, and the run with it{resuming}"
+def _killed_first(failures: Sequence[int], children: Sequence[subprocess.Popen[bytes]]) -> int:
+    """Return the lowest rank that was killed by a signal, or else the lowest rank."""
+    return min(failures, key=lambda rank: children[rank].returncode > 0)
+
+
+def _killed_message(rank: int, world_size: int, signal_name: str, run: str) -> str:
+    resume = f"; its last checkpoint is complete: continue with --resume {run}" if run else ""
+    return f"process {rank} of {world_size} was killed by {signal_name}, and the run has stopped{resume}"

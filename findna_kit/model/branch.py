@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from findna_kit import alphabet, rng
 from findna_kit.components.heads import BatchNorm as BatchNorm
 from findna_kit.components.interfaces import BranchOutput, Encoder, Reads
-from findna_kit.model.reverse_complement import average_halves, embedding_width
+from findna_kit.components.strands import average_halves, embedding_width
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

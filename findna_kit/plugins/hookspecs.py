@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from findna_kit.components.hooks import PROJECT
+
 if TYPE_CHECKING:
     from findna_kit.plugins.registry import Components
 
-PROJECT = "findna_kit"
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec(historic=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from findna_kit.components.hooks import PROJECT
 from findna_kit.components.interfaces import API_VERSION
 from findna_kit.errors import FindnaError, PluginError, nearest
 from findna_kit.plugins import hookspecs
@@ -81,7 +82,7 @@ def _register(offer: PluginEntry, components: Components) -> None:
     owner, plugin = offer.owner, offer.entry.load()
     _refuse_version(written_for(offer), offer)
     # A manager for each plugin: a historic hook runs inside `register`, so whoever fails here is known by name.
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.hook.findna_kit_register.call_historic(kwargs={"registry": components})
     manager.register(plugin, owner.plugin)

@@ -18,9 +18,9 @@ Component = TypeVar("Component")
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "strand": ("none", "invariant", "equivariant"),
-    "reads": get_args(Reads),
+    "head_input": get_args(Reads),
     "coupling": ("sample", "batch"),
-    "serves": ("teacher", "student"),
+    "export_branch": ("teacher", "student"),
 }
 """What a class may declare where it declares a word; the trainer would meet any other too late."""
 

@@ -118,7 +118,7 @@ def _of_loss(forward: Forward, label: str, clock: Clock, batch: Batch, parts: Se
     wanted = [*leaves.values(), *(one for chain in chains for one in chain.parameters() if one.requires_grad)]
     counter = _Counter()
     with counter:
-        term = forward.term(label, student, teacher, clock, rows=(leaves, taught))
+        term = forward.loss_output(label, student, teacher, clock, inputs=(leaves, taught))
         torch.autograd.grad(term.sum, wanted, allow_unused=True)
     return counter.of(ALL)
 
@@ -129,10 +129,10 @@ def _read(
 ) -> tuple[Outputs, dict[str, Tensor]]:  # fmt: skip
     """A branch's outputs, and the rows that the loss reads of them; of several parts the rows alone."""
     made = [
-        forward.branch(which, batch.rows(part), [label], dropout=(clock, place) if which == "student" else None)
+        forward.run_branch(which, batch.rows(part), [label], dropout=(clock, place) if which == "student" else None)
         for place, part in enumerate(parts)
     ]
-    read = [forward.read(label, outputs) for outputs in made]
+    read = [forward.head_inputs(label, outputs) for outputs in made]
     rows = {name: torch.cat([one[name] for one in read]) for name in read[0]}
     outputs = made[0] if len(made) == 1 else {name: BranchOutput(view) for name, view in batch.views.items()}
     return outputs, rows

@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from findna_kit.distributed import largest_found
+from findna_kit.distributed import search_batch_size
 from findna_kit.schedules import Clock
 from findna_kit.trainer.forward import training_batch
 from findna_kit.trainer.step import accumulate_gradients
@@ -38,7 +38,7 @@ def largest_batch(subject: Workload) -> dict[str, Any]:
     """
     experiment = subject.experiment()
     if subject.engine.device.type == "cuda":
-        rows = largest_found(subject.micro_batch, MOST, lambda rows: _take(subject, experiment, rows, rows))
+        rows = search_batch_size(subject.micro_batch, MOST, lambda rows: _take(subject, experiment, rows, rows))
         return {"rows": rows, "how": "tried: twice as many do not fit" if rows < MOST else "tried"}
     available = available_memory()
     if available is None:

@@ -17,7 +17,7 @@ from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.runs.online_probe import online_probe_of
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compilation import compiled_encoders
-from findna_kit.trainer.loop import write_checkpoint
+from findna_kit.trainer.state import write_checkpoint
 from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import train_step
 from findna_kit.trainer.validation import Validation
@@ -99,10 +99,10 @@ def measure(subject: Workload, steps: int) -> Throughput:
     look_at_tasks = online_probe_of(subject.recipe, experiment, engine)
     with compiled_encoders(experiment), TemporaryDirectory(prefix="findna-kit-plan-") as folder:
         began = timed(lambda: MetricsWriter(Path(folder), -1).close())
-        first_look = timed(partial(validation.look, beginning))
+        first_look = timed(partial(validation.run, beginning))
         warming = sum(timed(partial(step, number)) for number in range(WARM_UP))
         taken = tuple(timed(partial(step, WARM_UP + number)) for number in range(steps))
-        look = timed(partial(validation.look, beginning))
+        look = timed(partial(validation.run, beginning))
         task_look = None if subject.recipe.evaluation.every is None else timed(partial(look_at_tasks, 0))
         saved = timed(lambda: write_checkpoint(Path(folder), 0, experiment, optimizer, {}))
     start = began + first_look - look + warming - WARM_UP * median(taken)

@@ -57,5 +57,5 @@ def ready(recipe: Recipe, device: str, reading: Callable[[int, int], None] | Non
 def refuse_processes(recipe: Recipe) -> None:
     """FindnaError where the recipe, or a launcher, wants several."""
     launch = current_launch()
-    if recipe.trainer.devices * recipe.trainer.nodes > 1 or (launch is not None and launch.processes > 1):
+    if recipe.trainer.devices * recipe.trainer.nodes > 1 or (launch is not None and launch.world_size > 1):
         raise FindnaError("plan measures one process: leave trainer.devices and trainer.nodes at 1")

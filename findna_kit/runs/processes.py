@@ -1,4 +1,4 @@
-"""Several processes, one run: whose numbers count, what the first one does for all, and what is said where one is lost."""
+"""A run of several processes: its device counts, its folder, errors that one process reports for all, and Slurm requeueing."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from findna_kit.records.run_folder import RunLocation, RunRecord
 
 
-def settled(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str | None]:
-    """The recipe with the launcher's numbers in it, and a remark where it has started several processes.
+def apply_launcher(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str | None]:
+    """Return the recipe with the launcher's device and node counts, and a log line if there are several processes.
 
-    Raises FindnaError, said by the first process, where the recipe states more than one device or node, and the launcher has
-    another number of them, or there is no launcher.
+    Raises FindnaError, printed by the main process only, if the recipe states more than one device or node and the launcher
+    started another number of them, or there is no launcher.
     """
     trainer = recipe.trainer
     if launch is None:
@@ -37,99 +37,110 @@ def settled(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str | None]:
             )
         return recipe, None
     if trainer.devices not in (1, launch.per_node) or trainer.nodes not in (1, launch.nodes):
-        other = FindnaError(
-            f"{launch.by} started what is trainer.devices {launch.per_node} on trainer.nodes {launch.nodes}, the recipe states "
-            f"{trainer.devices} on {trainer.nodes}: make them agree, or leave them out of the recipe"
+        error = FindnaError(
+            f"{launch.launcher} started trainer.devices {launch.per_node} on trainer.nodes {launch.nodes}, but the recipe "
+            f"states {trainer.devices} on {trainer.nodes}: make them equal, or leave them out of the recipe"
         )
-        other.silent = launch.rank > 0
-        raise other
+        error.silent = launch.rank > 0
+        raise error
     trainer = trainer.model_copy(update={"devices": launch.per_node, "nodes": launch.nodes})
     nodes = f"{launch.nodes} node{'s' if launch.nodes > 1 else ''}"
-    remark = f"{launch.by}: {launch.processes} processes on {nodes} share each batch" if launch.processes > 1 else None
-    return recipe.model_copy(update={"trainer": trainer}), remark
+    line = f"{launch.launcher}: {launch.world_size} processes on {nodes} share each batch" if launch.world_size > 1 else None
+    return recipe.model_copy(update={"trainer": trainer}), line
 
 
-def claim(engine: Engine, stack: ExitStack, place: RunLocation, name: str) -> tuple[Path, bool]:
-    """The run's folder, claimed by the first process for all, and whether there is a run to be gone on with."""
+def acquire_folder(engine: Engine, stack: ExitStack, location: RunLocation, name: str) -> tuple[Path, bool]:
+    """Create or reopen the run's folder, and return it with whether the run is resumed.
 
-    def claimed() -> list[str | bool]:
-        folder, resuming = stack.enter_context(place.claimed(name))
-        if told := os.environ.get(SUPERVISOR):
-            Path(told).write_text(str(folder))
+    The main process does this for all of them, and holds the folder's lock until `stack` is closed.
+    """
+
+    def acquire() -> list[str | bool]:
+        folder, resuming = stack.enter_context(location.claimed(name))
+        if run_file := os.environ.get(SUPERVISOR):
+            Path(run_file).write_text(str(folder))
+        # Other processes may run in other working directories.
         return [str(folder.absolute()) if engine.world_size > 1 else str(folder), resuming]
 
-    folder, resuming = engine.broadcast_object(claimed)
+    folder, resuming = engine.broadcast_object(acquire)
     return Path(str(folder)), bool(resuming)
 
 
 @contextmanager
-def run_guard(engine: Engine, watch: Heartbeat, recipe: Recipe, say: Callable[[str], None]) -> Iterator[list[Path]]:
-    """Inside, a lost process becomes one sentence, and a job that asked for it is queued again once its state is saved.
+def run_guard(engine: Engine, heartbeat: Heartbeat, recipe: Recipe, log: Callable[[str], None]) -> Iterator[list[Path]]:
+    """Make one process report the end of a run for all of them, and requeue a Slurm job that was warned of its end.
 
-    Gives a list for the run's folder. Raises what is raised inside; of ProcessLost with the way to go on.
+    Yields a list that takes the run's folder. Re-raises what is raised inside; ProcessLost with the command that resumes.
     """
     folders = list[Path]()
     try:
         yield folders
     except ProcessLost as error:
-        lost = ProcessLost(_with_the_way_on(str(error), folders))
-        lost.silent = not _speaks(engine, str(lost), first_is_lost=watch.first_is_lost())
+        lost = ProcessLost(_with_resume_hint(str(error), folders))
+        lost.silent = not _reports_loss(engine, str(lost), main_is_lost=heartbeat.main_process_is_lost())
         raise lost from error
     except RunStopped as stopped:
         stopped.silent = not engine.is_main_process
         raise
     except Interrupted as stopped:
         stopped.silent = not engine.is_main_process
-        asked = recipe.trainer.requeue and stopped.signal_number == signal.SIGUSR2
-        if asked and engine.is_main_process and SUPERVISOR not in os.environ:  # else by the supervisor, when all have ended
-            say(str(stopped))  # first: Slurm ends the whole job at once
+        requested = recipe.trainer.requeue and stopped.signal_number == signal.SIGUSR2
+        # Under the kit's supervisor, it requeues the job itself once all processes have ended.
+        if requested and engine.is_main_process and SUPERVISOR not in os.environ:
+            log(str(stopped))  # before the request, which makes Slurm end the job at once
             stopped.silent = True
-            say(requeue())
+            log(requeue())
         raise
 
 
-def on_worker_lost(engine: Engine, kept: Sequence[RunRecord]) -> Callable[[str, int], None]:
-    """What ends a process that may be waiting for another one for ever: the record is written, and the sentence said."""
+def on_worker_lost(engine: Engine, records: Sequence[RunRecord]) -> Callable[[str, int], None]:
+    """Return a callback for the heartbeat that writes the run's record, reports the loss and ends this process.
 
-    def end(sentence: str, lost: int) -> None:
-        sentence = _with_the_way_on(sentence, [record.folder for record in kept])
-        for record in kept:
-            record.update(status="stopped", reason=sentence)
-        if _speaks(engine, sentence, first_is_lost=lost == 0):
-            print(sentence, file=sys.stderr, flush=True)
+    The main thread may wait in a collective forever, so the process exits without unwinding.
+    """
+
+    def end(message: str, lost_rank: int) -> None:
+        message = _with_resume_hint(message, [record.folder for record in records])
+        for record in records:
+            record.update(status="stopped", reason=message)
+        if _reports_loss(engine, message, main_is_lost=lost_rank == 0):
+            print(message, file=sys.stderr, flush=True)
         os._exit(ProcessLost.exit_code)
 
     return end
 
 
-def _with_the_way_on(sentence: str, folders: Sequence[Path]) -> str:
-    resuming = f"; its last checkpoint is whole: go on with --resume {folders[0]}" if folders else ""
-    return f"{sentence}, and the run has stopped{resuming}"
+def _with_resume_hint(message: str, folders: Sequence[Path]) -> str:
+    resume = f"; its last checkpoint is complete: continue with --resume {folders[0]}" if folders else ""
+    return f"{message}, and the run has stopped{resume}"
 
 
-def _speaks(engine: Engine, sentence: str, *, first_is_lost: bool) -> bool:
-    """Whether this process tells the user that one is lost: the first, or else the second; or, told here, the supervisor."""
-    if supervisor := os.environ.get(SUPERVISOR):
-        Path(supervisor).with_suffix(LOST).write_text(sentence)
+def _reports_loss(engine: Engine, message: str, *, main_is_lost: bool) -> bool:
+    """Return whether this process prints that another one is lost: the main process, or rank 1 if that is the lost one.
+
+    Under the kit's supervisor no process does: the message goes to the supervisor's file, and the supervisor prints it.
+    """
+    if run_file := os.environ.get(SUPERVISOR):
+        Path(run_file).with_suffix(LOST).write_text(message)
         return False
-    return engine.rank == int(first_is_lost)
+    return engine.rank == int(main_is_lost)
 
 
 def requeue() -> str:
-    """Queues the Slurm job that this process is part of again; a sentence of what came of it.
+    """Requeue this process's Slurm job, and return a log line with the result.
 
-    Slurm answers by ending the job, this process with it: its SIGTERM is not heeded before the answer is there.
+    Slurm answers the request and at once sends SIGTERM to the job, so SIGTERM is ignored until the answer has arrived.
     """
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
-        return "trainer.requeue: this is no Slurm job, so nothing is queued again"
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return "trainer.requeue: not in a Slurm job, so nothing is requeued"
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603, S607
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"trainer.requeue: job {job} could not be queued again: {error}"
+        return f"trainer.requeue: job {job} could not be requeued: {error}"
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler)
     if done.returncode:
-        return f"trainer.requeue: job {job} could not be queued again: {done.stderr.strip()}"
-    return f"trainer.requeue: job {job} is queued again"
+        return f"trainer.requeue: job {job} could not be requeued: {done.stderr.strip()}"
+    return f"trainer.requeue: job {job} is requeued"

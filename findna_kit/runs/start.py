@@ -20,9 +20,9 @@ from findna_kit.records.run_folder import RECIPE, RunRecord
 from findna_kit.runs.genome_data import fit_baselines, open_genome
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.online_probe import online_probe_of
-from findna_kit.runs.processes import claim, on_worker_lost, run_guard, settled
+from findna_kit.runs.processes import acquire_folder, apply_launcher, on_worker_lost, run_guard
 from findna_kit.trainer import Observer, StopRequest, train
-from findna_kit.trainer.loop import choose_micro_batch
+from findna_kit.trainer.micro_batch import choose_micro_batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ def start(
         engine = start_engine(device, recipe.trainer.precision)
         stack.callback(engine.close)
         # Once all have met: a launcher ends the others where one ends, and the first has to have spoken by then.
-        recipe, remark = settled(recipe, current_launch())
+        recipe, remark = apply_launcher(recipe, current_launch())
         experiment = assemble(recipe)
         observer = observer if observer is not None and engine.is_main_process else Observer()
         if remark is not None:
@@ -82,7 +82,7 @@ def start(
         watch = Heartbeat(engine, on_worker_lost(engine, kept))
         with run_guard(engine, watch, recipe, observer.log) as folders:
             stack.enter_context(watch)
-            folder, resuming = claim(engine, stack, place, recipe.name)
+            folder, resuming = acquire_folder(engine, stack, place, recipe.name)
             folders.append(folder)
             stack.enter_context(stop.listening())
             if resuming:
@@ -151,7 +151,7 @@ def resolve_engine(
     """The engine and the micro-batch: what the recipe states, or else what the run resolved before, or else a choice."""
     settings = experiment.trainer
     precision = resolved.get("precision", "auto") if settings.precision == "auto" else settings.precision
-    engine = engine.of_precision(precision)
+    engine = engine.with_precision(precision)
     before = resolved.get("micro_batch") if settings.micro_batch == "auto" else None
     share = len(engine.local_indices(experiment.batch_size))
     chosen = min(before or choose_micro_batch(experiment, genome.windows, engine), share)
@@ -183,7 +183,7 @@ def _train(training: _Training, recipe: Recipe, record: RunRecord, observer: Obs
         metrics = train(
             experiment, training.genome.windows, engine, training.folder,
             micro_batch=training.micro_batch, report=observer.report, stop=stop, resume=training.resuming,
-            beside={f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _SHOWN},
+            extra_metrics={f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _SHOWN},
             evaluate=looks,
         )  # fmt: skip
         engine.all_reduce_max(0)  # nobody leaves before all have finished

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit import alphabet
-from findna_kit.testing.checks import far, laws, same
-from findna_kit.testing.drawn import KEYS, columns, draws, given_is_left_alone, keyed, made, vectorised
-from findna_kit.testing.experiments import chosen, document, unlike_when_resumed
-from findna_kit.testing.samples import windows
+from findna_kit.testing.checks import identical, make_checks, relative_difference
+from findna_kit.testing.experiments import component_entry, recipe_document, resume_differences
+from findna_kit.testing.samples import random_windows
+from findna_kit.testing.view_checks import KEYS, columns, input_unchanged, made, randomness, row_random, vectorised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from findna_kit.components.interfaces import Augmentation, Masking
     from findna_kit.components.views import View
-    from findna_kit.testing.checks import Subject
+    from findna_kit.testing.checks import Case
 
 _TAKE = "`View.take` moves every column together"
 
 
-def columns_hold(subject: Subject) -> Iterator[str]:
+def columns_consistent(case: Case) -> Iterator[str]:
     """Length and types are kept; padding stays last, is N, and has neither origin nor strand; contig and start stay."""
-    component = made(subject)
+    component = made(case)
     for key in KEYS:
-        window = windows(12, 50, seed=key)
-        view = component(window, keyed(key, 12))
+        window = random_windows(12, 50, seed=key)
+        view = component(window, row_random(key, 12))
         before, after = columns(window), columns(view)
         for name in before:
             if (after[name].shape, after[name].dtype) != (before[name].shape, before[name].dtype):
@@ -66,7 +66,7 @@ def _untrue_columns(view: View, window: View) -> Iterator[str]:
 
 def _untrue_beside(view: View, window: View) -> Iterator[str]:
     origin, length = view.origin, view.tokens.shape[1]
-    if not (same(view.contig, window.contig) and same(view.start, window.start)):
+    if not (identical(view.contig, window.contig) and identical(view.start, window.start)):
         yield "`contig` or `start` changed: they say where the window lies, whatever is done to it"
     if view.masked_index.shape[1]:
         yield "it masked positions; that is a masking's to do"
@@ -80,12 +80,12 @@ def _untrue_beside(view: View, window: View) -> Iterator[str]:
         )
 
 
-def unknown(subject: Subject) -> Iterator[str]:
+def unknown(case: Case) -> Iterator[str]:
     """N is neither made nor unmade."""
-    component = made(subject)
+    component = made(case)
     for key in KEYS:
-        window = windows(16, 50, seed=key, unknown=0.0 if key % 2 else 0.3)
-        view = component(window, keyed(key, 16))
+        window = random_windows(16, 50, seed=key, unknown=0.0 if key % 2 else 0.3)
+        view = component(window, row_random(key, 16))
         known = view.valid & (view.origin >= 0)
         was = (window.tokens == alphabet.N).gather(1, view.origin.clamp(0, 49))
         invented = view.valid & (view.tokens == alphabet.N) & ~(known & was)
@@ -102,11 +102,11 @@ def unknown(subject: Subject) -> Iterator[str]:
             return
 
 
-def origin(subject: Subject) -> Iterator[str]:
+def origin(case: Case) -> Iterator[str]:
     """`origin` and `strand` say where each base of the view comes from; what comes from nowhere has origin -1."""
-    component = made(subject)
+    component = made(case)
     for key in KEYS[:2]:
-        window = windows(6, 40, seed=11 + key, unknown=0.1)
+        window = random_windows(6, 40, seed=11 + key, unknown=0.1)
         found = list(_lost(component, window, key))
         if found:
             yield from found
@@ -166,37 +166,37 @@ def _followed(component: Augmentation | Masking, window: View, key: int) -> tupl
     base = torch.arange(4).repeat(rows * length)[:, None]
     known = many.tokens.gather(1, place) < alphabet.N
     many = many.with_tokens(many.tokens.scatter(1, place, torch.where(known, base, many.tokens.gather(1, place))))
-    view = component(many, keyed(key, part))
+    view = component(many, row_random(key, part))
     shape = (rows, length, 4, length)
     changed = (window.tokens < alphabet.N) & window.valid
     return view.tokens.view(shape), view.origin.view(shape), view.strand.view(shape), changed
 
 
-def noise(subject: Subject) -> Iterator[str]:
+def noise(case: Case) -> Iterator[str]:
     """Noise that a view states already is kept, or made more: variances add."""
-    component, view = made(subject), windows(6, 40)
+    component, view = made(case), random_windows(6, 40)
     noisy = view.with_noise(torch.full((6,), 0.5))
-    after = component(noisy, keyed(0, 6))
+    after = component(noisy, row_random(0, 6))
     if after.deviation is None or bool((after.deviation < 0.5 - 1e-6).any()):
         yield (
             "a view with noise of deviation 0.5 came out with less; keep `deviation`, or add to its square: use "
             "`dataclasses.replace`"
         )
         return
-    plain = component(view, keyed(0, 6))
-    if far(after.tokens, plain.tokens):
+    plain = component(view, row_random(0, 6))
+    if relative_difference(after.tokens, plain.tokens):
         yield "its tokens depend on the noise that the view states; noise is drawn later, when the bases are encoded"
 
 
-def composes(subject: Subject) -> Iterator[str]:
+def composes(case: Case) -> Iterator[str]:
     """Works on what another augmentation has made: origins that are not in order, strands, inserted bases."""
-    component = made(subject)
-    window = windows(12, 50, seed=5)
+    component = made(case)
+    window = random_windows(12, 50, seed=5)
     at = torch.arange(50)[None].expand(12, -1)
     source = (window.lengths[:, None] - 1 - at).where(window.valid, at)
     inserted = torch.full_like(source, alphabet.G)
     before = window.gather(source.masked_fill((at % 9 == 4) & window.valid, -1), inserted=inserted, flipped=window.valid)
-    view = component(before, keyed("composes", 12))
+    view = component(before, row_random("composes", 12))
     if wrong := list(_kept(view, before)):
         yield from wrong
 
@@ -218,14 +218,14 @@ def _kept(view: View, before: View) -> Iterator[str]:
         )
 
 
-def resume(subject: Subject) -> Iterator[str]:
+def resume(case: Case) -> Iterator[str]:
     """A run that is cut off and resumed equals one that was not, bit for bit."""
-    views = document()["views"]
+    views = recipe_document()["views"]
     for view in views.values():
-        view["augment"] = [*view["augment"], chosen(subject)]
-    yield from unlike_when_resumed(subject, document(views=views))
+        view["augment"] = [*view["augment"], component_entry(case)]
+    yield from resume_differences(case, recipe_document(views=views))
 
 
-AUGMENTATION = laws(
-    columns_hold, origin, unknown, noise, composes, given_is_left_alone, draws, vectorised, resume,
+AUGMENTATION = make_checks(
+    columns_consistent, origin, unknown, noise, composes, input_unchanged, randomness, vectorised, resume,
 )  # fmt: skip

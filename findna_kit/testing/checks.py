@@ -27,7 +27,7 @@ class Nonconforming(AssertionError):
 
 
 @dataclass(frozen=True)
-class Subject:
+class Case:
     """A component under test, with parameters as a recipe states them.
 
     recipe: `--set`s for the recipes that it is trained in. family: the parameters of all its examples, for checks run once.
@@ -63,23 +63,23 @@ class Check:
     """
 
     name: str
-    law: str
-    faults: Callable[[Subject], Iterable[str]]
+    requirement: str
+    faults: Callable[[Case], Iterable[str]]
     once: bool = False
 
-    def run(self, subject: Subject) -> list[str]:
+    def run(self, case: Case) -> list[str]:
         """Everything that is wrong; what the component raises is one of these things."""
         found: list[str] = []
         try:
-            for fault in self.faults(subject):
+            for fault in self.faults(case):
                 found.append(fault)
         # The component is a stranger's: whatever it raises is a finding, and the other checks are still to be made.
         except Exception as error:  # noqa: BLE001
-            found.append(f"raised {type(error).__name__}{_place(error, subject.component)}: {_short(error)}. {self.law}")
+            found.append(f"raised {type(error).__name__}{_place(error, case.component)}: {_short(error)}. {self.requirement}")
         return found
 
 
-def laws(*functions: Callable[[Subject], Iterator[str]], once: Sequence[str] = ()) -> tuple[Check, ...]:
+def make_checks(*functions: Callable[[Case], Iterator[str]], once: Sequence[str] = ()) -> tuple[Check, ...]:
     """A check of each function, which lends it its name and, by the docstring, its law."""
     return tuple(
         Check(function.__name__, " ".join((function.__doc__ or "").split()), function, function.__name__ in once)
@@ -87,13 +87,13 @@ def laws(*functions: Callable[[Subject], Iterator[str]], once: Sequence[str] = (
     )
 
 
-def refused(subject: Subject) -> str | None:
+def config_error(case: Case) -> str | None:
     """Why the component's own Config refuses the parameters; None where it takes them."""
     try:
-        subject.config  # noqa: B018 - reading it is the check
+        case.config  # noqa: B018 - reading it is the check
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors())
-        return f"Config refuses the parameters {dict(subject.parameters)}: {wrong}. Correct them, or `examples` of the class"
+        return f"Config refuses the parameters {dict(case.parameters)}: {wrong}. Correct them, or `examples` of the class"
     return None
 
 
@@ -113,7 +113,7 @@ def _short(error: BaseException, most: int = 400) -> str:
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
-def far(got: Tensor, wanted: Tensor, scale: float | None = None) -> float:
+def relative_difference(got: Tensor, wanted: Tensor, scale: float | None = None) -> float:
     """The largest difference, as a share of the largest number wanted (or of `scale`); infinite where one is not finite."""
     if got.shape != wanted.shape:
         return float("inf")
@@ -125,7 +125,7 @@ def far(got: Tensor, wanted: Tensor, scale: float | None = None) -> float:
     return float("inf") if math.isnan(difference) else difference / max(largest, 1e-12)
 
 
-def same(one: Tensor, other: Tensor) -> bool:
+def identical(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors are equal bit for bit, NaN like NaN."""
     return (
         one.shape == other.shape
@@ -141,7 +141,7 @@ def same(one: Tensor, other: Tensor) -> bool:
     )
 
 
-def some(names: Iterable[str], most: int = 4) -> str:
+def abbreviate(names: Iterable[str], most: int = 4) -> str:
     """The first names, and how many more."""
     listed = list(names)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""

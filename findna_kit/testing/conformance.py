@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.testing.augmentations import AUGMENTATION
-from findna_kit.testing.checks import Check, Nonconforming, Subject, refused
+from findna_kit.testing.checks import Case, Check, Nonconforming, config_error
 from findna_kit.testing.encoders import ENCODER
 from findna_kit.testing.losses import LOSS
 from findna_kit.testing.maskings import MASKING
@@ -57,42 +57,42 @@ def check_teacher_update(component: type[TeacherUpdate], parameters: Mapping[str
     _conform("teacher_update", component, parameters)
 
 
-def subjects(
+def build_cases(
     kind: str, component: type[Any], parameters: Mapping[str, Any] | None = None, recipe: Sequence[str] = ()
-) -> list[Subject]:
+) -> list[Case]:
     """The component with the parameters given, or with each of its examples: none where those are empty."""
     family = tuple(component.examples) if parameters is None else (parameters,)
-    return [Subject(kind, component, stated, tuple(recipe), family) for stated in family]
+    return [Case(kind, component, stated, tuple(recipe), family) for stated in family]
 
 
-def planned(found: Sequence[Subject]) -> Iterator[tuple[Subject, Check]]:
+def planned_checks(found: Sequence[Case]) -> Iterator[tuple[Case, Check]]:
     """What there is to be run, in order."""
-    for number, subject in enumerate(found):
-        for check in CHECKS[subject.kind]:
+    for number, case in enumerate(found):
+        for check in CHECKS[case.kind]:
             if number == 0 or not check.once:
-                yield subject, check
+                yield case, check
 
 
-def faults_of(subject: Subject, check: Check) -> list[str]:
+def faults_of(case: Case, check: Check) -> list[str]:
     """What one check finds wrong; parameters that the Config refuses are the only thing wrong."""
-    reason = refused(subject)
-    return [reason] if reason is not None else check.run(subject)
+    reason = config_error(case)
+    return [reason] if reason is not None else check.run(case)
 
 
 def _conform(kind: str, component: type[Any], parameters: Mapping[str, Any] | None, recipe: Sequence[str] = ()) -> None:
-    found = subjects(kind, component, parameters, recipe)
+    found = build_cases(kind, component, parameters, recipe)
     if not found:
         raise Nonconforming(
             f"{kind} {component.__qualname__} has no examples: give parameters of a small instance, as a recipe states them"
         )
     lines: list[str] = []
-    for subject in found:
-        reason = refused(subject)
-        checks = [check for one, check in planned(found) if one is subject and reason is None]
-        wrong = [f"  {check.name}: {fault}" for check in checks for fault in check.run(subject)]
+    for case in found:
+        reason = config_error(case)
+        checks = [check for one, check in planned_checks(found) if one is case and reason is None]
+        wrong = [f"  {check.name}: {fault}" for check in checks for fault in check.run(case)]
         if reason is not None:
             wrong = [f"  parameters: {reason}"]
         if wrong:
-            lines += [f"{kind} {subject} does not conform:", *wrong]
+            lines += [f"{kind} {case} does not conform:", *wrong]
     if lines:
         raise Nonconforming("\n".join(lines))

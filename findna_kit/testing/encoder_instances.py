@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from findna_kit.components.interfaces import Encoder
-    from findna_kit.testing.checks import Subject
+    from findna_kit.testing.checks import Case
 
 LENGTH, CLASSES = 40, 3
 
 
-def built(subject: Subject, class_tokens: int = CLASSES, *, seed: int = 0, moved: bool = True) -> Encoder:
+def build_encoder(case: Case, class_tokens: int = CLASSES, *, seed: int = 0, moved: bool = True) -> Encoder:
     """An instance for LENGTH nucleotides, in evaluation mode.
 
     moved: every parameter a little away from where it begins, so that what begins at zero (a gate, a last layer) hides nothing.
     """
     with rng.torch_seed("conformance", seed, device=CPU):
-        encoder: Encoder = subject.component(subject.config, length=LENGTH + class_tokens, class_tokens=class_tokens)
+        encoder: Encoder = case.component(case.config, length=LENGTH + class_tokens, class_tokens=class_tokens)
         for parameter in encoder.parameters() if moved else ():
             if parameter.is_floating_point():
                 parameter.data.add_(0.03 * torch.randn_like(parameter))
@@ -34,18 +34,18 @@ def built(subject: Subject, class_tokens: int = CLASSES, *, seed: int = 0, moved
 
 
 @torch.no_grad()
-def embedded(encoder: Encoder, inputs: tuple[Tensor, Tensor], layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
+def embed(encoder: Encoder, inputs: tuple[Tensor, Tensor], layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
     """What it makes of them, without a gradient."""
     embeddings, hidden = encoder(*inputs, layers=layers)
     return embeddings, dict(hidden)
 
 
-def everything(encoder: Encoder, inputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+def all_outputs(encoder: Encoder, inputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     """Embeddings and every hidden layer, by name."""
-    embeddings, hidden = embedded(encoder, inputs, range(encoder.depth))
+    embeddings, hidden = embed(encoder, inputs, range(encoder.depth))
     return {"embeddings": embeddings, **{f"hidden layer {layer}": state for layer, state in hidden.items()}}
 
 
-def rows_of(encoder: Encoder, class_tokens: int, length: int) -> int:
+def expected_rows(encoder: Encoder, class_tokens: int, length: int) -> int:
     """Rows that it is to make of class tokens and of nucleotides."""
     return (class_tokens if encoder.global_mixing else 0) + -(-length // encoder.stride)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit import rng
-from findna_kit.testing.checks import CPU, far
-from findna_kit.testing.experiments import chosen, document, unlike_when_resumed
+from findna_kit.testing.checks import CPU, relative_difference
+from findna_kit.testing.experiments import component_entry, recipe_document, resume_differences
 from findna_kit.testing.samples import given
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from findna_kit.components.interfaces import Encoder
-    from findna_kit.testing.checks import Subject
+    from findna_kit.testing.checks import Case
 
 _LENGTH, _CLASSES = 24, 2
 _ROUNDING = 1e-4
 
 
-def compiled(subject: Subject) -> Iterator[str]:
+def compiled(case: Case) -> Iterator[str]:
     """Compiled by torch.compile (aot_eager), it gives the embeddings and gradients that it gives without, to rounding."""
-    eager, traced = _built(subject), _built(subject)
+    eager, traced = _built(case), _built(case)
     inputs = given(eager, [_LENGTH, 15], _LENGTH, _CLASSES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dynamo's own, of torch's own parts
@@ -38,7 +38,7 @@ def compiled(subject: Subject) -> Iterator[str]:
     scale = max(float(tensor.abs().max()) for name, tensor in mine.items() if name)
     for name, tensor in mine.items():
         own = max(float(tensor.abs().max()), 1e-3 * scale)
-        if not (change := far(theirs[name], tensor, own)) <= _ROUNDING:
+        if not (change := relative_difference(theirs[name], tensor, own)) <= _ROUNDING:
             what = f"the gradient of {name}" if name else "its embeddings"
             yield (
                 f"compiled by torch.compile(backend='aot_eager'), {what} differs by {change:.1g} of its size; wanted: the "
@@ -48,9 +48,9 @@ def compiled(subject: Subject) -> Iterator[str]:
             return
 
 
-def _built(subject: Subject) -> Encoder:
+def _built(case: Case) -> Encoder:
     with rng.torch_seed("conformance", "compiled", device=CPU):
-        encoder: Encoder = subject.component(subject.config, length=_LENGTH + _CLASSES, class_tokens=_CLASSES)
+        encoder: Encoder = case.component(case.config, length=_LENGTH + _CLASSES, class_tokens=_CLASSES)
     return encoder.eval()
 
 
@@ -61,6 +61,6 @@ def _passed(encoder: Encoder, inputs: tuple[Tensor, Tensor]) -> dict[str, Tensor
     return {"": embeddings.detach(), **{name: one.grad for name, one in encoder.named_parameters() if one.grad is not None}}
 
 
-def resume(subject: Subject) -> Iterator[str]:
+def resume(case: Case) -> Iterator[str]:
     """A run that is cut off and resumed equals one that was not, bit for bit."""
-    yield from unlike_when_resumed(subject, document(encoder=chosen(subject)))
+    yield from resume_differences(case, recipe_document(encoder=component_entry(case)))

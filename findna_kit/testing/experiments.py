@@ -15,7 +15,8 @@ from findna_kit.metrics.writers import read_rows
 from findna_kit.plugins.entry_points import PluginSource
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.testing.checks import far, same, some
+from findna_kit.testing.checks import abbreviate, identical, relative_difference
+from findna_kit.trainer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
     from findna_kit.runs import RunLocation
-    from findna_kit.testing.checks import Subject
-    from findna_kit.trainer import Observer
+    from findna_kit.testing.checks import Case
 
 NAME = "under_test"
 """What the component is called in the recipes below."""
@@ -37,7 +37,7 @@ _MASK = {"name": "independent", "fraction": 0.3}
 _DISTILL = {"name": "self_distillation", "layers": 1, "hidden": 16, "bottleneck": 8, "prototypes": 12}
 
 
-def document(**parts: Any) -> dict[str, Any]:
+def recipe_document(**parts: Any) -> dict[str, Any]:
     """A small recipe of built-ins on the built-in genome, with some of its sections replaced."""
     whole = {
         "name": "conformance", "seed": 5, "steps": STEPS,
@@ -60,20 +60,20 @@ def document(**parts: Any) -> dict[str, Any]:
     return {**whole, **parts}
 
 
-def chosen(subject: Subject) -> dict[str, Any]:
+def component_entry(case: Case) -> dict[str, Any]:
     """The component as a recipe states it."""
-    return {"name": NAME, **subject.stated}
+    return {"name": NAME, **case.stated}
 
 
-def read(subject: Subject, stated: Mapping[str, Any]) -> tuple[Recipe, Components, list[Plugin]]:
+def read(case: Case, stated: Mapping[str, Any]) -> tuple[Recipe, Components, list[Plugin]]:
     """The recipe, read as anybody's, and what it was chosen from. Raises RecipeError, PluginError."""
     components, plugins = load_plugins()
     with components.registering(_OWNER):
-        next(registry for registry in components.registries() if registry.kind == subject.kind).add(NAME, subject.component)
+        next(registry for registry in components.registries() if registry.kind == case.kind).add(NAME, case.component)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "conformance.yaml"
         path.write_text(json.dumps(stated))
-        return load_recipe(path, components, overrides=subject.recipe), components, plugins
+        return load_recipe(path, components, overrides=case.recipe), components, plugins
 
 
 class _Cut(Exception):
@@ -86,11 +86,11 @@ def _cut(step: int, metrics: Mapping[str, float]) -> None:
 
 
 @contextmanager
-def _trained(subject: Subject, stated: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
+def _trained(case: Case, stated: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
     """The folders of a run that was left alone, and of one that was cut and resumed."""
     from findna_kit.runs import RunLocation, start  # with scikit-learn: seconds that the other checks do not need
 
-    recipe, components, plugins = read(subject, stated)
+    recipe, components, plugins = read(case, stated)
     with TemporaryDirectory() as folder:
         whole, cut = Path(folder) / "whole", Path(folder) / "cut"
 
@@ -105,17 +105,17 @@ def _trained(subject: Subject, stated: Mapping[str, Any]) -> Iterator[tuple[Path
         yield whole, cut
 
 
-def unlike_when_resumed(subject: Subject, stated: Mapping[str, Any]) -> Iterator[str]:
+def resume_differences(case: Case, stated: Mapping[str, Any]) -> Iterator[str]:
     """What differs between a run and the same run, cut and resumed: nothing, if it is to be trusted."""
-    with _trained(subject, stated) as (whole, cut):
+    with _trained(case, stated) as (whole, cut):
         differs = []
         for part in (checkpoint.MODEL, checkpoint.STATE):
             one, other = (load_file(checkpoint.path_of(run, STEPS) / part) for run in (whole, cut))
             differs += [f"{name} is in one of them only" for name in sorted(one.keys() ^ other.keys())]
             differs += [
-                f"{name} (by {far(other[name], one[name]):.1g} of its size)"
+                f"{name} (by {relative_difference(other[name], one[name]):.1g} of its size)"
                 for name in sorted(one.keys() & other.keys())
-                if not same(one[name], other[name])
+                if not identical(one[name], other[name])
             ]
         rows = [[{k: v for k, v in row.items() if k != "bases_per_second"} for row in read_rows(run)] for run in (whole, cut)]
         if not differs and rows[0] != rows[1]:
@@ -124,6 +124,6 @@ def unlike_when_resumed(subject: Subject, stated: Mapping[str, Any]) -> Iterator
         yield (
             f"{STEPS} steps of training were cut after step {CUT} and resumed, and do not equal {STEPS} steps in one go, bit "
             "for "
-            f"bit: {some(differs)} differ. Keep all that moves in buffers (a rule: in state_dict), take randomness from `draw` "
+            f"bit: {abbreviate(differs)} differ. Keep all that moves in buffers (a rule: in state_dict), take randomness from `draw` "
             "or torch's dropout only, and the time from the clock"
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.components.interfaces import BranchOutput
-from findna_kit.testing.checks import far
+from findna_kit.testing.checks import relative_difference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ SHARE = 0.03
 """Of the largest gradient: a smaller one may be zero but for rounding (a bias before a normalisation)."""
 
 
-def rows_of(outputs: Mapping[str, BranchOutput], part: slice) -> dict[str, BranchOutput]:
+def select_rows(outputs: Mapping[str, BranchOutput], part: slice) -> dict[str, BranchOutput]:
     """The outputs on some rows of the batch."""
 
     def cut(value: Any) -> Any:
@@ -34,7 +34,7 @@ def rows_of(outputs: Mapping[str, BranchOutput], part: slice) -> dict[str, Branc
     }  # fmt: skip
 
 
-def leaves_of(outputs: Mapping[str, BranchOutput], kept: list[tuple[Tensor, Tensor]]) -> dict[str, BranchOutput]:
+def detached_leaves(outputs: Mapping[str, BranchOutput], kept: list[tuple[Tensor, Tensor]]) -> dict[str, BranchOutput]:
     """The outputs with every tensor cut off and asking for a gradient; each is kept beside a copy."""
 
     def cut_off(value: Tensor) -> Tensor:
@@ -55,13 +55,13 @@ def leaves_of(outputs: Mapping[str, BranchOutput], kept: list[tuple[Tensor, Tens
     }  # fmt: skip
 
 
-def gradients_apart(got: Mapping[str, Tensor], wanted: Mapping[str, Tensor], tolerance: float = ROUNDING) -> list[str]:
+def differing_gradients(got: Mapping[str, Tensor], wanted: Mapping[str, Tensor], tolerance: float = ROUNDING) -> list[str]:
     """Gradients that are not the same to rounding, with the factor where there is one."""
     largest = max((float(one.abs().max()) for one in wanted.values()), default=0.0)
     found = [f"the gradient of {name} is there in one case only" for name in sorted(got.keys() ^ wanted.keys())]
     for name in sorted(got.keys() & wanted.keys()):
         scale = max(float(wanted[name].abs().max()), SHARE * largest)
-        if not far(got[name], wanted[name], scale) <= tolerance:
+        if not relative_difference(got[name], wanted[name], scale) <= tolerance:
             norm = float(got[name].norm() / wanted[name].norm().clamp(min=1e-30))
             found.append(f"the gradient of {name} ({norm:.3g} times as large)")
     return found

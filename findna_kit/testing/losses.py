@@ -10,10 +10,20 @@ from torch import Tensor
 from findna_kit.assemble import assemble
 from findna_kit.distributed import Engine
 from findna_kit.errors import RecipeError
-from findna_kit.testing.bench import CLOCK, LABEL, LAYOUTS, Bench, bench, moved, recipe_of, remembered, suited
-from findna_kit.testing.checks import CPU, far, laws, same, some
-from findna_kit.testing.experiments import BATCH, CLASS_TOKENS, chosen, document, unlike_when_resumed
-from findna_kit.testing.loss_inputs import ROUNDING, gradients_apart, leaves_of, rows_of
+from findna_kit.testing.checks import CPU, abbreviate, identical, make_checks, relative_difference
+from findna_kit.testing.experiments import BATCH, CLASS_TOKENS, component_entry, recipe_document, resume_differences
+from findna_kit.testing.loss_harness import (
+    CLOCK,
+    LABEL,
+    LAYOUTS,
+    LossHarness,
+    changed_names,
+    find_suitable_views,
+    loss_harness,
+    recipe_on_views,
+    snapshot,
+)
+from findna_kit.testing.loss_inputs import ROUNDING, detached_leaves, differing_gradients, select_rows
 from findna_kit.testing.processes import processes
 from findna_kit.trainer.forward import training_batch
 
@@ -21,13 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from findna_kit.components.views import View
-    from findna_kit.testing.bench import Captured
-    from findna_kit.testing.checks import Subject
+    from findna_kit.testing.checks import Case
+    from findna_kit.testing.loss_harness import Captured
 
 
-def problem(subject: Subject) -> Iterator[str]:
+def problem(case: Case) -> Iterator[str]:
     """`problem` says in a sentence which views it cannot work on, and those it has nothing against it works on."""
-    if isinstance(reasons := suited(subject), list):
+    if isinstance(reasons := find_suitable_views(case), list):
         listed = "\n      ".join(reasons)
         yield (
             "it works on none of the views tried; give check_loss a `recipe=` of --sets with views that suit it:\n      "
@@ -36,7 +46,7 @@ def problem(subject: Subject) -> Iterator[str]:
         return
     for class_tokens in (CLASS_TOKENS, 0):
         for layout in LAYOUTS:
-            recipe = recipe_of(subject, layout, class_tokens)
+            recipe = recipe_on_views(case, layout, class_tokens)
             what = f"of {layout}, with class_tokens {class_tokens},"
             try:
                 assemble(recipe)
@@ -48,7 +58,7 @@ def problem(subject: Subject) -> Iterator[str]:
                     )
                 continue
             try:
-                _, sums, counts = Bench(recipe, begun=False).step(BATCH)
+                _, sums, counts = LossHarness(recipe, begun=False).step(BATCH)
             # What a stranger's loss raises here is the finding.
             except Exception as error:  # noqa: BLE001
                 yield (
@@ -59,24 +69,24 @@ def problem(subject: Subject) -> Iterator[str]:
                 yield f"{what} `problem` said None, and then there was nothing to count; say in `problem` what is missing"
 
 
-def finite(subject: Subject) -> Iterator[str]:
+def finite(case: Case) -> Iterator[str]:
     """The sum, its metrics, the count and the gradients are finite, in fp32 and under bf16 autocast."""
     for precision in ("fp32", "bf16"):
-        tried = bench(subject, Engine(CPU, precision))
+        tried = loss_harness(case, Engine(CPU, precision))
         gradients, sums, counts = tried.step(BATCH)
         numbers: dict[str, Tensor] = {**sums.values[LABEL], "count": counts[LABEL], **gradients}
         if wrong := [name for name, number in numbers.items() if not number.isfinite().all()]:
             yield (
-                f"in {precision}, {some(wrong)} of a first step are not finite; take heads' outputs `.float()` before "
+                f"in {precision}, {abbreviate(wrong)} of a first step are not finite; take heads' outputs `.float()` before "
                 "exponentials and logarithms"
             )
         if not any(gradient.any() for gradient in gradients.values()):
             yield f"in {precision}, every gradient is zero: nothing of the student would learn from it"
 
 
-def term(subject: Subject) -> Iterator[str]:
+def term(case: Case) -> Iterator[str]:
     """`forward` gives a sum that is one number, metrics and carry without gradient, carry by rows; `count` one number."""
-    tried = bench(subject, begun=False)
+    tried = loss_harness(case, begun=False)
     for one in tried.captured():
         made = one.term
         if made.sum.ndim:
@@ -100,7 +110,7 @@ def _view(captured: Captured) -> View:
     return next(iter(captured.student.values())).view
 
 
-def _views(tried: Bench, part: slice) -> tuple[dict[str, View], dict[str, View]]:
+def _views(tried: LossHarness, part: slice) -> tuple[dict[str, View], dict[str, View]]:
     """The views that each branch sees, some rows of them."""
     batch = training_batch(tried.experiment, tried.data, CLOCK.step, tried.engine.local_indices(BATCH)).rows(part)
     plans = [pipeline.plan for pipeline in tried.experiment.pipelines]
@@ -108,14 +118,14 @@ def _views(tried: Bench, part: slice) -> tuple[dict[str, View], dict[str, View]]
     return student, {plan.name: batch.views[plan.name] for plan in plans if plan.teacher and plan.name in batch.views}
 
 
-def sums(subject: Subject) -> Iterator[str]:
+def sums(case: Case) -> Iterator[str]:
     """A `sample` loss is a sum over items: over two parts of a batch it comes to that of the whole, and so does its count."""
-    tried = bench(subject)
+    tried = loss_harness(case)
     if tried.loss.coupling != "sample":
         return
     (whole,) = tried.captured()
     parts = [
-        tried.loss(rows_of(whole.student, part), rows_of(whole.teacher, part), whole.clock)
+        tried.loss(select_rows(whole.student, part), select_rows(whole.teacher, part), whole.clock)
         for part in (slice(0, 3), slice(3, None))
     ]
     total, together = float(whole.term.sum.detach()), sum(float(part.sum.detach()) for part in parts)
@@ -136,35 +146,35 @@ def sums(subject: Subject) -> Iterator[str]:
         yield f"`count` of 8 sequences is {counts[0]:g}, of 3 and 5 it is {counts[1]:g} and {counts[2]:g}; they are to add up"
 
 
-def micro_batches(subject: Subject) -> Iterator[str]:
+def micro_batches(case: Case) -> Iterator[str]:
     """The gradient and the metrics are the same for every micro-batch, to rounding."""
-    tried = bench(subject)
+    tried = loss_harness(case)
     whole, all_sums, counts = tried.step(BATCH)
     for size in (4, 3, 2):
         gradients, part_sums, part_counts = tried.step(size)
-        found = gradients_apart(gradients, whole)
+        found = differing_gradients(gradients, whole)
         found += [
             f"{name} ({float(part_sums.values[LABEL][name]):.6g} for {float(value):.6g})"
             for name, value in all_sums.values[LABEL].items()
-            if not far(part_sums.values[LABEL][name], value) <= ROUNDING
+            if not relative_difference(part_sums.values[LABEL][name], value) <= ROUNDING
         ]
-        found += [] if same(part_counts[LABEL], counts[LABEL]) else ["the count"]
+        found += [] if identical(part_counts[LABEL], counts[LABEL]) else ["the count"]
         if found:
             yield (
-                f"with 8 sequences in micro-batches of {size} in place of one of 8, these differ: {some(found)}. Sum over "
+                f"with 8 sequences in micro-batches of {size} in place of one of 8, these differ: {abbreviate(found)}. Sum over "
                 "items and let the "
                 "trainer divide by `count`; what compares sequences with one another declares coupling = 'batch'"
             )
             return
 
 
-def pure_forward(subject: Subject) -> Iterator[str]:
+def pure_forward(case: Case) -> Iterator[str]:
     """`forward` moves no state: no buffer, no attribute, no parameter; called again, it gives the same."""
-    tried = bench(subject)
+    tried = loss_harness(case)
     modules = {"": tried.loss, "student": tried.experiment.student, "teacher": tried.experiment.teacher}
     registered = {name: tensor.clone() for name, tensor in tried.loss.state_dict(keep_vars=True).items()}
     first = tried.captured()
-    lazily = [name for name, tensor in tried.loss.state_dict(keep_vars=True).items() if not same(tensor, registered[name])]
+    lazily = [name for name, tensor in tried.loss.state_dict(keep_vars=True).items() if not identical(tensor, registered[name])]
     before = {owner: _state(owner, module) for owner, module in modules.items()}
     again = tried.captured(step=CLOCK.step)
     changed = [
@@ -172,12 +182,12 @@ def pure_forward(subject: Subject) -> Iterator[str]:
         *(
             f"{owner} {name}".strip()
             for owner, module in modules.items()
-            for name in moved(before[owner], _state(owner, module))
+            for name in changed_names(before[owner], _state(owner, module))
         ),
     ]
     if changed:
         yield (
-            f"`forward` moved {some(dict.fromkeys(changed))}; a step calls it once for each micro-batch, a look at held-out "
+            f"`forward` moved {abbreviate(dict.fromkeys(changed))}; a step calls it once for each micro-batch, a look at held-out "
             "windows too. Give what moves "
             "state to `Term.carry`, and move it in `after_step`, once a step"
         )
@@ -187,18 +197,18 @@ def pure_forward(subject: Subject) -> Iterator[str]:
 
 def _state(owner: str, module: torch.nn.Module) -> dict[str, Any]:
     """Of the loss everything; of the branches what is registered: a head may keep what it has seen until `after_step`."""
-    return remembered(module) if not owner else {name: one.detach().clone() for name, one in module.state_dict().items()}
+    return snapshot(module) if not owner else {name: one.detach().clone() for name, one in module.state_dict().items()}
 
 
-def student_only(subject: Subject) -> Iterator[str]:
+def student_only(case: Case) -> Iterator[str]:
     """The gradient reaches the student's outputs alone, never the teacher's; neither is changed in place."""
-    tried = bench(subject)
+    tried = loss_harness(case)
     reached = False
     for one in tried.captured():
         leaves: list[tuple[Tensor, Tensor]] = []
-        student, theirs = leaves_of(one.student, []), leaves_of(one.teacher, leaves)
+        student, theirs = detached_leaves(one.student, []), detached_leaves(one.teacher, leaves)
         mine: list[tuple[Tensor, Tensor]] = []
-        student = leaves_of(one.student, mine)
+        student = detached_leaves(one.student, mine)
         made = tried.loss(student, theirs, one.clock)
         if not made.sum.requires_grad:
             yield "`Term.sum` has no gradient: the student would learn nothing from it; do not detach what the student made"
@@ -207,50 +217,50 @@ def student_only(subject: Subject) -> Iterator[str]:
         reached |= any(leaf.grad is not None and bool(leaf.grad.any()) for leaf, _ in mine)
         if any(leaf.grad is not None and bool(leaf.grad.any()) for leaf, _ in leaves):
             yield "a gradient reaches the teacher's outputs; take targets `.detach()`ed, whoever made them"
-        if any(not same(leaf.detach(), kept) for leaf, kept in (*mine, *leaves)):
+        if any(not identical(leaf.detach(), kept) for leaf, kept in (*mine, *leaves)):
             yield "it changed an output of a branch in place; other losses are given the same tensors: make new ones"
     if not reached:
         yield "no gradient reaches the student's outputs"
 
 
-def after_step(subject: Subject) -> Iterator[str]:
+def after_step(case: Case) -> Iterator[str]:
     """All that `after_step` moves is in buffers that are saved."""
-    tried = bench(subject)
-    before = remembered(tried.loss)
+    tried = loss_harness(case)
+    before = snapshot(tried.loss)
     tried.train(2, first=CLOCK.step)
-    after = remembered(tried.loss)
+    after = snapshot(tried.loss)
     saved = tried.loss.state_dict()
-    if lost := [name for name in moved(before, after) if name not in saved]:
+    if lost := [name for name in changed_names(before, after) if name not in saved]:
         yield (
-            f"two steps moved {some(lost)}, which no checkpoint holds: a resumed run would begin anew with it. Make it a "
+            f"two steps moved {abbreviate(lost)}, which no checkpoint holds: a resumed run would begin anew with it. Make it a "
             "buffer "
             "(register_buffer, persistent), numbers and counters too"
         )
     if odd := [name for name, tensor in saved.items() if not tensor.isfinite().all()]:
-        yield f"after four steps {some(odd)} is not finite"
+        yield f"after four steps {abbreviate(odd)} is not finite"
 
 
-def own_heads(subject: Subject) -> Iterator[str]:
+def own_heads(case: Case) -> Iterator[str]:
     """Heads are made anew by every call and kept by nobody; what is trained lies in them."""
-    loss = bench(subject).loss
+    loss = loss_harness(case).loss
     if own := [name for name, _ in loss.named_parameters()]:
-        yield f"keeps parameters of its own ({some(own)}), which nobody would train; return them as heads"
+        yield f"keeps parameters of its own ({abbreviate(own)}), which nobody would train; return them as heads"
     for method in ("twin_heads", "student_heads"):
         one, two = getattr(loss, method)(), getattr(loss, method)()
         if shared := [name for name in one if one[name] is two[name]]:
-            yield f"`{method}` gave the same {some(shared)} twice; build the modules in it"
+            yield f"`{method}` gave the same {abbreviate(shared)} twice; build the modules in it"
     if both := sorted(loss.twin_heads().keys() & loss.student_heads().keys()):
-        yield f"the head {some(both)} is both a twin and the student's own; a loss finds outputs by name: give each its own"
+        yield f"the head {abbreviate(both)} is both a twin and the student's own; a loss finds outputs by name: give each its own"
 
 
-def resume(subject: Subject) -> Iterator[str]:
+def resume(case: Case) -> Iterator[str]:
     """A run that is cut off and resumed equals one that was not, bit for bit."""
-    found = suited(subject)
+    found = find_suitable_views(case)
     if not isinstance(found, list):
-        yield from unlike_when_resumed(subject, document(views=LAYOUTS[found[0]], losses={LABEL: chosen(subject)}))
+        yield from resume_differences(case, recipe_document(views=LAYOUTS[found[0]], losses={LABEL: component_entry(case)}))
 
 
-LOSS = laws(
+LOSS = make_checks(
     problem, finite, term, sums, micro_batches, processes, pure_forward, student_only, after_step, own_heads, resume,
     once=("processes",),
 )  # fmt: skip

@@ -7,39 +7,39 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit import alphabet
-from findna_kit.testing.checks import laws, same, some
-from findna_kit.testing.drawn import KEYS, columns, draws, given_is_left_alone, keyed, made, vectorised
-from findna_kit.testing.experiments import chosen, document, unlike_when_resumed
-from findna_kit.testing.samples import windows
+from findna_kit.testing.checks import abbreviate, identical, make_checks
+from findna_kit.testing.experiments import component_entry, recipe_document, resume_differences
+from findna_kit.testing.samples import random_windows
+from findna_kit.testing.view_checks import KEYS, columns, input_unchanged, made, randomness, row_random, vectorised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from findna_kit.components.views import View
-    from findna_kit.testing.checks import Subject
+    from findna_kit.testing.checks import Case
 
 MASKED = ("masked_index", "masked_weight", "corrupted")
 
 
 def _tried() -> dict[str, View]:
     """Views of one length and all sorts of content."""
-    plain = windows(8, 50, unknown=0.0, padded=False)
+    plain = random_windows(8, 50, unknown=0.0, padded=False)
     at = torch.arange(50)[None].expand(8, -1)
     inserted = plain.gather(at.masked_fill(at % 2 == 0, -1), inserted=torch.full_like(at, alphabet.C))
     return {
         "whole windows": plain,
-        "padded windows with N": windows(8, 50, seed=1, unknown=0.3),
-        "windows of N alone": windows(8, 50, unknown=1.0, padded=False),
+        "padded windows with N": random_windows(8, 50, seed=1, unknown=0.3),
+        "windows of N alone": random_windows(8, 50, unknown=1.0, padded=False),
         "views with every second base inserted": inserted,
-        "one window": windows(1, 50, unknown=0.5),
+        "one window": random_windows(1, 50, unknown=0.5),
     }
 
 
-def slots(subject: Subject) -> Iterator[str]:
+def slots(case: Case) -> Iterator[str]:
     """Returns `view.masked_at(...)` with M slots, M a function of the policy and the length alone."""
-    component, counts = made(subject), {}
+    component, counts = made(case), {}
     for what, view in _tried().items():
-        masked = component(view, keyed("slots", len(view.tokens)))
+        masked = component(view, row_random("slots", len(view.tokens)))
         counts[what] = masked.masked_index.shape[1]
         shapes = {name: tuple(columns(masked)[name].shape) for name in MASKED}
         if set(shapes.values()) != {(len(view.tokens), counts[what])}:
@@ -52,10 +52,12 @@ def slots(subject: Subject) -> Iterator[str]:
         ):
             yield "masked_index and corrupted are int64, masked_weight is float"
         if changed := [
-            name for name, column in columns(view).items() if name not in MASKED and not same(column, columns(masked)[name])
+            name
+            for name, column in columns(view).items()
+            if name not in MASKED and not identical(column, columns(masked)[name])
         ]:
             yield (
-                f"it changed {some(changed)}; a masking changes nothing but what `view.masked_at` sets: tokens are the targets"
+                f"it changed {abbreviate(changed)}; a masking changes nothing but what `view.masked_at` sets: tokens are the targets"
             )
             return
     if len(set(counts.values())) > 1:
@@ -67,12 +69,12 @@ def slots(subject: Subject) -> Iterator[str]:
         yield "M is 0: it masks nothing"
 
 
-def positions(subject: Subject) -> Iterator[str]:
+def positions(case: Case) -> Iterator[str]:
     """Masks own bases only: neither N nor padding nor inserted ones, each once; weights lie in [0, 1]."""
-    component = made(subject)
+    component = made(case)
     for what, view in _tried().items():
         for key in KEYS:
-            masked = component(view, keyed(key, len(view.tokens)))
+            masked = component(view, row_random(key, len(view.tokens)))
             if wrong := list(_misplaced(masked, what)):
                 yield from wrong
                 return
@@ -117,10 +119,10 @@ def _misplaced(masked: View, what: str) -> Iterator[str]:
         )
 
 
-def something(subject: Subject) -> Iterator[str]:
+def something(case: Case) -> Iterator[str]:
     """Masks something of whole windows, by every draw."""
-    component, view = made(subject), _tried()["whole windows"]
-    idle = [key for key in KEYS if not bool((component(view, keyed(key, 8)).masked_weight > 0).any())]
+    component, view = made(case), _tried()["whole windows"]
+    idle = [key for key in KEYS if not bool((component(view, row_random(key, 8)).masked_weight > 0).any())]
     if idle:
         yield (
             f"by {len(idle)} of {len(KEYS)} draws it masked nothing of 8 whole windows: there would be nothing to count in "
@@ -128,12 +130,12 @@ def something(subject: Subject) -> Iterator[str]:
         )
 
 
-def resume(subject: Subject) -> Iterator[str]:
+def resume(case: Case) -> Iterator[str]:
     """A run that is cut off and resumed equals one that was not, bit for bit."""
-    views = document()["views"]
-    views["masked"]["mask"] = chosen(subject)
+    views = recipe_document()["views"]
+    views["masked"]["mask"] = component_entry(case)
     losses = {"masked": {"name": "masked_nucleotides"}}
-    yield from unlike_when_resumed(subject, document(views=views, losses=losses))
+    yield from resume_differences(case, recipe_document(views=views, losses=losses))
 
 
-MASKING = laws(slots, positions, something, given_is_left_alone, draws, vectorised, resume)
+MASKING = make_checks(slots, positions, something, input_unchanged, randomness, vectorised, resume)

@@ -10,23 +10,23 @@ from findna_kit.plugins.entry_points import COMPONENTS, installed, normal_name
 from findna_kit.plugins.loading import load_plugin
 from findna_kit.plugins.registry import Components
 from findna_kit.testing.checks import Nonconforming
-from findna_kit.testing.conformance import faults_of, planned, subjects
+from findna_kit.testing.conformance import build_cases, faults_of, planned_checks
 
 if TYPE_CHECKING:
     from findna_kit.plugins.entry_points import PluginEntry
-    from findna_kit.testing.checks import Check, Subject
+    from findna_kit.testing.checks import Case, Check
 
 
 @dataclass(frozen=True)
 class Conformance:
-    """One check of one component; where the component has no examples there is nothing to check, and `subject` is None."""
+    """One check of one component; where the component has no examples there is nothing to check, and `case` is None."""
 
     kind: str
     name: str
     example: int = 0
     examples: int = 0
-    subject: Subject | None = None
-    law: Check | None = None
+    case: Case | None = None
+    criterion: Check | None = None
 
     @property
     def component(self) -> str:
@@ -37,16 +37,16 @@ class Conformance:
     def __str__(self) -> str:
         """`encoder-depthwise_conv-padding`."""
         which = [str(self.example + 1)] if self.examples > 1 else []
-        return "-".join([self.kind, self.name, *which, self.law.name if self.law else "no_examples"])
+        return "-".join([self.kind, self.name, *which, self.criterion.name if self.criterion else "no_examples"])
 
     def faults(self) -> list[str]:
         """What is wrong, in sentences."""
-        return [] if self.subject is None or self.law is None else faults_of(self.subject, self.law)
+        return [] if self.case is None or self.criterion is None else faults_of(self.case, self.criterion)
 
     def check(self) -> None:
         """Raises Nonconforming with all that is wrong."""
         if found := self.faults():
-            raise Nonconforming("\n".join([f"{self.kind} {self.subject} does not conform:", *(f"  {one}" for one in found)]))
+            raise Nonconforming("\n".join([f"{self.kind} {self.case} does not conform:", *(f"  {one}" for one in found)]))
 
 
 def conformances(package: str) -> list[Conformance]:
@@ -64,9 +64,10 @@ def conformances(package: str) -> list[Conformance]:
         raise PluginError(f"{package}: registers no component")
     made: list[Conformance] = []
     for kind, name, component in found:
-        family = subjects(kind, component)
+        family = build_cases(kind, component)
         made += [
-            Conformance(kind, name, family.index(subject), len(family), subject, law) for subject, law in planned(family)
+            Conformance(kind, name, family.index(case), len(family), case, criterion)
+            for case, criterion in planned_checks(family)
         ] or [Conformance(kind, name)]
     return made
 

@@ -22,8 +22,8 @@ from torch import Tensor, distributed
 
 from findna_kit.distributed import Engine
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.testing.bench import CLOCK, LABEL, Bench, suited
-from findna_kit.testing.checks import CPU, Subject, far, some
+from findna_kit.testing.checks import CPU, Case, abbreviate, relative_difference
+from findna_kit.testing.loss_harness import CLOCK, LABEL, LossHarness, find_suitable_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,22 +36,22 @@ _MICRO_BATCH = 3
 """Of 8 rows: 3, 3 and 2 in one process, 3 and 1 in each of two."""
 
 
-def processes(subject: Subject) -> Iterator[str]:
+def processes(case: Case) -> Iterator[str]:
     """Over two processes, each with half of the batch, gradients, metrics and state are those of one process, to 1e-5."""
-    reason = _not_found(subject.component)
+    reason = _not_found(case.component)
     if reason is not None:
         yield reason
         return
     with TemporaryDirectory() as folder:
-        failure = _both(subject, Path(folder))
+        failure = _both(case, Path(folder))
         if failure:
             yield f"two processes, each with half of the batch, did not get to the end of a step: {failure}"
             return
-        for number, parameters in enumerate(subject.family):
-            one = stepped(Subject(subject.kind, subject.component, parameters, subject.recipe), Engine(CPU, "fp32"))
+        for number, parameters in enumerate(case.family):
+            one = run_step(Case(case.kind, case.component, parameters, case.recipe), Engine(CPU, "fp32"))
             if one is not None:
                 two = load_file(Path(folder) / f"{number}.safetensors")
-                yield from _apart(one, two, "" if len(subject.family) == 1 else f" (with {dict(parameters)})")
+                yield from _apart(one, two, "" if len(case.family) == 1 else f" (with {dict(parameters)})")
 
 
 def _apart(one: dict[str, Tensor], two: dict[str, Tensor], which: str) -> Iterator[str]:
@@ -60,23 +60,23 @@ def _apart(one: dict[str, Tensor], two: dict[str, Tensor], which: str) -> Iterat
     for name in sorted(one.keys() & two.keys(), key=lambda name: (name != "count", name)):
         size = float(one[name].abs().max()) if one[name].numel() else 0.0
         scale = max(size, _SHARE * largest) if name.startswith("gradient ") else max(size, 1e-6)
-        if not far(two[name], one[name], scale) <= _TOLERANCE:
+        if not relative_difference(two[name], one[name], scale) <= _TOLERANCE:
             found.append(f"{name} ({float(two[name].norm() / one[name].norm().clamp(min=1e-30)):.4g} times as large)")
     if found:
         yield (
-            f"over two processes, each with half of the batch, these are not what one process makes{which}: {some(found)}. "
+            f"over two processes, each with half of the batch, these are not what one process makes{which}: {abbreviate(found)}. "
             "Return a "
             "sum over items and their `count`, nothing that is divided by the size of a batch; in `after_step` take means over "
             "the rows of `carry`"
         )
 
 
-def stepped(subject: Subject, engine: Engine) -> dict[str, Tensor] | None:
+def run_step(case: Case, engine: Engine) -> dict[str, Tensor] | None:
     """Of one step: gradients, metrics, and the state that the loss is left with; None where no views suit it."""
-    found = suited(subject)
+    found = find_suitable_views(case)
     if isinstance(found, list):
         return None
-    tried = Bench(found[1], engine)
+    tried = LossHarness(found[1], engine)
     gradients, _, counts = tried.step(_MICRO_BATCH)
     named = tried.experiment.trainable()
     engine.all_reduce_gradients([named[name] for name in gradients])
@@ -98,11 +98,11 @@ def _not_found(component: type[Any]) -> str | None:
     return None
 
 
-def _both(subject: Subject, folder: Path) -> str:
+def _both(case: Case, folder: Path) -> str:
     """Has both run to their end; what the one that failed said, or nothing."""
     order = {
-        "module": subject.component.__module__, "class": subject.component.__qualname__, "folder": str(folder),
-        "family": [dict(parameters) for parameters in subject.family], "recipe": list(subject.recipe),
+        "module": case.component.__module__, "class": case.component.__qualname__, "folder": str(folder),
+        "family": [dict(parameters) for parameters in case.family], "recipe": list(case.recipe),
         "path": [path or str(Path.cwd()) for path in sys.path],
     }  # fmt: skip
     waiting = _waiting()
@@ -133,24 +133,15 @@ def _end(waiting: subprocess.Popen[str]) -> None:
     waiting.wait()
 
 
-class _TwoProcesses:
-    """What the engine asks of fabric, on gloo, without fabric's imports."""
-
-    world_size = 2
-
-    def __init__(self, rank: int, meeting: Path) -> None:
-        self.global_rank = rank
-        distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-
-
 def _take_part(order: dict[str, Any], rank: int) -> None:
     folder, path = Path(order["folder"]), order["class"].split(".")
     sys.path[:] = order["path"]
     module: Any = importlib.import_module(order["module"])
     component = reduce(getattr, path, module)
-    engine = Engine(CPU, "fp32", _TwoProcesses(rank, folder / "meeting"))
+    distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    engine = Engine(CPU, "fp32", rank, world_size=2)
     for number, parameters in enumerate(order["family"]):
-        made = stepped(Subject("loss", component, parameters, tuple(order["recipe"])), engine)
+        made = run_step(Case("loss", component, parameters, tuple(order["recipe"])), engine)
         if made is not None and rank == 0:
             save_file({name: tensor.contiguous() for name, tensor in made.items()}, folder / f"{number}.safetensors")
     distributed.barrier()

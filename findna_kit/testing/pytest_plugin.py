@@ -54,6 +54,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def conformance(request: pytest.FixtureRequest) -> Conformance:
     """One check of one component: `conformance.check()` fails with all that is wrong, in words."""
     made: Conformance = request.param
-    if made.subject is None:
+    if made.case is None:
         pytest.skip(f"{made.component} has no `examples` to be built from: check it with parameters, in a test of its own")
     return made

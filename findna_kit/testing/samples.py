@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 @cache
-def contigs() -> tuple[Contig, ...]:
+def builtin_contigs() -> tuple[Contig, ...]:
     """Those of the built-in genome, on which windows are said to lie."""
     store = open_store(builtin_genome())
     return tuple(Contig(contig.name, contig.length) for contig in store.contigs)
 
 
-def windows(batch: int, length: int, *, seed: int = 0, unknown: float = 0.1, padded: bool = True) -> View:
+def random_windows(batch: int, length: int, *, seed: int = 0, unknown: float = 0.1, padded: bool = True) -> View:
     """Random windows with N and soft-masking; the first is whole, the others, if `padded`, of any length."""
     numbers = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, 4, (batch, length), generator=numbers)
@@ -41,7 +41,7 @@ def windows(batch: int, length: int, *, seed: int = 0, unknown: float = 0.1, pad
         tokens,
         soft_masked=torch.rand(batch, length, generator=numbers) < 0.3,
         valid=torch.arange(length) < lengths,
-        start=torch.randint(0, contigs()[0].length - length, (batch,), generator=numbers),
+        start=torch.randint(0, builtin_contigs()[0].length - length, (batch,), generator=numbers),
     )
 
 
@@ -57,7 +57,7 @@ class SampleWindows:
         draw = Draw("conformance", self.purpose, step, rows=rows)
         tokens = draw.integers(0, 4, self.length)
         unknown = draw.uniform(self.length) < 0.5 * draw.uniform(1)
-        start = draw.integers(0, contigs()[0].length - self.length, 1)[:, 0]
+        start = draw.integers(0, builtin_contigs()[0].length - self.length, 1)[:, 0]
         soft_masked = draw.uniform(self.length) < 0.3
         return View.of_windows(tokens.masked_fill(unknown, alphabet.N), soft_masked=soft_masked, start=start)
 

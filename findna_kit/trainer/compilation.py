@@ -1,4 +1,4 @@
-"""torch.compile of both branches' encoders, and the sentence where this machine has no compiler for it."""
+"""torch.compile of both branches' encoders, and the error for a machine without a working compiler."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
     from findna_kit.trainer.experiment import Experiment
 
-_VARIANTS = 64
-"""Graphs of one encoder: two branches, training and looking, whole and last micro-batches, padded or not, views' lengths.
-Beyond torch's own limit, 8, it would go on without compiling."""
+_MAX_GRAPHS = 64
+"""Graphs of one encoder: two branches; training and validation; full and last micro-batches; padded or not; view lengths.
+Beyond torch's own limit, 8, it would silently run uncompiled."""
 
 
 @contextmanager
 def compiled_encoders(experiment: Experiment) -> Iterator[None]:
-    """Inside, both encoders run as `trainer.compile` says. FindnaError where inductor finds no compiler that works."""
-    chosen = experiment.trainer.compile
-    if not chosen:
+    """Compile both encoders as `trainer.compile` says. Raises FindnaError if inductor finds no working compiler."""
+    backend = experiment.trainer.compile
+    if not backend:
         yield
         return
-    # Imported here: it takes as long as torch itself.
+    # Imported here because these modules take as long to import as torch itself.
     from torch._dynamo.exc import BackendCompilerFailed
     from torch._inductor.exc import CppCompileError, GPUTooOldForTriton, InvalidCxxCompiler, TritonMissing
 
     no_compiler = (CppCompileError, GPUTooOldForTriton, InvalidCxxCompiler, TritonMissing)
     for branch in (experiment.student, experiment.teacher):
-        branch.encoder.compile(backend="inductor" if chosen is True else chosen)
+        branch.encoder.compile(backend="inductor" if backend is True else backend)
     try:
-        with torch._dynamo.config.patch(recompile_limit=_VARIANTS):
+        with torch._dynamo.config.patch(recompile_limit=_MAX_GRAPHS):
             yield
     except (BackendCompilerFailed, *no_compiler) as error:
         cause = getattr(error, "inner_exception", error)
         if not isinstance(cause, no_compiler):
-            raise  # the encoder's own trouble: a traceback is what its author needs
-        what = f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}"
-        ways = "install one (g++ and Python's headers; on a GPU, triton too), or set trainer.compile to false or aot_eager"
-        raise FindnaError(f"trainer.compile: true needs a compiler that works here ({what}); {ways}") from error
+            raise  # a fault of the encoder: its author needs the traceback
+        reason = f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}"
+        advice = "install one (g++ and Python's headers; on a GPU, triton too), or set trainer.compile to false or aot_eager"
+        raise FindnaError(f"trainer.compile: true needs a working compiler on this machine ({reason}); {advice}") from error

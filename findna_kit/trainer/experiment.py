@@ -1,4 +1,4 @@
-"""What is trained, and on what."""
+"""An experiment: the networks, losses, views and settings of one recipe, ready to be trained."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeightedLoss:
-    """One term of the objective."""
+    """One loss of the objective, and its weight as a function of the step."""
 
     loss: Loss
     weight: ScheduleValue
@@ -32,7 +32,7 @@ class WeightedLoss:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The parts of a recipe, built. `predictors` are the student's own heads, by the label of their loss."""
+    """The components of a recipe, built. `predictors` are the student's own heads, by the label of their loss."""
 
     seed: int
     steps: int
@@ -49,21 +49,21 @@ class Experiment:
 
     @cached_property
     def norms(self) -> list[BatchNorm]:
-        """Those of the student's heads, whose statistics move after the step."""
+        """Return the batch normalisations of the student's heads; their running statistics move once per step."""
         return batch_norms([self.student.heads, self.predictors])
 
     def on_genome(self, contigs: Sequence[Contig]) -> None:
-        """Tells every augmentation and masking what the views' contigs are."""
+        """Pass the contigs of the views to every augmentation and masking."""
         for pipeline in self.pipelines:
             pipeline.on_genome(contigs)
 
     def to(self, device: torch.device) -> None:
-        """Moves every module."""
-        for module in (self.student, self.teacher, self.predictors, *(term.loss for term in self.losses.values())):
+        """Move every module to the device."""
+        for module in (self.student, self.teacher, self.predictors, *(weighted.loss for weighted in self.losses.values())):
             module.to(device)
 
     def model_tensors(self) -> dict[str, Tensor]:
-        """Live tensors of the branches and heads, by the names that a checkpoint uses."""
+        """Return the live tensors of branches and heads, by their names in a checkpoint."""
         return {
             **checkpoint.prefixed("student", self.student.state_dict()),
             **checkpoint.prefixed("teacher", self.teacher.state_dict()),
@@ -71,11 +71,11 @@ class Experiment:
         }
 
     def loss_tensors(self) -> dict[str, Tensor]:
-        """Live tensors of the losses' state."""
-        named = {label: term.loss.state_dict() for label, term in self.losses.items()}
-        return {f"losses.{label}.{name}": tensor for label, state in named.items() for name, tensor in state.items()}
+        """Return the live tensors of the losses' state, by their names in a checkpoint."""
+        states = {label: weighted.loss.state_dict() for label, weighted in self.losses.items()}
+        return {f"losses.{label}.{name}": tensor for label, state in states.items() for name, tensor in state.items()}
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """What the optimizer moves, by name."""
+        """Return the parameters that the optimizer updates, by name."""
         named = [*self.student.named_parameters("student"), *self.predictors.named_parameters("heads")]
         return {name: parameter for name, parameter in named if parameter.requires_grad}

@@ -1,4 +1,4 @@
-"""The look at the held-out windows: losses as in training, masked bases on plain windows, collapse signals."""
+"""Validation: losses as in training, masked-base prediction on plain windows, and collapse signals, on held-out windows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 
 from findna_kit.components.interfaces import BranchOutput
 from findna_kit.metrics.collapse import feature_deviation, rankme
-from findna_kit.trainer.forward import FEWEST, Forward, make_batch
-from findna_kit.trainer.step import Sums
+from findna_kit.trainer.forward import Forward, make_batch, slices
+from findna_kit.trainer.loss_sums import LossSums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,31 +24,42 @@ if TYPE_CHECKING:
     from findna_kit.trainer.experiment import Experiment
     from findna_kit.trainer.forward import Batch
 
-BRANCHES: tuple[Literal["student", "teacher"], ...] = ("student", "teacher")
+BranchName = Literal["student", "teacher"]
+BRANCHES: tuple[BranchName, ...] = ("student", "teacher")
 
 
 class Validation:
-    """The same windows, views and masks at every look; moves no state, and every process sees the same."""
+    """Validates on the same windows, views and masks every time, and changes no state.
+
+    extra_metrics: constants, such as baselines, to log with every validation.
+    """
 
     def __init__(
-        self, experiment: Experiment, data: Data, engine: Engine, micro_batch: int, beside: Mapping[str, float] | None = None
+        self,
+        experiment: Experiment,
+        data: Data,
+        engine: Engine,
+        micro_batch: int,
+        extra_metrics: Mapping[str, float] | None = None,
     ) -> None:
-        self.experiment, self.engine, self.micro_batch, self.beside = experiment, engine, micro_batch, dict(beside or {})
+        self.experiment, self.engine, self.micro_batch = experiment, engine, micro_batch
+        self.extra_metrics = dict(extra_metrics or {})
         self.data, self.forward = data, Forward(experiment, engine)
 
+    # Windows and views are made at the first validation, and only in the process that validates.
     @cached_property
     def windows(self) -> View:
-        """The held-out windows; like the views of them, made by a process that looks, when it looks first."""
+        """Return the held-out windows."""
         return self.data.validation.fixed(self.experiment.trainer.validation_windows).to(self.engine.device)
 
     @cached_property
     def batch(self) -> Batch:
-        """The recipe's views of them."""
+        """Return the recipe's views of the windows."""
         return self._batch(plain=False)
 
     @cached_property
     def plain(self) -> Batch:
-        """The same without augmentation."""
+        """Return the same views without augmentation."""
         return self._batch(plain=True)
 
     def _batch(self, *, plain: bool) -> Batch:
@@ -56,91 +67,92 @@ class Validation:
         return make_batch(self.experiment, self.windows, step="validation", rows=rows, plain=plain)
 
     @torch.no_grad()
-    def look(self, clock: Clock) -> dict[str, float]:
-        """Everything under `held_out/`, `held_out_plain/` and `collapse/`, and what stands beside."""
-        own = (self.experiment.student, self.experiment.predictors)
-        for module in own:
+    def run(self, clock: Clock) -> dict[str, float]:
+        """Return all metrics under `held_out/`, `held_out_plain/` and `collapse/`, and the extra metrics."""
+        modules = (self.experiment.student, self.experiment.predictors)  # the teacher is always in evaluation mode
+        for module in modules:
             module.eval()
         metrics = self._losses(clock)
         for branch in BRANCHES:
             metrics |= self._plain(branch, clock)
-        for module in own:
+        for module in modules:
             module.train()
-        return metrics | self.beside
+        return metrics | self.extra_metrics
 
     def _losses(self, clock: Clock) -> dict[str, float]:
-        """Each loss over chunks of the size of a global batch: what a batch-coupled loss is depends on it."""
-        sums, counts = Sums(), dict[str, "Tensor"]()
-        for place in _slices(len(self.windows.tokens), self.experiment.batch_size):
-            for label, count in self._add_terms(self.batch.rows(place), sums, clock).items():
-                counts[label] = counts.get(label, torch.zeros_like(count)) + count
-        return _divided(sums, counts, "held_out")
+        """Return each loss over chunks as large as a global batch: the value of a batch-coupled loss depends on the size."""
+        sums, counts = LossSums(), dict[str, "Tensor"]()
+        for part in slices(len(self.windows.tokens), self.experiment.batch_size):
+            _add_counts(counts, self._add_chunk(self.batch.rows(part), sums, clock))
+        return sums.means(counts, "held_out")
 
-    def _add_terms(self, chunk: Batch, sums: Sums, clock: Clock) -> dict[str, Tensor]:
+    def _add_chunk(self, chunk: Batch, sums: LossSums, clock: Clock) -> dict[str, Tensor]:
+        """Add every loss on one chunk to `sums`, and return the item counts."""
         forward = self.forward
         sample, coupled = forward.labels("sample"), forward.labels("batch")
-        rows: dict[str, dict[str, dict[str, list[Tensor]]]] = {label: {"student": {}, "teacher": {}} for label in coupled}
-        for place in _slices(len(chunk), self.micro_batch):
-            part = chunk.rows(place)
-            outputs = {branch: forward.branch(branch, part, self.experiment.losses) for branch in BRANCHES}
+        # Head inputs of batch-coupled losses, over the micro-batches: by label, branch and view.
+        inputs: dict[str, dict[str, dict[str, list[Tensor]]]] = {label: {"student": {}, "teacher": {}} for label in coupled}
+        for part in slices(len(chunk), self.micro_batch):
+            outputs = {branch: forward.run_branch(branch, chunk.rows(part), self.experiment.losses) for branch in BRANCHES}
             for label in sample:
-                sums.add(label, forward.term(label, outputs["student"], outputs["teacher"], clock))
+                sums.add(label, forward.loss_output(label, outputs["student"], outputs["teacher"], clock))
             for label in coupled:
                 for branch in BRANCHES if self.experiment.losses[label].loss.needs_teacher else BRANCHES[:1]:
-                    for name, read in forward.read(label, outputs[branch]).items():
-                        rows[label][branch].setdefault(name, []).append(read)
-        whole = {name: BranchOutput(view) for name, view in chunk.views.items()}
+                    for name, tensor in forward.head_inputs(label, outputs[branch]).items():
+                        inputs[label][branch].setdefault(name, []).append(tensor)
+        views = {name: BranchOutput(view) for name, view in chunk.views.items()}
         for label in coupled:
-            whole_rows = [{name: torch.cat(parts) for name, parts in rows[label][branch].items()} for branch in BRANCHES]
-            sums.add(label, forward.term(label, whole, whole, clock, rows=(whole_rows[0], whole_rows[1])))
+            student, teacher = (
+                {name: torch.cat(tensors) for name, tensors in inputs[label][branch].items()} for branch in BRANCHES
+            )
+            sums.add(label, forward.loss_output(label, views, views, clock, inputs=(student, teacher)))
         return forward.counts(chunk, self.experiment.losses)
 
-    def _plain(self, which: Literal["student", "teacher"], clock: Clock) -> dict[str, float]:
-        """Masked bases on windows without augmentation, asked of either branch; and how its embeddings spread."""
-        forward, losses = self.forward, self.experiment.losses
-        masked = [
-            label
-            for label, term in losses.items()
-            if term.loss.head_input == "masked" and not term.loss.needs_teacher and term.loss.coupling == "sample"
-            and not (which == "teacher" and len(self.experiment.predictors[label]))  # type: ignore[arg-type]
-            and label in getattr(self.experiment, which).heads
-        ]  # fmt: skip
-        sums, counts = Sums(), dict[str, "Tensor"]()
+    def _plain(self, which: BranchName, clock: Clock) -> dict[str, float]:
+        """Return one branch's losses on masked bases of windows without augmentation, and its collapse signals."""
+        forward, labels = self.forward, self._masked_losses(which)
+        sums, counts = LossSums(), dict[str, "Tensor"]()
         pooled, classes = [], []
-        for place in _slices(len(self.windows.tokens), self.micro_batch):
-            part = self.plain.rows(place)
-            outputs = forward.branch(which, part, masked, as_student=True)
-            for label in masked:
-                sums.add(label, forward.term(label, outputs, {}, clock, branch=which))
-            for label, count in forward.counts(part, masked).items():
-                counts[label] = counts.get(label, torch.zeros_like(count)) + count
-            output = self._embed(which, self.windows.rows(place))
+        for part in slices(len(self.windows.tokens), self.micro_batch):
+            batch = self.plain.rows(part)
+            outputs = forward.run_branch(which, batch, labels, as_student=True)
+            for label in labels:
+                sums.add(label, forward.loss_output(label, outputs, {}, clock, branch=which))
+            _add_counts(counts, forward.counts(batch, labels))
+            output = self._embed(which, self.windows.rows(part))
             pooled.append(output.pooled)
             classes.append(output.class_embeddings)
-        metrics = {f"{name}/{which}": value for name, value in _divided(sums, counts, "held_out_plain").items()}
+        metrics = {f"{name}/{which}": value for name, value in sums.means(counts, "held_out_plain").items()}
         return metrics | _collapse(which, torch.cat(pooled), torch.cat(classes))  # type: ignore[arg-type]
 
-    def _embed(self, which: Literal["student", "teacher"], view: View) -> BranchOutput:
-        """The clean windows, as a frozen model would see them."""
+    def _masked_losses(self, which: BranchName) -> list[str]:
+        """Return the losses that predict masked bases with this branch alone.
+
+        The teacher has no predictors, and may lack a loss's heads.
+        """
+        experiment = self.experiment
+        return [
+            label
+            for label, weighted in experiment.losses.items()
+            if weighted.loss.head_input == "masked" and not weighted.loss.needs_teacher and weighted.loss.coupling == "sample"
+            and not (which == "teacher" and len(experiment.predictors[label]))  # type: ignore[arg-type]
+            and label in getattr(experiment, which).heads
+        ]  # fmt: skip
+
+    def _embed(self, which: BranchName, view: View) -> BranchOutput:
+        """Return one branch's embeddings of clean windows, as a frozen model computes them."""
         with self.engine.autocast():
             output: BranchOutput = getattr(self.experiment, which)(view, view.tokens, None, wants={"pooled", "class"})
         return output
 
 
-def _slices(count: int, size: int) -> list[slice]:
-    return [slice(at, min(at + size, count)) for at in range(0, count, size)]
+def _add_counts(counts: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
+    for label, count in more.items():
+        counts[label] = counts.get(label, torch.zeros_like(count)) + count
 
 
-def _divided(sums: Sums, counts: dict[str, Tensor], prefix: str) -> dict[str, float]:
-    return {
-        f"{prefix}/{label}/{name}": float(value / counts[label].clamp(min=FEWEST))
-        for label, values in sums.values.items()
-        for name, value in values.items()
-    }
-
-
-def _collapse(which: str, pooled: Tensor, classes: Tensor) -> dict[str, float]:
-    """Of the pooled embeddings, and of each class token's apart, averaged over the tokens."""
+def _collapse(which: BranchName, pooled: Tensor, classes: Tensor) -> dict[str, float]:
+    """Return the collapse signals of pooled embeddings [n, D] and class embeddings [n, C, D], the latter's mean over C."""
     signals = {
         f"collapse/{which}/pooled_deviation": feature_deviation(pooled),
         f"collapse/{which}/pooled_rankme": rankme(pooled),

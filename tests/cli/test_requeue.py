@@ -55,7 +55,7 @@ def test_the_same_line_starts_goes_on_and_ends(number, code, whole, tmp_path):
     stopped_at = checkpoint.steps_saved(folder)[-1]
     assert 5 <= stopped_at < 60
     if number == signal.SIGTERM:
-        assert f"SIGTERM: step {stopped_at} of 60 is saved; go on with --resume {folder}" in said
+        assert f"SIGTERM: step {stopped_at} of 60 is saved; continue with --resume {folder}" in said
         assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
     ended(job(folder), 0)
     assert json.loads((folder / "run.json").read_text())["status"] == "finished"

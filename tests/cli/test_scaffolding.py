@@ -68,7 +68,7 @@ def test_it_passes_its_own_tests(whole):
 def test_its_tests_fail_where_the_component_is_wrong(whole, tmp_path):
     """They can: a sign, a mean and a share are changed."""
     wrong = {
-        "x + F.glu": "x - F.glu", "dna.T).masked": "dna.G).masked", "< wanted": "<= wanted", "gc.mean()": "gc.sum()",
+        "x + F.glu": "x - F.glu", "alphabet.T).masked": "alphabet.G).masked", "< wanted": "<= wanted", "gc.mean()": "gc.sum()",
         "1 / averaged": "0.5 / averaged",
     }  # fmt: skip
     text = (whole[0] / "findna_two_words" / "__init__.py").read_text()

@@ -66,14 +66,14 @@ def test_nothing_is_changed_in_place(seed):
 
 def test_an_inserted_base_is_valid_wherever_it_stands():
     empty = View.of_windows(torch.zeros(1, 3), valid=torch.zeros(1, 3).bool())
-    taken = empty.take(torch.tensor([[-1, 1, 2]]), inserted=torch.full((1, 3), alphabet.C))
+    taken = empty.gather(torch.tensor([[-1, 1, 2]]), inserted=torch.full((1, 3), alphabet.C))
     assert taken.valid.tolist() == [[True, False, False]]
     assert taken.tokens.tolist() == [[alphabet.C, alphabet.N, alphabet.N]]
 
 
 def test_an_insertion_without_bases_is_an_error():
     with pytest.raises((RuntimeError, IndexError)):
-        view_of("ACGT").take(torch.tensor([[0, -1, 2, 3]]))
+        view_of("ACGT").gather(torch.tensor([[0, -1, 2, 3]]))
 
 
 @given(seeds, st.permutations([f.name for f in dataclasses.fields(View) if f.name != "deviation"]))
@@ -84,7 +84,7 @@ def test_a_column_says_the_same_whenever_it_is_read(seed, names):
         source, inserted, flipped = some_source(view, seed + turn)
         how = {"inserted": inserted, "flipped": flipped}
         view = view.gather(source.clone if turn == 1 else source, **how, padding_stays=True)  # made afresh, or kept
-        known = dataclasses.replace(known.take(source, **how))  # reads every column
+        known = dataclasses.replace(known.gather(source, **how))  # reads every column
     parts = [view.rows(slice(0, 1)), view.rows(torch.tensor([3, 2])).to(torch.device("cpu"))]
     for name in names:
         whole = getattr(known, name)
@@ -96,7 +96,7 @@ def test_a_column_says_the_same_whenever_it_is_read(seed, names):
 
 
 def test_what_a_view_does_not_have_is_an_attribute_error():
-    view = view_of("ACGT").take(torch.tensor([[3, 2, 1, 0]]))
+    view = view_of("ACGT").gather(torch.tensor([[3, 2, 1, 0]]))
     with pytest.raises(AttributeError, match="'View' object has no attribute 'letters'"):
         _ = view.letters
     assert copy.deepcopy(view).origin.tolist() == [[3, 2, 1, 0]]

@@ -7,9 +7,18 @@ import sys
 import pytest
 import torch
 
-from findna_kit.distributed import Engine, choose_device, choose_precision, largest_found, largest_that_fits, start_engine
+from findna_kit.distributed import (
+    Engine,
+    Launch,
+    choose_device,
+    choose_precision,
+    halve_until_fits,
+    search_batch_size,
+    start_engine,
+)
+from findna_kit.distributed.devices import local_device
 from findna_kit.errors import FindnaError
-from findna_kit.trainer.loop import choose_micro_batch
+from findna_kit.trainer.micro_batch import choose_micro_batch
 from tests.building import experiment_of, small
 
 CPU = torch.device("cpu")
@@ -23,7 +32,7 @@ def test_without_a_gpu():
 
 
 def test_an_unknown_device_is_refused():
-    with pytest.raises(FindnaError, match="auto, cpu or cuda is wanted"):
+    with pytest.raises(FindnaError, match="must be auto, cpu or cuda"):
         choose_device("tpu")
 
 
@@ -49,27 +58,51 @@ def test_one_process_sums_and_gathers_itself():
 
 
 def test_a_batch_that_does_not_divide_is_refused():
-    class Three(Engine):
-        processes, rank = 3, 1
-
-    assert Three(CPU, "fp32").rows(6).tolist() == [2, 3]
+    engine = Engine(CPU, "fp32", rank=1, world_size=3)
+    assert engine.local_indices(6).tolist() == [2, 3]
     with pytest.raises(FindnaError, match="batch_size 8 does not divide into 3 processes"):
-        Three(CPU, "fp32").rows(8)
+        engine.local_indices(8)
 
 
-def test_one_process_agrees_with_itself_and_tells_itself():
+def test_collectives_of_one_process():
     engine = start_engine("cpu", "fp32")
     assert engine.is_main_process
     assert engine.all_reduce_max(3) == 3
     assert engine.replicas_agree([torch.ones(2)])
     assert engine.broadcast_object(lambda: {"a": [1]}) == {"a": [1]}
+    assert engine.gather_objects("here") == ["here"]
 
 
 def test_another_precision_of_the_same_processes():
-    assert start_engine("cpu", "fp32").of_precision("bf16").precision == "bf16"
+    assert start_engine("cpu", "fp32").with_precision("bf16").precision == "bf16"
 
 
-def test_the_largest_that_fits_is_found_by_halving():
+GPU = torch.device("cuda")
+
+
+@pytest.mark.parametrize(("visible", "launch", "index"), [
+    (4, Launch(4, 1, 3, "torchrun", 3), 3),
+    (2, Launch(4, 2, 3, "findna-kit", 1), 1),
+    (1, Launch(4, 2, 3, "srun", 1), 0),  # srun --gpus-per-task=1 shows every task one GPU
+])  # fmt: skip
+def test_every_process_has_its_own_gpu(visible, launch, index, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert local_device(GPU, launch) == torch.device("cuda", index)
+    assert chosen == [torch.device("cuda", index)]
+    assert local_device(CPU, launch) == CPU
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_fewer_gpus_than_processes_are_refused_once(rank, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(FindnaError, match=r"trainer.devices 2: torch sees 1 GPUs on this machine; start fewer") as refused:
+        local_device(GPU, Launch(2, 1, rank, "torchrun", rank))
+    assert refused.value.silent is (rank > 0)
+
+
+def test_halving_until_a_batch_fits():
     tried = []
 
     def attempt(rows):
@@ -77,10 +110,10 @@ def test_the_largest_that_fits_is_found_by_halving():
         if rows > 9:
             raise torch.OutOfMemoryError("no memory")
 
-    assert largest_that_fits(65, attempt) == 9
+    assert halve_until_fits(65, attempt) == 9
     assert tried == [65, 33, 17, 9]
-    with pytest.raises(FindnaError, match="not even one row fits"):
-        largest_that_fits(3, lambda rows: (_ for _ in ()).throw(torch.OutOfMemoryError("none")))
+    with pytest.raises(FindnaError, match="not even one sample fits"):
+        halve_until_fits(3, lambda rows: (_ for _ in ()).throw(torch.OutOfMemoryError("none")))
 
 
 @pytest.mark.parametrize(("stated", "dim", "chosen"), [("auto", 22, 8), ("3", 22, 3), ("99", 22, 8)])
@@ -95,24 +128,24 @@ def test_wide_long_rows_are_taken_few_at_a_time_on_a_cpu():
     assert choose_micro_batch(experiment, data, engine) == 8
 
 
-def test_the_largest_is_looked_for_by_doubling_where_all_rows_fit():
-    def room(rows):
-        def attempt(asked):
-            tried.append(asked)
-            if asked > rows:
+def test_doubling_while_a_batch_fits():
+    def memory_for(most):
+        def attempt(rows):
+            tried.append(rows)
+            if rows > most:
                 raise torch.OutOfMemoryError("full")
 
         tried = []
         return attempt, tried
 
-    attempt, tried = room(50)
-    assert largest_found(8, 1000, attempt) == 32
+    attempt, tried = memory_for(50)
+    assert search_batch_size(8, 1000, attempt) == 32
     assert tried == [8, 16, 32, 64]
-    attempt, tried = room(50)
-    assert largest_found(65, 1000, attempt) == 33
+    attempt, tried = memory_for(50)
+    assert search_batch_size(65, 1000, attempt) == 33
     assert tried == [65, 33], "half of it fits, and more was not to be had"
-    attempt, tried = room(50)
-    assert largest_found(8, 20, attempt) == 16
+    attempt, tried = memory_for(50)
+    assert search_batch_size(8, 20, attempt) == 16
 
 
 ALLOCATED = """

@@ -1,4 +1,4 @@
-"""Who started the processes, and how many: torchrun's variables, srun's, the kit's own."""
+"""The launcher and its number of processes: variables of torchrun, of srun and of the kit's supervisor."""
 
 import pytest
 
@@ -14,20 +14,20 @@ SRUN = {
 
 @pytest.mark.parametrize(("environment", "found"), [
     ({}, None),
-    (TORCHRUN, Launch(8, 2, 5, "torchrun", 1, 1)),
-    ({**TORCHRUN, SUPERVISOR: "file"}, Launch(8, 2, 5, "findna-kit", 1, 1)),
-    ({"WORLD_SIZE": "1", "LOCAL_RANK": "0"}, Launch(1, 1, 0, "torchrun")),  # whoever calls it has said: one
-    (SRUN, Launch(4, 2, 3, "srun", 1, 1)),
-    ({**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1"}, None),  # room, in which the kit may start several
-    ({**SRUN, **TORCHRUN}, Launch(8, 2, 5, "torchrun", 1, 1)),
+    (TORCHRUN, Launch(8, 2, 5, "torchrun", 1)),
+    ({**TORCHRUN, SUPERVISOR: "file"}, Launch(8, 2, 5, "findna-kit", 1)),
+    ({"WORLD_SIZE": "1", "LOCAL_RANK": "0"}, Launch(1, 1, 0, "torchrun")),  # its caller asked for one
+    (SRUN, Launch(4, 2, 3, "srun", 1)),
+    ({**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1"}, None),  # here the kit may start several
+    ({**SRUN, **TORCHRUN}, Launch(8, 2, 5, "torchrun", 1)),
 ])  # fmt: skip
-def test_what_the_launcher_says(environment, found):
+def test_launch_from_the_environment(environment, found):
     assert current_launch(environment) == found
 
 
 @pytest.mark.parametrize("step", ["batch", ""])
-def test_a_batch_script_is_one_process_whatever_its_job_has(step):
-    """It has the job's numbers of tasks; only what srun starts in it is a step with a number."""
+def test_a_batch_script_is_one_process(step):
+    """It has its job's number of tasks; only steps that srun starts have a number."""
     assert current_launch({**SRUN, "SLURM_STEP_ID": step}) is None
     assert current_launch({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
 
@@ -37,8 +37,8 @@ def test_processes_on_a_node():
 
 
 @pytest.mark.parametrize("rank", ["0", "2"])
-def test_more_on_one_node_than_on_another_is_refused_by_one_voice(rank):
-    sentence = "srun started 3 processes on 2 nodes: as many are needed on each; give --ntasks-per-node"
+def test_more_on_one_node_than_on_another_is_refused_once(rank):
+    sentence = "srun started 3 processes on 2 nodes: every node needs the same number; give --ntasks-per-node"
     with pytest.raises(FindnaError, match=sentence) as refused:
         current_launch({**SRUN, "SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": rank})
     assert refused.value.silent is (rank == "2")

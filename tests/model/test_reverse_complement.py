@@ -14,18 +14,11 @@ from findna_kit.assemble import assemble
 from findna_kit.builtin.encoders.chordmixer import ChordMixer
 from findna_kit.builtin.encoders.dilated_conv import DilatedConv
 from findna_kit.builtin.encoders.transformer import Transformer
-from findna_kit.components.views import View
+from findna_kit.components import View, average_halves, reverse_complement_bases, reverse_valid
 from findna_kit.distributed import Engine
 from findna_kit.inference.frozen_model import FrozenModel, load
 from findna_kit.model.branch import Branch, encode_bases
-from findna_kit.model.reverse_complement import (
-    RCAverage,
-    RCEquivariant,
-    average_halves,
-    reverse_complement_bases,
-    reverse_valid,
-    with_rc,
-)
+from findna_kit.model.reverse_complement import RCAverage, RCEquivariant, with_rc
 from findna_kit.schedules import Clock
 from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import train_step

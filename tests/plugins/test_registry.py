@@ -226,11 +226,11 @@ def test_one_plugin_cannot_claim_a_name_twice():
 @pytest.mark.parametrize(
     ("kind", "parent", "attribute", "value", "sentence"),
     [
-        ("losses", Agree, "reads", "pool", "Bad.reads must be one of masked, class, pooled, all (got 'pool')"),
-        ("losses", Agree, "reads", None, "Bad.reads must be one of masked, class, pooled, all (got nothing)"),
+        ("losses", Agree, "head_input", "pool", "Bad.head_input must be one of masked, class, pooled, all (got 'pool')"),
+        ("losses", Agree, "head_input", None, "Bad.head_input must be one of masked, class, pooled, all (got nothing)"),
         ("losses", Agree, "coupling", "global", "Bad.coupling must be one of sample, batch (got 'global')"),
         ("encoders", Flat, "strand", "both", "Bad.strand must be one of none, invariant, equivariant (got 'both')"),
-        ("teacher_updates", Copy, "serves", "both", "Bad.serves must be one of teacher, student (got 'both')"),
+        ("teacher_updates", Copy, "export_branch", "both", "Bad.export_branch must be one of teacher, student (got 'both')"),
     ],
 )
 def test_a_declared_word_must_be_one_that_is_known(kind, parent, attribute, value, sentence):

@@ -1,4 +1,4 @@
-"""Whose numbers of processes count, and a Slurm job that is queued again."""
+"""Device counts of launcher and recipe, lost processes, and a Slurm job that is requeued."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import torch
 from findna_kit.distributed import SUPERVISOR, Engine, Launch
 from findna_kit.errors import FindnaError, Interrupted, PluginError
 from findna_kit.runs import RunLocation, start
-from findna_kit.runs.processes import _speaks, requeue, settled
+from findna_kit.runs.processes import _reports_loss, apply_launcher, requeue
 from findna_kit.runs.start import _begun
 from findna_kit.trainer import Observer
 from tests.building import small
@@ -22,15 +22,15 @@ def stating(devices, nodes=1):
     return small("self_distill", f"trainer.devices={devices}", f"trainer.nodes={nodes}")[0]
 
 
-def test_a_launchers_numbers_take_the_recipes_place():
-    recipe, remark = settled(stating(1), Launch(4, 2, 0, "srun"))
+def test_a_launchers_counts_replace_the_recipes():
+    recipe, remark = apply_launcher(stating(1), Launch(4, 2, 0, "srun"))
     assert (recipe.trainer.devices, recipe.trainer.nodes) == (2, 2)
     assert remark == "srun: 4 processes on 2 nodes share each batch"
 
 
 @pytest.mark.parametrize(("devices", "nodes"), [(2, 2), (2, 1), (1, 2)])
-def test_a_recipe_that_states_the_same_numbers_is_content(devices, nodes):
-    trainer = settled(stating(devices, nodes), Launch(4, 2, 0, "srun"))[0].trainer
+def test_a_recipe_that_states_the_same_counts_is_accepted(devices, nodes):
+    trainer = apply_launcher(stating(devices, nodes), Launch(4, 2, 0, "srun"))[0].trainer
     assert (trainer.devices, trainer.nodes) == (2, 2)
 
 
@@ -41,26 +41,26 @@ def test_a_recipe_that_states_the_same_numbers_is_content(devices, nodes):
     (1, 4, Launch(4, 2, 0, "torchrun")),
     (2, 4, Launch(4, 2, 0, "torchrun")),
 ])  # fmt: skip
-def test_another_number_of_either_is_refused_by_one_voice(devices, nodes, launch):
+def test_other_counts_are_refused_once(devices, nodes, launch):
     sentence = (
-        f"torchrun started what is trainer.devices {launch.per_node} on trainer.nodes {launch.nodes}, the recipe states "
-        f"{devices} on {nodes}: make them agree, or leave them out of the recipe"
+        f"torchrun started trainer.devices {launch.per_node} on trainer.nodes {launch.nodes}, but the recipe states "
+        f"{devices} on {nodes}: make them equal, or leave them out of the recipe"
     )
-    for rank in range(launch.processes):
+    for rank in range(launch.world_size):
         with pytest.raises(FindnaError, match=f"^{sentence}$") as refused:
-            settled(stating(devices, nodes), replace(launch, rank=rank))
+            apply_launcher(stating(devices, nodes), replace(launch, rank=rank))
         assert refused.value.silent is (rank > 0)
 
 
-def test_torchrun_of_one_says_nothing_of_sharing():
-    assert settled(stating(1), Launch(1, 1, 0, "torchrun"))[1] is None
+def test_torchrun_of_one_logs_nothing():
+    assert apply_launcher(stating(1), Launch(1, 1, 0, "torchrun"))[1] is None
 
 
-def test_without_a_launcher_the_recipe_is_left_alone_and_more_than_one_is_refused():
+def test_without_a_launcher_more_than_one_process_is_refused():
     recipe = stating(1)
-    assert settled(recipe, None) == (recipe, None)
+    assert apply_launcher(recipe, None) == (recipe, None)
     with pytest.raises(FindnaError, match="this is one process; start it by `findna-kit run`, torchrun or srun"):
-        settled(stating(2), None)
+        apply_launcher(stating(2), None)
 
 
 def scontrol(folder, text):
@@ -71,28 +71,28 @@ def scontrol(folder, text):
     return {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "17"}
 
 
-def test_a_job_is_queued_again(tmp_path, monkeypatch):
+def test_a_job_is_requeued(tmp_path, monkeypatch):
     for name, value in scontrol(tmp_path / "bin", f'echo "$@" > {tmp_path}/asked').items():
         monkeypatch.setenv(name, value)
-    assert requeue() == "trainer.requeue: job 17 is queued again"
+    assert requeue() == "trainer.requeue: job 17 is requeued"
     assert (tmp_path / "asked").read_text() == "requeue 17\n"
 
 
-def test_a_job_that_slurm_does_not_queue_again_is_said(tmp_path, monkeypatch):
+def test_a_job_that_slurm_does_not_requeue_is_reported(tmp_path, monkeypatch):
     for name, value in scontrol(tmp_path / "bin", "echo 'Requested operation is disabled' >&2; exit 1").items():
         monkeypatch.setenv(name, value)
-    assert requeue() == "trainer.requeue: job 17 could not be queued again: Requested operation is disabled"
+    assert requeue() == "trainer.requeue: job 17 could not be requeued: Requested operation is disabled"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "could not be queued again: [Errno 2]" in requeue()
+    assert "could not be requeued: [Errno 2]" in requeue()
 
 
-def test_outside_of_slurm_nothing_is_queued(monkeypatch):
+def test_outside_of_slurm_nothing_is_requeued(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    assert "this is no Slurm job" in requeue()
+    assert "not in a Slurm job" in requeue()
 
 
 @pytest.mark.parametrize(("number", "queued"), [(signal.SIGUSR2, True), (signal.SIGTERM, False)])
-def test_a_run_that_is_warned_by_usr2_saves_and_asks_for_its_job_again(number, queued, tmp_path, monkeypatch):
+def test_sigusr2_saves_the_run_and_requeues_its_job(number, queued, tmp_path, monkeypatch):
     """SIGTERM comes with scancel too, and with a preemption after which Slurm queues by itself."""
     for name, value in scontrol(tmp_path / "bin", f'echo "$@" > {tmp_path}/asked').items():
         monkeypatch.setenv(name, value)
@@ -113,7 +113,7 @@ def test_a_run_that_is_warned_by_usr2_saves_and_asks_for_its_job_again(number, q
     assert stopped.value.silent is queued, "said before Slurm was asked, which ends the job at once"
     assert sum("is saved" in sentence for sentence in said) == queued
     assert (tmp_path / "asked").exists() is queued
-    assert ("trainer.requeue: job 17 is queued again" in said) is queued
+    assert ("trainer.requeue: job 17 is requeued" in said) is queued
 
 
 class Supervised:
@@ -122,32 +122,32 @@ class Supervised:
     rank = 1
 
 
-def test_what_the_kits_own_processes_say_of_a_lost_one_is_left_to_their_supervisor(tmp_path, monkeypatch):
+def test_under_the_supervisor_a_lost_process_is_reported_in_a_file(tmp_path, monkeypatch):
     monkeypatch.setenv(SUPERVISOR, str(tmp_path / "run"))
-    assert not _speaks(Supervised(), "process 0 of 2 is gone", first_is_lost=True)
+    assert not _reports_loss(Supervised(), "process 0 of 2 is gone", main_is_lost=True)
     assert (tmp_path / "run.lost").read_text() == "process 0 of 2 is gone"
     monkeypatch.delenv(SUPERVISOR)
-    assert _speaks(Supervised(), "", first_is_lost=True)
-    assert not _speaks(Supervised(), "", first_is_lost=False)
+    assert _reports_loss(Supervised(), "", main_is_lost=True)
+    assert not _reports_loss(Supervised(), "", main_is_lost=False)
 
 
 def refuse(*_):
     raise PluginError("reporter 'board' could not begin")
 
 
-def test_a_reporter_that_cannot_begin_is_told_to_every_process(tmp_path):
+def test_a_reporter_that_cannot_start_stops_every_process(tmp_path):
     """Only the first has reporters: it must not be the only one that stops."""
 
-    told_of = []
+    broadcasts = []
 
-    class Told(Engine):
-        def told(self, make):
-            told_of.append(make)
-            return super().told(make)
+    class Recorded(Engine):
+        def broadcast_object(self, make):
+            broadcasts.append(make)
+            return super().broadcast_object(make)
 
-    engine, recipe = Told(torch.device("cpu"), "fp32"), stating(1)
+    engine, recipe = Recorded(torch.device("cpu"), "fp32"), stating(1)
     with pytest.raises(PluginError, match="could not begin"):
         _begun(Observer(), SimpleNamespace(begin=refuse), engine, tmp_path, recipe)
-    assert len(told_of) == 1
+    assert len(broadcasts) == 1
     other = Observer()
     assert _begun(other, None, engine, tmp_path, recipe) is other

@@ -131,10 +131,10 @@ def test_only_the_first_writes(two):
 
 
 @pytest.mark.parametrize(("processes", "stated", "sentence"), [
-    (2, ("trainer.devices=3",), "started what is trainer.devices 2 on trainer.nodes 1, the recipe states 3 on 1:"),
-    (1, ("trainer.devices=2",), "started what is trainer.devices 1 on trainer.nodes 1, the recipe states 2 on 1:"),
+    (2, ("trainer.devices=3",), "started trainer.devices 2 on trainer.nodes 1, but the recipe states 3 on 1:"),
+    (1, ("trainer.devices=2",), "started trainer.devices 1 on trainer.nodes 1, but the recipe states 2 on 1:"),
     pytest.param(
-        2, ("trainer.nodes=2",), "started what is trainer.devices 2 on trainer.nodes 1, the recipe states 1 on 2:",
+        2, ("trainer.nodes=2",), "started trainer.devices 2 on trainer.nodes 1, but the recipe states 1 on 2:",
         marks=pytest.mark.slow,
     ),
 ], ids=["more devices", "more than one", "more nodes"])  # fmt: skip
@@ -162,7 +162,7 @@ def test_as_many_processes_on_other_nodes_are_refused_once(tmp_path):
     ]  # fmt: skip
     codes, _, said = zip(*map(ended, nodes), strict=True)
     assert 0 not in codes
-    sentence = "torchrun started what is trainer.devices 1 on trainer.nodes 2, the recipe states 2 on 1: make them agree"
+    sentence = "torchrun started trainer.devices 1 on trainer.nodes 2, but the recipe states 2 on 1: make them equal"
     assert [err.count(sentence) for err in said] == [1, 0], said
     assert not (tmp_path / "run").exists()
 
@@ -179,7 +179,7 @@ import os
 import torch
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.teacher_updates.ema import EMA
-from findna_kit.plugins.hookspecs import hookimpl
+from findna_kit.components import hookimpl
 
 findna_kit_api = 1
 
@@ -258,7 +258,7 @@ def test_a_rank_that_is_killed_ends_the_other_with_one_message(by, victim, tmp_p
     assert time.monotonic() - began < 60
     assert not any(Path(f"/proc/{rank}").exists() for rank in ranks)
     assert code == (3 if by == "findna-kit" else 1), err  # torchrun has a code of its own
-    assert err.count(f"go on with --resume {run}") == 1, err
+    assert err.count(f"continue with --resume {run}") == 1, err
     assert f"{Path(findna_kit.__file__).parent}/" not in err, "no traceback of ours; torchrun prints one of its own"
     latest = checkpoint.steps_saved(run)[-1]
     assert latest >= 3
@@ -280,6 +280,6 @@ def test_a_rank_that_hangs_ends_the_other_with_one_message(victim, tmp_path):
     code, _, err = ended(started, 150)
     assert code == 3, err
     assert not any(Path(f"/proc/{rank}").exists() for rank in ranks)
-    assert err.count(f"process {victim} of 2 has given no sign of life, and the run has stopped") == 1, err
-    assert err.count(f"go on with --resume {run}") == 1, err
+    assert err.count(f"process {victim} of 2 no longer responds, and the run has stopped") == 1, err
+    assert err.count(f"continue with --resume {run}") == 1, err
     assert findna_kit.load(run, device="cpu").step == checkpoint.steps_saved(run)[-1] >= 3

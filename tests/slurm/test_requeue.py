@@ -74,8 +74,8 @@ def test_a_job_that_is_warned_is_queued_again_and_ends_the_same(tasks, processes
     assert over(cluster, job) == "COMPLETED", (tmp_path / "job" / "job.txt").read_text()
     said = (tmp_path / "job" / "job.txt").read_text()
     assert said.count(f"SIGUSR2: step {stopped_at} of 150 is saved") == 1, said
-    assert said.count(f"trainer.requeue: job {job} is queued again") == 1, said
-    assert "Traceback" not in said and "was ended by" not in said, said
+    assert said.count(f"trainer.requeue: job {job} is requeued") == 1, said
+    assert "Traceback" not in said and "was killed by" not in said, said
     assert cluster.ask("scontrol", "show", "job", "-o", job)[1].count("Restarts=1") == 1
     mine, theirs = (checkpoint.path_of(folder, 150) for folder in (run, whole(processes)))
     for name in (checkpoint.MODEL, checkpoint.STATE):

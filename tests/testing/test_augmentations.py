@@ -10,7 +10,7 @@ from findna_kit import alphabet
 from findna_kit.components.interfaces import Augmentation, ComponentConfig
 from findna_kit.components.views import View
 from findna_kit.testing import Nonconforming, check_augmentation
-from findna_kit.testing.drawn import work
+from findna_kit.testing.view_checks import count_operations
 from tests.testing.finding import assert_found, found
 
 
@@ -202,7 +202,7 @@ PLANTED = {
         "`View.take` moves",
     ),
     ForgetsOrigin: ({"origin", "unknown", "composes"}, "where `origin` says -1", "`View.take` moves"),
-    OffByOne: ({"origin", "columns_hold", "unknown"}, "stands at 0 of its view", "where `origin` says"),
+    OffByOne: ({"origin", "columns_consistent", "unknown"}, "stands at 0 of its view", "where `origin` says"),
     LosesStrand: ({"origin"}, "of its view complemented, where `strand` says +1", "with `flipped`"),
     ClaimsWhatItPutsIn: ({"origin"}, "a base stands that does not come from there", "has origin -1 and strand 0"),
     LoopsOverSequences: ({"vectorised"}, "it loops over the sequences of the batch", "whole tensors [B, L]"),
@@ -210,20 +210,20 @@ PLANTED = {
     LoopsOverPositions: ({"vectorised"}, "it loops over positions", "sequences of 192"),
     InventsN: ({"unknown", "origin"}, "N stands at", "what is put in is A C G or T"),
     UnmakesN: ({"unknown", "origin"}, "became bases; an N stays one", "below alphabet.N"),
-    OneDrawForAll: ({"draws"}, "share one draw", "use every row's own"),
+    OneDrawForAll: ({"randomness"}, "share one draw", "use every row's own"),
     OwnGenerator: (
-        {"draws", "origin", "noise"},
+        {"randomness", "origin", "noise"},
         "called twice with one draw it gave other",
         "take every random number from `draw`",
     ),
-    IgnoresTheKey: ({"draws"}, "6 keys of draw gave the same views", "take random numbers from `draw`"),
+    IgnoresTheKey: ({"randomness"}, "6 keys of draw gave the same views", "take random numbers from `draw`"),
     InPlace: (
-        {"given_is_left_alone", "draws", "origin", "noise"},
+        {"input_unchanged", "randomness", "origin", "noise"},
         "changed tokens of the view it was given, in place",
         "new tensors",
     ),
-    ForgetsLowerCase: ({"columns_hold"}, "`soft_masked` does not travel with the bases", "`View.take` moves"),
-    PaddingFirst: ({"columns_hold"}, "a valid position follows one that is not", "padding stands last"),
+    ForgetsLowerCase: ({"columns_consistent"}, "`soft_masked` does not travel with the bases", "`View.take` moves"),
+    PaddingFirst: ({"columns_consistent"}, "a valid position follows one that is not", "padding stands last"),
     TakesNoiseAway: ({"noise"}, "came out with less", "add to its square"),
     OriginInTheView: ({"composes", "unknown"}, "`origin` is in the window, not in the view", "move it with the tokens"),
 }
@@ -235,7 +235,7 @@ def test_a_planted_fault_is_found_in_words(component):
 
 
 def test_another_length_is_found():
-    (sentence,) = found("augmentation", Shortens, checks=["columns_hold"])["columns_hold"]
+    (sentence,) = found("augmentation", Shortens, checks=["columns_consistent"])["columns_consistent"]
     assert "(12, 50) and became torch.int64 (12, 49)" in sentence
     assert "shape and type are kept" in sentence
 
@@ -260,5 +260,5 @@ def test_work_counts_calls_of_torch_and_lines():
         for _ in range(30):
             torch.zeros(1) + 1
 
-    assert work(thirty) - work(three) == 27 * 4, "a call, an addition, and the lines of head and body"
+    assert count_operations(thirty) - count_operations(three) == 27 * 4, "a call, an addition, and the lines of head and body"
     assert isinstance(View.of_windows(torch.zeros(1, 2)), View)

@@ -3,7 +3,7 @@
 import pytest
 
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.testing.conformance import faults_of, planned, subjects
+from findna_kit.testing.conformance import build_cases, faults_of, planned_checks
 
 OURS = ("findna-kit", "findna-kit-example")
 
@@ -13,11 +13,11 @@ def _every():
     for registry in components.registries():
         for name in registry:
             if registry.owners(name)[0].distribution in OURS:
-                for subject, check in planned(subjects(registry.kind, registry[name])):
-                    number = subject.family.index(subject.parameters)
-                    yield pytest.param(subject, check, id=f"{registry.kind}-{name}-{number}-{check.name}")
+                for case, check in planned_checks(build_cases(registry.kind, registry[name])):
+                    number = case.family.index(case.parameters)
+                    yield pytest.param(case, check, id=f"{registry.kind}-{name}-{number}-{check.name}")
 
 
-@pytest.mark.parametrize(("subject", "check"), [*_every()])
-def test_keeps_the_law(subject, check):
-    assert faults_of(subject, check) == []
+@pytest.mark.parametrize(("case", "check"), [*_every()])
+def test_keeps_the_law(case, check):
+    assert faults_of(case, check) == []

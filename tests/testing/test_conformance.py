@@ -7,7 +7,7 @@ import pytest
 from findna_kit.components.interfaces import ComponentConfig, TeacherUpdate
 from findna_kit.errors import FindnaError
 from findna_kit.testing import Nonconforming, check_teacher_update
-from findna_kit.testing.conformance import CHECKS, planned, subjects
+from findna_kit.testing.conformance import CHECKS, build_cases, planned_checks
 from findna_kit.testing.packages import conformances
 from tests.building import ROOT
 
@@ -29,7 +29,7 @@ def test_the_page_lists_every_check_and_no_other(kind):
 
 @pytest.mark.parametrize("kind", CHECKS)
 def test_every_check_states_its_law(kind):
-    assert all(re.fullmatch(r"[A-Z`].*\.", check.law) for check in CHECKS[kind])
+    assert all(re.fullmatch(r"[A-Z`].*\.", check.requirement) for check in CHECKS[kind])
 
 
 class Two(TeacherUpdate):
@@ -45,7 +45,7 @@ class Two(TeacherUpdate):
 def test_what_runs_once_runs_for_the_first_example():
     family = [{}, {"a": 1}]
     Two.examples = tuple(family)
-    names = [(subject.parameters, check.name) for subject, check in planned(subjects("loss", Two))]
+    names = [(case.parameters, check.name) for case, check in planned_checks(build_cases("loss", Two))]
     Two.examples = ()
     assert [parameters for parameters, name in names if name == "processes"] == [{}]
     assert [parameters for parameters, name in names if name == "sums"] == family

@@ -119,7 +119,7 @@ PLANTED = {
     ),
     MasksPadding: ({"positions"}, "are padding", "weight 0"),
     MasksInserted: ({"positions"}, "are inserted bases", "weight 0"),
-    CountsContent: ({"slots", "draws"}, "the number of slots M depends on what is in the views", "on the length alone"),
+    CountsContent: ({"slots", "randomness"}, "the number of slots M depends on what is in the views", "on the length alone"),
     ShowsN: ({"positions"}, "`corrupted` shows [4]", "MASK = 5"),
     ShowsBeside: ({"positions"}, "`corrupted` shows [7]", "MASK = 5"),
     Twice: ({"positions"}, "positions are masked twice", "stands once"),
@@ -128,7 +128,7 @@ PLANTED = {
     ChangesTokens: ({"slots", "positions"}, "it changed tokens", "tokens are the targets"),
     Idle: ({"something"}, "by 6 of 6 draws it masked nothing", "nothing to count"),
     Loops: ({"vectorised"}, "it loops over the sequences of the batch", "whole tensors"),
-    SameForAll: ({"draws", "positions"}, "share one draw", "every row's own"),
+    SameForAll: ({"randomness", "positions"}, "share one draw", "every row's own"),
 }
 
 

@@ -16,7 +16,8 @@ from findna_kit.errors import Interrupted
 from findna_kit.metrics.writers import read_rows
 from findna_kit.runs import RunLocation, start
 from findna_kit.trainer import Observer
-from tests.building import SMALL, SMALL_HEAD, command, sets, small
+from findna_kit.trainer.state import VALIDATION_STEP, TrainingState
+from tests.building import SMALL, SMALL_HEAD, command, experiment_of, sets, small
 
 TIMES = ("bases_per_second",)
 VARIANTS = {
@@ -77,6 +78,24 @@ def test_interrupted_and_resumed_equals_uninterrupted(variant, tmp_path):
     assert said == [f"self_distill: 7 steps in {tmp_path / 'cut'}"], "nothing differs"
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "finished"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_checkpoint_of_version_0_1_names_the_validation_step_otherwise(tmp_path):
+    """Its `latest` has it as `look`, and teacher updates read it as `validation_step`."""
+    recipe, components, plugins = small("self_distill", "steps=7")
+    common = {"components": components, "plugins": plugins, "device": "cpu"}
+    with pytest.raises(Interrupted):
+        start(recipe, RunLocation(tmp_path / "run"), **common, observer=interrupt_at(4))
+    path = checkpoint.path_of(tmp_path / "run", 4) / checkpoint.JSON
+    values = json.loads(path.read_text())
+    values["latest"]["look"] = values["latest"].pop(VALIDATION_STEP)
+    path.write_text(json.dumps(values))
+    experiment, _, engine = experiment_of(recipe)
+    state = TrainingState(experiment, engine, tmp_path / "run")
+    state.load()
+    assert state.latest[VALIDATION_STEP] == 4.0
+    assert "look" not in state.latest
+    assert state.step == 4
 
 
 def test_the_signals_mean_what_they_did_before_and_after(tmp_path):

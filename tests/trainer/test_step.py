@@ -158,6 +158,26 @@ def test_dropout_is_the_same_in_both_passes_of_a_cached_loss():
     assert not torch.equal(first[0], first[2])
 
 
+def test_heads_of_two_losses_have_different_dropout_masks():
+    setting = ("losses.distill=null", "losses.again={name: masked_nucleotides}")
+
+    def masks():
+        experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
+        zeros = {}
+        for label in experiment.losses:
+            dropout = experiment.student.heads[label]["dropout"] = torch.nn.Dropout(0.5)
+            dropout.register_forward_hook(lambda _, args, output, label=label: zeros.setdefault(label, []).append(output == 0))
+        train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+        return zeros
+
+    zeros, again = masks(), masks()
+    assert [len(of_loss) for of_loss in zeros.values()] == [2, 2], "micro-batches"
+    every = [*zeros["masked"], *zeros["again"]]
+    assert not any(torch.equal(one, other) for i, one in enumerate(every) for other in every[:i])
+    for label, of_loss in zeros.items():
+        assert all(torch.equal(*pair) for pair in zip(of_loss, again[label], strict=True)), "they follow from seed and step"
+
+
 @pytest.mark.parametrize("term", ["loss", "gradient"])
 def test_a_step_that_is_not_finite_names_itself_and_applies_nothing(term):
     experiment, data, engine = experiment_of(small()[0])
@@ -223,14 +243,15 @@ def test_a_loss_without_twin_heads_reads_a_teacher_that_lacks_even_an_empty_chai
         return LossOutput((one.rows.float() - other.rows.float()).square().sum())
 
     declared = {
-        "coupling": coupling, "twin_heads": lambda self: {}, "after_step": lambda self, state_inputs, clock: None, "forward": apart,
+        "coupling": coupling, "twin_heads": lambda self: {}, "forward": apart,
+        "after_step": lambda self, state_inputs, clock: None,
     }  # fmt: skip
     bare = type("Bare", (chosen.component,), declared)
     experiment, data, engine = experiment_of(recipe.model_copy(update={"losses": {"distill": replace(chosen, component=bare)}}))
     experiment.teacher.heads = torch.nn.ModuleDict()
     metrics = train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
     assert metrics["distill/loss"] > 0, "the student's bases are masked, the teacher's are not"
-    assert "held_out/distill/loss" in Validation(experiment, data, engine, 4).look(CLOCK)
+    assert "held_out/distill/loss" in Validation(experiment, data, engine, 4).run(CLOCK)
 
 
 def test_nothing_is_computed_that_no_loss_asks_for():

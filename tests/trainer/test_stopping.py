@@ -34,15 +34,15 @@ def test_a_second_ctrl_c_does_not_wait():
 def test_a_signal_that_comes_while_the_processes_ask_each_other_is_heeded_after_the_next_step(tmp_path, monkeypatch):
     """All wait for the slowest there, so it is where most signals come; each process reads its own before it waits."""
     recipe, components, plugins = small("masked_only", "steps=6")
-    asked, largest = [], Engine.largest
+    asked, all_reduce_max = [], Engine.all_reduce_max
 
     def meanwhile(engine, value):
         asked.append(value)
         if len(asked) == 4:  # once for the micro-batch, once before the first step, and this is after the second
             os.kill(os.getpid(), signal.SIGTERM)
-        return largest(engine, value)
+        return all_reduce_max(engine, value)
 
-    monkeypatch.setattr(Engine, "largest", meanwhile)
+    monkeypatch.setattr(Engine, "all_reduce_max", meanwhile)
     with pytest.raises(Interrupted, match="SIGTERM: step 3 of 6 is saved"):
         start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
     assert asked[3:] == [0, signal.SIGTERM]

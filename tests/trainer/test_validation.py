@@ -1,4 +1,4 @@
-"""The look at the held-out windows."""
+"""Validation on the held-out windows."""
 
 import math
 
@@ -11,9 +11,9 @@ from findna_kit.trainer.validation import Validation
 from tests.building import experiment_of, small
 
 
-def looked(*overrides, micro_batch=16):
+def validated(*overrides, micro_batch=16):
     experiment, data, engine = experiment_of(small("self_distill", *overrides)[0])
-    return Validation(experiment, data, engine, micro_batch).look(Clock(0, 4)), experiment
+    return Validation(experiment, data, engine, micro_batch).run(Clock(0, 4)), experiment
 
 
 def test_it_moves_no_state_and_gives_the_same_again():
@@ -21,15 +21,15 @@ def test_it_moves_no_state_and_gives_the_same_again():
     tensors = {**experiment.model_tensors(), **experiment.loss_tensors()}
     before = {name: tensor.clone() for name, tensor in tensors.items()}
     validation = Validation(experiment, data, engine, 16)
-    assert validation.look(Clock(0, 4)) == validation.look(Clock(0, 4))
+    assert validation.run(Clock(0, 4)) == validation.run(Clock(0, 4))
     assert all(torch.equal(before[name], tensor) for name, tensor in tensors.items())
     assert experiment.student.training
 
 
 def test_micro_batches_change_nothing_but_rounding():
     extra = ("views.shifted.see=[student, teacher]", "losses.contrast={name: info_nce, hidden: 32, output: 16}")
-    whole, _ = looked(*extra, micro_batch=16)
-    parts, _ = looked(*extra, micro_batch=3)
+    whole, _ = validated(*extra, micro_batch=16)
+    parts, _ = validated(*extra, micro_batch=3)
     assert whole.keys() == parts.keys()
     for name, value in whole.items():
         assert parts[name] == pytest.approx(value, rel=2e-3, abs=1e-4), name
@@ -40,7 +40,7 @@ def test_a_batch_coupled_loss_is_taken_over_chunks_of_the_global_batch():
         "views.shifted.see=[student, teacher]",
         "losses.contrast={name: info_nce, hidden: 32, output: 16, temperature: 1000}",
     )
-    metrics, _ = looked(*extra, "data.batch_size=8")
+    metrics, _ = validated(*extra, "data.batch_size=8")
     assert metrics["held_out/contrast/loss"] == pytest.approx(math.log(8), rel=1e-3)
 
 
@@ -54,7 +54,7 @@ def test_what_is_scored_cannot_be_copied_from_what_is_shown():
 
 
 def test_both_branches_are_asked_for_bases_and_start_equal():
-    metrics, _ = looked()
+    metrics, _ = validated()
     for name in ("accuracy", "bits_per_base"):
         assert metrics[f"held_out_plain/masked/{name}/student"] == metrics[f"held_out_plain/masked/{name}/teacher"]
     assert 0.1 < metrics["held_out_plain/masked/accuracy/student"] < 0.5
@@ -62,12 +62,12 @@ def test_both_branches_are_asked_for_bases_and_start_equal():
 
 
 def test_collapse_signals_fire_on_a_collapsed_branch():
-    healthy, _ = looked()
+    healthy, _ = validated()
     experiment, data, engine = experiment_of(small()[0])
     for parameter in experiment.teacher.encoder.parameters():
         parameter.zero_()
     experiment.teacher.encoder.embed.bias.fill_(1.0)
-    collapsed = Validation(experiment, data, engine, 16).look(Clock(0, 4))
+    collapsed = Validation(experiment, data, engine, 16).run(Clock(0, 4))
     for what in ("pooled", "class"):
         assert collapsed[f"collapse/teacher/{what}_deviation"] < 1e-3 < healthy[f"collapse/teacher/{what}_deviation"]
         assert collapsed[f"collapse/teacher/{what}_rankme"] < 1.01 < healthy[f"collapse/teacher/{what}_rankme"]
@@ -77,15 +77,15 @@ def test_collapse_signals_fire_on_a_collapsed_branch():
 def test_the_uniform_teacher_shows():
     experiment, data, engine = experiment_of(small()[0])
     experiment.teacher.heads["distill"]["projector"][-1].weight.data.zero_()
-    metrics = Validation(experiment, data, engine, 16).look(Clock(0, 4))
+    metrics = Validation(experiment, data, engine, 16).run(Clock(0, 4))
     experiment.losses["distill"].loss.center.add_(0)
     logits = np.array([metrics["held_out/distill/teacher_entropy_share"]])
     constant = Validation(experiment, data, engine, 16)
     with torch.no_grad():
-        output = constant.forward.term(
-            "distill", constant.forward.branch("student", constant.batch, ["distill"]),
-            constant.forward.branch("teacher", constant.batch, ["distill"]), Clock(0, 4),
+        output = constant.forward.loss_output(
+            "distill", constant.forward.run_branch("student", constant.batch, ["distill"]),
+            constant.forward.run_branch("teacher", constant.batch, ["distill"]), Clock(0, 4),
         )  # fmt: skip
         experiment.losses["distill"].loss.center.copy_(output.state_inputs["logits"].mean(0))
-    assert constant.look(Clock(0, 4))["held_out/distill/teacher_entropy_share"] == pytest.approx(1.0, abs=1e-4)
+    assert constant.run(Clock(0, 4))["held_out/distill/teacher_entropy_share"] == pytest.approx(1.0, abs=1e-4)
     assert logits[0] <= 1.0

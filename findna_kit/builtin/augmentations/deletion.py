@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 
-from findna_kit.components.interfaces import Augmentation
-from findna_kit.components.segments import SegmentConfig, shifted_segments
-
-if TYPE_CHECKING:
-    from findna_kit.components.views import Draw, View
+from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shifted_segments
 
 
 class Deletion(Augmentation):

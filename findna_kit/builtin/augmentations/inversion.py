@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from findna_kit.components.interfaces import Augmentation
-from findna_kit.components.segments import SegmentConfig, positions
-
-if TYPE_CHECKING:
-    from findna_kit.components.views import Draw, View
+from findna_kit.components import Augmentation, Draw, SegmentConfig, View, positions_and_lengths
 
 
 class Inversion(Augmentation):
@@ -22,7 +16,7 @@ class Inversion(Augmentation):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The view with a stretch of each sequence read from the other strand."""
-        at, count = positions(view)
+        at, count = positions_and_lengths(view)
         length, largest = self.config.draw(view, draw)
         begin = draw.integers(0, count - largest + 1, 1)
         inside = (at >= begin) & (at < begin + length)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from pydantic import Field
 
-from findna_kit.components.interfaces import Augmentation, ComponentConfig
-
-if TYPE_CHECKING:
-    from findna_kit.components.views import Draw, View
+from findna_kit.components import Augmentation, ComponentConfig, Draw, View
 
 
 class Noise(Augmentation):

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from pydantic import Field
 
-from findna_kit.components.interfaces import Augmentation, ComponentConfig
-from findna_kit.components.segments import positions
-
-if TYPE_CHECKING:
-    from findna_kit.components.views import Draw, View
+from findna_kit.components import Augmentation, ComponentConfig, Draw, View, positions_and_lengths
 
 
 class ReverseComplement(Augmentation):
@@ -27,7 +21,7 @@ class ReverseComplement(Augmentation):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The view with each sequence as it is or reverse-complemented; padding stays last."""
-        at, count = positions(view)
+        at, count = positions_and_lengths(view)
         turned = draw.uniform(1) < self.config.probability
         source = count - 1 - at
         torch.where(at < count * turned, source, at, out=source)

@@ -9,15 +9,23 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit.components.heads import Projector, Prototypes
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.components import (
+    BranchOutput,
+    Clock,
+    ComponentConfig,
+    Loss,
+    LossOutput,
+    Projector,
+    Prototypes,
+    Schedule,
+    ScheduleValue,
+    View,
+    ViewPlan,
+    within,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
 
 
 class SelfDistillation(Loss):

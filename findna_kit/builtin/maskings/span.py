@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from findna_kit.components.interfaces import Masking
-from findna_kit.components.mask_corruption import MaskCorruptionConfig, maskable_bases
+from findna_kit.components import Draw, MaskCorruptionConfig, Masking, View, maskable_bases
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from findna_kit.components.views import Draw, View
 
 
 class SpanMasking(Masking):

@@ -6,16 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from findna_kit.components.ema import AveragingConfig, ema_update
-from findna_kit.components.interfaces import TeacherUpdate
-from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
+from findna_kit.components import AveragingConfig, Clock, Cosine, Schedule, ScheduleValue, TeacherUpdate, ema_update, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
-
-    from findna_kit.schedules import Clock
 
 
 class EMA(TeacherUpdate):

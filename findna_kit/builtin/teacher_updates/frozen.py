@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit.components.interfaces import ComponentConfig, TeacherUpdate
+from findna_kit.components import Clock, ComponentConfig, TeacherUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
-
-    from findna_kit.schedules import Clock
 
 
 class Frozen(TeacherUpdate):

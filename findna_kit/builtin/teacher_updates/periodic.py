@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from findna_kit.builtin.teacher_updates.copying import copy_into
-from findna_kit.components.interfaces import ComponentConfig, TeacherUpdate
+from findna_kit.components import Clock, ComponentConfig, TeacherUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
-
-    from findna_kit.schedules import Clock
 
 
 class PeriodicCopy(TeacherUpdate):

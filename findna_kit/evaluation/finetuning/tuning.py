@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from findna_kit import checkpoint, rng
-from findna_kit.distributed import largest_that_fits
+from findna_kit.distributed import halve_until_fits
 from findna_kit.errors import FindnaError, NotFinite
 from findna_kit.evaluation.finetuning import state
 from findna_kit.evaluation.finetuning.batching import MicroBatching, batches, flips
@@ -21,7 +21,7 @@ from findna_kit.evaluation.finetuning.split_reader import DeviceSplit, SplitRead
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
 from findna_kit.schedules import Clock
 from findna_kit.settings import OptimizerSettings
-from findna_kit.trainer.loop import CPU_BYTES
+from findna_kit.trainer.micro_batch import CPU_BYTES
 from findna_kit.trainer.optimizers import ScheduledAdamW
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ class _Tuning:
             self._backward(longest[:rows], None, Clock(0, 1), epoch=0)
             self.optimizer.zero_grad()
 
-        return MicroBatching(class_tokens, largest_that_fits(len(longest), attempt) * (int(lengths.max()) + class_tokens))
+        return MicroBatching(class_tokens, halve_until_fits(len(longest), attempt) * (int(lengths.max()) + class_tokens))
 
 
 def _optimizer(settings: FinetuneSettings) -> OptimizerSettings:

@@ -6,11 +6,11 @@ from findna_kit.inference.embedding.plot import Picture, draw, sample, write_pro
 
 __all__ = [
     "Cut",
+    "EmbedOptions",
     "Embedding",
     "Output",
     "Picture",
     "Sequences",
-    "EmbedOptions",
     "cut_of",
     "draw",
     "prepare",

@@ -1,10 +1,10 @@
-"""Encoders of the field for FinDNA-Kit, one file each, registered as anybody's are."""
+"""Published encoder architectures for FinDNA-Kit, one module each, registered through the public plugin interface."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit import hookimpl
+from findna_kit.components import hookimpl
 from findna_kit_encoders.caduceus import Caduceus
 from findna_kit_encoders.cdil import CDIL
 from findna_kit_encoders.convnext import ConvNeXt
@@ -15,14 +15,14 @@ from findna_kit_encoders.mamba import Mamba
 from findna_kit_encoders.pretrained import Pretrained
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.registry import Components
+    from findna_kit.plugins import Components
 
 findna_kit_api = 1
 
 
 @hookimpl
 def findna_kit_register(registry: Components) -> None:
-    """One line for each encoder."""
+    """Register the encoders of this package."""
     registry.encoders.add("caduceus", Caduceus)
     registry.encoders.add("cdil", CDIL)
     registry.encoders.add("convnext", ConvNeXt)

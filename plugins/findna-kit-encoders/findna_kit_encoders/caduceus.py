@@ -1,9 +1,10 @@
 """Caduceus-PS (Schiff et al. 2024, ICML): both strands through one bidirectional Mamba, equivariant by construction.
 
-The paper splits the channels of every layer in two, gives the layer the first half as it stands and the second half as it is
-read from the other strand, and turns that back. Embedding, norm and residual do the same, so that the halves meet in no layer,
-and what is turned back after one is turned again before the next. Here it is turned once, and back once at the end: the network
-is what `rc: equivariant` makes of `mamba`, under the paper's name and with its width stated whole.
+The paper splits the channels of every layer into two halves. A layer is applied to the first half as it is, and to the second
+half reversed, and the second result is reversed back. Embedding, norm and residual connection do the same, so the halves are
+never mixed, and reversing back after one layer cancels reversing before the next. Here the sequence is therefore reversed once
+at the beginning and once at the end. The network equals `mamba` with `rc: equivariant`, under the paper's name and with the
+width of both strands in `dim`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from findna_kit.components.interfaces import Encoder
+from findna_kit.components import Encoder
 from findna_kit.model.reverse_complement import RCEquivariant
 from findna_kit_encoders.mamba import Mamba
 
@@ -23,21 +24,22 @@ if TYPE_CHECKING:
 
 
 class Caduceus(Encoder):
-    """For the reverse complement the valid nucleotides' embeddings come in reverse, and the halves of all rows change places.
+    """Caduceus-PS: reverse-complement-equivariant bidirectional Mamba (Schiff 2024).
 
-    Class rows stand before either strand, so each is two vectors that read the strands alike.
+    For the reverse complement, the embeddings of the valid bases come in reverse order and the two halves of the channels are
+    swapped in every row. Class tokens come before the bases on either strand, so each has one vector per strand.
     """
 
     class Config(Mamba.Config):
-        """Sizes of the network: Mamba's, of which each strand has half the channels."""
+        """Sizes of the network, as for `mamba`; each strand has half of the channels."""
 
         dim: int = Field(256, gt=0, description="channels of both strands together; even")
 
         @field_validator("dim")
         @classmethod
-        def _even(cls, dim: int) -> int:
+        def _require_even(cls, dim: int) -> int:
             if dim % 2:
-                raise ValueError("an even number is wanted: half of the channels are for each strand")
+                raise ValueError("must be even, because each strand has half of the channels")
             return dim
 
     strand = "equivariant"
@@ -50,6 +52,6 @@ class Caduceus(Encoder):
         self.dim, self.depth = self.shared.dim, self.shared.depth
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """Embeddings [B, C + L, dim]; hidden states are those after each block."""
-        made: tuple[Tensor, dict[int, Tensor]] = self.shared(bases, valid, layers=layers)
-        return made
+        """Return embeddings [B, C + L, dim] and the requested hidden states, which are the outputs of the blocks."""
+        output: tuple[Tensor, dict[int, Tensor]] = self.shared(bases, valid, layers=layers)
+        return output

@@ -1,9 +1,9 @@
 """DeepSEA's convolutions (Zhou and Troyanskaya 2015, Nature Methods 12, 931-934): one embedding for `pool^2` bases.
 
-As in their supplement: convolution, ReLU, max-pooling, dropout; the same again; convolution, ReLU, dropout. Their two dense
-layers after it, 925 wide and one output for each of 919 profiles, take a sequence of exactly 1,000 bases and belong to that
-task: they are left out. Their convolutions take none but whole windows; here zeros stand beyond both ends, so that L bases
-give ceil(L / stride) embeddings.
+As in the supplement of the paper: convolution, ReLU, max pooling, dropout; the same again; convolution, ReLU, dropout. The two
+dense layers that follow in the paper, 925 wide and one output for each of 919 profiles, need sequences of exactly 1,000 bases
+and belong to that task, so they are left out. The paper's convolutions use no padding; here zeros are added at both ends, so
+that L bases give ceil(L / stride) embeddings.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import ComponentConfig, Encoder
+from findna_kit.components import ComponentConfig, Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 class DeepSEA(Encoder):
-    """Three convolutions with two poolings between them; `stride` is `pool^2`, so that no loss may ask for single bases.
+    """DeepSEA: three convolutions with two max-pooling layers between them (Zhou 2015).
 
-    The one hidden layer is the last convolution's, before its dropout.
+    `stride` is `pool^2`, so losses over single bases cannot be used. The one hidden layer is the output of the last
+    convolution, before its dropout.
     """
 
     class Config(ComponentConfig):
-        """Sizes of the network; the paper's are 320, 480 and 960 channels, the rest is the paper's."""
+        """Sizes of the network. The paper uses 320, 480 and 960 channels; the other defaults are the paper's."""
 
-        first: int = Field(64, gt=0, description="channels of the first convolution (the paper: 320)")
-        second: int = Field(96, gt=0, description="channels of the second convolution (the paper: 480)")
-        dim: int = Field(192, gt=0, description="channels of the third convolution (the paper: 960)")
-        kernel: int = Field(8, gt=0, description="rows that each convolution looks at")
-        pool: int = Field(4, gt=1, le=32, description="rows of which each of the two poolings keeps the largest")
-        dropout: float = Field(0.2, ge=0, lt=1, description="share dropped after each pooling")
-        last_dropout: float = Field(0.5, ge=0, lt=1, description="share dropped after the third convolution")
+        first: int = Field(64, gt=0, description="channels of the first convolution (paper: 320)")
+        second: int = Field(96, gt=0, description="channels of the second convolution (paper: 480)")
+        dim: int = Field(192, gt=0, description="channels of the third convolution (paper: 960)")
+        kernel: int = Field(8, gt=0, description="kernel size of each convolution, in positions of its input")
+        pool: int = Field(4, gt=1, le=32, description="size and stride of each of the two max-pooling layers")
+        dropout: float = Field(0.2, ge=0, lt=1, description="dropout after each pooling layer")
+        last_dropout: float = Field(0.5, ge=0, lt=1, description="dropout after the third convolution")
 
     examples = (
         {"first": 8, "second": 12, "dim": 16},
@@ -51,36 +52,37 @@ class DeepSEA(Encoder):
         self.dim, self.stride, self.pool = config.dim, config.pool**2, config.pool
         self.dropout, self.last_dropout = nn.Dropout(config.dropout), nn.Dropout(config.last_dropout)
         widths = (alphabet.CHANNELS, config.first, config.second, config.dim)
-        self.convolutions = nn.ModuleList(_Convolution(given, made, config.kernel) for given, made in pairwise(widths))
+        self.convolutions = nn.ModuleList(_Convolution(inputs, outputs, config.kernel) for inputs, outputs in pairwise(widths))
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """Embeddings [B, ceil(L / stride), dim]; hidden state 0 is the embeddings without their dropout."""
-        x, kept = bases.transpose(1, 2), valid[:, None]
+        """Return embeddings [B, ceil(L / stride), dim]; hidden state 0 is the embeddings before their dropout."""
+        x, unpadded = bases.transpose(1, 2), valid[:, None]
         first, second, third = self.convolutions
         for convolution in (first, second):
-            x, kept = self._pooled(convolution(x, kept), kept)
+            x, unpadded = self._max_pool(convolution(x, unpadded), unpadded)
             x = self.dropout(x)
-        last = third(x, kept).transpose(1, 2)
+        last = third(x, unpadded).transpose(1, 2)
         return self.last_dropout(last), {0: last} if 0 in layers else {}
 
-    def _pooled(self, x: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """The largest of every `pool` rows that are kept, and which windows hold any: padding stands last."""
-        # Nothing is below 0 after the ReLU: a zero in place of padding, or beyond the end, never wins.
-        rows = F.pad(x.masked_fill(~kept, 0), (0, -x.shape[2] % self.pool))
-        return F.max_pool1d(rows, self.pool), kept[..., :: self.pool]
+    def _max_pool(self, x: Tensor, unpadded: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maximum of every `pool` positions that are not padding, and which results cover any such position."""
+        # The input comes from a ReLU: a zero in place of padding, or beyond the end, never exceeds a value.
+        filled = F.pad(x.masked_fill(~unpadded, 0), (0, -x.shape[2] % self.pool))
+        # Padding is last, so the first position of a pooling window tells whether the window covers any base.
+        return F.max_pool1d(filled, self.pool), unpadded[..., :: self.pool]
 
 
 class _Convolution(nn.Module):
-    """`relu(conv(x))`, [B, D, R] to [B, D', R]; what is not kept [B, 1, R] looks like what is beyond the end."""
+    """`relu(conv(x))`, [B, D, L] to [B, D', L]; positions that are not `unpadded` [B, 1, L] are read as zeros."""
 
-    def __init__(self, given: int, made: int, kernel: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(given, made, kernel)
-        # An even kernel gets a weight of zero more: oneDNN's bf16 convolution of a multiple of 4 rows by few channels gives
-        # wrong numbers where the CPU has AMX (torch 2.13; a test holds them to fp32's).
-        self.more = 1 - kernel % 2
-        self.around = ((kernel - 1) // 2, kernel // 2 + self.more)
+        self.conv = nn.Conv1d(inputs, outputs, kernel)
+        # An even kernel is extended by a weight of zero. oneDNN's bf16 convolution of a multiple of 4 positions by few channels
+        # gives wrong numbers on a CPU with AMX (torch 2.13); a test compares bf16 with fp32.
+        self.extra_weights = 1 - kernel % 2
+        self.margins = ((kernel - 1) // 2, kernel // 2 + self.extra_weights)
 
-    def forward(self, x: Tensor, kept: Tensor) -> Tensor:
-        seen = F.pad(x.masked_fill(~kept, 0), self.around)
-        return F.relu(F.conv1d(seen, F.pad(self.conv.weight, (0, self.more)), self.conv.bias))
+    def forward(self, x: Tensor, unpadded: Tensor) -> Tensor:
+        filled = F.pad(x.masked_fill(~unpadded, 0), self.margins)
+        return F.relu(F.conv1d(filled, F.pad(self.conv.weight, (0, self.extra_weights)), self.conv.bias))

@@ -1,11 +1,12 @@
-"""Hyena (Poli et al. 2023, ICML; Nguyen et al. 2023, HyenaDNA), read from both sides: gates and implicit long convolutions.
+"""Hyena (Poli et al. 2023, ICML; Nguyen et al. 2023, HyenaDNA), made bidirectional: gates and implicit long convolutions.
 
-A filter is a function of the offset between two rows, made by a small network, and reaches to either side of a row:
+A filter is a function of the offset between two positions. A small network computes it, and it extends to both sides:
 
     z_1 = v,    z_(n+1) = x_n (h_n * z_n),    y = z_(N+1)
 
-with v, x_1 .. x_N made of the input, row by row and by a short convolution (definition 3.1; the authors' code leaves out the
-first filter). To what a filter gives, each channel adds a share of the row itself. Long convolutions are products of FFTs.
+Here v and x_1 .. x_N are computed from the input by a linear layer and a short convolution (definition 3.1; the authors' code
+leaves out the first filter). Each channel adds a multiple of its own input to the output of a filter. Long convolutions are
+computed as products of FFTs.
 """
 
 from __future__ import annotations
@@ -15,48 +16,47 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import ComponentConfig, Encoder
+from findna_kit.components import ComponentConfig, Encoder
+from findna_kit_encoders.residual import OddKernel, add_class_vectors, initial_class_vectors, run_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FALLEN = math.log(100)
-"""A window's reach is where it has fallen to one hundredth."""
+_REACH_DECAY = math.log(100)
+"""The reach of a window is the offset at which it has decayed to one hundredth."""
 
 
 class Hyena(Encoder):
-    """Mixes all rows in O(L log L), class rows among them, which have vectors of their own.
+    """Hyena: gated long convolutions over the whole sequence in O(L log L) (Poli 2023).
 
-    Filters are learned for the offsets of the training window and would be guesses beyond: `max_length` is its length.
+    Class tokens are positions of the sequence with learned vectors. Filters are learned for the offsets of a training window
+    and would be extrapolated beyond it, so `max_length` is the training length.
     """
 
     class Config(ComponentConfig):
         """Sizes of the network."""
 
         dim: int = Field(128, gt=0, description="channels")
-        hidden: int = Field(256, gt=0, description="width inside each block's MLP")
+        hidden: int = Field(256, gt=0, description="width of each block's MLP")
         blocks: int = Field(4, gt=0, description="residual blocks")
-        order: int = Field(2, ge=1, le=8, description="long convolutions, each followed by a gate, of a block")
-        kernel: int = Field(3, gt=0, description="rows that the short convolution looks at; odd")
-        bands: int = Field(16, gt=0, description="frequencies of the offset that filters are made of")
-        filter_hidden: int = Field(64, gt=0, description="width of the network that makes the filters")
-        frequency: float = Field(1.0, gt=0, description="of that network's sines; at 10, small networks have not learned")
-        shortest_reach: float = Field(
-            0.3, gt=0, description="share of the training length within which the window falls to 0.01, of the first channel"
+        order: int = Field(2, ge=1, le=8, description="long convolutions per block, each followed by a gate")
+        kernel: OddKernel = Field(3, gt=0, description="kernel size of the short convolution, in positions; odd")
+        bands: int = Field(16, gt=0, description="frequencies in the features of the offset, from which filters are computed")
+        filter_hidden: int = Field(64, gt=0, description="width of the network that computes the filters")
+        frequency: float = Field(
+            1.0, gt=0, description="frequency of the sine activations of that network; at 10, small networks did not train"
         )
-        longest_reach: float = Field(1.5, gt=0, description="the same, of the last channel")
-        dropout: float = Field(0.0, ge=0, lt=1, description="share of each update dropped")
-
-        @field_validator("kernel")
-        @classmethod
-        def _odd(cls, kernel: int) -> int:
-            if kernel % 2 == 0:
-                raise ValueError("an odd number is wanted, so that a row stands in the middle")
-            return kernel
+        shortest_reach: float = Field(
+            0.3,
+            gt=0,
+            description="offset at which the window of the first channel decays to 0.01, as a share of the training length",
+        )
+        longest_reach: float = Field(1.5, gt=0, description="the same for the last channel; those between are interpolated")
+        dropout: float = Field(0.0, ge=0, lt=1, description="dropout of each update")
 
     examples = (
         {"dim": 12, "hidden": 16, "blocks": 2, "bands": 4, "filter_hidden": 8},
@@ -67,25 +67,19 @@ class Hyena(Encoder):
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth, self.max_length = config.dim, config.blocks, length - class_tokens
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
-        self.class_vectors = nn.Parameter(0.02 * torch.randn(class_tokens, config.dim))
+        self.class_vectors = initial_class_vectors(class_tokens, config.dim)
         self.blocks = nn.ModuleList(_Block(config, length) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """Embeddings [B, C + L, dim]; hidden states are those after each block."""
-        x, hidden = self.embed(bases), {}
-        classes = len(self.class_vectors)
-        x = torch.cat([x[:, :classes] + self.class_vectors.to(x.dtype), x[:, classes:]], dim=1)
-        for depth, block in enumerate(self.blocks):
-            x = block(x, valid)
-            if depth in layers:
-                hidden[depth] = x
+        """Return embeddings [B, C + L, dim] and the requested hidden states, which are the outputs of the blocks."""
+        x, hidden = run_blocks(self.blocks, add_class_vectors(self.embed(bases), self.class_vectors), valid, layers)
         normed: Tensor = self.norm(x)
         return normed, hidden
 
 
 class _Block(nn.Module):
-    """`x + operator(norm(x))`, then `x + mlp(norm(x))`."""
+    """`x + operator(norm(x))`, then `x + mlp(norm(x))`; [B, R, dim] to the same shape."""
 
     def __init__(self, config: Hyena.Config, length: int) -> None:
         super().__init__()
@@ -103,36 +97,38 @@ class _Block(nn.Module):
 
 
 class _Operator(nn.Module):
-    """Hyena's operator, [B, R, dim] to the same. Before every convolution what is not valid is zero, as what lies beyond."""
+    """Hyena's operator, [B, R, dim] to the same shape. Padding is set to zero before every convolution."""
 
     def __init__(self, config: Hyena.Config, length: int) -> None:
         super().__init__()
-        wide = (config.order + 1) * config.dim
+        width = (config.order + 1) * config.dim
         self.order = config.order
-        self.enter = nn.Linear(config.dim, wide)
-        self.short = nn.Conv1d(wide, wide, config.kernel, padding="same", groups=wide)
+        self.enter = nn.Linear(config.dim, width)
+        self.short = nn.Conv1d(width, width, config.kernel, padding="same", groups=width)
         self.filters = _Filters(config, length)
-        # What a smooth filter cannot single out: the row itself.
+        # A smooth filter cannot single out offset 0, so each channel has a separate weight for the position itself.
         self.own = nn.Parameter(torch.randn(config.order, config.dim, 1))
         self.leave = nn.Linear(config.dim, config.dim)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         padding = ~valid[:, None]
-        parts = self.short(self.enter(x).transpose(1, 2).masked_fill(padding, 0))
-        z, *gates = parts.to(torch.promote_types(parts.dtype, torch.float32)).chunk(self.order + 1, dim=1)
-        size = _fast_size(2 * x.shape[1] - 1)
-        for gate, long, own in zip(gates, self.filters(size), self.own, strict=True):
+        projections = self.short(self.enter(x).transpose(1, 2).masked_fill(padding, 0))
+        # FFTs have no bf16 kernels, and sums over a long sequence need fp32.
+        z, *gates = projections.to(torch.promote_types(projections.dtype, torch.float32)).chunk(self.order + 1, dim=1)
+        # At least twice the length, so that no offset wraps around the circle of the FFT.
+        size = _fast_fft_size(2 * x.shape[1] - 1)
+        for gate, long_filter, self_weight in zip(gates, self.filters(size), self.own, strict=True):
             z = z.masked_fill(padding, 0)
-            z = gate * (_convolve(z, long) + own * z)
-        left: Tensor = self.leave(z.transpose(1, 2))
-        return left
+            z = gate * (_convolve(z, long_filter) + self_weight * z)
+        output: Tensor = self.leave(z.transpose(1, 2))
+        return output
 
 
 class _Filters(nn.Module):
-    """The filters of a block: a network with sines of the offset, under windows that fall exponentially to either side.
+    """The filters of a block: a network with sine activations of the offset, times windows that decay exponentially.
 
-    Offsets are counted in training lengths T, so that a filter stays what it is whatever the length of the batch. Its features
-    are the offset, and its cosines and sines of period 2 T, 2 T / 2, 2 T / 3, ...: offsets run from -T to T.
+    Offsets are measured in training lengths T, so a filter does not depend on the length of the batch. The features are the
+    offset, and its cosines and sines of period 2 T, 2 T / 2, 2 T / 3, ..., because offsets run from -T to T.
     """
 
     def __init__(self, config: Hyena.Config, length: int) -> None:
@@ -141,38 +137,43 @@ class _Filters(nn.Module):
         self.shape = (config.order, config.dim)
         self.reaches = (config.shortest_reach, config.longest_reach)
         widths = [2 * config.bands + 1, *[config.filter_hidden] * 3]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.layers = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths))
         self.last = nn.Linear(config.filter_hidden, config.order * config.dim, bias=False)
 
     def forward(self, size: int) -> Tensor:
-        """[order, dim, size], a circle: offset 0, 1, 2, ... from the front and -1, -2, ... from the back."""
+        """Return filters [order, dim, size] on a circle: offsets 0, 1, 2, ... from the front, -1, -2, ... from the back."""
         weight = self.last.weight
         offset = torch.fft.fftfreq(size, 1 / size, device=weight.device, dtype=weight.dtype) / self.length
+        # In bf16, neighbouring offsets of a long window would be equal.
         with torch.autocast(weight.device.type, enabled=False):
-            made = self._features(offset)
+            values = self._features(offset)
             for layer in self.layers:
-                made = torch.sin(self.frequency * layer(made))
-            made = self.last(made).T.unflatten(0, self.shape)
-        short, long = (_FALLEN / reach for reach in self.reaches)
-        fall = torch.linspace(short, long, self.shape[1], device=weight.device, dtype=weight.dtype)[:, None]
+                values = torch.sin(self.frequency * layer(values))
+            values = self.last(values).T.unflatten(0, self.shape)
+        first, last = (_REACH_DECAY / reach for reach in self.reaches)
+        decay = torch.linspace(first, last, self.shape[1], device=weight.device, dtype=weight.dtype)[:, None]
         # White noise convolved with a window of this height keeps its variance.
-        window = (-fall * offset.abs()).exp() * (fall / self.length).sqrt()
-        filters: Tensor = made * window
+        window = (-decay * offset.abs()).exp() * (decay / self.length).sqrt()
+        filters: Tensor = values * window
         return filters
 
     def _features(self, offset: Tensor) -> Tensor:
+        """Return the features [size, 2 bands + 1] of each offset [size]."""
         angle = offset[:, None] * math.pi * torch.arange(1, self.bands + 1, device=offset.device)
         return torch.cat([offset[:, None], angle.cos(), angle.sin()], dim=1)
 
 
 def _convolve(z: Tensor, circle: Tensor) -> Tensor:
-    """`sum_s h(t - s) z(s)` for every t. z [B, D, R]; circle [D, size], where no two offsets of R rows meet."""
+    """Return `sum_s h(t - s) z(s)` for every t, by FFT.
+
+    z [B, D, R]. circle [D, size]: h on a circle large enough that no two offsets of R positions coincide.
+    """
     size = circle.shape[-1]
     product = torch.fft.rfft(z, n=size) * torch.fft.rfft(circle)
-    whole: Tensor = torch.fft.irfft(product, n=size)
-    return whole[..., : z.shape[-1]]
+    convolved: Tensor = torch.fft.irfft(product, n=size)
+    return convolved[..., : z.shape[-1]]
 
 
-def _fast_size(least: int) -> int:
-    """The smallest of 2^k, 3 2^k and 5 2^k that is no less: sizes that an FFT is fast at."""
+def _fast_fft_size(least: int) -> int:
+    """Return the smallest number of the form 2^k, 3 2^k or 5 2^k that is at least `least`: FFTs of these sizes are fast."""
     return min(odd << (-(-least // odd) - 1).bit_length() for odd in (1, 3, 5))

@@ -143,7 +143,7 @@ def test_is_built_on_the_meta_device():
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"dim": 15}, "an even number is wanted"), ({"dim": 0}, "greater than 0"), ({"state": 0}, "greater than 0"),
+    [({"dim": 15}, "must be even"), ({"dim": 0}, "greater than 0"), ({"state": 0}, "greater than 0"),
      ({"heads": 2}, "Extra inputs")],
 )  # fmt: skip
 def test_what_makes_no_network_is_refused(wrong, message):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sequences import batch, built
 
-from findna_kit.components.views import View
+from findna_kit.components import View
 from findna_kit.model.branch import Branch
 
 

@@ -77,8 +77,8 @@ def test_weights_begin_as_the_authors():
 
 
 def test_blocks_are_skipped_more_often_the_later_they_stand():
-    assert ConvNeXt.Config(blocks=5, stochastic_depth=0.4).skipped == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
-    assert ConvNeXt.Config(blocks=1, stochastic_depth=0.4).skipped == [0]
+    assert ConvNeXt.Config(blocks=5, stochastic_depth=0.4).skip_rates == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert ConvNeXt.Config(blocks=1, stochastic_depth=0.4).skip_rates == [0]
 
 
 def test_a_skipped_block_leaves_a_sequence_and_a_kept_one_is_scaled_up():

@@ -13,7 +13,7 @@ from encoder_laws import (
     seen_by,
 )
 from findna_kit_encoders import Hyena
-from findna_kit_encoders.hyena import _convolve, _fast_size, _Filters
+from findna_kit_encoders.hyena import _convolve, _fast_fft_size, _Filters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -41,7 +41,7 @@ def test_a_convolution_is_its_sum(rows, more, seed):
 
 @given(st.integers(1, 5000))
 def test_sizes_are_no_less_than_asked_and_made_of_small_primes(least):
-    size = _fast_size(least)
+    size = _fast_fft_size(least)
     assert least <= size <= max(1.34 * least, least + 1)
     for prime in (2, 3, 5):
         while size % prime == 0:
@@ -242,7 +242,7 @@ def test_is_built_on_the_meta_device():
 
 
 def test_an_even_kernel_is_refused():
-    with pytest.raises(ValidationError, match="an odd number is wanted, so that a row stands in the middle"):
+    with pytest.raises(ValidationError, match="must be odd, so that the kernel is centred on a position"):
         Hyena.Config(kernel=4)
 
 

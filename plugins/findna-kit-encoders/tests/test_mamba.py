@@ -54,7 +54,7 @@ def block_by_hand(block, x):
     """`x` [R, dim] through the two directions of figure 3's block, each read from its own end and turned back."""
     seen, update = block.norm(x), torch.zeros_like(x)
     for mixer in block.mixers:
-        for scan, back in zip(mixer.scans, mixer.backward_too, strict=True):
+        for scan, back in zip(mixer.scans, mixer.backward, strict=True):
             rows = seen.flip(0) if back else seen
             inner, gate = (mixer.enter.weight @ rows.T).T.chunk(2, dim=1)
             out = (mixer.leave.weight @ (scan_from_the_left(scan, inner) * silu(gate)).T).T
@@ -78,7 +78,7 @@ def test_a_block_is_the_papers_of_each_row_alone(directions, kernel):
 @pytest.mark.parametrize("directions", DIRECTIONS)
 def test_each_direction_has_a_scan_and_only_separate_ones_a_projection(directions):
     (block, _) = mamba(directions=directions).blocks
-    ways = [mixer.backward_too for mixer in block.mixers]
+    ways = [mixer.backward for mixer in block.mixers]
     assert ways == {"tied": [(False, True)], "separate": [(False,), (True,)]}[directions]
     assert sum(len(mixer.scans) for mixer in block.mixers) == 2
 

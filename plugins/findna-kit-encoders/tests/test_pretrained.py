@@ -107,12 +107,12 @@ def test_class_rows_are_vectors_of_its_own_and_are_seen(folders):
 
 def test_a_tokenizer_of_small_letters_is_taken_too(tmp_path):
     folder = model_folders.bert(tmp_path / "small", model_folders.letters("acgtn"))
-    assert local_model.read(str(folder)).ids == (5, 6, 7, 8, 9, 4)
+    assert local_model.read_model(str(folder)).ids == (5, 6, 7, 8, 9, 4)
 
 
 def test_without_a_token_for_n_it_is_unknown(tmp_path):
     folder = model_folders.bert(tmp_path / "four", model_folders.letters("ACGT"))
-    assert local_model.read(str(folder)).ids == (5, 6, 7, 8, 1, 4)
+    assert local_model.read_model(str(folder)).ids == (5, 6, 7, 8, 1, 4)
 
 
 def test_on_the_meta_device_no_weights_are_read(folders):
@@ -134,34 +134,35 @@ def test_the_library_is_left_as_talkative_as_it_was(folders, capfd):
 
 
 def changed(folder, to, **config):
-    """A copy of a model's folder with other words in config.json; None takes one away."""
+    """Copy a model's folder with other settings in config.json; None removes a setting."""
     shutil.copytree(folder, to)
-    told = {**json.loads((to / "config.json").read_text()), **config}
-    (to / "config.json").write_text(json.dumps({name: value for name, value in told.items() if value is not None}))
+    settings = {**json.loads((to / "config.json").read_text()), **config}
+    (to / "config.json").write_text(json.dumps({name: value for name, value in settings.items() if value is not None}))
     return to
 
 
 def refusal(folder, **sizes):
-    with pytest.raises(FindnaError) as told:
+    """Return the message with which the folder is refused."""
+    with pytest.raises(FindnaError) as raised:
         adapter(folder, **sizes)
-    assert told.value.exit_code == 2
-    assert str(folder) in str(told.value)
-    return str(told.value)
+    assert raised.value.exit_code == 2
+    assert str(folder) in str(raised.value)
+    return str(raised.value)
 
 
 def test_a_folder_that_is_gone_or_is_none_is_refused(tmp_path):
     for folder in (tmp_path / "gone", tmp_path):
-        assert "holds no config.json; a folder that transformers' save_pretrained wrote is wanted" in refusal(folder)
+        assert "no config.json found; give a folder written by transformers' save_pretrained" in refusal(folder)
 
 
 def test_pickles_are_not_read(folders, tmp_path):
     folder = changed(folders["bert"], tmp_path / "pickled")
     (folder / "model.safetensors").unlink()
-    assert "holds no weights; load it where it is from" in refusal(folder)
+    assert "no weights found; load the model where it came from" in refusal(folder)
     torch.save({}, folder / "pytorch_model.bin")
-    said = refusal(folder)
-    assert "holds no weights but pickles, which may run code when they are read" in said
-    assert "save it by save_pretrained, as safetensors" in said
+    message = refusal(folder)
+    assert "no weights found other than pickles, which can run code when they are loaded" in message
+    assert "save it with save_pretrained, as safetensors" in message
 
 
 def test_code_of_its_own_is_not_run(folders, tmp_path):
@@ -169,54 +170,54 @@ def test_code_of_its_own_is_not_run(folders, tmp_path):
         folders["bert"], tmp_path / "foreign", model_type="own", auto_map={"AutoConfig": "own.Own", "AutoModel": "own.Model"}
     )
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
-    assert "transformers cannot read it as it is, from this folder alone" in refusal(folder)
+    assert "transformers cannot read this folder without network and remote code" in refusal(folder)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_model_that_is_no_masked_one_is_refused(folders, tmp_path):
-    assert "gpt2 is no masked language model" in refusal(changed(folders["bert"], tmp_path / "gpt", model_type="gpt2"))
+    assert "gpt2 is not a masked language model" in refusal(changed(folders["bert"], tmp_path / "gpt", model_type="gpt2"))
     decoder = model_folders.bert(tmp_path / "decoder", masked=False, is_decoder=True)
-    assert "bert is no masked language model of one stack" in refusal(decoder)
+    assert "bert is not a masked language model with a single stack of layers" in refusal(decoder)
 
 
 def test_weights_of_another_model_are_refused(folders, tmp_path):
-    assert "its weights lack encoder.layer.2." in refusal(changed(folders["bert"], tmp_path / "deep", num_hidden_layers=3))
+    assert "weights are missing: encoder.layer.2." in refusal(changed(folders["bert"], tmp_path / "deep", num_hidden_layers=3))
     wide = refusal(changed(folders["bert"], tmp_path / "wide", intermediate_size=48))
-    assert "transformers cannot read it as it is" in wide
+    assert "transformers cannot read this folder" in wide
 
 
 def test_kmers_and_byte_pairs_are_refused(tmp_path):
     folder = model_folders.bert(tmp_path / "kmers", model_folders.kmers())
-    said = refusal(folder)
-    assert "its tokenizer makes 'ACG TTG C A' of ACGTTGCA: a token for each base is wanted, not k-mers or byte pairs" in said
+    message = refusal(folder)
+    assert "the tokenizer splits ACGTTGCA into 'ACG TTG C A'; one token per base is needed, not k-mers or byte pairs" in message
     words = model_folders.bert(tmp_path / "words", model_folders.letters(["THE", "GENOME"], pattern=r"\w+"))
-    assert "its tokenizer makes '[UNK]' of ACGTTGCA" in refusal(words)
+    assert "the tokenizer splits ACGTTGCA into '[UNK]'" in refusal(words)
 
 
 def test_a_tokenizer_without_a_mask_or_of_another_model_is_refused(folders, tmp_path):
     unmasked = model_folders.bert(tmp_path / "unmasked", model_folders.letters(mask=None), vocab_size=10)
-    assert "its tokenizer has no mask token" in refusal(unmasked)
+    assert "the tokenizer has no mask token" in refusal(unmasked)
     smaller = model_folders.bert(tmp_path / "smaller", vocab_size=7)
-    assert "its tokenizer has more tokens than the model has embeddings" in refusal(smaller)
+    assert "the tokenizer has more tokens than the model has embeddings" in refusal(smaller)
 
 
 def test_embeddings_that_depend_on_how_many_are_masked_are_refused(tmp_path):
-    said = refusal(model_folders.esm(tmp_path / "esm", token_dropout=True))
-    assert "token_dropout scales embeddings by how many tokens are masked" in said
+    message = refusal(model_folders.esm(tmp_path / "esm", token_dropout=True))
+    assert "token_dropout, which scales embeddings by the share of masked tokens, is not supported" in message
 
 
 def test_a_window_longer_than_the_model_takes_is_refused(folders):
-    said = refusal(folders["bert"], length=63, class_tokens=2)
-    assert "the model takes 64 rows; data.length and class_tokens come to 65" in said
+    message = refusal(folders["bert"], length=63, class_tokens=2)
+    assert "the model accepts 64 positions, fewer than data.length + class_tokens = 65" in message
 
 
 def test_a_model_that_reads_padding_is_refused(tmp_path):
-    """ConvBERT convolves over what it is told to leave out."""
+    """ConvBERT convolves over padding that its attention mask excludes."""
     torch.manual_seed(0)
     sizes = {**model_folders.SIZES, "embedding_size": 16, "head_ratio": 1, "conv_kernel_size": 3, "vocab_size": 10}
     model = transformers.ConvBertForMaskedLM(transformers.ConvBertConfig(**sizes))
     folder = model_folders.saved(tmp_path / "convbert", model_folders._stirred(model), model_folders.letters())
-    assert "what stands on padding changes the model's embeddings of bases" in refusal(folder)
+    assert "padding changes the model's embeddings of bases" in refusal(folder)
 
 
 def test_without_the_library_it_says_what_to_install(folders, monkeypatch):

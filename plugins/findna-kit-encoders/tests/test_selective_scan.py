@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 import torch
 from findna_kit_encoders import selective_scan as module
-from findna_kit_encoders.selective_scan import by_kernel, selective_scan
+from findna_kit_encoders.selective_scan import scan_with_kernel, selective_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd.graph import saved_tensors_hooks
@@ -57,7 +57,7 @@ def test_gradients_are_those_of_finite_differences():
 def test_groups_of_states_of_any_size_give_the_same(monkeypatch, at_once):
     given_ = inputs(states=7)
     expected = torch.autograd.grad(recurrence(*given_).sin().sum(), given_)
-    monkeypatch.setitem(module._AT_ONCE, "cpu", at_once)
+    monkeypatch.setitem(module._GROUP_SIZE, "cpu", at_once)
     assert len(list(module._groups(given_[0], 7))) == {1: 7, 250: 4, 10**9: 1}[at_once]
     found = torch.autograd.grad(selective_scan(*given_).sin().sum(), given_)
     for one, other in zip(found, expected, strict=True):
@@ -136,7 +136,7 @@ def reference_kernel(u, delta, a, b, c):
 def test_a_kernel_is_given_its_own_layout():
     """The kernel itself runs on CUDA alone; here its layout is held against the scan."""
     given_ = inputs(batch=2, length=9, dim=3, states=4)
-    torch.testing.assert_close(by_kernel(reference_kernel, *given_), selective_scan(*given_))
+    torch.testing.assert_close(scan_with_kernel(reference_kernel, *given_), selective_scan(*given_))
 
 
 @pytest.mark.skipif(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit import hookimpl
+from findna_kit.components import hookimpl
 from findna_kit_example.depthwise_conv import DepthwiseConv
 from findna_kit_example.pooled_agreement import PooledAgreement
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.registry import Components
+    from findna_kit.plugins import Components
 
 findna_kit_api = 1
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import ComponentConfig, Encoder
+from findna_kit.components import ComponentConfig, Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

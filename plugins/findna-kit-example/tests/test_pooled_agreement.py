@@ -6,9 +6,7 @@ import pytest
 import torch
 from findna_kit_example import PooledAgreement
 
-from findna_kit.components.interfaces import BranchOutput, ViewPlan
-from findna_kit.components.views import View
-from findna_kit.schedules import Clock
+from findna_kit.components import BranchOutput, Clock, View, ViewPlan
 from findna_kit.testing import check_loss
 
 CLOCK = Clock(0, 10)
@@ -96,6 +94,6 @@ def test_sums_over_micro_batches_to_the_whole():
 def test_views_that_give_no_pair_are_refused():
     built = loss()
     alone = [plan("only", student=True, teacher=True)]
-    assert "beside another one" in built.problem(alone)
-    assert "beside another one" in built.problem([plan("a", student=True), plan("b", student=True)])
-    assert built.problem([plan("a", student=True), plan("b", teacher=True)]) is None
+    assert "beside another one" in built.check_views(alone)
+    assert "beside another one" in built.check_views([plan("a", student=True), plan("b", student=True)])
+    assert built.check_views([plan("a", student=True), plan("b", teacher=True)]) is None

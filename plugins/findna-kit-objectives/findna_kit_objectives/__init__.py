@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit import hookimpl
+from findna_kit.components import hookimpl
 from findna_kit_objectives.barlow_twins import BarlowTwins
 from findna_kit_objectives.byol import BYOL
 from findna_kit_objectives.dino import DINO
@@ -20,7 +20,7 @@ from findna_kit_objectives.swav import SwAV
 from findna_kit_objectives.vicreg import VICReg
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.registry import Components
+    from findna_kit.plugins import Components
 
 findna_kit_api = 1
 

@@ -9,13 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, LossOutput
+from findna_kit.components import BranchOutput, Clock, ComponentConfig, LossOutput
 from findna_kit_objectives.between import BetweenViews
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from findna_kit.schedules import Clock
 
 _EPSILON = 1e-8
 """Added to a feature's variance, far above rounding: the authors' batch normalisation adds 1e-5."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from findna_kit.components.heads import Projector
-from findna_kit.components.interfaces import Loss
+from findna_kit.components import Loss, Projector, View, ViewPlan
 from findna_kit_objectives import pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor, nn
-
-    from findna_kit.components.interfaces import ViewPlan
-    from findna_kit.components.views import View
 
 
 class BetweenViews(Loss):

@@ -8,15 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit.components.heads import Projector
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, LossOutput, ViewPlan
+from findna_kit.components import BranchOutput, Clock, ComponentConfig, LossOutput, Projector, View, ViewPlan
 from findna_kit_objectives import pairs, spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
 
 
 class BYOL(spread.SpreadAround):

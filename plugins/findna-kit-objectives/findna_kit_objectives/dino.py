@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from findna_kit.components.interfaces import BranchOutput, LossOutput, ViewPlan
+from findna_kit.components import BranchOutput, Clock, LossOutput, View, ViewPlan
 from findna_kit_objectives import pairs
 from findna_kit_objectives.distillation import DistillationConfig, PrototypeDistillation, collapse_signals
 
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
-
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
 
 
 class DINO(PrototypeDistillation):

@@ -9,15 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit.components.interfaces import Loss
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.components import Clock, Loss, Schedule, ScheduleValue, within
 from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from findna_kit_objectives.sinkhorn import sinkhorn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from findna_kit.schedules import Clock
 
 
 class DistillationConfig(PrototypeConfig):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from findna_kit.components.interfaces import BranchOutput, LossOutput, ViewPlan
+from findna_kit.components import BranchOutput, Clock, LossOutput, View, ViewPlan
 from findna_kit_objectives.distillation import DistillationConfig, PrototypeDistillation, collapse_signals
 from findna_kit_objectives.origins import partners
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from torch import Tensor
-
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
 
 
 class IBOT(PrototypeDistillation):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
+from findna_kit.components import BranchOutput, Clock, ComponentConfig, Loss, LossOutput, View, ViewPlan
 from findna_kit_objectives.rows import rows_of
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
 
 _EPSILON = 1e-8
 """Added to a distance, so that the logarithm of one between equals is finite."""

@@ -9,15 +9,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit.components.heads import Projector
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
+from findna_kit.components import BranchOutput, Clock, ComponentConfig, Loss, LossOutput, Projector, View, ViewPlan
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
 
 _EPSILON = 1e-5
 

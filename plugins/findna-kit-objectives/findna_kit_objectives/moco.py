@@ -9,15 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna_kit.components.heads import Projector
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
+from findna_kit.components import BranchOutput, Clock, ComponentConfig, Loss, LossOutput, Projector, View, ViewPlan
 from findna_kit_objectives import pairs, spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
 
 
 class MoCo(Loss):

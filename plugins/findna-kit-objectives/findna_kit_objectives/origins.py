@@ -9,7 +9,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from findna_kit.components.views import View
+    from findna_kit.components import View
 
 
 def partners(masked: View, shown: View) -> tuple[Tensor, Tensor]:

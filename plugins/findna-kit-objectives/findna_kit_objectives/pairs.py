@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.components.interfaces import ViewPlan
-    from findna_kit.components.views import View
+    from findna_kit.components import View, ViewPlan
 
 
 def across(student: Iterable[str], teacher: Iterable[str]) -> list[tuple[str, str]]:

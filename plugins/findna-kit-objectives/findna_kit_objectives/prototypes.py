@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from findna_kit.components.heads import Projector, Prototypes
-from findna_kit.components.interfaces import ComponentConfig
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.components import Clock, ComponentConfig, Projector, Prototypes, Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from findna_kit.schedules import Clock
 
 
 class PrototypeConfig(ComponentConfig):

@@ -13,16 +13,13 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Loss, LossOutput, ViewPlan
+from findna_kit.components import BranchOutput, Clock, ComponentConfig, Loss, LossOutput, View, ViewPlan
 from findna_kit_objectives.rows import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
-
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
 
 
 class RCConsistency(Loss):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from findna_kit.components.interfaces import BranchOutput
+    from findna_kit.components import BranchOutput
 
 
 def rows_of(output: BranchOutput) -> Tensor:

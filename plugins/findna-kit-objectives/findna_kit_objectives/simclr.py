@@ -9,14 +9,12 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, LossOutput
+from findna_kit.components import BranchOutput, Clock, ComponentConfig, LossOutput
 from findna_kit_objectives import spread
 from findna_kit_objectives.between import BetweenViews
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from findna_kit.schedules import Clock
 
 
 class SimCLR(BetweenViews):

@@ -8,16 +8,23 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit.components.heads import BatchNorm, Projector
-from findna_kit.components.interfaces import BranchOutput, ComponentConfig, LossOutput, ViewPlan
-from findna_kit.schedules import Schedule, within
+from findna_kit.components import (
+    BatchNorm,
+    BranchOutput,
+    Clock,
+    ComponentConfig,
+    LossOutput,
+    Projector,
+    Schedule,
+    ScheduleValue,
+    View,
+    ViewPlan,
+    within,
+)
 from findna_kit_objectives import pairs, spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock, ScheduleValue
 
 
 class SimSiam(spread.SpreadAround):

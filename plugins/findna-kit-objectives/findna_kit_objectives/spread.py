@@ -13,13 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from findna_kit.components.interfaces import Loss
+from findna_kit.components import BranchOutput, Clock, Loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from findna_kit.components.interfaces import BranchOutput
-    from findna_kit.schedules import Clock
 
 
 def unit(outputs: Mapping[str, BranchOutput], head: str) -> dict[str, Tensor]:

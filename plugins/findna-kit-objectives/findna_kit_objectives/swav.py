@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from findna_kit.components.interfaces import BranchOutput, Loss, LossOutput, ViewPlan
+from findna_kit.components import BranchOutput, Clock, Loss, LossOutput, ScheduleValue, View, ViewPlan
 from findna_kit_objectives import pairs
 from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from findna_kit_objectives.sinkhorn import sinkhorn
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import nn
-
-    from findna_kit.components.views import View
-    from findna_kit.schedules import Clock, ScheduleValue
 
 
 class SwAV(Loss):

@@ -5,9 +5,7 @@ import math
 import torch
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import BranchOutput, ViewPlan
-from findna_kit.components.views import View
-from findna_kit.schedules import Clock
+from findna_kit.components import BranchOutput, Clock, View, ViewPlan
 
 CLOCK = Clock(3, 10)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit.components.interfaces import BranchOutput, LossOutput
+from findna_kit.components import BranchOutput, LossOutput
 
 BATCH, OUTPUT = 6, 4
 
@@ -118,8 +118,8 @@ def test_the_projector_and_its_coupling():
 
 
 def test_one_view_is_refused():
-    assert built(BarlowTwins, **SMALL).problem([plan("a", student=True)]) == "needs two views that the student sees"
-    assert built(BarlowTwins, **SMALL).problem([plan("a", student=True), plan("b", student=True)]) is None
+    assert built(BarlowTwins, **SMALL).check_views([plan("a", student=True)]) == "needs two views that the student sees"
+    assert built(BarlowTwins, **SMALL).check_views([plan("a", student=True), plan("b", student=True)]) is None
 
 
 @pytest.mark.parametrize("wrong", [{"redundancy": -1}, {"invariance": -1}, {"output": 1}])

@@ -8,8 +8,7 @@ from branches import CLOCK, built, numbers, plan, views_of, windows
 from findna_kit_objectives import BYOL
 from pydantic import ValidationError
 
-from findna_kit.components.heads import BatchNorm
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BatchNorm, BranchOutput
 
 BATCH, OUTPUT = 5, 4
 SMALL = {"hidden": 10, "output": OUTPUT}

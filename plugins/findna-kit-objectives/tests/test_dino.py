@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit.schedules import Clock
+from findna_kit.components import Clock
 
 BATCH, TOKENS, PROTOTYPES = 4, 3, 7
 SMALL = {"layers": 2, "hidden": 10, "bottleneck": 4, "prototypes": PROTOTYPES}
@@ -161,9 +161,9 @@ def test_the_signals_of_collapse():
 
 def test_says_what_it_needs():
     both = [plan("a", student=True), plan("b", teacher=True)]
-    assert dino().problem(both) is None
-    assert "beside another one" in dino().problem([plan("a", student=True, teacher=True)])
-    assert built(DINO, class_tokens=0, **SMALL).problem(both) == "needs class tokens: set class_tokens above 0"
+    assert dino().check_views(both) is None
+    assert "beside another one" in dino().check_views([plan("a", student=True, teacher=True)])
+    assert built(DINO, class_tokens=0, **SMALL).check_views(both) == "needs class tokens: set class_tokens above 0"
 
 
 @pytest.mark.parametrize(

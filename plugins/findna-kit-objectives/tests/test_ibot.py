@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_origins import moved
 
-from findna_kit.schedules import Clock
+from findna_kit.components import Clock
 
 BATCH, LENGTH, PROTOTYPES = 3, 10, 5
 SMALL = {"layers": 2, "hidden": 10, "bottleneck": 4, "prototypes": PROTOTYPES}
@@ -146,8 +146,8 @@ def test_what_couples_and_what_is_state():
 def test_says_what_it_needs():
     alone, both = plan("a", student=True, masked=True), plan("a", student=True, teacher=True, masked=True)
     other = plan("b", teacher=True)
-    assert ibot().problem([plan("a", student=True), other]) == "needs a view with `mask` that the student sees"
-    assert [ibot(partners=which).problem([alone, other]) is None for which in ("same", "other", "any")] == [False, True, True]
-    assert [ibot(partners=which).problem([both]) is None for which in ("same", "other", "any")] == [True, False, True]
-    assert ibot(partners="same").problem([alone, other]).startswith("needs the teacher to see that view")
-    assert ibot().problem([alone]).startswith("needs the teacher to see some view")
+    assert ibot().check_views([plan("a", student=True), other]) == "needs a view with `mask` that the student sees"
+    assert [ibot(partners=which).check_views([alone, other]) is None for which in ("same", "other", "any")] == [False, True, True]
+    assert [ibot(partners=which).check_views([both]) is None for which in ("same", "other", "any")] == [True, False, True]
+    assert ibot(partners="same").check_views([alone, other]).startswith("needs the teacher to see that view")
+    assert ibot().check_views([alone]).startswith("needs the teacher to see some view")

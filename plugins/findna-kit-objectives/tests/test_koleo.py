@@ -9,7 +9,7 @@ from findna_kit_objectives import KoLeo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BranchOutput
 
 
 def student_of(batch, *names, seed=0, dim=3):

@@ -203,9 +203,9 @@ def test_the_predictor_is_the_students_alone():
 
 def test_wants_a_masked_view_that_both_see():
     wanted = "needs a view with `mask` that both see: state `see: [student, teacher]`"
-    assert loss_of().problem([plan("a", student=True, masked=True), plan("b", teacher=True)]) == wanted
-    assert loss_of().problem([plan("a", student=True, teacher=True)]) == wanted
-    assert loss_of().problem([plan("a", student=True, teacher=True, masked=True)]) is None
+    assert loss_of().check_views([plan("a", student=True, masked=True), plan("b", teacher=True)]) == wanted
+    assert loss_of().check_views([plan("a", student=True, teacher=True)]) == wanted
+    assert loss_of().check_views([plan("a", student=True, teacher=True, masked=True)]) is None
 
 
 @pytest.mark.parametrize("values", [{"beta": 0}, {"target_layers": 0}, {"layers": 0}, {"normalization": "batch"}])

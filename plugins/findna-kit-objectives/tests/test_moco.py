@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BranchOutput
 
 BATCH, OUTPUT, QUEUE = 4, 5, 14
 SMALL = {"hidden": 10, "output": OUTPUT, "queue": QUEUE, "temperature": 0.3}
@@ -133,8 +133,8 @@ def test_heads_are_v2s_or_v3s():
 
 
 def test_views_that_make_no_pair_are_refused():
-    assert "beside another one" in built(MoCo, **SMALL).problem([plan("a", student=True, teacher=True)])
-    assert built(MoCo, **SMALL).problem([plan("a", student=True), plan("b", teacher=True)]) is None
+    assert "beside another one" in built(MoCo, **SMALL).check_views([plan("a", student=True, teacher=True)])
+    assert built(MoCo, **SMALL).check_views([plan("a", student=True), plan("b", teacher=True)]) is None
 
 
 @pytest.mark.parametrize("wrong", [{"queue": 0}, {"temperature": 0}, {"momentum": 0.999}])

@@ -6,7 +6,7 @@ from findna_kit_objectives.origins import partners
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna_kit.components.views import View
+from findna_kit.components import View
 
 
 def moved(view, seed):

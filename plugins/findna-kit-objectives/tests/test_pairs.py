@@ -7,7 +7,7 @@ import torch
 from branches import numbers, plan, windows
 from findna_kit_objectives import pairs, spread
 
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BranchOutput
 
 
 def test_a_view_is_never_paired_with_itself():

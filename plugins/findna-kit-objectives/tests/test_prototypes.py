@@ -7,8 +7,7 @@ from findna_kit_objectives import DINO, SwAV
 from findna_kit_objectives.prototypes import Held, PrototypeConfig, prototype_head, prototype_rates
 from pydantic import ValidationError
 
-from findna_kit.components.heads import BatchNorm
-from findna_kit.schedules import Clock, ScheduleValue
+from findna_kit.components import BatchNorm, Clock, ScheduleValue
 
 SMALL = {"layers": 2, "hidden": 10, "bottleneck": 4, "prototypes": 7}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BranchOutput
 
 BATCH, DIM = 5, 4
 
@@ -99,7 +99,7 @@ def test_reads_what_embed_gives_and_nothing_else():
 
 def test_says_what_it_needs():
     wanted = "needs two views that the student sees, one of them with reverse_complement"
-    assert built(RCConsistency).problem([plan("a", student=True), plan("b", teacher=True)]) == wanted
-    assert built(RCConsistency).problem([plan("a", student=True), plan("b", student=True)]) is None
+    assert built(RCConsistency).check_views([plan("a", student=True), plan("b", teacher=True)]) == wanted
+    assert built(RCConsistency).check_views([plan("a", student=True), plan("b", student=True)]) is None
     with pytest.raises(ValidationError, match="should be"):
         RCConsistency.Config(distance="angle")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BranchOutput
 
 
 def branch(batch, names, dim, seed):
@@ -108,8 +108,8 @@ def test_couples_the_batch_and_has_no_head():
 
 def test_says_what_it_needs():
     wanted = "needs a view that the student sees and one that the teacher sees; they may be the same"
-    assert built(Relational).problem([plan("a", student=True), plan("b", student=True)]) == wanted
-    assert built(Relational).problem([plan("a", student=True, teacher=True)]) is None
-    assert built(Relational).problem([plan("a", student=True), plan("b", teacher=True)]) is None
+    assert built(Relational).check_views([plan("a", student=True), plan("b", student=True)]) == wanted
+    assert built(Relational).check_views([plan("a", student=True, teacher=True)]) is None
+    assert built(Relational).check_views([plan("a", student=True), plan("b", teacher=True)]) is None
     with pytest.raises(ValidationError, match="should be"):
         Relational.Config(relation="angle")

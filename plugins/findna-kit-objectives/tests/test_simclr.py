@@ -8,8 +8,7 @@ from branches import CLOCK, built, numbers, plan, views_of, windows
 from findna_kit_objectives import SimCLR
 from pydantic import ValidationError
 
-from findna_kit.components.heads import BatchNorm
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BatchNorm, BranchOutput
 
 BATCH, OUTPUT, TEMPERATURE = 4, 5, 0.4
 SMALL = {"hidden": 10, "output": OUTPUT, "temperature": TEMPERATURE}
@@ -106,10 +105,10 @@ def test_the_projector(norm, norms):
 
 def test_one_view_is_refused():
     assert (
-        built(SimCLR, **SMALL).problem([plan("a", student=True), plan("b", teacher=True)])
+        built(SimCLR, **SMALL).check_views([plan("a", student=True), plan("b", teacher=True)])
         == "needs two views that the student sees"
     )
-    assert built(SimCLR, **SMALL).problem([plan("a", student=True), plan("b", student=True)]) is None
+    assert built(SimCLR, **SMALL).check_views([plan("a", student=True), plan("b", student=True)]) is None
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0}, {"output": 0}, {"norm": "layer"}])

@@ -8,9 +8,7 @@ from branches import CLOCK, built, numbers, plan, views_of, windows
 from findna_kit_objectives import SimSiam
 from pydantic import ValidationError
 
-from findna_kit.components.heads import BatchNorm
-from findna_kit.components.interfaces import BranchOutput
-from findna_kit.schedules import Clock
+from findna_kit.components import BatchNorm, BranchOutput, Clock
 
 BATCH, OUTPUT = 5, 4
 SMALL = {"hidden": 10, "output": OUTPUT, "bottleneck": 3}
@@ -119,10 +117,10 @@ def test_the_predictor_may_have_a_learning_rate_of_its_own():
 
 def test_one_view_is_refused():
     assert (
-        built(SimSiam, **SMALL).problem([plan("a", student=True), plan("b", teacher=True)])
+        built(SimSiam, **SMALL).check_views([plan("a", student=True), plan("b", teacher=True)])
         == "needs two views that the student sees"
     )
-    assert built(SimSiam, **SMALL).problem([plan("a", student=True), plan("b", student=True)]) is None
+    assert built(SimSiam, **SMALL).check_views([plan("a", student=True), plan("b", student=True)]) is None
 
 
 @pytest.mark.parametrize("wrong", [{"bottleneck": 0}, {"stop_gradient": "maybe"}, {"predictor_learning_rate": -1.0}])

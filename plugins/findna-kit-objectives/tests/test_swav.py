@@ -149,8 +149,8 @@ def test_information_is_the_entropy_of_the_mean_less_the_mean_entropy():
 
 def test_couples_the_batch_and_wants_two_views_of_the_students():
     assert (SwAV.coupling, SwAV.head_input, SwAV.needs_teacher) == ("batch", "pooled", False)
-    assert swav().problem([plan("a", student=True), plan("b", teacher=True)]) == "needs two views that the student sees"
-    assert swav().problem([plan("a", student=True), plan("b", student=True)]) is None
+    assert swav().check_views([plan("a", student=True), plan("b", teacher=True)]) == "needs two views that the student sees"
+    assert swav().check_views([plan("a", student=True), plan("b", student=True)]) is None
     heads = swav().twin_heads()
     assert heads["logits"](heads["projector"](numbers(BATCH, 6))).shape == (BATCH, PROTOTYPES)
 

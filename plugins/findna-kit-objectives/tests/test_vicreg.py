@@ -8,7 +8,7 @@ from branches import CLOCK, built, numbers, plan, views_of, windows
 from findna_kit_objectives import VICReg
 from pydantic import ValidationError
 
-from findna_kit.components.interfaces import BranchOutput, LossOutput
+from findna_kit.components import BranchOutput, LossOutput
 
 BATCH, OUTPUT = 6, 4
 
@@ -142,8 +142,8 @@ def test_the_expander_and_its_coupling():
 
 
 def test_one_view_is_refused():
-    assert built(VICReg, **SMALL).problem([plan("a", student=True)]) == "needs two views that the student sees"
-    assert built(VICReg, **SMALL).problem([plan("a", student=True), plan("b", student=True)]) is None
+    assert built(VICReg, **SMALL).check_views([plan("a", student=True)]) == "needs two views that the student sees"
+    assert built(VICReg, **SMALL).check_views([plan("a", student=True), plan("b", student=True)]) is None
 
 
 @pytest.mark.parametrize("wrong", [{"variance": -1}, {"target": 0}, {"epsilon": 0}, {"output": 1}])

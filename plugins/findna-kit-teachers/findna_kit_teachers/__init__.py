@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit import hookimpl
+from findna_kit.components import hookimpl
 from findna_kit_teachers.ema_half_life import HalfLifeEMA
 from findna_kit_teachers.ema_warmup import WarmupEMA
 from findna_kit_teachers.external import External
@@ -12,7 +12,7 @@ from findna_kit_teachers.gated import Gated
 from findna_kit_teachers.swa import SWA
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.registry import Components
+    from findna_kit.plugins import Components
 
 findna_kit_api = 1
 

@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from findna_kit.components.ema import AveragingConfig, ema_update
-from findna_kit.components.interfaces import TeacherUpdate
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.components import AveragingConfig, Clock, Examples, Schedule, ScheduleValue, TeacherUpdate, ema_update, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
-
-    from findna_kit.components.interfaces import Examples
-    from findna_kit.schedules import Clock
 
 
 class HalfLifeEMA(TeacherUpdate):

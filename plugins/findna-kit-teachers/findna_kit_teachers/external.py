@@ -11,15 +11,13 @@ from pydantic import Field
 from torch import nn
 
 import findna_kit
-from findna_kit.components.interfaces import ComponentConfig, RecipePath, TeacherUpdate
+from findna_kit.components import Clock, ComponentConfig, Examples, RecipePath, TeacherUpdate
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from findna_kit.components.interfaces import Examples
     from findna_kit.model.branch import Branch
-    from findna_kit.schedules import Clock
 
 
 class External(TeacherUpdate):

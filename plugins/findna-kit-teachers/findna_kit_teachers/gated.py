@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from findna_kit.components.ema import AveragingConfig, ema_update
-from findna_kit.components.interfaces import TeacherUpdate
+from findna_kit.components import (
+    AveragingConfig,
+    Clock,
+    Cosine,
+    Examples,
+    Schedule,
+    ScheduleValue,
+    TeacherUpdate,
+    ema_update,
+    within,
+)
 from findna_kit.errors import FindnaError, nearest
-from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
 from findna_kit_teachers.state import whole_state
 
 if TYPE_CHECKING:
@@ -19,8 +27,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from findna_kit.components.interfaces import Examples
-    from findna_kit.schedules import Clock
 
 _LOOKED = "held_out"
 """What the names of metrics begin with that come from a look at the held-out windows."""
@@ -31,7 +37,7 @@ class Gated(TeacherUpdate):
 
     A look is worse if it misses the best one by more than `tolerance`; after more than `patience` worse looks in a row the
     teacher stands whole, buffers too, until a look is not worse. Before the first look it moves. Between two looks
-    nothing is counted: `look` among the metrics is the step of the latest one.
+    nothing is counted: `validation_step` among the metrics is the step of the latest one.
     """
 
     class Config(AveragingConfig):
@@ -62,7 +68,7 @@ class Gated(TeacherUpdate):
         Raises FindnaError where the held-out windows have been looked at and the metric is not among what was seen.
         """
         value = self._watched(metrics)
-        look = int(metrics.get("look", clock.step))
+        look = int(metrics.get("validation_step", clock.step))
         if value is not None and look != self.last:
             self.last = look
             self._look(value)

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from pydantic import Field
 
-from findna_kit.components.ema import AveragingConfig, ema_update
-from findna_kit.components.interfaces import TeacherUpdate
+from findna_kit.components import AveragingConfig, Clock, Examples, TeacherUpdate, ema_update
 from findna_kit_teachers.state import whole_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
-
-    from findna_kit.components.interfaces import Examples
-    from findna_kit.schedules import Clock
 
 
 class SWA(TeacherUpdate):

@@ -16,12 +16,11 @@ from torch import nn
 
 from findna_kit import checkpoint
 from findna_kit.cli import main
-from findna_kit.components.ema import AveragingConfig
+from findna_kit.components import AveragingConfig, Clock
 from findna_kit.metrics.writers import read_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.runs import start
-from findna_kit.schedules import Clock
 from findna_kit.trainer import Observer
 
 RECIPES = Path(__file__).parents[1] / "findna_kit_teachers" / "recipes"

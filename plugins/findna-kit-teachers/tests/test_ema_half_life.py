@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from teaching import Student, assert_buffers_go_as_declared, assert_resumes, build, same, state_of, walk
 
-from findna_kit.schedules import Clock
+from findna_kit.components import Clock
 from findna_kit.testing import check_teacher_update
 
 

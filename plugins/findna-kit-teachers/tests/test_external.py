@@ -26,11 +26,11 @@ from teaching import SMALL as SIZES
 import findna_kit
 from findna_kit import checkpoint
 from findna_kit.assemble import assemble
+from findna_kit.components import Clock
 from findna_kit.errors import FindnaError, Interrupted
 from findna_kit.metrics.writers import read_rows
 from findna_kit.model.branch import Branch
 from findna_kit.runs import RunLocation
-from findna_kit.schedules import Clock
 from findna_kit.testing import check_teacher_update
 
 EXTERNAL = RECIPES / "external.yaml"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from teaching import RECIPES, SMALL, Student, assert_resumes, build, findna, same, sets, state_of, walk
 
+from findna_kit.components import Clock
 from findna_kit.errors import FindnaError
-from findna_kit.schedules import Clock
 from findna_kit.testing import check_teacher_update
 
 METRIC = "held_out/masked/loss"
@@ -26,7 +26,7 @@ def seen(*values, name=METRIC):
     """What the rule is shown step by step; None: nobody has looked yet; what repeats itself is the same look."""
     groups = [list(group) for _, group in groupby(values, key=str)]
     looks = [(look, value) for look, group in enumerate(groups) for value in group]
-    return [{"loss": 3.0, **({} if value is None else {name: value, "look": float(look)})} for look, value in looks]
+    return [{"loss": 3.0, **({} if value is None else {name: value, "validation_step": float(look)})} for look, value in looks]
 
 
 def moves(rule, metrics):
@@ -101,7 +101,7 @@ def oracle(looks, tolerance, patience):
 def test_it_stands_where_the_looks_say_so(eighths, tolerance, patience, held):
     looks = [value / 8 for value in eighths]
     expected = [open_ for open_ in oracle(looks, tolerance / 8, patience) for _ in range(held)]
-    shown = [{METRIC: value, "look": float(at)} for at, value in enumerate(looks) for _ in range(held)]
+    shown = [{METRIC: value, "validation_step": float(at)} for at, value in enumerate(looks) for _ in range(held)]
     assert moves(gated(tolerance=tolerance / 8, patience=patience), shown) == expected
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from teaching import Student, same, state_of
 
-from findna_kit.components.ema import AveragingConfig, ema_update
+from findna_kit.components import AveragingConfig, ema_update
 
 
 @given(st.floats(0, 1), st.sampled_from(["copy", "average"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit import hookimpl
+from findna_kit.components import hookimpl
 from findna_kit_variation.codon import CodonMasking
 from findna_kit_variation.indel import Indel
 from findna_kit_variation.neighbour import Neighbour
@@ -14,7 +14,7 @@ from findna_kit_variation.substitution import Substitution
 from findna_kit_variation.tandem_repeat import TandemRepeat
 
 if TYPE_CHECKING:
-    from findna_kit.plugins.registry import Components
+    from findna_kit.plugins import Components
 
 findna_kit_api = 1
 

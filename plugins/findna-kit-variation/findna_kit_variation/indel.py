@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from pydantic import Field
 
-from findna_kit.components.interfaces import Augmentation, ComponentConfig
-from findna_kit.components.segments import positions
+from findna_kit.components import Augmentation, ComponentConfig, Draw, View, positions_and_lengths
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from findna_kit.components.views import Draw, View
 
 
 class Indel(Augmentation):
@@ -63,7 +60,7 @@ class Indel(Augmentation):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The view with some stretches missing and some put in."""
-        at, count = positions(view)
+        at, count = positions_and_lengths(view)
         whole, most = at.shape[1], self.config.most
         number = self.config.numbers(count, draw.uniform(1))
         begin = draw.integers(0, count.clamp(min=1), most)

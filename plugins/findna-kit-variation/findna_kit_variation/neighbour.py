@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from findna_kit.components.interfaces import Augmentation
-from findna_kit.components.segments import SegmentConfig
+from findna_kit.components import Augmentation, Draw, SegmentConfig, View
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from findna_kit.components.views import Draw, View
 
 
 class Neighbour(Augmentation):

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import Augmentation, ComponentConfig, RecipePath
+from findna_kit.components import Augmentation, ComponentConfig, Contig, Draw, RecipePath, View
 from findna_kit.errors import FindnaError, GenomeError, nearest
 from findna_kit_variation.snps import read_snps
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.components.interfaces import Contig
-    from findna_kit.components.views import Draw, View
     from findna_kit_variation.snps import Snps
 
 log = logging.getLogger(__name__)

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
-from findna_kit.components.interfaces import Masking
-from findna_kit.components.mask_corruption import MaskCorruptionConfig, maskable_bases
-
-if TYPE_CHECKING:
-    from findna_kit.components.views import Draw, View
+from findna_kit.components import Draw, MaskCorruptionConfig, Masking, View, maskable_bases
 
 
 class RepeatAwareMasking(Masking):

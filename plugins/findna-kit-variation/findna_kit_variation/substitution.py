@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import Augmentation, ComponentConfig
+from findna_kit.components import Augmentation, ComponentConfig, Draw, View
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from findna_kit.components.views import Draw, View
 
 
 class Substitution(Augmentation):

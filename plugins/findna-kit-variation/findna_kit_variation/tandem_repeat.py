@@ -8,13 +8,10 @@ import torch
 from pydantic import Field, model_validator
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import Augmentation, ComponentConfig
-from findna_kit.components.segments import positions
+from findna_kit.components import Augmentation, ComponentConfig, Draw, View, positions_and_lengths
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from findna_kit.components.views import Draw, View
 
 
 class TandemRepeat(Augmentation):
@@ -50,7 +47,7 @@ class TandemRepeat(Augmentation):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The view with one repeat in each sequence longer or shorter than it was."""
-        at, count = positions(view)
+        at, count = positions_and_lengths(view)
         unit = draw.integers(self.config.shortest_unit, self.config.longest_unit + 1, 1)
         place, follow = self._chosen(view, unit, draw)
         copies = draw.integers(1, self.config.copies + 1, 1)
@@ -68,7 +65,7 @@ class TandemRepeat(Augmentation):
 
     def _chosen(self, view: View, unit: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """Where the unit begins (L: nowhere), and how many copies of it follow there; both [B, 1]."""
-        at, count = positions(view)
+        at, count = positions_and_lengths(view)
         length = at.shape[1]
         after = at + unit
         same = (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from variation_views import Scripted, draw, law, random_windows
 
-from findna_kit.components.interfaces import ViewPlan
+from findna_kit.components import ViewPlan
 from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.errors import FindnaError
 

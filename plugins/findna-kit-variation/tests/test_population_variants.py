@@ -11,8 +11,7 @@ from scipy import stats
 from variation_views import Scripted, assert_rows_stand_alone, assert_true_to, draw, law, view_of
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import Contig
-from findna_kit.components.views import View
+from findna_kit.components import Contig, View
 from findna_kit.errors import FindnaError, GenomeError
 
 HEAD = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"

@@ -13,9 +13,8 @@ from scipy import stats
 from variation_views import Scripted, assert_rows_stand_alone, draw, law, random_windows, view_of
 
 from findna_kit import alphabet
-from findna_kit.components.interfaces import BranchOutput
+from findna_kit.components import BranchOutput, Clock
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.schedules import Clock
 
 
 def masking(**values):

@@ -4,7 +4,7 @@ import torch
 from hypothesis import settings
 
 from findna_kit import alphabet
-from findna_kit.components.views import Draw, View
+from findna_kit.components import Draw, View
 
 PAIRED = torch.tensor([alphabet.T, alphabet.G, alphabet.C, alphabet.A, alphabet.N])
 law = settings(deadline=None, derandomize=True, max_examples=25)

@@ -11,8 +11,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from findna_kit.components.views import Draw, View
-from findna_kit.testing.checks import same, some
-from findna_kit.testing.samples import contigs, windows
+from findna_kit.testing.checks import abbreviate, identical
+from findna_kit.testing.samples import builtin_contigs, random_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from findna_kit.components.interfaces import Augmentation, Masking
-    from findna_kit.testing.checks import Subject
+    from findna_kit.testing.checks import Case
 
 KEYS = range(6)
 _TORCH = str(Path(torch.__file__).parent)
 
 
-def made(subject: Subject) -> Augmentation | Masking:
+def made(case: Case) -> Augmentation | Masking:
     """An instance that has been told of the genome."""
-    component: Augmentation | Masking = subject.component(subject.config)
-    component.on_genome(contigs())
+    component: Augmentation | Masking = case.component(case.config)
+    component.on_genome(builtin_contigs())
     return component
 
 
-def keyed(key: int | str, rows: Tensor | int) -> Draw:
+def row_random(key: int | str, rows: Tensor | int) -> Draw:
     """A draw for these rows of a global batch."""
     return Draw("conformance", key, rows=torch.arange(rows) if isinstance(rows, int) else rows)
 
@@ -44,39 +44,41 @@ def columns(view: View) -> dict[str, Tensor]:
     return {name: column for name, column in held.items() if column is not None}
 
 
-def unlike(one: View, other: View) -> list[str]:
+def differing_columns(one: View, other: View) -> list[str]:
     """Names of the columns that are not the same in both."""
     mine, theirs = columns(one), columns(other)
     return [
-        name for name in sorted(mine | theirs) if name not in mine or name not in theirs or not same(mine[name], theirs[name])
+        name
+        for name in sorted(mine | theirs)
+        if name not in mine or name not in theirs or not identical(mine[name], theirs[name])
     ]
 
 
-def given_is_left_alone(subject: Subject) -> Iterator[str]:
+def input_unchanged(case: Case) -> Iterator[str]:
     """The view that it is given is left as it was, by every call."""
-    component, view = made(subject), windows(6, 40)
+    component, view = made(case), random_windows(6, 40)
     before = {name: column.clone() for name, column in columns(view).items()}
-    after = columns(component(view, keyed(0, 6)))
-    changed = [name for name, column in columns(view).items() if not same(column, before[name])]
+    after = columns(component(view, row_random(0, 6)))
+    changed = [name for name, column in columns(view).items() if not identical(column, before[name])]
     if changed:
-        yield f"changed {some(changed)} of the view it was given, in place; other views are made of it too: make new tensors"
+        yield f"changed {abbreviate(changed)} of the view it was given, in place; other views are made of it too: make new tensors"
     if devices := {str(column.device) for column in after.values()} - {"cpu"}:
-        yield f"of a view on the cpu it made columns on {some(devices)}; stay on the view's device"
+        yield f"of a view on the cpu it made columns on {abbreviate(devices)}; stay on the view's device"
 
 
-def draws(subject: Subject) -> Iterator[str]:
+def randomness(case: Case) -> Iterator[str]:
     """Randomness comes from the draw alone, anew for each sequence: a row is the same whatever other rows are in the batch."""
-    component, view = made(subject), windows(12, 60, seed=3)
-    whole = component(view, keyed("draws", 12))
-    if differs := unlike(component(view, keyed("draws", 12)), whole):
+    component, view = made(case), random_windows(12, 60, seed=3)
+    whole = component(view, row_random("draws", 12))
+    if differs := differing_columns(component(view, row_random("draws", 12)), whole):
         yield (
-            f"called twice with one draw it gave other {some(differs)}; take every random number from `draw`, and keep no state"
+            f"called twice with one draw it gave other {abbreviate(differs)}; take every random number from `draw`, and keep no state"
         )
         return
     part = torch.tensor([2, 3, 7, 11])
-    if differs := unlike(component(view.rows(part), keyed("draws", part)), whole.rows(part)):
+    if differs := differing_columns(component(view.rows(part), row_random("draws", part)), whole.rows(part)):
         yield (
-            f"rows 2, 3, 7 and 11 of a batch of 12, made alone by the same draw, have other {some(differs)}; a row may depend "
+            f"rows 2, 3, 7 and 11 of a batch of 12, made alone by the same draw, have other {abbreviate(differs)}; a row may depend "
             "on its own "
             "numbers only, so that any process and micro-batch makes the same views"
         )
@@ -85,10 +87,10 @@ def draws(subject: Subject) -> Iterator[str]:
 
 def _apart(component: Augmentation | Masking) -> Iterator[str]:
     """Whether equal windows come out unlike one another; what is the same by every key is meant to be."""
-    view = windows(1, 60, unknown=0.0).rows(torch.zeros(16, dtype=torch.int64))
-    results = [component(view, keyed(key, 16)) for key in KEYS]
-    alike_rows = all(not unlike(made, made.rows(torch.zeros(16, dtype=torch.int64))) for made in results)
-    alike_keys = all(not unlike(made, results[0]) for made in results)
+    view = random_windows(1, 60, unknown=0.0).rows(torch.zeros(16, dtype=torch.int64))
+    results = [component(view, row_random(key, 16)) for key in KEYS]
+    alike_rows = all(not differing_columns(made, made.rows(torch.zeros(16, dtype=torch.int64))) for made in results)
+    alike_keys = all(not differing_columns(made, results[0]) for made in results)
     if alike_rows and not alike_keys:
         yield (
             "16 copies of one window came out alike, by each of 6 keys in another way: the sequences of a batch share one "
@@ -111,7 +113,7 @@ class _Operations(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def work(call: Callable[[], object]) -> int:
+def count_operations(call: Callable[[], object]) -> int:
     """Functions of torch that a call calls and lines of Python that it runs, torch's own lines aside."""
     lines, counting = 0, _Operations.__torch_function__.__code__
 
@@ -132,13 +134,13 @@ def work(call: Callable[[], object]) -> int:
     return operations.count + lines
 
 
-def vectorised(subject: Subject) -> Iterator[str]:
+def vectorised(case: Case) -> Iterator[str]:
     """Works on the whole batch at once: no loop in Python over sequences or over positions."""
-    component = made(subject)
+    component = made(case)
 
     def cost(batch: int, length: int) -> int:
-        view = windows(batch, length, padded=False)
-        return work(lambda: columns(component(view, keyed("work", batch))))
+        view = random_windows(batch, length, padded=False)
+        return count_operations(lambda: columns(component(view, row_random("work", batch))))
 
     cost(2, 32)  # imports and caches of a first call
     few, many, long = cost(2, 32), cost(130, 32), cost(2, 192)

@@ -14,8 +14,8 @@ from findna_kit.distributed import Engine
 from findna_kit.errors import RecipeError
 from findna_kit.schedules import Clock
 from findna_kit.testing.checks import CPU
-from findna_kit.testing.experiments import BATCH, CLASS_TOKENS, LENGTH, chosen, document, read
-from findna_kit.testing.samples import contigs, sample_data
+from findna_kit.testing.experiments import BATCH, CLASS_TOKENS, LENGTH, component_entry, read, recipe_document
+from findna_kit.testing.samples import builtin_contigs, sample_data
 from findna_kit.trainer.forward import training_batch
 from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import accumulate_gradients, train_step
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from findna_kit.components.interfaces import BranchOutput, Loss
     from findna_kit.recipe import Recipe
-    from findna_kit.testing.checks import Subject
+    from findna_kit.testing.checks import Case
     from findna_kit.trainer import Experiment
-    from findna_kit.trainer.step import Sums
+    from findna_kit.trainer.loss_sums import LossSums
 
 LABEL = "tried"
-BEGUN = 2
-CLOCK = Clock(BEGUN, 10)
+WARMUP_STEPS = 2
+CLOCK = Clock(WARMUP_STEPS, 10)
 _MASK = {"name": "independent", "fraction": 0.3}
 _TURN = [{"name": "reverse_complement", "probability": 0.5}, {"name": "insertion", "maximum": 4}]
 _BOTH, _STUDENT, _TEACHER = {"see": ["student", "teacher"]}, {"see": ["student"]}, {"see": ["teacher"]}
@@ -58,10 +58,10 @@ LAYOUTS: dict[str, dict[str, dict[str, Any]]] = {
 """By what they are: views that a recipe may state, those that suit most losses first."""
 
 
-def recipe_of(subject: Subject, layout: str, class_tokens: int = CLASS_TOKENS) -> Recipe:
-    """A recipe whose one loss is the subject, on those views."""
-    stated = document(views=LAYOUTS[layout], losses={LABEL: chosen(subject)}, class_tokens=class_tokens)
-    return read(subject, stated)[0]
+def recipe_on_views(case: Case, layout: str, class_tokens: int = CLASS_TOKENS) -> Recipe:
+    """A recipe whose one loss is the case, on those views."""
+    stated = recipe_document(views=LAYOUTS[layout], losses={LABEL: component_entry(case)}, class_tokens=class_tokens)
+    return read(case, stated)[0]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Captured:
     term: Any
 
 
-class Bench:
+class LossHarness:
     """One experiment with the loss, its windows, and one process on the CPU.
 
     begun: two steps are done, by one process whatever the engine: a queue is not empty, a centre not zero.
@@ -84,7 +84,7 @@ class Bench:
         self.experiment: Experiment = assemble(recipe)
         self.data = sample_data(LENGTH)
         self.engine = Engine(CPU, "fp32")
-        self.experiment.on_genome(contigs())
+        self.experiment.on_genome(builtin_contigs())
         self.experiment.student.train()
         self.experiment.teacher.eval()
         for module in (*self.experiment.student.modules(), *self.experiment.predictors.modules()):
@@ -92,7 +92,7 @@ class Bench:
                 module.p = 0.0  # which is drawn anew for each micro-batch and process
         self._separate()
         if begun:
-            self.train(BEGUN)
+            self.train(WARMUP_STEPS)
         self.engine = engine or self.engine
 
     def _separate(self) -> None:
@@ -106,7 +106,7 @@ class Bench:
         """The loss under test."""
         return self.experiment.losses[LABEL].loss
 
-    def step(self, micro_batch: int, step: int = CLOCK.step) -> tuple[dict[str, Tensor], Sums, dict[str, Tensor]]:
+    def step(self, micro_batch: int, step: int = CLOCK.step) -> tuple[dict[str, Tensor], LossSums, dict[str, Tensor]]:
         """Gradients by name, sums and counts of this process's share of a step's batch; nothing is applied."""
         for norm in self.experiment.norms:
             norm.before_step()
@@ -142,11 +142,11 @@ class Bench:
         ]
 
 
-def suited(subject: Subject) -> tuple[str, Recipe] | list[str]:
+def find_suitable_views(case: Case) -> tuple[str, Recipe] | list[str]:
     """The first views that the loss has nothing against, and the recipe; or what it has against each."""
     reasons = []
     for layout in LAYOUTS:
-        recipe = recipe_of(subject, layout)
+        recipe = recipe_on_views(case, layout)
         try:
             assemble(recipe)
         except RecipeError as error:
@@ -156,15 +156,15 @@ def suited(subject: Subject) -> tuple[str, Recipe] | list[str]:
     return reasons
 
 
-def bench(subject: Subject, engine: Engine | None = None, *, begun: bool = True) -> Bench:
+def loss_harness(case: Case, engine: Engine | None = None, *, begun: bool = True) -> LossHarness:
     """The loss on the first views that suit it. Raises ValueError where none does."""
-    found = suited(subject)
+    found = find_suitable_views(case)
     if isinstance(found, list):
         raise ValueError("no views suit it")
-    return Bench(found[1], engine, begun=begun)
+    return LossHarness(found[1], engine, begun=begun)
 
 
-def remembered(module: nn.Module) -> dict[str, Any]:
+def snapshot(module: nn.Module) -> dict[str, Any]:
     """Everything that a module and those inside keep in attributes, by path; tensors are copied."""
     kept: dict[str, Any] = {}
     for path, inner in module.named_modules():
@@ -196,7 +196,7 @@ def _opened(place: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield place, deepcopy(value)
 
 
-def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def changed_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Paths of what is not as it was."""
     return [name for name in sorted({**before, **after}) if not _equal(before.get(name), after.get(name))]
 

@@ -1,0 +1,37 @@
+"""Signals that ask a run to save its state and stop."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class StopRequest:
+    """Records the first SIGINT, SIGTERM or SIGUSR2. The run then saves and stops after the current step.
+
+    A SIGINT after that stops the run at once. A second SIGTERM or SIGUSR2 does not: Slurm signals every process of a step, and
+    a supervisor forwards the same signal, so a process often gets it twice.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle the signals inside the context, and restore the previous handlers afterwards."""
+        handlers = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: Any) -> None:
+        if self.signal is None:
+            self.signal = number
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
