@@ -59,7 +59,7 @@ def _parts(found: Mapping[str, Any]) -> dict[str, list[list[str]]]:
 
 
 def _of(row: Mapping[str, str]) -> str:
-    from findna_kit.evaluation.table import FEATURE_NAMES, protocol_name
+    from findna_kit.evaluation.result_tables import FEATURE_NAMES, protocol_name
 
     return f"{protocol_name(row['protocol'])}, {FEATURE_NAMES[row['who']]}, {row['score']}"
 
@@ -77,9 +77,10 @@ def _number(value: float | None) -> str:
 
 
 def _score(value: Mapping[str, float] | None) -> str:
-    from findna_kit.evaluation.table import score_text
+    from findna_kit.evaluation.result_tables import score_text
+    from findna_kit.records.evaluation_json import ScoreInterval
 
-    return "-" if value is None else score_text(value)  # type: ignore[arg-type]  # an Interval, read from JSON
+    return "-" if value is None else score_text(ScoreInterval.model_validate(value))
 
 
 def _effect(one: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ def say_failures(plugins: Sequence[Plugin]) -> None:
 def refuse_bad_files(recipe: Recipe) -> None:
     """FindnaError for every path of the recipe where nothing is, and every task that could not be scored after training."""
     from findna_kit.evaluation import load_task
-    from findna_kit.evaluation.summary import rows_scored
+    from findna_kit.evaluation.task_scores import scored_rows
 
     stated = {f"data.{key}": path for key, path in recipe.data.files.items()} | recipe.component_files()
     if recipe.init_from is not None:
@@ -56,7 +56,7 @@ def refuse_bad_files(recipe: Recipe) -> None:
     wrong = [f"{key}: {path}: {why}" for key, path in stated.items() if (why := _unreachable(path))]
     for number, task in enumerate(recipe.evaluation.tasks):
         try:
-            rows_scored(load_task(task))
+            scored_rows(load_task(task))
         except TaskError as error:
             wrong.append(f"evaluation.tasks.{number}: {error}")
     if wrong:

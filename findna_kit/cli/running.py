@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from findna_kit.recipe import Recipe
+    from findna_kit.records.run_json import BaselineScore
     from findna_kit.runs import Result
 
 
@@ -82,11 +83,11 @@ def summary(recipe: Recipe, result: Result) -> None:
 
 
 def _fitted_on(result: Result) -> str:
-    bases = max((scores.get("fitted_on_bases", 0) for scores in result.baselines.values()), default=0)
+    bases = max((score.fitted_on_bases for score in result.baselines.values()), default=0)
     return f", fitted on {bases:,} bases of the training part" if bases else ""
 
 
-def _masked_rows(label: str, metrics: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+def _masked_rows(label: str, metrics: Mapping[str, float], baselines: Mapping[str, BaselineScore]) -> list[list[str]]:
     rows = []
     for branch in ("teacher", "student"):
         key = f"held_out_plain/{label}"
@@ -95,7 +96,7 @@ def _masked_rows(label: str, metrics: Mapping[str, float], baselines: Mapping[st
                 [branch, f"{metrics[f'{key}/accuracy/{branch}']:.4f}", f"{metrics[f'{key}/bits_per_base/{branch}']:.4f}"]
             )
     if rows:
-        rows += [[name, f"{scores['accuracy']:.4f}", f"{scores['bits_per_base']:.4f}"] for name, scores in baselines.items()]
+        rows += [[name, f"{score.accuracy:.4f}", f"{score.bits_per_base:.4f}"] for name, score in baselines.items()]
     return rows
 
 

@@ -34,16 +34,16 @@ def asked(
 
 def evaluate(folder: Path, tasks: Sequence[str], scoring: Scoring, *, as_json: bool) -> None:
     """Scores a run on tasks and prints a table each."""
-    from findna_kit.evaluation.table import about_lines, strands_text, table_rows
+    from findna_kit.evaluation.result_tables import about_lines, strands_text, table_rows
     from findna_kit.runs import evaluate_run
 
     results = evaluate_run(folder, tasks, scoring, say=loading.say)
     if as_json:
-        print(json.dumps(results, indent=1))
+        print(json.dumps([result.to_json() for result in results], indent=1))
         return
     for result in results:
         # Names of folders repeat ("0", "1"): of several tasks the path says which.
-        where = "" if len(results) == 1 or result["path"] == result["task"] else f" in {result['path']}"
+        where = "" if len(results) == 1 or result.path == result.task else f" in {result.path}"
         first, *others = about_lines(result, where)
         print(f"\n{first}", *(f"  {line}" for line in others), sep="\n")
         table(table_rows(result))

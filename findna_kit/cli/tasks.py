@@ -12,9 +12,10 @@ from findna_kit.cli import loading
 from findna_kit.cli.progress import reading_bar, table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from findna_kit.evaluation.tasks import Shipped
+    from findna_kit.evaluation.tasks import ShippedTask
+    from findna_kit.records.audit_json import AuditReport
 
 FOUND_SOMETHING = 3
 
@@ -22,7 +23,7 @@ FOUND_SOMETHING = 3
 def listing(data: Path | None, *, as_json: bool) -> None:
     """Every shipped task, whether its data are there, and where else they were looked for."""
     from findna_kit.evaluation.tasks import DATA_VARIABLE, shipped_tasks
-    from findna_kit.evaluation.tasks.shipped import data_folder
+    from findna_kit.evaluation.tasks.shipped_tasks import data_folder
 
     where = data_folder(data)
     described = [_described(task, where) for task in shipped_tasks().values()]
@@ -49,11 +50,11 @@ def _first(places: Sequence[str], base: Path | None) -> str:
     return f"{shown} and {len(places) - 1} more" if len(places) > 1 else str(shown)
 
 
-def _described(task: Shipped, where: Path | None) -> dict[str, Any]:
-    from findna_kit.evaluation.tasks.load import Place
+def _described(task: ShippedTask, where: Path | None) -> dict[str, Any]:
+    from findna_kit.evaluation.tasks.load import LocatedTaskFile
 
-    file = task.described()
-    missing = Place(task.name, where, file).missing()
+    file = task.read()
+    missing = LocatedTaskFile(task.name, where, file).missing()
     return {
         "name": task.name,
         **(file.published.model_dump() if file.published else {}),
@@ -80,22 +81,22 @@ def audit(
     with reading_bar() as reading:
         reports = audit_tasks(loaded, run=run, genome=genome, without=without, say=loading.say, reading=reading)
     if as_json:
-        print(json.dumps(reports, indent=1))
+        print(json.dumps([report.to_json() for report in reports], indent=1))
     else:
         for number, report in enumerate(reports):
             print("\n" * (number > 0), end="")
             _tell(report)
-    found = [report["path"] for report in reports if has_findings(report)]
+    found = [report.path for report in reports if has_findings(report)]
     if strict and found:
         loading.say(f"--strict: something was found in {', '.join(found)}")
         raise typer.Exit(FOUND_SOMETHING)
 
 
-def _tell(report: Mapping[str, Any]) -> None:
-    from findna_kit.evaluation.table import audit_lines, audit_rows
+def _tell(report: AuditReport) -> None:
+    from findna_kit.evaluation.result_tables import audit_lines, audit_rows
 
-    print(f"{report['path']}: {', '.join(f'{part} {size:,}' for part, size in report['sizes'].items())}")
-    for note in report["notes"]:
+    print(f"{report.path}: {', '.join(f'{part} {size:,}' for part, size in report.sizes.items())}")
+    for note in report.notes:
         print(f"note: {note}")
     table(audit_rows(report))
     print(*audit_lines(report), sep="\n")

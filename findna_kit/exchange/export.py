@@ -20,7 +20,8 @@ from findna_kit.errors import OutputExists
 from findna_kit.exchange.model_card import model_card
 from findna_kit.exchange.onnx_graph import need_onnx, write_onnx
 from findna_kit.inference.frozen_model import load
-from findna_kit.records.run_folder import AUDIT, CELLS, EVALUATION, RECIPE, RECORD, write_json
+from findna_kit.records.json_files import write_json
+from findna_kit.records.paths import AUDIT_JSON, EVALUATION_JSON, PREDICTIONS, RECIPE, RUN_JSON
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -31,7 +32,7 @@ CONFIG, CARD, ONNX = "config.json", "README.md", "model.onnx"
 FORMATS = ("huggingface", "onnx")
 Format = Literal["huggingface", "onnx"]
 _TYPE = "findna_kit"
-_OWN = (CONFIG, CARD, ONNX, RECIPE, RECORD, EVALUATION, CELLS, AUDIT, checkpoint.MODEL, checkpoint.FOLDER)
+_OWN = (CONFIG, CARD, ONNX, RECIPE, RUN_JSON, EVALUATION_JSON, PREDICTIONS, AUDIT_JSON, checkpoint.MODEL, checkpoint.FOLDER)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def export_run(
         write_json(beside / CONFIG, config)
         (beside / RECIPE).write_text(model.recipe.dump(), encoding="utf-8")
         # run.json tells who made the components and in which precision, which `load` asks for; evaluation.json the scores.
-        for name in (RECORD, EVALUATION):
+        for name in (RUN_JSON, EVALUATION_JSON):
             if (run / name).is_file():
                 shutil.copyfile(run / name, beside / name)
         (beside / CARD).write_text(model_card(run, out, model, graph=form == "onnx"), encoding="utf-8")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from findna_kit import alphabet
-from findna_kit.components.strands import average_halves
 from findna_kit.errors import FindnaError, require_extra
 from findna_kit.model.branch import encode_bases, pool
 

@@ -57,7 +57,7 @@ def plan(
     finish = pace.finish(recipe, recipe.steps)
     return {
         **counted, "memory": {**memory, "peak": peak["bytes"], "peak_is": peak["of"]},
-        "resolved": resolved_settings(subject.engine, subject.micro_batch),
+        "resolved": resolved_settings(subject.engine, subject.micro_batch).to_json(),
         "measured": pace.plain(subject.bases), "flops": flops_of(subject), "largest_batch": largest_batch(subject),
         "finish": {**finish, **hours(subject.engine, finish["seconds"])},
     }  # fmt: skip

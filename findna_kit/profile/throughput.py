@@ -17,8 +17,8 @@ from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.runs.online_probe import online_probe_of
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compilation import compiled_encoders
-from findna_kit.trainer.state import write_checkpoint
 from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.state import write_checkpoint
 from findna_kit.trainer.step import train_step
 from findna_kit.trainer.validation import Validation
 

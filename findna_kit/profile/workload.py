@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from findna_kit.assemble import assemble
 from findna_kit.distributed import current_launch, start_engine
 from findna_kit.errors import FindnaError
+from findna_kit.records.run_json import ResolvedSettings
 from findna_kit.runs.genome_data import open_genome
 from findna_kit.runs.start import resolve_engine
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from findna_kit.distributed import Engine
     from findna_kit.recipe import Recipe
-    from findna_kit.runs.genome_data import GenomeData
+    from findna_kit.records.run_json import ResolvedSettings
+from findna_kit.runs.genome_data import GenomeData
     from findna_kit.trainer import Experiment
 
 
@@ -50,7 +52,7 @@ def ready(recipe: Recipe, device: str, reading: Callable[[int, int], None] | Non
     experiment, engine = assemble(recipe), start_engine(device, recipe.trainer.precision)
     genome = open_genome(recipe, reading)
     experiment.on_genome(genome.contigs)
-    engine, micro_batch = resolve_engine(experiment, genome, engine, {})
+    engine, micro_batch = resolve_engine(experiment, genome, engine, ResolvedSettings())
     return Workload(recipe, genome, engine, micro_batch)
 
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from findna_kit import checkpoint
 from findna_kit.errors import FindnaError
 from findna_kit.metrics.readers import newest_rows
 from findna_kit.recipe.yaml_nodes import read_plain, read_text
-from findna_kit.records.run_folder import AUDIT, EVALUATION, LOCK, RECIPE, RECORD, read_by_task
-from findna_kit.records.run_record import KILLED, current_status, is_locked
+from findna_kit.records.audit_json import read_audits
+from findna_kit.records.evaluation_json import read_evaluation
+from findna_kit.records.paths import LOCK, RECIPE, RUN_JSON
+from findna_kit.records.run_json import RunJson, read_run_json
+from findna_kit.records.run_status import KILLED, current_status, is_locked
 from findna_kit.study.cells import FAILED, STUDY
 from findna_kit.study.run import RESULT
 from findna_kit.study.schema import Study
@@ -25,6 +28,9 @@ from findna_kit.study.search import TRIAL
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from findna_kit.records.audit_json import AuditReport
+    from findna_kit.records.evaluation_json import TaskResult
+
 Kept = TypeVar("Kept", bound=BaseModel)
 
 
@@ -32,45 +38,6 @@ class _Kept(BaseModel):
     """Part of a file that another command wrote: what a page shows of it, and no more."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Genome(_Kept):
-    """What a run was trained on."""
-
-    path: str
-    digest: str
-    weight: float
-    bases: int
-    training_bases: int
-    validation_bases: int
-
-
-class Memory(_Kept):
-    """The most that was held, and of what."""
-
-    bytes: int
-    of: str
-
-
-class Record(_Kept):
-    """run.json."""
-
-    status: str | None = None
-    reason: str | None = None
-    name: str | None = None
-    seed: int | None = None
-    steps: int | None = None
-    versions: dict[str, str] = Field(default_factory=dict)
-    plugins: list[str] = Field(default_factory=list)
-    components: dict[str, dict[str, str]] = Field(default_factory=dict)
-    resolved: dict[str, Any] = Field(default_factory=dict)
-    genomes: list[Genome] = Field(default_factory=list)
-    parameters: int | None = None
-    encoder_parameters: int | None = None
-    baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
-    timings: dict[str, float] = Field(default_factory=dict)
-    peak_memory: Memory | None = None
-    imported: dict[str, Any] | None = None
 
 
 class Trial(_Kept):
@@ -95,7 +62,7 @@ class Run:
 
     folder: Path
     label: str
-    record: Record
+    record: RunJson
     recorded: bool
     """Whether there is a run.json."""
 
@@ -111,14 +78,14 @@ class Run:
         return {} if self.recipe_text is None else read_plain(self.folder / RECIPE)
 
     @cached_property
-    def evaluation(self) -> dict[str, dict[str, Any]]:
-        """evaluation.json by task; empty where it was not evaluated."""
-        return read_by_task(self.folder / EVALUATION, "`findna-kit evaluate` makes it anew")
+    def evaluation(self) -> dict[str, TaskResult]:
+        """Return the results of evaluation.json by task; empty if the run was not evaluated."""
+        return read_evaluation(self.folder, "remove it, and call `findna-kit evaluate` again")
 
     @cached_property
-    def audits(self) -> dict[str, dict[str, Any]]:
-        """audit.json by task."""
-        return read_by_task(self.folder / AUDIT, "`findna-kit tasks audit` makes it anew")
+    def audits(self) -> dict[str, AuditReport]:
+        """Return the reports of audit.json by task."""
+        return read_audits(self.folder, "remove it, and call `findna-kit tasks audit` again")
 
     @cached_property
     def last_step(self) -> int | None:
@@ -132,7 +99,7 @@ class Run:
     def status(self) -> str:
         """In words, with what ended it."""
         if not self.recorded:
-            return f"not recorded: there is no {RECORD}"
+            return f"not recorded: there is no {RUN_JSON}"
         status = current_status(self.folder, self.record.status)
         if status == KILLED:
             return "says running, but no process here holds the folder: it was killed, or runs on another machine"
@@ -179,19 +146,16 @@ def read_folder(folder: Path, label: str) -> Run | StudyFolder:
         there = False
     if there and (folder / STUDY).is_file():
         return _study(folder, label)
-    if there and ((folder / RECORD).is_file() or ((folder / RECIPE).is_file() and (folder / checkpoint.FOLDER).is_dir())):
+    if there and ((folder / RUN_JSON).is_file() or ((folder / RECIPE).is_file() and (folder / checkpoint.FOLDER).is_dir())):
         return read_run(folder, label)
     what = "neither a run's folder nor a study's" if there else "is no folder"
-    hint = f"; the run of this cell is {folder / 'run'}" if there and (folder / "run" / RECORD).is_file() else ""
+    hint = f"; the run of this cell is {folder / 'run'}" if there and (folder / "run" / RUN_JSON).is_file() else ""
     raise FindnaError(f"{folder}: {what}; give what `run` or `ablate` made{hint}")
 
 
 def read_run(folder: Path, label: str) -> Run:
     """A run's folder; most of it is read when it is asked for."""
-    path = folder / RECORD
-    if not path.is_file():
-        return Run(folder, label, Record(), recorded=False)
-    return Run(folder, label, _checked(Record, path), recorded=True)
+    return Run(folder, label, read_run_json(folder), recorded=(folder / RUN_JSON).is_file())
 
 
 def _study(folder: Path, label: str) -> StudyFolder:
@@ -200,7 +164,7 @@ def _study(folder: Path, label: str) -> StudyFolder:
     for condition in study.conditions():
         for seed in study.every_seed:
             own = folder / "cells" / condition / f"seed-{seed}"
-            run = read_run(own / "run", f"{condition}, seed {seed}") if (own / "run" / RECORD).is_file() else None
+            run = read_run(own / "run", f"{condition}, seed {seed}") if (own / "run" / RUN_JSON).is_file() else None
             cells.append(CellOf(condition, seed, _state(own, run), run))
     path = folder / f"{RESULT}.json"
     result = _json(path) if path.is_file() else None

@@ -32,7 +32,6 @@ from findna_kit.records.evaluation_json import (
     GenomeOverlapShare,
     LeakageSummary,
     ModelInfo,
-    ProtocolResult,
     StrandDisagreement,
     TaskResult,
 )
@@ -141,7 +140,9 @@ def _score(run: Path, task: Task, networks: _Networks, log: Log) -> TaskResult:
         return finished
     predictions = evaluation.predictions(cached, log)
     protocols = summarise(task, predictions, seed=seed, without=without).protocols
-    result = _result({**described, "cells": keys}, protocols, networks.strands())
+    result = TaskResult.model_validate(
+        {**described, "protocols": protocols, "cells": keys, "strands": networks.strands()}
+    )
     _store(run / EVALUATION_JSON, result)  # after each task: a later one may fail
     return result
 
@@ -160,12 +161,6 @@ def _finished(
     if not same or not all(cached.has(key) for wanted in keys.values() for key in wanted):
         return None
     return result.model_copy(update={"protocols": {protocol: result.protocols[protocol] for protocol in keys}})
-
-
-def _result(
-    described: JsonObject, protocols: dict[str, ProtocolResult], strands: dict[str, StrandDisagreement]
-) -> TaskResult:  # fmt: skip
-    return TaskResult.model_validate({**described, "protocols": protocols, "strands": strands})
 
 
 class _Networks:

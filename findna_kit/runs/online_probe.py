@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from findna_kit.evaluation import load_task
 from findna_kit.evaluation.online_probe import OnlineProbe
-from findna_kit.evaluation.protocols import PROTOCOLS
+from findna_kit.evaluation.protocol_table import PROTOCOLS
 from findna_kit.inference.frozen_model import FrozenModel
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def online_probe_of(recipe: Recipe, experiment: Experiment, engine: Engine) -> C
     every, served = settings.every, experiment.teacher_update.export_branch
     if every is None:
         return lambda step: {}
-    cheap = [name for name in settings.protocols if name in PROTOCOLS]
+    cheap = [name for name in settings.protocols if name in PROTOCOLS and PROTOCOLS[name].online]
     tasks = list({task.path: task for task in map(load_task, settings.tasks)}.values())
     names = Counter(task.name for task in tasks)  # of tasks in folders of one name the path says which
     looks = [OnlineProbe(task if names[task.name] == 1 else replace(task, name=task.path), cheap) for task in tasks]
@@ -41,6 +41,6 @@ def online_probe_of(recipe: Recipe, experiment: Experiment, engine: Engine) -> C
         network = copy.deepcopy(experiment.teacher if served == "teacher" else experiment.student)
         model = FrozenModel(network, recipe, branch=served, step=step, engine=engine)
         found = controls | {name: value for look in looks for name, value in look(model.embed).items()}
-        return {f"evaluation/{name}": value for name, value in found.items()}
+        return found
 
     return look_at

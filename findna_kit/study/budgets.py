@@ -17,7 +17,7 @@ from findna_kit.profile.flops import UNCOUNTED
 from findna_kit.profile.plan import flops_of
 from findna_kit.profile.throughput import joined, measure
 from findna_kit.profile.workload import ready
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 from findna_kit.study.executors.local import cell_threads
 
 if TYPE_CHECKING:

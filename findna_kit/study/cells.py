@@ -8,15 +8,18 @@ import os
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import diff, load_recipe
-from findna_kit.records.run_folder import EVALUATION, LOCK, RECORD, read_by_task, write_json
-from findna_kit.records.run_record import is_locked
+from findna_kit.records.evaluation_json import read_evaluation
+from findna_kit.records.json_files import write_json
+from findna_kit.records.paths import LOCK
+from findna_kit.records.run_json import read_run_json
+from findna_kit.records.run_status import is_locked
 from findna_kit.study.job_lock import JobLock, drop, last_beat
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from findna_kit.plugins.registry import Components
+    from findna_kit.records.evaluation_json import ContenderName, TaskResult
     from findna_kit.study.schema import Cell, Study
 
 State = Literal["finished", "queued", "running", "failed", "missing"]
@@ -113,20 +117,19 @@ class CellFolder:
         """Why it failed."""
         return str(json.loads((self.folder / FAILED).read_text())["reason"])
 
-    def score(self, task: str, protocol: str, score: str) -> dict[str, float]:
-        """The encoder's score, and those of its controls, by who."""
-        block = self._results()[task]["protocols"][protocol]
-        return {who: row[score]["value"] for who, row in block.items() if who != "encoder_minus"}
+    def score(self, task: str, protocol: str, score: str) -> dict[ContenderName, float]:
+        """Return the scores of the encoder and of its controls, by name."""
+        contenders = self._results()[task].protocols[protocol].contenders()
+        return {name: contender.score(score).value for name, contender in contenders.items()}
 
     def _scored(self) -> bool:
-        record = self.run / RECORD
-        if not record.is_file() or json.loads(record.read_text()).get("status") != "finished":
+        if read_run_json(self.run).status != "finished":
             return False
         results, protocols = self._results(), self.cell.recipe.evaluation.protocols
-        return all(set(protocols) <= set(results.get(task, {}).get("protocols", {})) for task in self.tasks)
+        return all(task in results and set(protocols) <= set(results[task].protocols) for task in self.tasks)
 
-    def _results(self) -> dict[str, dict[str, Any]]:
-        return read_by_task(self.run / EVALUATION, "and call ablate again")
+    def _results(self) -> dict[str, TaskResult]:
+        return read_evaluation(self.run, "remove it, and call ablate again")
 
     def _held(self) -> bool:
         """Whether a process that `ablate` started has the cell, or another one its run."""

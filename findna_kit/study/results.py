@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from findna_kit.evaluation.table import FEATURE_NAMES
+from findna_kit.evaluation.result_tables import FEATURE_NAMES
 from findna_kit.study.cells import scores_of
 from findna_kit.study.statistics import FEW, Interval, effects, main_effects, paired_interval, smallest_family_p
 

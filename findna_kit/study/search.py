@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from findna_kit.errors import FindnaError, nearest, require_extra
 from findna_kit.metrics.readers import newest_rows
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 from findna_kit.study.cells import CellFolder
 from findna_kit.study.load import cells_of, recipe_of, with_values
 from findna_kit.study.sampler import propose

@@ -16,7 +16,7 @@ import pytest
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe.shipped import find_recipe, shipped_studies
 from findna_kit.recipe.yaml_nodes import dump, parse
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 from findna_kit.study.cells import STUDY, folders_of
 from findna_kit.study.load import cells_of, load_study
 from tests.installing import findna

@@ -11,7 +11,7 @@ import termios
 
 from findna_kit.cli.ablating import board
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 from findna_kit.study.cells import STUDY, folders_of
 from findna_kit.study.load import cells_of, load_study
 from tests.study.writing import write_study

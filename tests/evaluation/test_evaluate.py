@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from findna_kit.evaluation.evaluate import Cell
 
 from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation import (
@@ -21,9 +22,8 @@ from findna_kit.evaluation import (
     table_rows,
 )
 from findna_kit.evaluation.controls import kmer_features
-from findna_kit.evaluation.evaluate import Cell
+from findna_kit.evaluation.result_tables import header, protocol_name, score_text
 from findna_kit.evaluation.scores import SCORES, accuracy, confusion
-from findna_kit.evaluation.table import header, protocol_name, score_text
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 WHO = ["encoder", "random_init", "kmer", "majority"]

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from findna_kit.evaluation.evaluate import NAMES
 
 from findna_kit.errors import FindnaError
-from findna_kit.evaluation.evaluate import NAMES
 from findna_kit.evaluation.scores import SCORES
 from findna_kit.records.selection import HIGHER, choose, criterion
 from tests.records.copies import copied, look

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from findna_kit.checkpoint import path_of, steps_saved
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
-from findna_kit.records.run_folder import LOCK, exclusive_lock
-from findna_kit.records.run_record import is_locked
+from findna_kit.records.paths import LOCK
+from findna_kit.records.run_folder import exclusive_lock
+from findna_kit.records.run_status import is_locked
 from findna_kit.runs import RunLocation, Scoring, evaluate_run, open_genome, start
 from findna_kit.trainer import Observer
 from tests.building import ROOT, small

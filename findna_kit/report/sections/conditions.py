@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from findna_kit.evaluation.table import FEATURE_NAMES, score_text
+from findna_kit.evaluation.result_tables import FEATURE_NAMES, score_text
+from findna_kit.records.evaluation_json import ScoreInterval
 from findna_kit.report.blocks import Note, Section, Table
 from findna_kit.report.sections.scores import together, written_by
 
@@ -70,4 +71,4 @@ def _text(mean: Mapping[str, Any]) -> str:
     """Where seeds do not differ, or there is one, the value alone."""
     if mean["low"] is None:
         return f"{mean['value']:.3f}"
-    return score_text({"value": mean["value"], "low": mean["low"], "high": mean["high"]})
+    return score_text(ScoreInterval(value=mean["value"], low=mean["low"], high=mean["high"]))

@@ -24,7 +24,7 @@ def cost_section(part: str, groups: Sequence[Group]) -> Section:
     runs = [run for group in groups for run in group.runs]
     said = "Bases per second: mean over the logged rows, held-out looks and checkpoints not counted."
     if len(runs) > len(groups):
-        known = [seconds for run in runs if (seconds := run.record.timings.get("training_seconds")) is not None]
+        known = [seconds for run in runs if (seconds := run.record.timings.training_seconds) is not None]
         said += f" All {len(known)} runs together were trained for {_time(sum(known))}."
     if any(run.record.peak_memory is None for run in runs):
         said += " Where memory is not recorded, the run is of a version that did not, or has not ended yet."
@@ -33,7 +33,7 @@ def cost_section(part: str, groups: Sequence[Group]) -> Section:
 
 def _told(group: Group) -> list[str]:
     runs = group.runs
-    seconds = [one for run in runs if (one := run.record.timings.get("training_seconds")) is not None]
+    seconds = [one for run in runs if (one := run.record.timings.training_seconds) is not None]
     speeds = [one.total / one.rows for one in group.of("bases_per_second")]
     peaks = [run.record.peak_memory for run in runs if run.record.peak_memory is not None]
     kinds = dict.fromkeys(peak.of for peak in peaks)
@@ -56,7 +56,7 @@ def _spread(values: Sequence[float], written: Callable[[float], str]) -> str:
 
 
 def _device(run: Run) -> str:
-    return str(run.record.resolved.get("device", "not recorded"))
+    return run.record.resolved.device or "not recorded"
 
 
 def _time(seconds: float) -> str:

@@ -46,7 +46,7 @@ def embeddings_section(part: str, of: Path, named: Sequence[tuple[str, Run]], as
     from findna_kit.evaluation import load_task
 
     task = load_task(asked.task, asked.data)
-    table = task.parts["test"]
+    table = task.splits["test"]
     rows = np.linspace(0, len(table.labels) - 1, min(MOST, len(table.labels))).round().astype(np.int64)
     labels = table.labels[rows]
     sequences = [table.sequences[row] for row in rows]

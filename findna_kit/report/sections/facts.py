@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from findna_kit.report.blocks import Block
-    from findna_kit.report.folders import CellOf, Genome, Run
+    from findna_kit.report.folders import CellOf, Run
 
 NOT_SAID = "not recorded"
 
@@ -80,7 +80,7 @@ def _count(number: int | None) -> str:
 
 
 def _device(run: Run) -> str:
-    told = run.record.resolved
+    told = run.record.resolved.to_json()
     named = {"device": "", "precision": "", "processes": "processes: ", "threads": "threads: ", "micro_batch": "rows a pass: "}
     return ", ".join(f"{words}{told[key]}" for key, words in named.items() if key in told) or NOT_SAID
 
@@ -101,13 +101,13 @@ def _genomes(run: Run) -> str:
     return _of_genomes(run, lambda one: f"; {one.training_bases:,} for training, {one.validation_bases:,} held out")
 
 
-def _of_genomes(run: Run, parts: Callable[[Genome], str]) -> str:
+def _of_genomes(run: Run, parts: Callable[[GenomeRecord], str]) -> str:
     told = [
         f"{one.path} (digest {one.digest}; {one.bases:,} bases{parts(one)}; {one.weight:.0%} of the windows)"
         for one in run.record.genomes
     ]
     if not told and run.record.imported:
-        return f"not known: imported from {run.record.imported.get('file', 'a file that is not named')}"
+        return f"not known: imported from {run.record.imported.file or 'a file that is not named'}"
     return "; ".join(told) or NOT_SAID
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError
-from findna_kit.evaluation.table import (
+from findna_kit.evaluation.result_tables import (
     FEATURE_NAMES,
     SCORE_NAMES,
     about_lines,
@@ -17,14 +17,15 @@ from findna_kit.evaluation.table import (
     strands_text,
     table_rows,
 )
-from findna_kit.records.run_folder import EVALUATION
+from findna_kit.records.paths import EVALUATION_JSON
 from findna_kit.report.blocks import Figure, Note, Panel, Section, Table
 from findna_kit.report.figures.intervals import Bar, draw_intervals, range_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from findna_kit.records.evaluation_json import ContenderResult, TaskResult
     from findna_kit.report.blocks import Block
     from findna_kit.report.folders import Run
 
@@ -42,7 +43,7 @@ def scores_section(part: str, runs: Sequence[Run]) -> Section:
             call = f"findna-kit evaluate {shlex.quote(str(run.folder))} TASK"
             blocks.append(Note(f"{run.label}: not evaluated yet.", missing=True, command=call))
         for place, result in enumerate(run.evaluation.values()):
-            with written_by(run.folder / EVALUATION, "evaluate"):
+            with written_by(run.folder / EVALUATION_JSON, "evaluate"):
                 blocks += _task(f"{part}-scores-{number}-{place}", run, result, several=len(runs) > 1)
     blocks += _baselines(runs)
     return Section(f"{part}-scores", "Scores", blocks)
@@ -69,17 +70,17 @@ def together(row: Sequence[str]) -> list[str]:
     return [_BRACKETS.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), cell) for cell in row]
 
 
-def _task(key: str, run: Run, result: Mapping[str, Any], *, several: bool) -> list[Block]:
+def _task(key: str, run: Run, result: TaskResult, *, several: bool) -> list[Block]:
     whose = f"{run.label}: " if several else ""
-    first, *remarks = about_lines(result, "" if result["path"] == result["task"] else f" in {result['path']}")
-    interval = result["interval"]
-    level = f"{interval['level']:.0%} intervals, {interval['method']}, {interval['resamples']:,} resamples; {result['areas']}"
+    first, *remarks = about_lines(result, "" if result.path == result.task else f" in {result.path}")
+    interval = result.interval
+    level = f"{interval.level:.0%} intervals, {interval.method}, {interval.resamples:,} resamples; {result.areas}"
     head, *rows = map(_important_first, table_rows(result))
     notes: list[Block] = [Note(sentence(f"{whose}{first}. In brackets {level}")), *(Note(sentence(one)) for one in remarks)]
-    if run.last_step is not None and result["step"] != run.last_step:
-        notes.append(Note(f"Scored at step {result['step']:,}; the run has come to step {run.last_step:,}.", missing=True))
-    title = f"{whose}{SCORE_NAMES[result['metric']]} on {result['task']}"
-    table = Table(f"{whose}scores on {result['task']}", head, [together(row) for row in rows])
+    if run.last_step is not None and result.step != run.last_step:
+        notes.append(Note(f"Scored at step {result.step:,}; the run has come to step {run.last_step:,}.", missing=True))
+    title = f"{whose}{SCORE_NAMES[result.metric]} on {result.task}"
+    table = Table(f"{whose}scores on {result.task}", head, [together(row) for row in rows])
     return [Figure(title, _pictures(key, result), table), *notes, Note(f"{_STRANDS}: {strands_text(result)}.")]
 
 
@@ -89,12 +90,12 @@ def _important_first(row: Sequence[str]) -> list[str]:
     return [who, protocol, own, verdict, *others, seeds, chosen]
 
 
-def _pictures(key: str, result: Mapping[str, Any]) -> list[Panel]:
+def _pictures(key: str, result: TaskResult) -> list[Panel]:
     """A forest for each protocol, on one axis: the encoder and every control."""
-    metric = result["metric"]
+    metric = result.metric
     every = {
-        protocol: [_bar(FEATURE_NAMES[who], row, metric, who) for who, row in block.items() if who != "encoder_minus"]
-        for protocol, block in result["protocols"].items()
+        protocol: [_bar(FEATURE_NAMES[who], row, metric, who) for who, row in block.contenders().items()]
+        for protocol, block in result.protocols.items()
     }
     values = range_of([bar for bars in every.values() for bar in bars], zero=False)
     return [
@@ -109,11 +110,11 @@ def _pictures(key: str, result: Mapping[str, Any]) -> list[Panel]:
     ]  # fmt: skip
 
 
-def _bar(name: str, row: Mapping[str, Any], metric: str, who: str) -> Bar:
-    seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ""
-    found, own = row[metric], who == "encoder"
+def _bar(name: str, row: ContenderResult, metric: str, who: str) -> Bar:
+    seeds = f", {row.seeds} seeds" if row.seeds > 1 else ""
+    found, own = row.score(metric), who == "encoder"
     told = f"{score_text(found)}{seeds}"
-    return Bar(name, told, found["value"], found["low"], found["high"], "circle" if own else "square", 0 if own else 7)
+    return Bar(name, told, found.value, found.low, found.high, "circle" if own else "square", 0 if own else 7)
 
 
 def _side_by_side(runs: Sequence[Run]) -> list[Block]:
@@ -121,11 +122,11 @@ def _side_by_side(runs: Sequence[Run]) -> list[Block]:
     found: dict[tuple[str, str], dict[str, str]] = {}
     names: dict[str, str] = {}
     for run in runs:
-        with written_by(run.folder / EVALUATION, "evaluate"):
+        with written_by(run.folder / EVALUATION_JSON, "evaluate"):
             for path, result in run.evaluation.items():
-                names[path] = f"{result['task']}, {SCORE_NAMES[result['metric']]}"
-                for protocol, block in result["protocols"].items():
-                    found.setdefault((path, protocol), {})[run.label] = score_text(block["encoder"][result["metric"]])
+                names[path] = f"{result.task}, {SCORE_NAMES[result.metric]}"
+                for protocol, block in result.protocols.items():
+                    found.setdefault((path, protocol), {})[run.label] = score_text(block.encoder.score(result.metric))
     rows = [
         together([f"{names[path]}, {protocol_name(protocol)}", *(own.get(run.label, "not scored") for run in runs)])
         for (path, protocol), own in found.items()
@@ -150,9 +151,9 @@ def _baselines(runs: Sequence[Run]) -> list[Block]:
             rows = [
                 [
                     name.replace("_", " "),
-                    f"{own['accuracy']:.3f}",
-                    f"{own['bits_per_base']:.3f}",
-                    f"{own['fitted_on_bases']:,.0f}",
+                    f"{own.accuracy:.3f}",
+                    f"{own.bits_per_base:.3f}",
+                    f"{own.fitted_on_bases:,.0f}",
                 ]
                 for name, own in run.record.baselines.items()
             ]

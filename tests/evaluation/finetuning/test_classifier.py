@@ -5,14 +5,14 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from findna_kit.evaluation.finetuning.parts import Part, Reader
+from findna_kit.evaluation.finetuning.rows import Passes
 from torch import nn
 
 from findna_kit.assemble import assemble
 from findna_kit.errors import FindnaError
 from findna_kit.evaluation.finetuning import FinetuneSettings
 from findna_kit.evaluation.finetuning.classifier import Classifier
-from findna_kit.evaluation.finetuning.parts import Part, Reader
-from findna_kit.evaluation.finetuning.rows import Passes
 from findna_kit.inference.frozen_model import FrozenModel
 from tests.building import small
 from tests.evaluation.finetuning.cases import CONV, CPU, ENGINE, MIXER, network, planted

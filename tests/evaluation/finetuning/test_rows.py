@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from findna_kit.evaluation.finetuning.rows import WINDOW, Passes, Rows, batches, flips, steps_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from findna_kit import alphabet
-from findna_kit.evaluation.finetuning.rows import WINDOW, Passes, Rows, batches, flips, steps_of
 
 CPU = torch.device("cpu")
 SEQUENCES = st.lists(st.text("ACGTNacgtuRY", min_size=1, max_size=30), min_size=1, max_size=12)

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from findna_kit.errors import FindnaError
 from findna_kit.evaluation.finetuning import FinetuneSettings, settings_for
 from findna_kit.evaluation.tasks import Task
-from findna_kit.evaluation.tasks.description import Finetune
+from findna_kit.evaluation.tasks.task_file import PublishedFinetuning
 
 PUBLISHED = Finetune(
     batch_size=64, epochs=10, learning_rate=1e-3, warmup=0.3, weight_decay=0.1, blocks=4, dropout=0.2, marked="configured",

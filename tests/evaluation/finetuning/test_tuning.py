@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from findna_kit.evaluation.finetuning.parts import Part
+from findna_kit.evaluation.finetuning.rows import batches
 from torch.nn import functional as F
 
 from findna_kit import alphabet, checkpoint
@@ -15,8 +17,6 @@ from findna_kit.distributed import Engine
 from findna_kit.errors import FindnaError, NotFinite
 from findna_kit.evaluation.finetuning import FinetuneSettings
 from findna_kit.evaluation.finetuning.classifier import Classifier
-from findna_kit.evaluation.finetuning.parts import Part
-from findna_kit.evaluation.finetuning.rows import batches
 from findna_kit.evaluation.finetuning.tuning import CLIP_NORM, _Tuning
 from findna_kit.evaluation.tasks import Table
 from tests.evaluation.finetuning.cases import CPU, ENGINE, MIXER, network, planted, shaken, truth_score, tune

@@ -3,7 +3,7 @@
 import pytest
 
 from findna_kit.errors import TaskError
-from findna_kit.evaluation.tasks.description import Finetune, read_task_file
+from findna_kit.evaluation.tasks.task_file import PublishedFinetuning, read_task_file
 from tests.evaluation.tasks.writing import refused, task_file
 
 TABLES = "tables: {train: a.csv, test: b.csv}\n"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna_kit.data.genome import builtin_genome, open_store
-from findna_kit.evaluation.tasks.intervals import Genomes, read_bed_rows
+from findna_kit.evaluation.tasks.genomic_intervals import TaskGenomes, read_bed_rows
 from tests.evaluation.tasks.writing import loaded, refused, rows_of, sizes, task_file, written
 
 A, B = "AACCGGTTNNACGTACGTTT", "GATTACAGATTACA"

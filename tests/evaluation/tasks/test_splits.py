@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna_kit.evaluation.tasks.rows import Rows
+from findna_kit.evaluation.tasks.raw_samples import RawSamples
 from findna_kit.evaluation.tasks.splits import held_out, held_out_contigs, training_parts
 
 LABELS = st.lists(st.integers(0, 2), min_size=8, max_size=120).map(np.array)
