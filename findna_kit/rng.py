@@ -1,8 +1,8 @@
-"""Randomness without state: every number is a hash of a key, a row and a position.
+"""Random numbers without state: every number is a hash of a key, a sample's index and a position.
 
-SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) used as a counter-based
-generator. A row's numbers depend on nothing but the key and the row, so any slice of a global batch can be drawn anywhere, on
-any device, by any process, with the same result; there is no generator to save.
+SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), used as a counter-based
+generator. A sample's numbers depend on the key and on its index alone. So any slice of a global batch can be drawn anywhere, on
+any device, by any process, with the same result, and there is no generator to save.
 """
 
 from __future__ import annotations
@@ -18,55 +18,62 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+# The constants of SplitMix64: the increment of its counter, and the factors of its two multiplications.
 _GAMMA = 0x9E3779B97F4A7C15
-_FIRST = 0xBF58476D1CE4E5B9
-_SECOND = 0x94D049BB133111EB
+_FACTOR_1 = 0xBF58476D1CE4E5B9
+_FACTOR_2 = 0x94D049BB133111EB
+
 _BLOCK = 1 << 15
-"""Numbers at once on a CPU: they stay in its cache, and torch takes one thread for so few, which waits for no other."""
+"""Numbers per block on a CPU: they fit into its cache, and torch uses one thread for so few, which waits for no other."""
 
 
 def key(*parts: int | str) -> int:
-    """A signed 64-bit key of the parts, the same on every machine and in every Python."""
+    """Return a signed 64-bit key of the parts, the same on every machine and in every Python version."""
+    # The type is part of the key: 1 and "1" differ. The separator keeps ("ab", "c") apart from ("a", "bc").
     digest = blake2b("\x1f".join(f"{type(part).__name__}:{part}" for part in parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 
-def bits(stream: int, rows: Tensor, count: int) -> Tensor:
-    """`count` random 64-bit integers (int64) for each of `rows` [B]: shape [B, count], on the device of `rows`."""
-    drawn = torch.empty(len(rows), count, dtype=torch.int64, device=rows.device)
-    for part, block in blocks(stream, rows, count):
-        drawn[part] = block
-    return drawn
+def bits(stream: int, indices: Tensor, count: int) -> Tensor:
+    """Return `count` random 64-bit integers for each sample: int64 [B, count], on the device of `indices`.
 
-
-def blocks(stream: int, rows: Tensor, count: int, first: int = 64) -> Iterator[tuple[slice, Tensor]]:
-    """The same some rows at a time, with their place among `rows`; the next block is written over the last one.
-
-    first: how many of the first bits of each are asked for; the others may be wrong, and anybody may write over a block.
+    stream: a key. indices: [B] int64, the samples' indices in the global batch.
     """
-    starts = _mix(rows * _signed(_GAMMA) + stream, torch.empty_like(rows))
-    counter = torch.arange(1, count + 1, device=rows.device) * _signed(_GAMMA)
-    places = parts(len(rows), count, rows.device)
-    state = torch.empty(places[0].stop if places else 0, count, dtype=torch.int64, device=rows.device)
+    numbers = torch.empty(len(indices), count, dtype=torch.int64, device=indices.device)
+    for part, block in blocks(stream, indices, count):
+        numbers[part] = block
+    return numbers
+
+
+def blocks(stream: int, indices: Tensor, count: int, bits_needed: int = 64) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the numbers of `bits` a block of samples at a time, as (slice of the batch, [samples, count]).
+
+    A block is overwritten by the next one, and the caller may overwrite it too.
+    bits_needed: how many of the upper bits of each number the caller uses; lower bits may be wrong, which saves work.
+    """
+    starts = _mix(indices * _signed(_GAMMA) + stream, torch.empty_like(indices))
+    counter = torch.arange(1, count + 1, device=indices.device) * _signed(_GAMMA)
+    slices = batch_slices(len(indices), count, indices.device)
+    state = torch.empty(slices[0].stop if slices else 0, count, dtype=torch.int64, device=indices.device)
     spare = torch.empty_like(state)
-    for part in places:
+    for part in slices:
         size = part.stop - part.start
-        torch.add(counter, starts[part, None], out=state[:size])  # the other way round it takes twice as long
-        yield part, _mix(state[:size], spare[:size], first)
+        torch.add(counter, starts[part, None], out=state[:size])  # with the operands swapped it takes twice as long
+        yield part, _mix(state[:size], spare[:size], bits_needed)
 
 
-def parts(rows: int, width: int, device: torch.device, numbers: int = _BLOCK) -> list[slice]:
-    """Some of `rows` rows of that width at a time, up to about `numbers` of them on a CPU; elsewhere all at once."""
-    most = max(1, numbers // max(1, width)) if device.type == "cpu" else max(1, rows)
-    return [slice(at, min(at + most, rows)) for at in range(0, rows, most)]
+def batch_slices(batch: int, width: int, device: torch.device, numbers: int = _BLOCK) -> list[slice]:
+    """Cut a batch of `batch` samples of `width` numbers into slices of about `numbers` numbers; on a GPU into one slice."""
+    size = max(1, numbers // max(1, width)) if device.type == "cpu" else max(1, batch)
+    return [slice(start, min(start + size, batch)) for start in range(0, batch, size)]
 
 
 @contextmanager
 def torch_seed(*parts: int | str, device: torch.device) -> Iterator[None]:
-    """Seeds torch's own generators (dropout, initial weights) by the parts, and puts them back afterwards."""
+    """Seed torch's own generators (dropout, initial weights) by a key of the parts; restore their state on exit."""
     seed = key(*parts) & (2**63 - 1)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        # Not torch.manual_seed: for each kind of device that is not in use it formats the stack, a millisecond of every step.
+        # torch.manual_seed formats the stack for every kind of device that is not in use: a millisecond of every step.
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
             number = torch.cuda.current_device() if device.index is None else device.index
@@ -74,17 +81,17 @@ def torch_seed(*parts: int | str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _mix(state: Tensor, spare: Tensor, first: int = 64) -> Tensor:
-    """In place; `spare` is as large."""
-    _fold(state, 30, spare).mul_(_signed(_FIRST))
-    _fold(state, 27, spare).mul_(_signed(_SECOND))
-    return _fold(state, 31, spare) if first > 31 else state  # which leaves the first 31 bits as they are
+def _mix(state: Tensor, spare: Tensor, bits_needed: int = 64) -> Tensor:
+    """Apply the finaliser of SplitMix64 in place; `spare` is scratch memory of the same shape."""
+    _xor_shift(state, 30, spare).mul_(_signed(_FACTOR_1))
+    _xor_shift(state, 27, spare).mul_(_signed(_FACTOR_2))
+    return _xor_shift(state, 31, spare) if bits_needed > 31 else state  # the last step leaves the upper 31 bits unchanged
 
 
-def _fold(state: Tensor, by: int, spare: Tensor) -> Tensor:
-    # torch has no unsigned arithmetic: the sign bits that >> drags in are cut off.
-    torch.bitwise_right_shift(state, by, out=spare)
-    return state.bitwise_xor_(spare.bitwise_and_((1 << (64 - by)) - 1))
+def _xor_shift(state: Tensor, shift: int, spare: Tensor) -> Tensor:
+    # torch has no unsigned integers: the copies of the sign bit that >> shifts in are cut off.
+    torch.bitwise_right_shift(state, shift, out=spare)
+    return state.bitwise_xor_(spare.bitwise_and_((1 << (64 - shift)) - 1))
 
 
 def _signed(value: int) -> int:

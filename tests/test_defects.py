@@ -154,7 +154,7 @@ def test_defect_6_padding_is_not_read_and_every_length_meets_the_same_network():
     length, classes = 100, 3
     encoder = ChordMixer(ChordMixer.Config(dim=33, hidden=16, blocks=1, layers=10), length=1010, class_tokens=classes)
     window = random_windows(1, 60, unknown=0, padded=False)
-    padded = view_of(*text_of(window), "A" * length).rows(slice(0, 1))
+    padded = view_of(*text_of(window), "A" * length).select(slice(0, 1))
 
     def theirs(tokens, rows):
         """Zeros for padding, no mask: the ring and the mean are of `rows` positions."""

@@ -145,7 +145,7 @@ def test_defect_8_n_is_no_target_no_insertion_and_masks_do_not_repeat():
     assert np.array_equal(*[worker.rand(4, 100) < 0.3 for worker in workers])
     plain = random_windows(8, 100, unknown=0, padded=False)
     pipeline = ViewPipeline(PLAN, (), ("independent", MASKING))
-    ranks = [pipeline.view(plain.rows(r), seed=5, step=0, rows=torch.arange(8)[r]) for r in (slice(0, 4), slice(4, 8))]
+    ranks = [pipeline.view(plain.select(r), seed=5, step=0, rows=torch.arange(8)[r]) for r in (slice(0, 4), slice(4, 8))]
     assert len({tuple(sorted(row)) for rank in ranks for row in rank.masked_index.tolist()}) == 8
 
 

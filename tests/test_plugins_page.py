@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from findna_kit.cli.doctoring import FOUND_SOMETHING
+from findna_kit.cli.plugins.doctor import FOUND_SOMETHING
 from findna_kit.plugins.entry_points import COMPONENTS, GROUP_LABELS, PLUGINS_ENV
 from tests.building import ROOT, SMALL, SMALL_HEAD, sets
 from tests.installing import findna, install_package
@@ -51,12 +51,12 @@ def test_its_recipe_and_its_command_are_there(site):
     assert "(from my-distribution 1.0)" in findna("--help")[1]
     assert findna("lab") == (0, "weighed\n", "")
     code, stdout, _ = findna("plugins", "doctor", "my-distribution")
-    assert (code, "3 looked at: 0 broken" in stdout) == (0, True)
+    assert (code, "3 examined: 0 broken" in stdout) == (0, True)
 
 
 def test_what_it_quotes_is_what_is_said():
-    said = "".join((ROOT / "findna_kit" / name).read_text() for name in ("plugins.py", "cli/doctoring.py"))
-    for words in ("does not state the version of the plugin interface that it was written for", "had not come to an end after",
+    said = "".join((ROOT / "findna_kit" / name).read_text() for name in ("plugins/loading.py", "cli/plugins/child_process.py"))
+    for words in ("does not state the version of the plugin interface that it was written for", "had not finished after",
                   "the process was killed by", "ended Python while it was imported", "written for version"):  # fmt: skip
         assert words in PAGE
         assert words in said

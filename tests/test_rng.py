@@ -106,7 +106,7 @@ def test_of_what_is_asked_for_the_first_bits_are_right(stream, count, first):
 
 @pytest.mark.parametrize(("rows", "width", "sizes"), [(5, 40, [2, 2, 1]), (3, 500, [1, 1, 1]), (4, 0, [4]), (0, 7, [])])
 def test_rows_are_taken_some_at_a_time(rows, width, sizes):
-    parts = rng.parts(rows, width, torch.device("cpu"), 100)
+    parts = rng.batch_slices(rows, width, torch.device("cpu"), 100)
     assert [part.stop - part.start for part in parts] == sizes
     assert [row for part in parts for row in range(rows)[part]] == list(range(rows))
-    assert rng.parts(rows, width, torch.device("meta"), 100) == ([slice(0, rows)] if rows else [])
+    assert rng.batch_slices(rows, width, torch.device("meta"), 100) == ([slice(0, rows)] if rows else [])

@@ -3,7 +3,8 @@
 import torch
 
 from findna_kit import alphabet
-from findna_kit.components.views import Draw, View
+from findna_kit.components.draws import Draw
+from findna_kit.components.views import View
 
 OTHER_STRAND = torch.tensor([alphabet.T, alphabet.G, alphabet.C, alphabet.A, alphabet.N, alphabet.MASK])
 

@@ -1,4 +1,4 @@
-"""The command line. Nothing heavier than typer is imported before a command runs."""
+"""The command line. Starting it imports typer and no command; each command is imported when it is called."""
 
 from __future__ import annotations
 

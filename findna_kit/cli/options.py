@@ -1,4 +1,4 @@
-"""What several commands take, each said once."""
+"""Arguments and options that several commands share, each stated once."""
 
 from __future__ import annotations
 
@@ -7,20 +7,42 @@ from typing import Annotated, Literal
 
 import typer
 
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="a path, a shipped name, or a plugin's plugin:name")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="override one key: --set encoder.dim=64")]
-Without = Annotated[list[str] | None, typer.Option("--without", metavar="PLUGIN", help="leave a plugin out")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
-Json = Annotated[bool, typer.Option("--json", help="machine-readable result on stdout")]
-Csv = Annotated[bool, typer.Option("--csv", help="the rows as CSV on stdout")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder")]
-Branch = Annotated[
-    Literal["student", "teacher"] | None, typer.Option("--branch", help="[default: the one that the run serves]")
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Path of a recipe, name of a shipped one, or PLUGIN:NAME for one of a plugin.")
 ]
-Step = Annotated[int | None, typer.Option("--step", min=0, help="a saved step [default: the last]")]
-Pooling = Annotated[Literal["mean", "class"], typer.Option("--pooling", help="of nucleotides, or class tokens")]
-Layer = Annotated[int | None, typer.Option("--layer", help="a hidden layer, from 0 [default: what the encoder gives]")]
-Strand = Annotated[Literal["forward", "both"], typer.Option("--strand", help="as given, or the mean of both")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="K=V", help="Override a key of the recipe, for example --set encoder.dim=64. Repeatable."),
+]
+Without = Annotated[list[str] | None, typer.Option("--without", metavar="PLUGIN", help="Ignore a plugin. Repeatable.")]
+Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Use this device: auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Print every column; by default only the main ones are printed.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
+RunsBelow = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to search for runs, including those of studies.")]
+TaskArguments = Annotated[
+    list[str],
+    typer.Argument(metavar="TASK...", help="Name of a shipped task, a folder of tables, a task file (.yaml), or builtin."),
+]
+Branch = Annotated[
+    Literal["student", "teacher"] | None,
+    typer.Option("--branch", help="Use this branch. [default: the one that the recipe exports]"),
+]
+Step = Annotated[
+    int | None, typer.Option("--step", metavar="N", min=0, help="Use the checkpoint of this step. [default: the last one]")
+]
+Pooling = Annotated[
+    Literal["mean", "class"], typer.Option("--pooling", help="Average the embeddings of nucleotides, or of class tokens.")
+]
+Layer = Annotated[
+    int | None,
+    typer.Option("--layer", metavar="N", help="Use a hidden layer, counted from 0. [default: the output of the encoder]"),
+]
+Strand = Annotated[
+    Literal["forward", "both"], typer.Option("--strand", help="Embed the sequence as given, or average both strands.")
+]
 TaskData = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="where the data of shipped tasks lie [default: $FINDNA_KIT_TASKS]")
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder with the data of shipped tasks. [default: $FINDNA_KIT_TASKS]"),
 ]

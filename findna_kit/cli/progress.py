@@ -1,102 +1,144 @@
-"""What is shown while something goes on: bars on a terminal, plain lines in a log."""
+"""Progress of long work: a bar on a terminal; in a log, lines with the estimated time that remains (ETA)."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from findna_kit.cli.console import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
-    from rich.progress import Progress
-
-
-def table(rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout, the first row its header; never narrower than its content where stdout is no terminal."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for title in rows[0]:
-        drawn.add_column(title, overflow="fold")
-    for row in rows[1:]:
-        drawn.add_row(*(str(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False).print(drawn)
+LOG_INTERVAL = 10.0
+"""Seconds between two lines of a log."""
 
 
 def progress_bar(unit: str) -> Progress:
-    """On stderr, with the time that remains; gone when it stops."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+    """Return a bar on stderr with the time that remains; it is erased when it stops."""
     return Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn(f"{{task.completed}}/{{task.total}} {unit}"),
         TimeRemainingColumn(), console=Console(stderr=True, markup=False, highlight=False), transient=True,
     )  # fmt: skip
 
 
+class LogClock:
+    """Decides when the next line of a log is due, and estimates the time that remains."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._last_line = -math.inf
+        self._start: tuple[float, int] | None = None
+
+    def due(self, done: int) -> bool:
+        """Return whether a line is due: the first one, one per `LOG_INTERVAL`, and the last one."""
+        now = time.monotonic()
+        self._start = self._start or (now, done)
+        if done < self._total and now - self._last_line < LOG_INTERVAL:
+            return False
+        self._last_line = now
+        return True
+
+    def eta(self, done: int) -> str:
+        """Return `, ETA 0:12:30` from the mean speed since the first call; an empty string where it is not known yet."""
+        if self._start is None or not self._start[1] < done < self._total:
+            return ""
+        began, first = self._start
+        seconds = (time.monotonic() - began) / (done - first) * (self._total - done)
+        return f", ETA {timedelta(seconds=round(seconds))}"
+
+
 @contextmanager
 def reading_bar() -> Iterator[Callable[[int, int], None]]:
-    """Inside, a FASTA's reading shows as a bar on a terminal, and as two lines in a log."""
-    if sys.stderr.isatty():
-        bar = progress_bar("bases")
-        task = bar.add_task("reading the genome")
-
-        def draw(done: int, everything: int) -> None:
-            bar.start()
-            bar.update(task, completed=done, total=everything)
-            if done == everything:
-                bar.stop()  # training draws its own bar in this place
-
-        try:
-            yield draw
-        finally:
-            bar.stop()
+    """Yield a callback for (bases read, all bases) of a FASTA: a bar on a terminal, lines in a log."""
+    if not sys.stderr.isatty():
+        yield log_counts("reading the genome", "bases")
         return
-    said: list[int] = []
+    bar = progress_bar("bases")
+    task = bar.add_task("reading the genome")
 
-    def tell(done: int, everything: int) -> None:
-        if not said or done == everything:
-            said.append(done)
-            print(f"reading the genome: {done:,} of {everything:,} bases", file=sys.stderr, flush=True)
+    def draw(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+        if done == total:
+            bar.stop()  # the training bar takes the same line
 
-    yield tell
+    try:
+        yield draw
+    finally:
+        bar.stop()
+
+
+def log_counts(title: str, unit: str) -> Callable[[int, int], None]:
+    """Return a callback for (items done, all items) that writes lines to the log."""
+    clocks: list[LogClock] = []
+
+    def write(done: int, total: int) -> None:
+        if not clocks:
+            clocks.append(LogClock(total))  # the total is known at the first call only
+        if clocks[0].due(done):
+            log(f"{title}: {done:,} of {total:,} {unit}{clocks[0].eta(done)}")
+
+    return write
+
+
+@contextmanager
+def counting_bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Yield a callback for the number of items that are done: a bar on a terminal, lines in a log."""
+    if sys.stderr.isatty():
+        with progress_bar(unit) as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda done: bar.update(task, completed=done)
+        return
+    write = log_counts(title, unit)
+    yield lambda done: write(done, total)
 
 
 class TrainingProgress:
-    """Is told of each step; draws a bar on a terminal, or a line now and then."""
-
-    _LINES_APART = 10.0
+    """Progress of training: called after each step, it moves a bar on a terminal or writes a line to a log."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
         self._bar = progress_bar("steps") if sys.stderr.isatty() else None
         self._task = self._bar.add_task("training", total=steps) if self._bar else None
-        self._spoke = 0.0
+        self._clock = LogClock(steps)
 
     def __enter__(self) -> TrainingProgress:
-        """Draws nothing before the first step."""
+        """Return itself; the bar starts with the first step."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stops drawing."""
+        """Stop the bar."""
         if self._bar:
             self._bar.stop()
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
-        """A step is done; its metrics where it was logged."""
-        if self._bar:
-            self._bar.start()
+        """Report that a step is done. `metrics` holds its metrics if the step was logged, and is empty otherwise."""
         if self._bar and self._task is not None:
-            loss = f"training, loss {metrics['loss']:.4f}" if "loss" in metrics else None
-            self._bar.update(self._task, completed=step, description=loss)
-        elif "loss" in metrics and (step == self.steps or time.monotonic() - self._spoke > self._LINES_APART):
-            self._spoke = time.monotonic()
-            losses = ", ".join(
-                f"{name.removesuffix('/loss')} {value:.4f}"
-                for name, value in metrics.items()
-                if name.endswith("/loss") and not name.startswith("held_out")
-            )
-            speed = f"{metrics['bases_per_second'] / 1e3:,.0f} kb/s" if "bases_per_second" in metrics else ""
-            print(f"step {step} of {self.steps}: loss {metrics['loss']:.4f} ({losses}) {speed}", file=sys.stderr, flush=True)
+            self._bar.start()
+            description = f"training, loss {metrics['loss']:.4f}" if "loss" in metrics else None
+            self._bar.update(self._task, completed=step, description=description)
+        elif "loss" in metrics and self._clock.due(step):
+            log(f"step {step} of {self.steps}: {losses_text(metrics)}{throughput_text(metrics)}{self._clock.eta(step)}")
+
+
+def losses_text(metrics: Mapping[str, float]) -> str:
+    """Return `loss 2.0844 (masked 1.3874, distill 0.6970)`: the weighted total, then each training loss."""
+    terms = ", ".join(
+        f"{name.removesuffix('/loss')} {value:.4f}"
+        for name, value in metrics.items()
+        if name.endswith("/loss") and not name.startswith("held_out")
+    )
+    return f"loss {metrics['loss']:.4f} ({terms})"
+
+
+def throughput_text(metrics: Mapping[str, float]) -> str:
+    """Return `, 12,300 bases/s`, or an empty string where the throughput was not measured."""
+    return f", {metrics['bases_per_second']:,.0f} bases/s" if "bases_per_second" in metrics else ""

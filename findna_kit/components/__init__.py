@@ -23,6 +23,7 @@ What is exported, by use:
 listed in `__all__` may change without notice.
 """
 
+from findna_kit.components.draws import Draw
 from findna_kit.components.ema import AveragingConfig, ema_update
 from findna_kit.components.heads import BatchNorm, Projector, Prototypes
 from findna_kit.components.hooks import hookimpl
@@ -44,7 +45,7 @@ from findna_kit.components.interfaces import (
 from findna_kit.components.mask_corruption import MaskCorruptionConfig, maskable_bases
 from findna_kit.components.segments import SegmentConfig, positions_and_lengths, shifted_segments
 from findna_kit.components.strands import average_halves, embedding_width, reverse_complement_bases, reverse_valid
-from findna_kit.components.views import Draw, View
+from findna_kit.components.views import View
 from findna_kit.schedules import Clock, Cosine, Linear, Schedule, ScheduleValue, within
 
 __all__ = [

@@ -16,7 +16,8 @@ from findna_kit.errors import PluginError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from findna_kit.components.views import Draw, View
+    from findna_kit.components.draws import Draw
+    from findna_kit.components.views import View
     from findna_kit.schedules import Clock
     from findna_kit.schedules import Schedule as ScheduleType
 

@@ -1,4 +1,4 @@
-"""What deletion, insertion, inversion and translocation share: a number of bases, drawn anew for each sequence."""
+"""Moving segments of sequences: their random lengths, and the positions that a view is gathered from."""
 
 from __future__ import annotations
 
@@ -14,39 +14,42 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from findna_kit.components.views import Draw, View
+    from findna_kit.components.draws import Draw
+    from findna_kit.components.views import View
 
 
 class SegmentConfig(ComponentConfig):
-    """A length between two bounds, both included, every one as likely."""
+    """The length of a segment, uniform between two bounds that are both included."""
 
-    minimum: int = Field(0, ge=0, description="fewest bases")
-    maximum: int = Field(20, ge=1, description="most bases; cut to the sequence's length")
+    minimum: int = Field(0, ge=0, description="smallest length in bases")
+    maximum: int = Field(20, ge=1, description="largest length in bases; cut to the length of the sequence")
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
         return self
 
     def draw(self, view: View, draw: Draw) -> tuple[Tensor, Tensor]:
-        """A span's length and the largest length possible for each sequence, both [B, 1]."""
+        """Draw a segment length for each sequence; return it and the largest possible length, both [B, 1]."""
         largest = view.lengths[:, None].clamp(max=self.maximum)
         return draw.integers(largest.clamp(max=self.minimum), largest + 1, 1), largest
 
 
 def positions_and_lengths(view: View) -> tuple[Tensor, Tensor]:
-    """Positions [1, L] and each sequence's number of valid ones [B, 1]."""
+    """Return the positions [1, L] and the number of valid positions of each sequence [B, 1]."""
     return torch.arange(view.tokens.shape[1], device=view.tokens.device)[None], view.lengths[:, None]
 
 
 def shifted_segments(length: int, *, ends: Sequence[Tensor], shifts: Sequence[Tensor]) -> Tensor:
-    """Positions [B, length], each moved by the shift of its piece: the source of a view whose stretches have moved.
+    """Return the positions [B, length], each plus the shift of its segment: a `source` for `View.gather`.
 
-    ends: where each piece but the last ends, in order, each [B, 1] in 0 ... length. shifts: one more than those, each [B, 1].
+    ends: the end of every segment but the last, in order, each [B, 1] in 0 ... length.
+    shifts: the shift of every segment, each [B, 1].
     """
     shift = torch.cat(list(shifts), dim=1)
-    step = torch.ones(len(shift), length + 1, dtype=torch.int64, device=shift.device)
-    step[:, 0] = shift[:, 0]
-    # From one position to the next it is a step of one, and where a piece ends the difference of two shifts more.
-    return step.scatter_add_(1, torch.cat(list(ends), dim=1), shift.diff(dim=1))[:, :length].cumsum(1)
+    increment = torch.ones(len(shift), length + 1, dtype=torch.int64, device=shift.device)
+    increment[:, 0] = shift[:, 0]
+    # From one position to the next the source grows by 1, and at the end of a segment by the difference of the shifts as well.
+    # Summing the increments needs one pass, however many segments there are.
+    return increment.scatter_add_(1, torch.cat(list(ends), dim=1), shift.diff(dim=1))[:, :length].cumsum(1)

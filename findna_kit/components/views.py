@@ -1,39 +1,46 @@
-"""Views: tokens, targets, mask and origin of a batch of windows, travelling together; and the draws that change them."""
+"""Views: the tokens, targets, mask and origin of a batch of windows, in one object."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from findna_kit import alphabet, rng
+from findna_kit import alphabet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
 _INSERTED = {"origin": -1, "strand": 0, "valid": True, "soft_masked": False}
-"""What an inserted base has in the columns that follow the tokens."""
+"""The lazy columns, which follow the tokens when these move; and the value of each for an inserted base."""
+
+# Why columns are lazy. Each augmentation moves the tokens, and these four columns would have to move with them; but few losses
+# read `strand` or `soft_masked`, and between two augmentations nobody reads `origin`. With all columns moved at once the views
+# of `self_distill` take 1.35 times as long at 64 x 200, and 1.65 times at 1024 x 512 (CPU, one thread). So `gather` stores
+# how to compute a column, and `__getattr__` computes it when it is first read. Python calls `__getattr__` only for attributes
+# that do not exist: a column that was read is a plain attribute and costs nothing more. See docs/decisions/0008.
 
 
 @dataclass(frozen=True)
 class View:
-    """A named, augmented crop of each window of a batch (B windows, L positions, M masked ones).
+    """An augmented crop of each window of a batch (B windows, L positions, M masked ones), with everything that belongs to it.
 
-    tokens        [B, L] int64    clean tokens A C G T N: what the teacher sees, and every target
+    tokens        [B, L] int64    clean tokens A C G T N: the input of the teacher, and every target
     origin        [B, L] int64    the token's position in the window; -1 for an inserted base and for padding
     strand        [B, L] int8     +1 as in the genome, -1 on the other strand, 0 for an inserted base and for padding
-    valid         [B, L] bool     False on padding, which is N and stands last
-    soft_masked   [B, L] bool     the genome's lower case
-    contig, start [B] int64       where the window lies
+    valid         [B, L] bool     False on padding, which is N and comes last
+    soft_masked   [B, L] bool     lower case in the genome: repeats
+    contig, start [B] int64       the window's contig (index) and first position
     masked_index  [B, M] int64    masked positions; M = 0 without a masking policy
-    masked_weight [B, M] float    in (0, 1], what the position counts for; 0 for a slot that is not used
-    corrupted     [B, M] int64    what the student is shown at them
-    deviation     [B] float       of the noise added when the bases are encoded; None: no noise
+    masked_weight [B, M] float    weight of the position in the loss, in (0, 1]; 0 for an unused slot
+    corrupted     [B, M] int64    the tokens that the student receives at the masked positions
+    deviation     [B] float       standard deviation of the noise added when bases are encoded; None: no noise
+
+    Views are not changed in place; every method returns a new one, which shares the columns that did not change.
     """
 
     tokens: Tensor
@@ -58,10 +65,13 @@ class View:
         contig: Tensor | None = None,
         start: Tensor | None = None,
     ) -> View:
-        """The view that is the windows themselves. `tokens` [B, L]; `valid` all True by default; unknown places are 0."""
+        """Build the view that is the windows themselves, without a mask.
+
+        tokens: [B, L]; positions that are not valid become N. valid: all True by default. contig, start: [B], 0 by default.
+        """
         batch, length = tokens.shape
         device = tokens.device
-        nowhere = torch.zeros(batch, dtype=torch.int64, device=device)
+        zeros = torch.zeros(batch, dtype=torch.int64, device=device)
         position = torch.arange(length, device=device).expand(batch, length)
         empty = tokens.new_empty((batch, 0), dtype=torch.int64)
         tokens = tokens.long()
@@ -75,36 +85,41 @@ class View:
             strand=valid.to(torch.int8),
             valid=valid,
             soft_masked=torch.zeros_like(valid) if soft_masked is None else soft_masked & valid,
-            contig=nowhere if contig is None else contig,
-            start=nowhere if start is None else start,
+            contig=zeros if contig is None else contig,
+            start=zeros if start is None else start,
             masked_index=empty, masked_weight=empty.float(), corrupted=empty,
         )  # fmt: skip
 
     @classmethod
     def concatenate(cls, views: Sequence[View]) -> View:
-        """The rows of all of them, in order; views of one length, all with noise or all without."""
+        """Concatenate views along the batch. They have the same length, and all have noise or none has."""
         noisy = any(view.deviation is not None for view in views)
         names = [field.name for field in fields(cls) if noisy or field.name != "deviation"]
-        joined = {name: _Unread(partial(_together, [view._column(name) for view in views])) for name in names}
-        return views[0]._but(**{name: column if name in _INSERTED else column() for name, column in joined.items()})
+        columns = {name: _LazyColumn(partial(_concatenate, [view._column(name) for view in views])) for name in names}
+        return views[0]._replace(**{name: column if name in _INSERTED else column() for name, column in columns.items()})
 
-    if not TYPE_CHECKING:  # a type checker would take any name for a column
+    if not TYPE_CHECKING:  # a type checker would accept any name as a column
 
         def __getattr__(self, name: str) -> Tensor:
-            """A column that nobody has read yet."""
-            if name not in self.__dict__.get("_unread", ()):
+            """Compute a lazy column when it is first read."""
+            if name not in self.__dict__.get("_lazy", ()):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            self.__dict__[name] = column = self._unread[name]()
+            self.__dict__[name] = column = self._lazy[name]()
             return column
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return every column, computed: how lazy columns are computed may involve functions, which cannot be pickled."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def lengths(self) -> Tensor:
-        """Valid positions of each row: [B] int64."""
+        """Number of valid positions of each sequence, [B] int64."""
         return self.valid.sum(1)
 
     @property
     def student_tokens(self) -> Tensor:
-        """What the student sees, [B, L]: the masked positions hold what `corrupted` says."""
+        """The student's input tokens, [B, L]: `tokens` with `corrupted` at the masked positions."""
+        # An unused slot (weight 0) has a position too; the clean token is written there.
         shown = self.corrupted.where(self.masked_weight > 0, self.tokens.gather(1, self.masked_index))
         return self.tokens.scatter(1, self.masked_index, shown)
 
@@ -121,161 +136,104 @@ class View:
         flipped: Tensor | None = None,
         padding_stays: bool = False,
     ) -> View:
-        """The view that holds at each position what this one holds at `source`.
+        """Return the view whose position i holds what this view holds at position `source[:, i]`.
 
-        source [B, L]: a position of this view; below 0: `inserted` [B, L] instead (a base, A C G T). Or what makes it afresh
-            whenever it is asked: that takes less room until the other columns are read.
-        flipped [B, L]: True where the base comes from the other strand, and is complemented.
-        padding_stays: the caller's word that what is valid stays so, and padding too; it spares looking.
+        source: [B, L] positions of this view; a negative one takes the base from `inserted` instead. Or a function that returns
+            them: it is called again when a lazy column is computed, so that the positions need no memory until then.
+        inserted: [B, L] bases A C G T. Without it a negative source raises RuntimeError.
+        flipped: [B, L] bool, True where the base is read from the other strand; it is complemented.
+        padding_stays: promise that valid positions stay valid and padding stays padding; `valid` is then not recomputed.
         Raises ValueError on a masked view: masks are drawn last.
         """
         if self.masked_index.shape[1]:
             raise ValueError("a masked view cannot be augmented: masks are drawn last")
-        at = source if isinstance(source, torch.Tensor) else source()
-        # Without inserted bases `gather` refuses what is below 0. From there on the tokens are written over in their place.
-        tokens = self.tokens.gather(1, at if inserted is None else at.clamp(min=0))
+        position = source if isinstance(source, torch.Tensor) else source()
+        # Without inserted bases torch.gather refuses negative positions. The result is new memory, so it is changed in place.
+        tokens = self.tokens.gather(1, position if inserted is None else position.clamp(min=0))
         if flipped is not None:
-            # What `alphabet.complement` says in two steps less: 3 - t is t ^ 3 for a base, and an N that became 7 is N again.
+            # `alphabet.complement` in two operations fewer: 3 - t is t ^ 3 for a base; N becomes 7, which is clamped to N.
             tokens.bitwise_xor_(flipped * 3).clamp_(max=alphabet.N)
         if inserted is not None:
-            torch.where(at >= 0, tokens, inserted, out=tokens)
-        unread = {
-            name: _Unread(partial(_moved, self._column(name), source, None if inserted is None else value))
+            torch.where(position >= 0, tokens, inserted, out=tokens)
+        lazy = {
+            name: _LazyColumn(partial(_gather, self._column(name), source, None if inserted is None else value))
             for name, value in _INSERTED.items()
             if not (padding_stays and name == "valid")
         }
         if flipped is not None:
-            unread["strand"] = _Unread(partial(_turned, unread["strand"], flipped))
-        return self._but(tokens=tokens, **unread)
+            lazy["strand"] = _LazyColumn(partial(_flip, lazy["strand"], flipped))
+        return self._replace(tokens=tokens, **lazy)
 
     def with_tokens(self, tokens: Tensor) -> View:
-        """The view with other `tokens` [B, L]; everything else stays true of them."""
-        return self._but(tokens=tokens)
+        """Return the view with other `tokens` [B, L]; every other column is unchanged."""
+        return self._replace(tokens=tokens)
 
     def with_noise(self, deviation: Tensor) -> View:
-        """The view with noise of that `deviation` [B], in place of what it had."""
-        return self._but(deviation=deviation)
+        """Return the view with noise of standard deviation `deviation` [B], which replaces earlier noise."""
+        return self._replace(deviation=deviation)
 
     def with_mask(self, index: Tensor, weight: Tensor, corrupted: Tensor) -> View:
-        """The view with these positions masked for the student; all three [B, M]."""
-        return self._but(masked_index=index, masked_weight=weight, corrupted=corrupted)
+        """Return the view with these positions masked for the student; all three arguments are [B, M]."""
+        return self._replace(masked_index=index, masked_weight=weight, corrupted=corrupted)
 
-    def rows(self, part: slice | Tensor) -> View:
-        """Some rows of the batch: a stretch, or by their index."""
-        return self._each(lambda tensor: tensor[part])
+    def select(self, indices: slice | Tensor) -> View:
+        """Return the view of some sequences of the batch: a slice of it, or those at `indices`."""
+        return self._map(lambda column: column[indices])
 
     def to(self, device: torch.device) -> View:
-        """The view on another device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """Return the view with every column on `device`."""
+        return self._map(lambda column: column.to(device, non_blocking=True))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> View:
-        held, names = self.__dict__, [field.name for field in fields(self)]
-        changed = {name: change(held[name]) for name in names if held.get(name) is not None}
-        unread = {name: _Unread(partial(_changed, self._column(name), change)) for name in names if name not in held}
-        return self._but(**changed, **unread)
+    def _map(self, change: Callable[[Tensor], Tensor]) -> View:
+        """Apply a function to every column; lazy columns stay lazy."""
+        computed, names = self.__dict__, [field.name for field in fields(self)]
+        changed = {name: change(computed[name]) for name in names if computed.get(name) is not None}
+        lazy = {name: _LazyColumn(partial(_apply, self._column(name), change)) for name in names if name not in computed}
+        return self._replace(**changed, **lazy)
 
-    def _column(self, name: str) -> _Unread:
-        """What gives the column, without holding on to the rest of the view."""
-        held = self.__dict__
-        return _Unread(held[name]) if name in held else held["_unread"][name]
+    def _column(self, name: str) -> _LazyColumn:
+        """Return a column as a lazy one, which does not keep the rest of the view in memory."""
+        computed = self.__dict__
+        return _LazyColumn(computed[name]) if name in computed else computed["_lazy"][name]
 
-    def _but(self, **columns: Tensor | _Unread) -> View:
-        """`dataclasses.replace`, which would read every column."""
-        view, held = object.__new__(type(self)), dict(self.__dict__)
+    def _replace(self, **columns: Tensor | _LazyColumn) -> View:
+        """Return a copy with other columns. `dataclasses.replace` would read, and so compute, every column."""
+        view, attributes = object.__new__(type(self)), dict(self.__dict__)
         if "valid" in columns:
-            held.pop("lengths", None)
-        unread = {name: column for name, column in columns.items() if isinstance(column, _Unread)}
-        view.__dict__.update({name: column for name, column in (held | columns).items() if name not in unread})
-        view.__dict__["_unread"] = held.get("_unread", {}) | unread
+            attributes.pop("lengths", None)
+        lazy = {name: column for name, column in columns.items() if isinstance(column, _LazyColumn)}
+        view.__dict__.update({name: column for name, column in (attributes | columns).items() if name not in lazy})
+        view.__dict__["_lazy"] = attributes.get("_lazy", {}) | lazy
         return view
 
 
-class _Unread:
-    """A column that is worked out when somebody reads it, once for all the views that share it."""
+class _LazyColumn:
+    """A column that is computed when it is first read, once for all the views that share it."""
 
-    def __init__(self, made: Callable[[], Tensor] | Tensor) -> None:
-        self._made = made
+    def __init__(self, value: Callable[[], Tensor] | Tensor) -> None:
+        self._value = value
 
     def __call__(self) -> Tensor:
-        if not isinstance(self._made, torch.Tensor):
-            self._made = self._made()  # and what it was made from is let go of
-        return self._made
+        if not isinstance(self._value, torch.Tensor):
+            self._value = self._value()  # this also releases the tensors that the function needed
+        return self._value
 
 
-def _moved(column: _Unread, source: Tensor | Callable[[], Tensor], inserted: int | None) -> Tensor:
-    """The column at `source` [B, L]; below 0, where something was inserted at all, that value."""
-    at = source if isinstance(source, torch.Tensor) else source()
+def _gather(column: _LazyColumn, source: Tensor | Callable[[], Tensor], inserted: int | None) -> Tensor:
+    """Return the column at `source` [B, L]; at negative positions the value `inserted`, unless that is None."""
+    position = source if isinstance(source, torch.Tensor) else source()
     if inserted is None:
-        return column().gather(1, at)
-    return column().gather(1, at.clamp(min=0)).where(at >= 0, inserted)
+        return column().gather(1, position)
+    return column().gather(1, position.clamp(min=0)).where(position >= 0, inserted)
 
 
-def _turned(strand: _Unread, flipped: Tensor) -> Tensor:
+def _flip(strand: _LazyColumn, flipped: Tensor) -> Tensor:
     return (-strand()).where(flipped, strand())
 
 
-def _together(parts: Sequence[_Unread]) -> Tensor:
-    return torch.cat([part() for part in parts])
+def _concatenate(columns: Sequence[_LazyColumn]) -> Tensor:
+    return torch.cat([column() for column in columns])
 
 
-def _changed(column: _Unread, change: Callable[[Tensor], Tensor]) -> Tensor:
+def _apply(column: _LazyColumn, change: Callable[[Tensor], Tensor]) -> Tensor:
     return change(column())
-
-
-class Draw:
-    """Random numbers for some rows of the global batch, a pure function of a key.
-
-    The key names the seed, the step, the view and the component; `rows` [B] are indices in the global batch. Each call
-    draws afresh, and gives each row the same numbers whichever other rows are asked for.
-    """
-
-    def __init__(self, *key: int | str, rows: Tensor) -> None:
-        self._key = key
-        self._rows = rows
-        self._calls = 0
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Float32 in [0, 1), shape [B, *shape]."""
-        drawn = self._empty(shape)
-        for part, bits in self._blocks(drawn.shape[1], first=24):
-            drawn[part].copy_(bits.bitwise_right_shift_(40).bitwise_and_(0xFFFFFF)).mul_(2**-24)
-        return drawn.view(len(self._rows), *shape)
-
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal float32, shape [B, *shape], two of each hash (Box and Muller 1958)."""
-        drawn = self._empty(shape)
-        count = drawn.shape[1]
-        half = -(-count // 2)
-        for part, bits in self._blocks(half):
-            radius, angle = torch.empty(2, *bits.shape, device=bits.device)
-            angle.copy_((bits >> 16).bitwise_and_(0xFFFFFF)).mul_(2 * math.pi * 2**-24)
-            # The radius is that of a number in (0, 1], so that the logarithm is finite.
-            radius.copy_(bits.bitwise_right_shift_(40).bitwise_and_(0xFFFFFF)).add_(1).mul_(2**-24).log_().mul_(-2).sqrt_()
-            torch.mul(radius, angle.cos(), out=drawn[part, :half])
-            torch.mul(radius[:, : count - half], angle[:, : count - half].sin_(), out=drawn[part, half:])
-        return drawn.view(len(self._rows), *shape)
-
-    def integers(self, low: int | Tensor, high: int | Tensor, *shape: int) -> Tensor:
-        """Int64 in [low, high), shape [B, *shape]; bounds are numbers, or tensors that broadcast to that shape."""
-        if (
-            isinstance(low, int)
-            and isinstance(high, int)
-            and (power := (high - low).bit_length() - 1)
-            and high - low == 1 << power
-        ):
-            # Its first digits: what the share below would come to, without a detour by way of fractions.
-            drawn = self._empty(shape, torch.int64)
-            for part, bits in self._blocks(drawn.shape[1], first=power):
-                torch.bitwise_and(bits.bitwise_right_shift_(64 - power), (1 << power) - 1, out=drawn[part])
-            return drawn.view(len(self._rows), *shape).add_(low) if low else drawn.view(len(self._rows), *shape)
-        share = self._empty(shape, torch.float64)
-        for part, bits in self._blocks(share.shape[1]):
-            share[part].copy_(bits.bitwise_right_shift_(11).bitwise_and_((1 << 53) - 1)).mul_(2**-53)
-        return low + (share.view(len(self._rows), *shape) * (high - low)).long()
-
-    def _empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-        return torch.empty(len(self._rows), math.prod(shape), dtype=dtype, device=self._rows.device)
-
-    def _blocks(self, count: int, first: int = 64) -> Iterator[tuple[slice, Tensor]]:
-        self._calls += 1
-        return rng.blocks(rng.key(*self._key, self._calls), self._rows, count, first)

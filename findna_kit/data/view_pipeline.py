@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit import alphabet, rng
-from findna_kit.components.views import Draw, View
+from findna_kit.components.draws import Draw
+from findna_kit.components.views import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +43,10 @@ class ViewPipeline:
 
     def view(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
         """The view of the windows at `rows` [B] of the global batch of that step."""
-        parts = rng.parts(len(rows), window.tokens.shape[1], rows.device, _BLOCK)
+        parts = rng.batch_slices(len(rows), window.tokens.shape[1], rows.device, _BLOCK)
         if len(parts) < 2:
             return self._view(window, seed, step, rows)
-        return View.concatenate([self._view(window.rows(part), seed, step, rows[part]) for part in parts])
+        return View.concatenate([self._view(window.select(part), seed, step, rows[part]) for part in parts])
 
     def plain(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
         """The windows as they are, masked, with MASK at every masked position: none can be copied from what is shown."""

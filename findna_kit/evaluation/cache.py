@@ -50,9 +50,7 @@ class PredictionCache:
             description = json.loads(self._description(key).read_text())
             return Prediction(np.load(self._scores(key), allow_pickle=False), description["chosen"])
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise FindnaError(
-                f"{self._scores(key)}: cannot be read ({error}); remove it, and it is computed again"
-            ) from error
+            raise FindnaError(f"{self._scores(key)}: cannot be read ({error}); remove it, and it is computed again") from error
 
     def get_or_make(self, identity: Mapping[str, Any], make: Callable[[Path], Prediction]) -> Prediction:
         """Return the cached prediction, or the result of `make`; one process at a time computes it.

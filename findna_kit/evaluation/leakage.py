@@ -160,7 +160,5 @@ def _conflicts(task: Task, molecules: Mapping[str, Sequence[str]]) -> LabelConfl
         for molecule, label in zip(molecules[name], split.labels.tolist(), strict=True):
             labels.setdefault(molecule, set()).add(label)
     conflicting = {molecule for molecule, found in labels.items() if len(found) > 1}
-    rows = {
-        name: [row for row, molecule in enumerate(molecules[name]) if molecule in conflicting] for name in task.splits
-    }
+    rows = {name: [row for row, molecule in enumerate(molecules[name]) if molecule in conflicting] for name in task.splits}
     return LabelConflicts(sequences=len(conflicting), rows=rows)

@@ -26,7 +26,7 @@ from findna_kit.records.paths import AUDIT_JSON, EVALUATION_JSON, PREDICTIONS, R
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from findna_kit.inference.frozen_model import FrozenModel, Which
+    from findna_kit.inference.frozen_model import BranchName, FrozenModel
 
 CONFIG, CARD, ONNX = "config.json", "README.md", "model.onnx"
 FORMATS = ("huggingface", "onnx")
@@ -45,7 +45,7 @@ class Exported:
 
 
 def export_run(
-    run: Path, out: Path, *, branch: Which | None = None, step: int | None = None, form: Format = "huggingface",
+    run: Path, out: Path, *, branch: BranchName | None = None, step: int | None = None, form: Format = "huggingface",
     overwrite: bool = False, without: Collection[str] = (),
 ) -> Exported:  # fmt: skip
     """Writes the folder whole, or nothing. Raises OutputExists, and FindnaError where the run or the format do not allow it.

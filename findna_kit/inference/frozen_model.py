@@ -1,4 +1,4 @@
-"""`findna_kit.load`: a run's frozen model, and the one function by which everybody embeds sequences."""
+"""The frozen model of a run, as returned by `findna_kit.load`, and the embedding of sequences with it."""
 
 from __future__ import annotations
 
@@ -31,121 +31,126 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
 
 Strand = Literal["forward", "both"]
-Which = Literal["student", "teacher"]
+BranchName = Literal["student", "teacher"]
 
-_ROWS_AT_ONCE = 16 * 1024
-"""Nucleotides in a pass: bounds memory, and keeps a CPU's activations near its cache."""
+MAX_BATCH_BASES = 16 * 1024
+"""Largest number of nucleotides in one forward pass: it bounds memory and keeps the activations close to a CPU's cache."""
 
 log = logging.getLogger(__name__)
 
 
 class FrozenModel:
-    """One branch of a run, without gradient or dropout."""
+    """One branch of a run (student or teacher), for inference: no gradients, no dropout."""
 
-    def __init__(self, network: Branch, recipe: Recipe, *, branch: Which, step: int, engine: Engine) -> None:
+    def __init__(self, network: Branch, recipe: Recipe, *, branch: BranchName, step: int, engine: Engine) -> None:
         self.network, self.recipe, self.branch, self.step = network.eval().requires_grad_(False), recipe, branch, step
         self._engine = engine
         self.network.to(engine.device)
 
     @property
     def engine(self) -> Engine:
-        """Where it lies, and how it multiplies."""
+        """Return the device and precision that the model computes with."""
         return self._engine
 
     @property
     def precision(self) -> str:
-        """Of the matrix products: bf16 or fp32."""
+        """Return the precision of the matrix products, `bf16` or `fp32`."""
         return self._engine.precision
 
     @property
     def dim(self) -> int:
-        """Width of an embedding."""
+        """Return the length D of an embedding."""
         return self.network.width
 
     @torch.inference_mode()
     def embed(
         self, sequences: Sequence[str], pooling: Pooling = "mean", *, layer: int | None = None, strand: Strand = "forward"
     ) -> NDArray[np.float32]:
-        """Embeddings [n, D] of sequences of any length, in their order.
+        """Return the embeddings [n, D] of `sequences`, which may have any length, in their order.
 
-        pooling: `mean` over the valid nucleotides, the class tokens present but not pooled; `class`: over the class tokens.
-        layer: a hidden layer, counted from 0; None: what the encoder gives. strand: `both` averages a sequence's embedding and
-        that of its reverse complement. A sequence beyond the encoder's `max_length` is the average of overlapping windows,
-        weighted by their nucleotides; that is logged. Raises FindnaError for an empty sequence, class pooling without class
-        tokens or of a hidden layer, and a layer that is not there.
+        pooling: `mean` averages over the valid nucleotides (class tokens are present but not pooled); `class` averages over the
+        class tokens. layer: a hidden layer, counted from 0; None: the output of the encoder. strand: `both` averages the
+        embedding of a sequence with that of its reverse complement.
+
+        A sequence longer than the encoder's `max_length` is embedded in overlapping windows, whose average is weighted by their
+        lengths; a warning is logged. Raises FindnaError for an empty sequence and for whatever `check_pooling` refuses.
         """
         if isinstance(sequences, str):
             raise FindnaError("embed takes a list of sequences, not one string: embed([sequence])")
-        self.refuse(pooling, layer)
+        self.check_pooling(pooling, layer)
         tokens = [alphabet.encode(sequence) for sequence in sequences]
-        found = self._embedded(tokens, pooling, layer)
+        embeddings = self._embed_tokens(tokens, pooling, layer)
         if strand == "both":
-            turned = [alphabet.PAIRED[sequence[::-1]] for sequence in tokens]
-            found = (found + self._embedded(turned, pooling, layer)) * np.float32(0.5)
-        return found
+            reverse = [alphabet.PAIRED[sequence[::-1]] for sequence in tokens]
+            embeddings = (embeddings + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
+        return embeddings
 
-    def refuse(self, pooling: Pooling, layer: int | None) -> None:
-        """Raises FindnaError for class pooling without class tokens or of a hidden layer, and a layer that is not there."""
+    def check_pooling(self, pooling: Pooling, layer: int | None) -> None:
+        """Raise FindnaError if the model cannot pool like this.
+
+        That is the case for class pooling without class tokens or of a hidden layer, and for a layer that does not exist.
+        """
         if pooling == "class" and self.network.class_tokens == 0:
             raise FindnaError("pooling 'class': the recipe has no class tokens; use pooling 'mean'")
         if pooling == "class" and layer is not None:
-            raise FindnaError("pooling 'class' is of what the encoder gives, not of a hidden layer; use pooling 'mean'")
+            raise FindnaError("pooling 'class' needs the output of the encoder, not a hidden layer; use pooling 'mean'")
         depth = self.network.encoder.depth
         if layer is not None and not 0 <= layer < depth:
             raise FindnaError(f"layer {layer}: the encoder has the hidden layers 0 to {depth - 1}")
 
-    def _embedded(self, tokens: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
-        pieces, owner = self._pieces(tokens)
-        lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
-        found = np.zeros((len(pieces), self.dim), dtype=np.float32)
-        for chosen in self._batches(lengths):
-            found[chosen] = self._forward([pieces[index] for index in chosen], pooling, layer)
-        return _average(found, owner, lengths, len(tokens))
+    def _embed_tokens(self, tokens: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
+        windows, owner = self._windows(tokens)
+        lengths = np.array([len(window) for window in windows], dtype=np.int64)
+        embeddings = np.zeros((len(windows), self.dim), dtype=np.float32)
+        for batch in self._batches(lengths):
+            embeddings[batch] = self._forward([windows[index] for index in batch], pooling, layer)
+        return _average(embeddings, owner, lengths, len(tokens))
 
     @torch.inference_mode()
     def base_log_probabilities(self, sequences: Sequence[str], positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Natural log of the probabilities [n, 4] of A C G T at one position of each sequence, where MASK is shown.
+        """Return the natural log of the probabilities [n, 4] of A C G T at one position of each sequence, shown as MASK.
 
-        positions [n]: counted from 0. Raises FindnaError where the run learned no nucleotides, a position is outside of its
-        sequence, or a sequence is longer than the encoder takes.
+        positions [n]: counted from 0. Raises FindnaError if the run has no loss that predicts nucleotides, a position lies
+        outside its sequence, or a sequence is longer than the encoder's `max_length`.
         """
         label, head = self._nucleotide_head()
-        pieces = [alphabet.encode(sequence) for sequence in sequences]
-        lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
-        if len(positions) != len(pieces) or np.any((positions < 0) | (positions >= lengths)):
-            raise FindnaError("one position inside of each sequence is wanted")
+        tokens = [alphabet.encode(sequence) for sequence in sequences]
+        lengths = np.array([len(sequence) for sequence in tokens], dtype=np.int64)
+        if len(positions) != len(tokens) or np.any((positions < 0) | (positions >= lengths)):
+            raise FindnaError("positions must give one position inside each sequence")
         bound = self.network.encoder.max_length
         if bound is not None and lengths.max(initial=0) > bound:
-            raise FindnaError(f"the encoder takes at most {bound} nucleotides; give it shorter stretches")
-        found = np.zeros((len(pieces), 4), dtype=np.float32)
-        for chosen in self._batches(lengths):
-            view = self._view([pieces[index] for index in chosen])
-            index = torch.from_numpy(positions[chosen]).to(view.tokens.device)[:, None]
+            raise FindnaError(f"the encoder takes at most {bound} nucleotides; give it shorter sequences")
+        log_probabilities = np.zeros((len(tokens), 4), dtype=np.float32)
+        for batch in self._batches(lengths):
+            view = self._view([tokens[index] for index in batch])
+            index = torch.from_numpy(positions[batch]).to(view.tokens.device)[:, None]
             view = view.with_mask(index, torch.ones_like(index, dtype=torch.float32), torch.full_like(index, alphabet.MASK))
             with self._engine.autocast():
                 output = self.network(view, view.student_tokens, None, wants={"masked"})
                 logits = apply_heads(read_rows(output, "masked"), self.network.heads[label])[head]
-            found[chosen] = logits[:, 0].float().log_softmax(-1).cpu().numpy()
-        return found
+            log_probabilities[batch] = logits[:, 0].float().log_softmax(-1).cpu().numpy()
+        return log_probabilities
 
     def _nucleotide_head(self) -> tuple[str, str]:
+        """Return the label of the loss that predicts nucleotides and the name of its head."""
         for label, loss in self.recipe.losses.items():
-            # A teacher that was not made of its student may lack the head.
+            # A teacher of another architecture than the student may have no such head.
             if loss.component.nucleotide_head is not None and label in self.network.heads:
                 return label, loss.component.nucleotide_head
-        raise FindnaError("the run has no loss that predicts nucleotides, so it cannot be asked for them")
+        raise FindnaError("this run has no loss that predicts nucleotides, so it has no probabilities of bases")
 
     def _batches(self, lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Rows that go through the network together: of nearly one length, so that little is padded, and bounded in memory."""
+        """Yield the indices of sequences to run together: of similar length, so that little is padded, and of bounded size."""
         order = np.argsort(-lengths, kind="stable")
-        at = 0
-        while at < len(order):
-            rows = max(1, _ROWS_AT_ONCE // (lengths[order[at]] + self.network.class_tokens))
-            yield order[at : at + rows]
-            at += rows
+        start = 0
+        while start < len(order):
+            size = max(1, MAX_BATCH_BASES // (lengths[order[start]] + self.network.class_tokens))
+            yield order[start : start + size]
+            start += size
 
-    def _pieces(self, sequences: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-        """Windows that the encoder takes, and the sequence that each belongs to."""
+    def _windows(self, sequences: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
+        """Split sequences into windows that fit the encoder; return them with the index of the sequence of each."""
         for number, sequence in enumerate(sequences):
             if len(sequence) == 0:
                 raise FindnaError(f"sequence {number} is empty: there is nothing to embed")
@@ -154,23 +159,25 @@ class FrozenModel:
             return sequences, np.arange(len(sequences))
         longer = sum(len(sequence) > bound for sequence in sequences)
         log.warning("%d of %d sequences are longer than the encoder's %d: windows are averaged", longer, len(sequences), bound)
-        pieces, owner = [], []
+        windows, owner = [], []
         for number, sequence in enumerate(sequences):
-            over = max(len(sequence) - bound, 0)
-            count = -(-2 * over // bound) + 1  # half of each window overlaps
-            count += count % 2 * over % 2  # an odd number has one in the middle, which cannot begin at a half
-            early = np.arange(count) * over // max(count - 1, 1)
-            # Mirrored: the other strand is read in the same windows.
-            starts = np.where(np.arange(count) < count // 2, early, over - early[::-1])
-            pieces += [sequence[start : start + bound] for start in starts]
+            excess = max(len(sequence) - bound, 0)
+            count = -(-2 * excess // bound) + 1  # consecutive windows overlap by half
+            # An odd count has a window in the middle, which cannot start at half a base.
+            count += count % 2 * excess % 2
+            left = np.arange(count) * excess // max(count - 1, 1)
+            # Starts are symmetric, so that the reverse complement is cut into the same windows.
+            starts = np.where(np.arange(count) < count // 2, left, excess - left[::-1])
+            windows += [sequence[start : start + bound] for start in starts]
             owner += [number] * count
-        return pieces, np.array(owner)
+        return windows, np.array(owner)
 
-    def _view(self, pieces: list[NDArray[np.uint8]]) -> View:
-        longest = max(map(len, pieces))
-        valid = np.arange(longest) < np.array([len(piece) for piece in pieces])[:, None]
+    def _view(self, sequences: list[NDArray[np.uint8]]) -> View:
+        """Return a batch of sequences, padded to the longest, on the model's device."""
+        longest = max(map(len, sequences))
+        valid = np.arange(longest) < np.array([len(sequence) for sequence in sequences])[:, None]
         tokens = np.full(valid.shape, alphabet.N, dtype=np.int64)
-        tokens[valid] = np.concatenate(pieces)
+        tokens[valid] = np.concatenate(sequences)
         return View.of_windows(torch.from_numpy(tokens), valid=torch.from_numpy(valid)).to(self._engine.device)
 
     def _forward(self, windows: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
@@ -181,51 +188,57 @@ class FrozenModel:
 
 def load(
     run: str | Path,
-    branch: Which | None = None,
+    branch: BranchName | None = None,
     *,
     step: int | None = None,
     device: str = "auto",
     without: Collection[str] = (),
 ) -> FrozenModel:
-    """The frozen model of a run's folder: unless told otherwise, the branch that its rule serves, at the last step saved;
-    of an exported folder, the branch that it holds.
+    """Load the frozen model of a run's folder, or of an exported one.
 
-    Raises FindnaError where `run` is no run's folder or has no such checkpoint, and where a component is missing, naming the
-    distribution that gave it.
+    branch: `student` or `teacher`; by default the one that the run's teacher update names, or the only one that an exported
+    folder contains. step: a saved step; by default the last one. without: plugins that are not loaded.
+
+    Raises FindnaError if `run` is not the folder of a run, has no such checkpoint, or uses a component that is not installed;
+    the message names the distribution that provided it.
     """
     folder = Path(run)
-    chosen = checkpoint.find(folder, step)
+    saved_step = checkpoint.find(folder, step)
     if branch not in (None, "student", "teacher"):
-        raise FindnaError(f"branch {branch!r}: student or teacher is wanted")
+        raise FindnaError(f"branch {branch!r}: must be student or teacher")
     components, plugins = load_plugins(without)
     failed = [plugin for plugin in plugins if plugin.failure]
     refuse_missing(folder, components, failed)
     recipe = load_recipe(folder / "recipe.yaml", components, failed=failed)
-    saved = checkpoint.load_model(folder, chosen)
-    served = _served(folder, branch, recipe.teacher_update.component.export_branch, saved)
-    experiment = assemble(recipe, taught=served == "teacher")
-    network = experiment.teacher if served == "teacher" else experiment.student
-    checkpoint.fill(f"{checkpoint.path_of(folder, chosen)}: the {served}", network.state_dict(), checkpoint.part(served, saved))
-    where = choose_device(device)
-    engine = Engine(where, choose_precision(precision_of(folder, recipe), where))
-    return FrozenModel(network, recipe, branch=served, step=chosen, engine=engine)
+    tensors = checkpoint.load_model(folder, saved_step)
+    name = _branch_to_load(folder, branch, recipe.teacher_update.component.export_branch, tensors)
+    experiment = assemble(recipe, taught=name == "teacher")
+    network = experiment.teacher if name == "teacher" else experiment.student
+    source = f"{checkpoint.path_of(folder, saved_step)}: the {name}"
+    checkpoint.fill(source, network.state_dict(), checkpoint.part(name, tensors))
+    torch_device = choose_device(device)
+    engine = Engine(torch_device, choose_precision(precision_of(folder, recipe), torch_device))
+    return FrozenModel(network, recipe, branch=name, step=saved_step, engine=engine)
 
 
-def _served(folder: Path, asked: Which | None, rule: Which, saved: Mapping[str, Tensor]) -> Which:
-    """The branch asked for, or else the one that the rule serves; of an exported folder, the one that it holds."""
-    branches: tuple[Which, ...] = ("student", "teacher")
-    held = [branch for branch in branches if any(name.startswith(f"{branch}.") for name in saved)]
-    if len(held) != 1:
-        return asked or rule
-    if asked not in (None, held[0]):
-        raise FindnaError(f"{folder}: holds the {held[0]} alone, and the {asked} is asked for; export that one from the run")
-    return held[0]
+def _branch_to_load(
+    folder: Path, requested: BranchName | None, default: BranchName, tensors: Mapping[str, Tensor]
+) -> BranchName:  # fmt: skip
+    """Return the requested branch or else the default; if the checkpoint holds only one branch, that one."""
+    branches: tuple[BranchName, ...] = ("student", "teacher")
+    saved = [branch for branch in branches if any(name.startswith(f"{branch}.") for name in tensors)]
+    if len(saved) != 1:
+        return requested or default
+    if requested not in (None, saved[0]):
+        raise FindnaError(f"{folder}: contains only the {saved[0]}, not the {requested}; export the {requested} from the run")
+    return saved[0]
 
 
 def untrained(model: FrozenModel, number: int) -> FrozenModel:
-    """A network of the same kind that has learned nothing: number 0 as the recipe's own seed draws it, others by other seeds.
+    """Return an untrained network of the same architecture, the control that evaluation uses.
 
-    Also where the run began with another run's weights (`init_from`), or the encoder with weights of its own (`forget`).
+    Number 0 has the initial weights of the recipe's own seed, other numbers those of other seeds. Weights taken from another
+    run (`init_from`) or from a file (`Encoder.reset_parameters`) are replaced by random ones.
     """
     recipe = model.recipe
     if number:
@@ -237,11 +250,12 @@ def untrained(model: FrozenModel, number: int) -> FrozenModel:
 
 
 def _average(
-    found: NDArray[np.float32], owner: NDArray[np.int64], lengths: NDArray[np.int64], count: int
+    embeddings: NDArray[np.float32], owner: NDArray[np.int64], lengths: NDArray[np.int64], count: int
 ) -> NDArray[np.float32]:
-    if len(found) == count:
-        return found
-    total = np.zeros((count, found.shape[1]), dtype=np.float64)
-    np.add.at(total, owner, found * lengths[:, None])
+    """Average the windows' embeddings [windows, D] by sequence, weighted by their lengths; return [count, D]."""
+    if len(embeddings) == count:  # one window per sequence
+        return embeddings
+    total = np.zeros((count, embeddings.shape[1]), dtype=np.float64)
+    np.add.at(total, owner, embeddings * lengths[:, None])
     weight = np.bincount(owner, weights=lengths, minlength=count)
     return (total / weight[:, None]).astype(np.float32)

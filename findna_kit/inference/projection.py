@@ -1,4 +1,4 @@
-"""Embeddings in two dimensions, to be looked at and not to be measured."""
+"""Projections of embeddings to two dimensions, for plots: PCA, t-SNE and UMAP."""
 
 from __future__ import annotations
 
@@ -16,39 +16,41 @@ if TYPE_CHECKING:
 Method = Literal["pca", "tsne", "umap"]
 _SEED = 0
 _PERPLEXITY, _NEIGHBOURS = 30, 15
-_FEWEST = 4
+_MIN_ROWS = 4
 
 
-def refuse_few(rows: int) -> None:
-    """FindnaError for fewer rows than a picture needs."""
-    if rows < _FEWEST:
-        raise FindnaError(f"a picture needs {_FEWEST} rows or more, and there are {rows}: leave --picture out")
+def check_enough_rows(rows: int) -> None:
+    """Raise FindnaError if there are fewer rows than a plot needs."""
+    if rows < _MIN_ROWS:
+        raise FindnaError(f"a plot needs at least {_MIN_ROWS} rows, and there are {rows}: leave --picture out")
 
 
 def project(embeddings: NDArray[np.float32], method: Method) -> tuple[NDArray[np.float32], tuple[str, str]]:
-    """Places [n, 2] of embeddings [n, D], the same each time, and what the axes are called.
+    """Return the coordinates [n, 2] of embeddings [n, D], and the names of both axes. The seed is fixed.
 
-    pca: the two directions of largest variance, with its share. tsne: van der Maaten & Hinton 2008, from PCA. umap: McInnes et
-    al. 2018, of the package umap-learn. Raises FindnaError for fewer than 4 rows, and for rows that are all the same, of one
-    number, or not finite.
+    pca: the two directions of largest variance. tsne: van der Maaten and Hinton 2008, initialised by PCA. umap: McInnes et al.
+    2018, by the package umap-learn. Raises FindnaError for fewer than 4 rows, and for embeddings that are all equal, have one
+    dimension, or are not finite.
     """
-    refuse_few(len(embeddings))
+    check_enough_rows(len(embeddings))
     if not np.isfinite(embeddings).all():
-        raise FindnaError("some embeddings are not finite, so there is no picture of them: has the run diverged?")
+        raise FindnaError("some embeddings are not finite and cannot be plotted: has the run diverged?")
     if embeddings.shape[1] < 2 or (embeddings == embeddings[0]).all():
-        raise FindnaError("a picture needs embeddings of at least 2 numbers that are not all the same: leave --picture out")
+        raise FindnaError("a plot needs embeddings of at least 2 dimensions that are not all equal: leave --picture out")
     if method == "pca":
         pca = PCA(2, random_state=_SEED)
-        places = pca.fit_transform(embeddings)
+        coordinates = pca.fit_transform(embeddings)
         first, second = pca.explained_variance_ratio_
-        return places, (f"PC 1 ({first:.0%} of the variance)", f"PC 2 ({second:.0%} of the variance)")
+        return coordinates, (f"PC 1 ({first:.0%} of the variance)", f"PC 2 ({second:.0%} of the variance)")
     if method == "tsne":
         perplexity = min(_PERPLEXITY, (len(embeddings) - 1) / 3)
-        places = TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(embeddings)
-        return places, ("t-SNE 1", "t-SNE 2")
-    from umap import UMAP  # an extra, and 10 s of compiling
+        coordinates = TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(embeddings)
+        return coordinates, ("t-SNE 1", "t-SNE 2")
+    from umap import UMAP  # an optional dependency that takes 10 s to import
 
     neighbours = min(_NEIGHBOURS, len(embeddings) - 1)
     start = "spectral" if len(embeddings) > _NEIGHBOURS else "random"  # a spectral start needs more rows than dimensions
-    found = UMAP(n_components=2, n_neighbors=neighbours, init=start, random_state=_SEED, n_jobs=1).fit_transform(embeddings)
-    return np.asarray(found), ("UMAP 1", "UMAP 2")
+    coordinates = UMAP(n_components=2, n_neighbors=neighbours, init=start, random_state=_SEED, n_jobs=1).fit_transform(
+        embeddings
+    )
+    return np.asarray(coordinates), ("UMAP 1", "UMAP 2")

@@ -31,7 +31,7 @@ def encode_bases(tokens: Tensor, noise: Tensor | None = None) -> Tensor:
         return bases
     shown = torch.ones(alphabet.CHANNELS + 1, alphabet.CHANNELS, device=tokens.device)
     shown[alphabet.MASK] = 0
-    for part in rng.parts(len(tokens), tokens.shape[1] * alphabet.CHANNELS, tokens.device):
+    for part in rng.batch_slices(len(tokens), tokens.shape[1] * alphabet.CHANNELS, tokens.device):
         # A factor for every channel: one for all five would cost twice as much.
         bases[part].addcmul_(noise[part], F.embedding(tokens[part], shown))
     return bases

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from findna_kit.distributed import Engine
     from findna_kit.recipe import Recipe
-    from findna_kit.records.run_json import ResolvedSettings
-from findna_kit.runs.genome_data import GenomeData
+    from findna_kit.runs.genome_data import GenomeData
     from findna_kit.trainer import Experiment
 
 

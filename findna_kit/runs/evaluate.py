@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from findna_kit.evaluation.request import NetworkName
     from findna_kit.evaluation.tasks import Task
-    from findna_kit.inference.frozen_model import FrozenModel, Pooling, Strand, Which
+    from findna_kit.inference.frozen_model import BranchName, FrozenModel, Pooling, Strand
     from findna_kit.recipe import Recipe
     from findna_kit.records.audit_json import AuditReport
     from findna_kit.records.json_files import JsonObject
@@ -69,7 +69,7 @@ class Scoring:
     pooling: Pooling = "mean"
     layer: int | None = None
     strand: Strand = "forward"
-    branch: Which | None = None
+    branch: BranchName | None = None
     step: int | None = None
     finetune: tuple[str, ...] = ()
     drop_leaked: bool = False
@@ -107,7 +107,7 @@ def evaluate_run(
     for task in loaded:
         scored_rows(task)
     model = load(run, scoring.branch, step=scoring.step, device=scoring.device, without=scoring.without)
-    model.refuse(scoring.pooling, scoring.layer)
+    model.check_pooling(scoring.pooling, scoring.layer)
     weights = _weights_digest(run, model.step)
     results = []
     for task in loaded:
@@ -140,9 +140,7 @@ def _score(run: Path, task: Task, networks: _Networks, log: Log) -> TaskResult:
         return finished
     predictions = evaluation.predictions(cached, log)
     protocols = summarise(task, predictions, seed=seed, without=without).protocols
-    result = TaskResult.model_validate(
-        {**described, "protocols": protocols, "cells": keys, "strands": networks.strands()}
-    )
+    result = TaskResult.model_validate({**described, "protocols": protocols, "cells": keys, "strands": networks.strands()})
     _store(run / EVALUATION_JSON, result)  # after each task: a later one may fail
     return result
 

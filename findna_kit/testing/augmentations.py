@@ -161,7 +161,7 @@ def _followed(component: Augmentation | Masking, window: View, key: int) -> tupl
     """Tokens, origin, strand of the views, each [R, place, base, L]; and the places that hold a base, [R, place]."""
     rows, length = window.tokens.shape
     part = torch.arange(rows).repeat_interleave(length * 4)
-    many = window.rows(part)
+    many = window.select(part)
     place = torch.arange(length).repeat_interleave(4).repeat(rows)[:, None]
     base = torch.arange(4).repeat(rows * length)[:, None]
     known = many.tokens.gather(1, place) < alphabet.N

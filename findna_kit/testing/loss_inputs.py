@@ -26,7 +26,7 @@ def select_rows(outputs: Mapping[str, BranchOutput], part: slice) -> dict[str, B
 
     return {
         name: BranchOutput(
-            view=one.view.rows(part), embeddings=cut(one.embeddings), class_embeddings=cut(one.class_embeddings),
+            view=one.view.select(part), embeddings=cut(one.embeddings), class_embeddings=cut(one.class_embeddings),
             pooled=cut(one.pooled), hidden={layer: state[part] for layer, state in one.hidden.items()}, rows=cut(one.rows),
             heads={head: made[part] for head, made in one.heads.items()},
         )

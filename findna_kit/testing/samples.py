@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit import alphabet
+from findna_kit.components.draws import Draw
 from findna_kit.components.interfaces import Contig
-from findna_kit.components.views import Draw, View
+from findna_kit.components.views import View
 from findna_kit.data.genome import builtin_genome, open_store
 from findna_kit.data.sources import Data
 from findna_kit.model.branch import encode_bases

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from findna_kit.components.views import Draw, View
+from findna_kit.components.draws import Draw
+from findna_kit.components.views import View
 from findna_kit.testing.checks import abbreviate, identical
 from findna_kit.testing.samples import builtin_contigs, random_windows
 
@@ -76,7 +77,7 @@ def randomness(case: Case) -> Iterator[str]:
         )
         return
     part = torch.tensor([2, 3, 7, 11])
-    if differs := differing_columns(component(view.rows(part), row_random("draws", part)), whole.rows(part)):
+    if differs := differing_columns(component(view.select(part), row_random("draws", part)), whole.select(part)):
         yield (
             f"rows 2, 3, 7 and 11 of a batch of 12, made alone by the same draw, have other {abbreviate(differs)}; a row may depend "
             "on its own "
@@ -87,9 +88,9 @@ def randomness(case: Case) -> Iterator[str]:
 
 def _apart(component: Augmentation | Masking) -> Iterator[str]:
     """Whether equal windows come out unlike one another; what is the same by every key is meant to be."""
-    view = random_windows(1, 60, unknown=0.0).rows(torch.zeros(16, dtype=torch.int64))
+    view = random_windows(1, 60, unknown=0.0).select(torch.zeros(16, dtype=torch.int64))
     results = [component(view, row_random(key, 16)) for key in KEYS]
-    alike_rows = all(not differing_columns(made, made.rows(torch.zeros(16, dtype=torch.int64))) for made in results)
+    alike_rows = all(not differing_columns(made, made.select(torch.zeros(16, dtype=torch.int64))) for made in results)
     alike_keys = all(not differing_columns(made, results[0]) for made in results)
     if alike_rows and not alike_keys:
         yield (

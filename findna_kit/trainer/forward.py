@@ -42,7 +42,7 @@ class Batch:
     def rows(self, part: slice) -> Batch:
         """Return a slice of the samples."""
         noise = {name: None if values is None else values[part] for name, values in self.noise.items()}
-        return Batch({name: view.rows(part) for name, view in self.views.items()}, noise)
+        return Batch({name: view.select(part) for name, view in self.views.items()}, noise)
 
 
 def make_batch(experiment: Experiment, windows: View, *, step: int | str, rows: Tensor, plain: bool = False) -> Batch:

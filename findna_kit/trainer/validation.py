@@ -119,7 +119,7 @@ class Validation:
             for label in labels:
                 sums.add(label, forward.loss_output(label, outputs, {}, clock, branch=which))
             _add_counts(counts, forward.counts(batch, labels))
-            output = self._embed(which, self.windows.rows(part))
+            output = self._embed(which, self.windows.select(part))
             pooled.append(output.pooled)
             classes.append(output.class_embeddings)
         metrics = {f"{name}/{which}": value for name, value in sums.means(counts, "held_out_plain").items()}

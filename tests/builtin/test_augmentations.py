@@ -16,7 +16,7 @@ from findna_kit.builtin.augmentations.mutation import Mutation
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
 from findna_kit.builtin.augmentations.translocation import Translocation
-from findna_kit.components.views import Draw
+from findna_kit.components.draws import Draw
 from tests.windows import assert_true_to, draw, random_windows, text_of, view_of
 
 seeds = st.integers(0, 10_000)
@@ -55,7 +55,7 @@ def test_the_same_key_gives_the_same_and_each_sequence_has_its_own_draw(augmenta
     window = random_windows(6, length, seed=seed)
     whole = augmentation(window, draw(seed, rows=6))
     again = augmentation(window, draw(seed, rows=6))
-    part = augmentation(window.rows(slice(2, 5)), Draw(seed, rows=torch.arange(2, 5)))
+    part = augmentation(window.select(slice(2, 5)), Draw(seed, rows=torch.arange(2, 5)))
     for name in ("tokens", "origin", "strand", "valid"):
         assert getattr(again, name).equal(getattr(whole, name))
         assert getattr(part, name).equal(getattr(whole, name)[2:5])
@@ -101,7 +101,7 @@ def test_inversion_by_hand():
     window = view_of("AACCGGTT", "ACGTNA", "GATTACA")
     for row, (sequence, inverted) in enumerate([("AACCGGTT", "AACCGGTT"), ("ACGTNA", "TNACGT"), ("GATTACA", "TGTAATC")]):
         turn = made(Inversion, len(sequence), len(sequence))
-        view = turn(window.rows(slice(row, row + 1)), draw("turn", rows=1))
+        view = turn(window.select(slice(row, row + 1)), draw("turn", rows=1))
         assert text_of(view) == [inverted]
         assert view.strand[0].tolist() == [-1] * len(sequence) + [0] * (8 - len(sequence))
         back = turn(view, draw("turn", rows=1))

@@ -11,7 +11,7 @@ from findna_kit import alphabet
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.builtin.maskings.span import SpanMasking
-from findna_kit.components.views import Draw
+from findna_kit.components.draws import Draw
 from tests.windows import draw, random_windows
 
 seeds = st.integers(0, 10_000)
@@ -122,7 +122,7 @@ def test_what_is_shown_does_not_depend_on_the_place():
 def test_a_sequences_mask_does_not_depend_on_the_others(policy, seed, row):
     view = random_windows(4, 25, seed=seed)
     whole = masking(policy)(view, draw(seed, rows=4))
-    alone = masking(policy)(view.rows(slice(row, row + 1)), Draw(seed, rows=torch.tensor([row])))
+    alone = masking(policy)(view.select(slice(row, row + 1)), Draw(seed, rows=torch.tensor([row])))
     for name in ("masked_index", "masked_weight", "corrupted"):
         assert getattr(alone, name)[0].equal(getattr(whole, name)[row])
 

@@ -78,7 +78,7 @@ def test_every_shipped_recipe_runs_a_few_steps(name, tmp_path):
     narrow = [] if name != "findna" else sets("encoder.dim=44", "encoder.hidden=48")
     done = fine("run", ROOT / "recipes" / f"{name}.yaml", *cut, *narrow, "--out", tmp_path / "run", "--device", "cpu")
     assert "collapse signals" in done.stdout
-    assert ("masked bases on held-out windows" in done.stdout) == (name != "distill_only")
+    assert ("masked bases of validation windows" in done.stdout) == (name != "distill_only")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
@@ -95,7 +95,7 @@ def test_run_prints_scores_beside_controls(tmp_path):
     overrides = sets(*SMALL, *SMALL_HEAD, "steps=2", f"evaluation.tasks=[{tmp_path / 'task'}]")
     done = fine("run", "self_distill", *overrides, "--out", tmp_path / "run", "--device", "cpu")
     for said in (
-        "fitted on 4,140,000 bases of the training part",
+        "fitted on 4,140,000 bases of the training split",
         "markov_5",
         "two_sided_",
         "linear probe",
@@ -124,7 +124,7 @@ def test_run_prints_scores_beside_controls(tmp_path):
 
 
 def test_out_and_resume_exclude_each_other(tmp_path):
-    assert "give one of them" in refused("run", "self_distill", "--out", tmp_path / "a", "--resume", tmp_path / "b")
+    assert "give only one of them" in refused("run", "self_distill", "--out", tmp_path / "a", "--resume", tmp_path / "b")
 
 
 def test_an_out_that_exists_is_refused(tmp_path):

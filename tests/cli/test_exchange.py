@@ -226,7 +226,7 @@ def test_scores_go_with_an_export_and_an_import_is_scored(taken, tmp_path):
 def test_exports_that_are_refused(run, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.txt").write_text("mine")
-    refused(findna("export", run, "--out", tmp_path / "model"), "is there already; take another --out, or --overwrite it")
+    refused(findna("export", run, "--out", tmp_path / "model"), "already exists; use another --out, or --overwrite")
     refused(
         findna("export", run, "--out", tmp_path / "model", "--overwrite"),
         "holds something that is no export",

@@ -1,6 +1,6 @@
 """Whatever a FASTA is like: `findna-kit genome` reads what stands in it, or says in a sentence what to do, with exit code 2.
 
-The table of what a user may come with; how lines may lie and what each refusal says in full is in tests/data/genome/test_fasta.py.
+The inputs a user may come with. tests/data/genome/test_fasta.py tests how lines may be arranged, and the full text of each refusal.
 """
 
 import gzip

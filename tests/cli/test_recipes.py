@@ -95,7 +95,7 @@ def test_a_copy_does_not_change_what_the_shipped_name_means(folder):
 def test_a_file_that_is_there_is_kept_unless_told(folder):
     (folder / "masked_only.yaml").write_text("mine")
     assert refused("recipes", "copy", "masked_only") == (
-        "masked_only.yaml: is there already; take another --out FILE, or --overwrite it\n"
+        "masked_only.yaml: already exists; use another --out FILE, or --overwrite\n"
     )
     assert [path.name for path in folder.iterdir()] == ["masked_only.yaml"]
     assert (folder / "masked_only.yaml").read_text() == "mine"

@@ -42,14 +42,18 @@ def names(out):
 def test_a_table_of_all_that_are_in_runs(runs):
     out, err = done("list")
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert lines[0] == "run status seed step held-out loss scores on test rows training when"
-    assert lines[1].startswith("runs/a finished 3 6 of 6 masked 1.3 task mcc: knn 1.000 ")
-    assert lines[2].startswith("runs/b killed 7 6 of 6 masked 1.1 ")
-    assert " 7,200 s 20" in lines[3]
+    assert lines[:4] == [
+        "run status seed step validation loss", "runs/a finished 3 6 of 6 masked 1.3", "runs/b killed 7 6 of 6 masked 1.1",
+        "runs/c finished 1 6 of 6 masked 1.2",
+    ]  # fmt: skip
     assert lines[4].startswith("runs/d broken - 6 of - masked 1.3")
     assert err.splitlines()[-1] == "runs: 4 runs"
     assert err.splitlines()[0].startswith("runs/d: runs/d/run.json: is no JSON (")
-    assert done()[0] == out, "and with no word more"
+    assert done()[0] == out, "list is the default command of the group"
+    lines = [" ".join(line.split()) for line in done("list", "--wide")[0].splitlines()]
+    assert lines[0] == "run status seed step validation loss scores on test sequences training when"
+    assert lines[1].startswith("runs/a finished 3 6 of 6 masked 1.3 task mcc: knn 1.000 ")
+    assert " 7,200 s 20" in lines[3]
 
 
 def test_some_of_them_in_some_order(runs):
@@ -57,9 +61,9 @@ def test_some_of_them_in_some_order(runs):
     assert names(done("list", "--sort", "seed", "--reverse")[0]) == ["b", "a", "c", "d"], "what is not known is last"
     assert names(done("list", "--sort", "time", "--reverse")[0])[0] == "c"
     out, err = done("list", "--status", "killed, broken", "--sort", "status")
-    assert (names(out), err.splitlines()[-1]) == (["d", "b"], "runs: 2 runs, and 2 of another status")
+    assert (names(out), err.splitlines()[-1]) == (["d", "b"], "runs: 2 runs, and 2 with another status")
     out, err = done("list", "--status", "stopped")
-    assert (out, err) == ("", "runs: 0 runs, and 4 of another status\n")
+    assert (out, err) == ("", "runs: 0 runs, and 4 with another status\n")
 
 
 def test_csv_has_a_number_in_each_cell(runs):
@@ -88,9 +92,9 @@ def test_a_metric_that_no_run_has(runs):
 
 @pytest.mark.parametrize(("words", "sentence"), [
     (["list", "elsewhere"], "elsewhere: no such folder; name the one that your runs lie in"),
-    (["list", "--csv", "--json"], "--csv and --json are two forms of one result: give one of them"),
-    (["list", "--sort", "metric"], "--sort metric: say which, by --metric"),
-    (["list", "--status", "finishd"], "--status finishd: no run has that; did you mean 'finished'? (known: finished, "),
+    (["list", "--csv", "--json"], "--csv and --json exclude each other: give one of them"),
+    (["list", "--sort", "metric"], "--sort metric: name the metric with --metric"),
+    (["list", "--status", "finishd"], "--status finishd: is not the status of a run; did you mean 'finished'? (known: fini"),
     (["best", "--metric", "task/probe/mcc"], "task/probe/mcc: is a score on test rows, and test sets choose nothing: "),
     (["best", "--metric", "loss"], "loss: is of what was trained on, or nobody's; "),
     (["best", "--metric", "held_out/masked/loss", "--maximise"], "held_out/masked/loss: lower is better; leave maximise out"),
@@ -107,9 +111,9 @@ def test_the_best_one_by_what_and_of_how_many(runs):
     out, err = done("best", "--metric", "held_out/masked/loss")
     assert out == "runs/c: held_out/masked/loss 1.2, seed 1, 6 steps\nnext: runs/a: 1.3\n"
     assert err.splitlines() == [
-        "2 finished runs compared by held_out/masked/loss (lower is better), at the newest row of each; "
+        "2 finished runs compared by held_out/masked/loss (lower is better), at the last validation of each; "
         "left out: 1 killed, 1 broken",
-        "the best of several looks better than it is, and one seed of each was looked at: ablate says what a change does",
+        "the value of the best of several runs is optimistic, and each run has one seed: use ablate to test a change",
     ]  # fmt: skip
     found = json.loads(done("best", "--metric", "held_out/masked/loss", "--json")[0])
     assert (found["best"], [one["run"] for one in found["compared"]]) == ("runs/c", ["runs/c", "runs/a"])
@@ -121,7 +125,7 @@ def test_the_best_one_by_what_and_of_how_many(runs):
 def test_numbers_of_other_windows_are_said_to_be(runs, run, tmp_path):
     copied(run, tmp_path / "runs" / "e", [look(6, masked=1.0)], genomes=[{"digest": "of another", "parts": "of it"}])
     _, err = done("best", "--metric", "held_out/masked/loss")
-    assert "they were held out from 2 different genomes or parts of them: such numbers are not of one thing" in err
+    assert "the validation windows come from 2 different genomes or splits: they are not comparable" in err
 
 
 def test_two_side_by_side(runs, run, tmp_path):
@@ -135,13 +139,21 @@ def test_two_side_by_side(runs, run, tmp_path):
         "held_out/masked/loss 1.3 1.2",
     ):  # fmt: skip
         assert line in lines, out
-    assert any(line.endswith("task: k-NN, encoder, mcc 1.000 [1.000, 1.000] 1.000 [1.000, 1.000]") for line in lines)
-    assert any("task: k-NN, k-mer logistic regression, mcc 1.000" in line for line in lines)
+    assert "task: k-NN, mcc on test sequences" in out
+    assert "encoder 1.000 [1.000, 1.000] 1.000 [1.000, 1.000]" in lines
+    assert any(line.startswith("k-mer logistic regression 1.000") for line in lines)
     assert err.startswith("no interval of a difference between these runs is known: each is one training") and "ablate" in err
     rows = list(csv.reader(io.StringIO(done("compare", "--csv", "runs/a", "runs/c")[0])))
     assert rows[0] == ["what", "runs/a", "runs/c"]
     assert ["recipe: class_tokens", "2", "3"] in rows
     assert json.loads(done("compare", "--json", "runs/a", "runs/c")[0])["metrics"]["held_out/masked/loss"] == [1.3, 1.2]
+
+
+def test_metrics_of_training_are_compared_with_wide(runs, run, tmp_path):
+    copied(run, tmp_path / "runs" / "e", [{**look(6, masked=1.0), "loss": 2.5}])
+    assert "2.5" not in done("compare", "runs/a", "runs/e")[0]
+    lines = [line.split() for line in done("compare", "--wide", "runs/a", "runs/e")[0].splitlines()]
+    assert ["loss", "-", "2.5"] in lines
 
 
 def test_a_list_comes_without_torch_and_a_thousand_runs_are_read_in_a_moment(run, tmp_path):

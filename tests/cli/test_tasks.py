@@ -114,12 +114,17 @@ def test_the_list_names_every_shipped_task(tmp_path):
     out, err = done("list", "--data", tmp_path)
     lines = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines()}
     assert len(lines) == 1 + 33
-    assert lines["task"] == "suite status metric length classes data"
-    assert lines["gue/tf_1"] == "GUE configured mcc 101 2 there"
-    assert lines["gue/covid"].startswith("GUE configured macro_f1 999 9 not there: ")
-    assert lines["genomic_benchmarks/human_ocr_ensembl"].startswith("GenomicBenchmarks certain accuracy 593 2 not there: ")
-    assert lines["mtcdna/16k"].startswith("MTcDNA configured accuracy 16384 2 not there: ")
-    assert f"data were looked for in {tmp_path}" in err
+    assert lines["task"] == "metric length data"
+    assert lines["gue/tf_1"] == "mcc 101 present"
+    assert lines["gue/covid"] == "macro_f1 999 missing"
+    assert f"data were searched for in {tmp_path}" in err
+    out, _ = done("list", "--data", tmp_path, "--wide")
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines()}
+    assert lines["task"] == "metric length classes suite status data"
+    assert lines["gue/tf_1"] == "mcc 101 2 GUE configured present"
+    assert lines["gue/covid"].startswith("macro_f1 999 9 GUE configured missing: ")
+    assert lines["genomic_benchmarks/human_ocr_ensembl"].startswith("accuracy 593 2 GenomicBenchmarks certain missing: ")
+    assert lines["mtcdna/16k"].startswith("accuracy 16384 2 MTcDNA configured missing: ")
 
 
 def test_the_list_for_machines_says_where_data_were_looked_for(tmp_path):
@@ -136,11 +141,11 @@ def test_the_list_for_machines_says_where_data_were_looked_for(tmp_path):
 def test_without_a_data_folder_the_list_says_how_to_name_it(monkeypatch):
     monkeypatch.delenv("FINDNA_KIT_TASKS", raising=False)
     _, err = done("list")
-    assert "looked for in no folder of yours: name it with --data DIR or FINDNA_KIT_TASKS" in err
+    assert "data were searched for nowhere: name their folder with --data DIR or FINDNA_KIT_TASKS" in err
 
 
 def test_tasks_alone_lists_them_in_a_process_of_its_own(tmp_path):
     found = command("tasks", env={"FINDNA_KIT_TASKS": str(tmp_path)})
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("task ")
-    assert f"data were looked for in {tmp_path}" in found.stderr
+    assert f"data were searched for in {tmp_path}" in found.stderr

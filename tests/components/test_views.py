@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import pickle
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from findna_kit import alphabet
-from findna_kit.components.views import Draw, View
+from findna_kit.components.draws import Draw
+from findna_kit.components.views import View
 from tests.windows import assert_true_to, draw, random_windows, view_of
 
 seeds = st.integers(0, 10_000)
@@ -85,7 +87,7 @@ def test_a_column_says_the_same_whenever_it_is_read(seed, names):
         how = {"inserted": inserted, "flipped": flipped}
         view = view.gather(source.clone if turn == 1 else source, **how, padding_stays=True)  # made afresh, or kept
         known = dataclasses.replace(known.gather(source, **how))  # reads every column
-    parts = [view.rows(slice(0, 1)), view.rows(torch.tensor([3, 2])).to(torch.device("cpu"))]
+    parts = [view.select(slice(0, 1)), view.select(torch.tensor([3, 2])).to(torch.device("cpu"))]
     for name in names:
         whole = getattr(known, name)
         assert getattr(View.concatenate(parts), name).equal(whole[[0, 3, 2]])
@@ -100,6 +102,25 @@ def test_what_a_view_does_not_have_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'View' object has no attribute 'letters'"):
         _ = view.letters
     assert copy.deepcopy(view).origin.tolist() == [[3, 2, 1, 0]]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda view: pickle.loads(pickle.dumps(view))], ids=["deepcopy", "pickle"])
+def test_a_view_with_lazy_columns_can_be_copied_and_pickled(copied):
+    window = random_windows(4, 15, seed=3)
+    source, inserted, flipped = some_source(window, 5)
+    view = window.gather(source.clone, inserted=inserted, flipped=flipped).select(slice(1, 4)).to(torch.device("cpu"))
+    assert not set(vars(view)) >= {"origin", "strand", "valid", "soft_masked"}, "no column was read yet"
+    again = copied(view)
+    for column in dataclasses.fields(view):
+        if column.name != "deviation":
+            assert getattr(again, column.name).equal(getattr(view, column.name))
+    assert again.deviation is None
+    assert again.lengths.equal(view.lengths)
+    assert (
+        again.with_noise(torch.ones(3))
+        .gather(torch.zeros(3, 15, dtype=torch.int64))
+        .origin.equal(again.origin[:, :1].expand(3, 15))
+    )
 
 
 def test_the_number_of_valid_positions_follows_what_is_valid():
@@ -154,12 +175,12 @@ def test_rows_and_devices_take_every_column_along():
     view = dataclasses.replace(random_windows(5, 9), deviation=torch.arange(5.0)).with_mask(
         torch.arange(5)[:, None], torch.ones(5, 1), torch.zeros(5, 1).long()
     )
-    part = view.rows(slice(1, 3))
+    part = view.select(slice(1, 3))
     there = view.to(torch.device("meta"))
     for column in dataclasses.fields(view):
         assert getattr(part, column.name).equal(getattr(view, column.name)[1:3])
         assert getattr(there, column.name).device.type == "meta"
-    assert random_windows(2, 3).rows(slice(0, 1)).deviation is None
+    assert random_windows(2, 3).select(slice(0, 1)).deviation is None
 
 
 @given(st.lists(st.integers(0, 999), min_size=1, max_size=6), st.sampled_from(["uniform", "normal", "integers"]))

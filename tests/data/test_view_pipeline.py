@@ -61,7 +61,7 @@ def test_a_view_is_a_function_of_seed_step_and_row(step, rows):
     window, index = random_windows(8, 30, seed=step), torch.tensor(rows)
     made = pipeline(INSERTION, MUTATION, NOISE, masking=MASK)
     whole = made.view(window, **keyed(step=step))
-    some = window._each(lambda column: column[index])
+    some = window.select(index)
     part = made.view(some, seed=7, step=step, rows=index)
     for name in ("tokens", "origin", "masked_index", "masked_weight", "corrupted"):
         assert getattr(part, name).equal(getattr(whole, name)[index])
@@ -213,7 +213,7 @@ def test_an_augmentation_may_say_where_the_crop_lies():
     assert set(start.tolist()) == set(range(20, 31))
     assert chosen.origin.equal(start[:, None] + torch.arange(10))
     some = ViewPipeline(plan, (MUTATION, ("second", Second(Second.Config()))), crop=10)
-    part = some.view(window.rows(slice(5, 9)), seed=7, step=3, rows=torch.arange(5, 9))
+    part = some.view(window.select(slice(5, 9)), seed=7, step=3, rows=torch.arange(5, 9))
     assert part.tokens.equal(chosen.tokens[5:9])
 
 

@@ -123,7 +123,7 @@ def test_what_is_there_is_replaced_only_when_told_and_only_an_export(run, tmp_pa
     out = tmp_path / "model"
     out.mkdir()
     export_run(run, out, step=0)  # an empty folder is as good as none
-    with pytest.raises(OutputExists, match="is there already; take another --out, or --overwrite it"):
+    with pytest.raises(OutputExists, match="already exists; use another --out, or --overwrite"):
         export_run(run, out)
     assert findna_kit.load(out).step == 0
     (out / ".evaluation.json.lock").touch()  # of a call that scored it

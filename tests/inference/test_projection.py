@@ -54,9 +54,9 @@ def test_few_rows_are_enough(rows, method):
 
 
 @pytest.mark.parametrize(("embeddings", "sentence"), [
-    (np.eye(3, dtype=np.float32), "a picture needs 4 rows or more, and there are 3: leave --picture out"),
-    (np.ones((5, 3), dtype=np.float32), "of at least 2 numbers that are not all the same"),
-    (np.arange(5, dtype=np.float32)[:, None], "of at least 2 numbers that are not all the same"),
+    (np.eye(3, dtype=np.float32), "a plot needs at least 4 rows, and there are 3: leave --picture out"),
+    (np.ones((5, 3), dtype=np.float32), "of at least 2 dimensions that are not all equal"),
+    (np.arange(5, dtype=np.float32)[:, None], "of at least 2 dimensions that are not all equal"),
     (np.full((5, 3), np.nan, dtype=np.float32), "some embeddings are not finite.* has the run diverged"),
 ])  # fmt: skip
 def test_what_cannot_be_drawn_is_a_sentence(embeddings, sentence):

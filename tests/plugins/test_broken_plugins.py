@@ -143,5 +143,5 @@ def test_the_doctor_says_so_in_words_too(called):
     assert "clash (findna-clash 5.0): components, interface 1" in lines
     assert "  augmentation: inversion" in lines
     assert f"{CLAIMED}; leave one out with --without clash" in lines
-    assert lines[-1] == "3 looked at: 1 broken, 1 name is claimed twice"
+    assert lines[-1] == "3 examined: 1 broken, 1 name is claimed twice"
     assert "Traceback" not in done.stderr

@@ -133,7 +133,7 @@ class InPlace(Roll):
 class Shortens(Roll):
     def __call__(self, view, draw):
         made = super().__call__(view, draw)
-        return made._each(lambda tensor: tensor[:, :-1] if tensor.ndim == 2 and tensor.shape[1] else tensor)
+        return made._map(lambda tensor: tensor[:, :-1] if tensor.ndim == 2 and tensor.shape[1] else tensor)
 
 
 class ForgetsLowerCase(Roll):

@@ -18,8 +18,8 @@ class IndependentMasking(Masking):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The masked view."""
-        slots, own = self.config.slots(view), maskable_bases(view)
+        slots, own = self.config.max_masked(view), maskable_bases(view)
         # As integers, which compare faster: the bits of two floats from 0 up are in the order of the floats.
         number = draw.uniform(own.shape[1]).masked_fill_(~own, 2.0).view(torch.int32)
         index = number.topk(slots, dim=1, largest=False).indices
-        return self.config.masked(view, index, self.config.wanted(own), draw.uniform(slots), draw)
+        return self.config.mask(view, index, self.config.num_masked(own), draw.uniform(slots), draw)

@@ -40,15 +40,15 @@ class SpanMasking(Masking):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The masked view."""
-        slots, own = self.config.slots(view), maskable_bases(view)
-        wanted, count = self.config.wanted(own), own.sum(1, keepdim=True)
+        slots, own = self.config.max_masked(view), maskable_bases(view)
+        wanted, count = self.config.num_masked(own), own.sum(1, keepdim=True)
         ends, before = self._arranged(slots, wanted, count - wanted, draw, own.shape[1])
         slot = torch.arange(slots, device=own.device).repeat(len(own), 1)
         span = torch.searchsorted(ends, slot, right=True).clamp(max=slots - 1)
         # Slots that are not used stand where nothing may be masked.
         rank = (slot + before.gather(1, span)).where(slot < wanted, count + slot - wanted)
         index = (~own).to(torch.int8).argsort(dim=1, stable=True).gather(1, rank)
-        return self.config.masked(view, index, wanted, draw.uniform(slots).gather(1, span), draw)
+        return self.config.mask(view, index, wanted, draw.uniform(slots).gather(1, span), draw)
 
     def _arranged(self, slots: int, wanted: Tensor, left: Tensor, draw: Draw, length: int) -> tuple[Tensor, Tensor]:
         """Spans in a random order among the bases that are `left` [B, 1], as many as make up `wanted` [B, 1].

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from findna_kit.components.views import Draw, View
+from findna_kit.components.draws import Draw
+from findna_kit.components.views import View
 from findna_kit.data.genome import intervals
 from findna_kit.errors import GenomeError
 
@@ -140,7 +141,7 @@ class MixedWindows:
         owner = np.searchsorted(self._upto, share, "right")
         order = [torch.from_numpy(np.flatnonzero(owner == number)) for number in range(len(self._samplers))]
         drawn = [sampler.draw(step, rows.cpu()[chosen]) for sampler, chosen in zip(self._samplers, order, strict=True)]
-        return self._joined(drawn).rows(torch.cat(order).argsort())
+        return self._joined(drawn).select(torch.cat(order).argsort())
 
     def fixed(self, count: int) -> View:
         """The same `count` windows every time, each genome's share of them by weight, to the nearest."""

@@ -14,7 +14,7 @@ from findna_kit.evaluation.tasks.folders import read_folder
 from findna_kit.evaluation.tasks.genomic_intervals import TaskGenomes, read_bed_rows
 from findna_kit.evaluation.tasks.raw_samples import RawSamples, class_indices, class_names, notes_on
 from findna_kit.evaluation.tasks.sample_tables import read_table
-from findna_kit.evaluation.tasks.shipped_tasks import DATA_VARIABLE, data_folder, shipped_tasks
+from findna_kit.evaluation.tasks.shipped import DATA_VARIABLE, data_folder, shipped_tasks
 from findna_kit.evaluation.tasks.splits import training_splits
 from findna_kit.evaluation.tasks.task import Task, TaskSplit
 from findna_kit.evaluation.tasks.task_file import SplitShares, TaskFile, read_task_file

@@ -98,9 +98,7 @@ class PublishedFinetuning(Settings):
 class TaskFile(Settings):
     """A task file. Relative paths start from its folder; in shipped task files, from the data folder."""
 
-    folder: tuple[str, ...] | None = Field(
-        None, min_length=1, description="candidate folders; the first that exists is used"
-    )
+    folder: tuple[str, ...] | None = Field(None, min_length=1, description="candidate folders; the first that exists is used")
     tables: SplitFiles | None = Field(None, description="a table of sequences and labels for each split")
     bed: SplitFiles | None = Field(None, description="BED files with a label column, for each split; needs a genome")
     fasta: dict[str, tuple[str, ...]] | None = Field(

@@ -1,19 +1,19 @@
-"""`findna-kit embed`: sequences of a file, embedded in blocks by a run's frozen model; pictures of what came out."""
+"""`findna-kit embed`: the sequences of a file embedded block by block with a frozen model, and plots of the embeddings."""
 
-from findna_kit.inference.embedding.embed import Embedding, EmbedOptions, Output, Sequences, prepare
-from findna_kit.inference.embedding.inputs import Cut, cut_of
-from findna_kit.inference.embedding.plot import Picture, draw, sample, write_projector
+from findna_kit.inference.embedding.embed import EmbeddingJob, EmbedOptions, Output, Sequences, prepare
+from findna_kit.inference.embedding.inputs import Tiling, tiling
+from findna_kit.inference.embedding.plot import EmbeddingPlot, draw, sample, write_projector
 
 __all__ = [
-    "Cut",
     "EmbedOptions",
-    "Embedding",
+    "EmbeddingJob",
+    "EmbeddingPlot",
     "Output",
-    "Picture",
     "Sequences",
-    "cut_of",
+    "Tiling",
     "draw",
     "prepare",
     "sample",
+    "tiling",
     "write_projector",
 ]

@@ -1,4 +1,4 @@
-"""A file of sequences becomes a file of embeddings, a block at a time."""
+"""Embed a file of sequences into a file of embeddings, block by block."""
 
 from __future__ import annotations
 
@@ -23,22 +23,25 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from findna_kit.inference.embedding.inputs import Cut, Row, Source
-    from findna_kit.inference.frozen_model import FrozenModel, Pooling, Strand, Which
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from findna_kit.inference.embedding.inputs import Row, SequenceSource, Tiling
+    from findna_kit.inference.frozen_model import BranchName, FrozenModel, Pooling, Strand
     from findna_kit.trainer import Observer
 
 _ROWS, _BASES = 1024, 1 << 20
-"""Of a block, at most: what a kill can cost, and what is held in memory."""
+"""Largest number of sequences and of bases in a block. A block is what a kill can lose, and what is held in memory."""
 
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """How sequences are embedded: as of `findna_kit.load` and `FrozenModel.embed`."""
+    """How sequences are embedded: the arguments of `findna_kit.load` and of `FrozenModel.embed`."""
 
     pooling: Pooling = "mean"
     layer: int | None = None
     strand: Strand = "forward"
-    branch: Which | None = None
+    branch: BranchName | None = None
     step: int | None = None
     device: str = "auto"
     without: Collection[str] = ()
@@ -46,107 +49,110 @@ class EmbedOptions:
 
 @dataclass(frozen=True)
 class Output:
-    """Where embeddings go, and what may be done with what is there."""
+    """The output file, and what may happen to one that exists."""
 
     path: Path
     overwrite: bool = False
     resume: bool = False
 
     def __post_init__(self) -> None:
-        """Raises FindnaError where both are said, for another suffix, a missing package, and what may not be replaced."""
+        """Raise FindnaError for options that exclude each other, an unknown suffix or a missing package; OutputExists."""
         if self.overwrite and self.resume:
-            raise FindnaError("--overwrite begins anew and --resume goes on: give one of them")
+            raise FindnaError("--overwrite starts again and --resume continues: give only one of them")
         formats.format_of(self.path)
-        resuming = partial_output.state_of(self.path) is not None or formats.read_description(self.path) is not None
-        formats.refuse_what_is_there(self.path, replace=self.overwrite or (self.resume and resuming))
+        resuming = partial_output.read_state(self.path) is not None or formats.read_description(self.path) is not None
+        formats.refuse_existing(self.path, replace=self.overwrite or (self.resume and resuming))
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """What to embed: a file; of a BED the genome; of a FASTA the windows."""
+    """The input file; for a BED the genome as well, and optionally how a FASTA is cut into windows."""
 
     path: Path
     genome: str | None = None
-    cut: Cut | None = None
+    windows: Tiling | None = None
 
 
 @dataclass
-class Embedding:
-    """A run's model and the sequences that it is to embed, both opened and found good."""
+class EmbeddingJob:
+    """A loaded model, the sequences to embed with it, and where the embeddings go."""
 
     model: FrozenModel
-    source: Source
-    way: EmbedOptions
+    source: SequenceSource
+    options: EmbedOptions
     output: Output
     description: dict[str, Any] = field(default_factory=dict)
 
     def write(self, observer: Observer) -> None:
-        """Embeds what is not there yet, and leaves the output with what lies beside it; nothing where it is whole.
+        """Embed the sequences that are not embedded yet, and write the output and the files next to it.
 
-        observer.report(rows done, {}) is called after each block. Raises FindnaError where `resume` finds other embeddings, or
-        what cannot be written; Interrupted.
+        Does nothing if the output is complete. Calls `observer.report(rows done, {})` after each block. Raises FindnaError if
+        `resume` finds other embeddings or the disk refuses, Interrupted on Ctrl-C.
         """
         out, resume = self.output.path, self.output.resume
-        told = formats.read_description(out)
-        if resume and told is not None and partial_output.state_of(out) is None:
-            partial_output.refuse_another(told, self.description, out)
+        existing = formats.read_description(out)
+        if resume and existing is not None and partial_output.read_state(out) is None:
+            partial_output.check_same_embeddings(existing, self.description, out)
             partial_output.remove(out)
-            observer.log(f"{out}: is whole already, {told['rows']} rows; nothing is embedded")
+            observer.log(f"{out}: is complete already ({existing['rows']} rows); there is nothing to embed")
             return
-        with partial_output.claimed(out, self.description, resume=resume, overwrite=self.output.overwrite) as rows:
-            self._say_changes(observer)
+        with partial_output.acquire(out, self.description, resume=resume, overwrite=self.output.overwrite) as rows:
+            self._log_changes(observer)
             try:
-                with _said_once(self, observer):
+                with _one_warning(self, observer):
                     self._embed(rows, observer)
-                with partial_output.writing(rows.folder):
+                with partial_output.disk_errors(rows.folder):
                     formats.finish(rows, out, self.source.integers)
             except KeyboardInterrupt as error:
-                # What is on the disk, and not what is counted here: it may have come between the two.
-                done = (partial_output.state_of(out) or {"rows": 0})["rows"]
-                kept = f"{rows.folder}: {done} of {self.source.count} rows are kept; go on with --resume"
-                raise Interrupted(signal.SIGINT, kept) from error
+                # The count on the disk, not that in memory: the signal may have arrived between writing and counting.
+                done = (partial_output.read_state(out) or {"rows": 0})["rows"]
+                message = f"{rows.folder}: {done} of {self.source.count} rows are saved; continue with --resume"
+                raise Interrupted(signal.SIGINT, message) from error
         partial_output.remove(out)
 
-    def _embed(self, rows: partial_output.Part, observer: Observer) -> None:
+    def _embed(self, rows: partial_output.PartialOutput, observer: Observer) -> None:
+        """Embed and append every block that is missing."""
         for block in _blocks(self.source.rows(rows.rows)):
-            rows.append([ids for ids, _ in block], _embed(self.model, self.way, [sequence for _, sequence in block]))
+            rows.append([ids for ids, _ in block], _embed(self.model, self.options, [sequence for _, sequence in block]))
             observer.report(rows.rows, {})
         if rows.rows != self.source.count:
-            raise FindnaError(f"{self.description['input']['path']} changed while it was read; begin anew with --overwrite")
+            raise FindnaError(f"{self.description['input']['path']} changed while it was read; start again with --overwrite")
 
-    def _say_changes(self, observer: Observer) -> None:
-        left = partial_output.state_of(self.output.path) or {}
-        if left.get("rows"):
-            observer.log(f"{self.output.path}: going on after row {left['rows']} of {self.source.count}")
-            was, now = left["description"]["made_with"], self.description["made_with"]
+    def _log_changes(self, observer: Observer) -> None:
+        """Log where a resumed job starts, and every version or device that differs from those of the first call."""
+        state = partial_output.read_state(self.output.path) or {}
+        if state.get("rows"):
+            observer.log(f"{self.output.path}: continuing after row {state['rows']} of {self.source.count}")
+            before, now = state["description"]["made_with"], self.description["made_with"]
             for name in now:
-                if was.get(name) != now[name]:
-                    observer.log(f"resumed with {name} {now[name]}, was {was.get(name)}: equal to rounding, not bit for bit")
+                if before.get(name) != now[name]:
+                    observer.log(f"resumed with {name} {now[name]}, was {before.get(name)}: equal to rounding, not bit for bit")
 
 
-def prepare(run: Path, sequences: Sequences, output: Output, way: EmbedOptions, observer: Observer) -> Embedding:
-    """Opens the run and the sequences. Raises FindnaError for what either is not, or cannot give; nothing is written."""
-    model = frozen_model.load(run, way.branch, step=way.step, device=way.device, without=way.without)
-    model.refuse(way.pooling, way.layer)
-    source = open_source(sequences.path, genome=sequences.genome, cut=sequences.cut, reading=observer.reading)
-    formats.refuse_columns(output.path, source.columns)
+def prepare(run: Path, sequences: Sequences, output: Output, options: EmbedOptions, observer: Observer) -> EmbeddingJob:
+    """Load the run and open the sequences; write nothing yet. Raises FindnaError if either cannot be used."""
+    model = frozen_model.load(run, options.branch, step=options.step, device=options.device, without=options.without)
+    model.check_pooling(options.pooling, options.layer)
+    source = open_source(sequences.path, genome=sequences.genome, windows=sequences.windows, reading=observer.reading)
+    formats.check_columns(output.path, source.columns)
     weights = checkpoint.path_of(run, model.step) / checkpoint.MODEL
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     description = {
         "run": str(run.resolve()), "name": model.recipe.name, "step": model.step, "branch": model.branch, "weights": digest,
-        "pooling": way.pooling, "layer": way.layer, "strand": way.strand, "precision": model.precision, "dim": model.dim,
+        "pooling": options.pooling, "layer": options.layer, "strand": options.strand,
+        "precision": model.precision, "dim": model.dim,
         "rows": source.count, "columns": list(source.columns), "input": source.description, "made_with": _made_with(model),
     }  # fmt: skip
-    return Embedding(model, source, way, output, description)
+    return EmbeddingJob(model, source, options, output, description)
 
 
-def _embed(model: FrozenModel, way: EmbedOptions, sequences: list[str]) -> Any:
-    return model.embed(sequences, way.pooling, layer=way.layer, strand=way.strand)
+def _embed(model: FrozenModel, options: EmbedOptions, sequences: list[str]) -> NDArray[np.float32]:
+    return model.embed(sequences, options.pooling, layer=options.layer, strand=options.strand)
 
 
 def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """Rows that are embedded and kept together: from any block's first row on, the blocks are the same."""
+    """Group rows into blocks. Starting at the first row of any block gives the same blocks, so that resuming is exact."""
     block: list[Row] = []
     bases = 0
     for row in rows:
@@ -159,25 +165,28 @@ def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield block
 
 
-def _made_with(model: FrozenModel) -> dict[str, Any]:
+def _made_with(model: FrozenModel) -> dict[str, str | int]:
+    """Return the device, threads and versions, which decide whether embeddings are equal bit for bit."""
     device = next(model.network.parameters()).device.type
     versions = {name: version(name) for name in ("findna-kit", "torch", "numpy")}
     return {"device": device, "threads": torch.get_num_threads(), "python": platform.python_version(), **versions}
 
 
 @contextmanager
-def _said_once(embedding: Embedding, observer: Observer) -> Iterator[None]:
-    """Long sequences are told of before the first block, in place of a line from `embed` for every block."""
-    bound, longest = embedding.model.network.encoder.max_length, embedding.source.longest
+def _one_warning(job: EmbeddingJob, observer: Observer) -> Iterator[None]:
+    """Log once that some sequences are long, in place of a warning from `FrozenModel.embed` for every block."""
+    bound, longest = job.model.network.encoder.max_length, job.source.longest
     if bound is None or longest <= bound:
         if longest > _BASES:
             observer.log(
-                f"the longest sequence has {longest:,} bases and goes through the encoder whole; --window N cuts a FASTA"
+                f"the longest sequence has {longest:,} bases and is embedded in one pass; --window N cuts a FASTA into windows"
             )
         yield
         return
-    observer.log(f"sequences beyond the encoder's {bound} are averages of overlapping windows (the longest has {longest:,})")
-    quiet = logging.Filter("none of that name")
+    observer.log(
+        f"sequences longer than the encoder's {bound} are averaged over overlapping windows (the longest has {longest:,} bases)"
+    )
+    quiet = logging.Filter("another logger")  # lets pass only records of that name, of which there are none
     frozen_model.log.addFilter(quiet)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The output by its suffix: .npy with ids beside, .parquet, .zarr; made of a whole part, and read back for pictures."""
+"""The output formats of `embed`, chosen by suffix: .npy (ids in a file next to it), .parquet and .zarr."""
 
 from __future__ import annotations
 
@@ -22,62 +22,65 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from findna_kit.inference.embedding.partial_output import Part
+    from findna_kit.inference.embedding.partial_output import PartialOutput
 
-    Rows = NDArray[np.int64]
+    Indices = NDArray[np.int64]
     Ids = list[tuple[str, ...]]
 
 COLUMN = "embedding"
-"""Of a parquet table; in a zarr the array is `embeddings`."""
+"""Name of the parquet column; the zarr array is called `embeddings`."""
 _ROWS = 4096
 _ARRAY, _ZARR = "embeddings", "zarr.json"
-_TOLD = {"weights", "rows", "dim", "columns", "input"}
+_REQUIRED = {"weights", "rows", "dim", "columns", "input"}
 
 
 @dataclass(frozen=True)
-class Format:
-    """One way to keep embeddings.
+class EmbeddingFormat:
+    """A file format of embeddings.
 
-    module: what it needs beyond the core, with its extra. make(part, integers): a path beside, ready to be renamed to the
-    output. read(out, columns, rows): embeddings and ids of some rows, ascending.
+    module: the optional package that it needs, and the extra that installs it. make(partial, integers): write the output
+    into the temporary folder and return its path, ready to be renamed. read(out, columns, rows): return embeddings and ids of
+    the rows with these ascending indices.
     """
 
     module: tuple[str, str] | None
-    make: Callable[[Part, frozenset[str]], Path]
-    read: Callable[[Path, list[str], Rows], tuple[NDArray[np.float32], Ids]]
+    make: Callable[[PartialOutput, frozenset[str]], Path]
+    read: Callable[[Path, list[str], Indices], tuple[NDArray[np.float32], Ids]]
 
 
-def format_of(out: Path) -> Format:
-    """By the suffix. Raises FindnaError for another, and where the package that it needs is missing."""
-    found = FORMATS.get(out.suffix)
-    if found is None:
-        raise FindnaError(f"--out {out}: embeddings are kept as {', '.join(FORMATS)}: give it one of these suffixes")
-    if found.module is not None:
-        require_extra(*found.module, f"--out {out.name}")
-    return found
+def format_of(out: Path) -> EmbeddingFormat:
+    """Return the format for the suffix of `out`. Raises FindnaError for an unknown suffix or a missing package."""
+    chosen = FORMATS.get(out.suffix)
+    if chosen is None:
+        raise FindnaError(f"--out {out}: the suffix must be one of {', '.join(FORMATS)}")
+    if chosen.module is not None:
+        require_extra(*chosen.module, f"--out {out.name}")
+    return chosen
 
 
-def refuse_columns(out: Path, columns: tuple[str, ...]) -> None:
-    """FindnaError for a column of the ids whose name the format keeps for the embeddings."""
-    own = {".parquet": COLUMN, ".zarr": _ARRAY}.get(out.suffix)
+def check_columns(out: Path, columns: tuple[str, ...]) -> None:
+    """Raise FindnaError if a column of the ids has a name that the format needs for itself."""
+    reserved = {".parquet": COLUMN, ".zarr": _ARRAY}.get(out.suffix)
     zarr = out.suffix == ".zarr"
-    strange = next(
-        (name for name in columns if name == own or (zarr and ("/" in name or name[0] in "._" or name == _ZARR))), None
+    conflict = next(
+        (name for name in columns if name == reserved or (zarr and ("/" in name or name[0] in "._" or name == _ZARR))), None
     )
-    if strange is not None:
-        raise FindnaError(f"the column {strange!r} cannot be one of a {out.suffix}: rename it, or take --out FILE.npy")
+    if conflict is not None:
+        raise FindnaError(
+            f"the column {conflict!r} has a name that {out.suffix} does not allow: rename it, or use --out FILE.npy"
+        )
 
 
-def finish(part: Part, out: Path, integers: frozenset[str]) -> None:
-    """Puts a whole part in its place: all made in the part's folder and then renamed, the output last."""
+def finish(part: PartialOutput, out: Path, integers: frozenset[str]) -> None:
+    """Write the output from all rows: build every file in the temporary folder, then rename them, the output last."""
     made = format_of(out).make(part, integers)
-    told, ids = part.folder / "beside.json", part.folder / "beside.tsv"
-    write_json(told, dict(part.description))
+    description, ids = part.folder / "beside.json", part.folder / "beside.tsv"
+    write_json(description, dict(part.description))
     if out.suffix == ".npy":
-        shutil.copyfile(part.ids, ids)  # the part keeps its own: a kill may come before the output is renamed
+        shutil.copyfile(part.ids, ids)  # a copy: if a kill comes before the output is renamed, resuming needs the ids
         sync(ids)
-        ids.replace(ids_of(out))
-    told.replace(description_of(out))
+        ids.replace(ids_path(out))
+    description.replace(description_path(out))
     if out.is_dir():
         shutil.rmtree(part.folder / "old", ignore_errors=True)
         out.rename(part.folder / "old")
@@ -85,42 +88,42 @@ def finish(part: Part, out: Path, integers: frozenset[str]) -> None:
     sync(out.parent)
 
 
-def refuse_what_is_there(out: Path, *, replace: bool) -> None:
-    """OutputExists where an output, or what lies beside it, would be replaced that nobody said may be; or what is no output."""
+def refuse_existing(out: Path, *, replace: bool) -> None:
+    """Raise OutputExists if writing would replace an output or a file next to it without `replace`, or anything else."""
     if out.is_dir() and not (out.suffix == ".zarr" and (out / _ZARR).is_file()):
-        raise OutputExists(f"{out}: is a folder that no embedding made; name another --out")
+        raise OutputExists(f"{out}: is a folder that embed did not write; use another --out")
     if out.is_file() and out.suffix == ".zarr":
-        raise OutputExists(f"{out}: is a file, and a .zarr is a folder; name another --out")
-    own = (out, description_of(out), *([ids_of(out)] if out.suffix == ".npy" else []))
-    there = next((path for path in own if path.exists()), None)
-    if there is not None and not replace:
-        raise OutputExists(f"{there}: is there already; take another --out, or --overwrite it")
+        raise OutputExists(f"{out}: is a file, but a .zarr output is a folder; use another --out")
+    outputs = (out, description_path(out), *([ids_path(out)] if out.suffix == ".npy" else []))
+    existing = next((path for path in outputs if path.exists()), None)
+    if existing is not None and not replace:
+        raise OutputExists(f"{existing}: already exists; use another --out, or --overwrite to replace it")
 
 
-def description_of(out: Path) -> Path:
-    """What tells of an output, beside it."""
+def description_path(out: Path) -> Path:
+    """Return the path of the JSON description next to an output."""
     return out.with_name(f"{out.name}.json")
 
 
-def ids_of(out: Path) -> Path:
-    """The ids of a .npy, beside it."""
+def ids_path(out: Path) -> Path:
+    """Return the path of the ids next to a .npy output."""
     return out.with_name(f"{out.name}.ids.tsv")
 
 
 def read_description(out: Path) -> dict[str, Any] | None:
-    """What is told of an output that is whole; None where there is none, or nothing is told."""
-    path = description_of(out)
+    """Return the description of a complete output, or None if there is no output or no description of ours."""
+    path = description_path(out)
     if not (out.exists() and path.is_file()):
         return None
     try:
-        told = json.loads(path.read_bytes())
-    except ValueError:  # somebody else's file
+        description = json.loads(path.read_bytes())
+    except ValueError:  # a file that another program wrote
         return None
-    return told if isinstance(told, dict) and told.keys() >= _TOLD else None
+    return description if isinstance(description, dict) and description.keys() >= _REQUIRED else None
 
 
-def _blocks(part: Part) -> Iterator[tuple[slice, NDArray[np.float32], list[list[str]]]]:
-    """Where a block of rows stands, its embeddings, and the cells of each column of its ids."""
+def _blocks(part: PartialOutput) -> Iterator[tuple[slice, NDArray[np.float32], list[list[str]]]]:
+    """Yield, block by block, the slice of the rows, their embeddings, and the cells of each column of the ids."""
     count, dim = part.description["rows"], part.description["dim"]
     with part.embeddings.open("rb") as numbers, closing(read_tsv(part.ids)) as cells:
         np.lib.format.read_magic(numbers)
@@ -131,25 +134,25 @@ def _blocks(part: Part) -> Iterator[tuple[slice, NDArray[np.float32], list[list[
             yield slice(low, low + rows), block, [list(column) for column in zip(*islice(cells, rows), strict=True)]
 
 
-def _make_npy(part: Part, integers: frozenset[str]) -> Path:
+def _make_npy(part: PartialOutput, integers: frozenset[str]) -> Path:
     return part.embeddings
 
 
-def _read_npy(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.float32], Ids]:
-    wanted = set(rows.tolist())
-    ids = [tuple(row) for number, row in enumerate(read_tsv(ids_of(out))) if number in wanted]
+def _read_npy(out: Path, columns: list[str], rows: Indices) -> tuple[NDArray[np.float32], Ids]:
+    selected = set(rows.tolist())
+    ids = [tuple(row) for number, row in enumerate(read_tsv(ids_path(out))) if number in selected]
     return np.asarray(np.load(out, mmap_mode="r")[rows]), ids
 
 
-def _make_parquet(part: Part, integers: frozenset[str]) -> Path:
+def _make_parquet(part: PartialOutput, integers: frozenset[str]) -> Path:
     import pyarrow as pa
     from pyarrow import parquet
 
     columns, dim = part.description["columns"], part.description["dim"]
     types = {name: pa.int64() if name in integers else pa.string() for name in columns}
     vector = pa.list_(pa.float32(), dim)
-    told = {"findna_kit": json.dumps(part.description)}
-    schema = pa.schema([*((name, types[name]) for name in columns), (COLUMN, vector)], metadata=told)
+    metadata = {"findna_kit": json.dumps(part.description)}
+    schema = pa.schema([*((name, types[name]) for name in columns), (COLUMN, vector)], metadata=metadata)
     made = part.folder / "made.parquet"
     with parquet.ParquetWriter(made, schema) as writer:
         for _, block, ids in _blocks(part):
@@ -163,23 +166,23 @@ def _make_parquet(part: Part, integers: frozenset[str]) -> Path:
     return made
 
 
-def _read_parquet(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.float32], Ids]:
+def _read_parquet(out: Path, columns: list[str], rows: Indices) -> tuple[NDArray[np.float32], Ids]:
     from pyarrow import parquet
 
-    found: list[NDArray[np.float32]] = []
+    embeddings: list[NDArray[np.float32]] = []
     ids: Ids = []
     low = 0
     with parquet.ParquetFile(out) as file:
         for batch in file.iter_batches(_ROWS):
             table = batch.take(rows[(rows >= low) & (rows < low + batch.num_rows)] - low)
             vectors = table[COLUMN]
-            found.append(vectors.flatten().to_numpy().reshape(-1, vectors.type.list_size))
+            embeddings.append(vectors.flatten().to_numpy().reshape(-1, vectors.type.list_size))
             ids += zip(*(map(str, table[name].to_pylist()) for name in columns), strict=True)
             low += batch.num_rows
-    return np.concatenate(found), ids
+    return np.concatenate(embeddings), ids
 
 
-def _make_zarr(part: Part, integers: frozenset[str]) -> Path:
+def _make_zarr(part: PartialOutput, integers: frozenset[str]) -> Path:
     import zarr
 
     count, dim = part.description["rows"], part.description["dim"]
@@ -199,7 +202,7 @@ def _make_zarr(part: Part, integers: frozenset[str]) -> Path:
     return made
 
 
-def _read_zarr(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.float32], Ids]:
+def _read_zarr(out: Path, columns: list[str], rows: Indices) -> tuple[NDArray[np.float32], Ids]:
     import zarr
 
     group: Any = zarr.open_group(out, mode="r")
@@ -208,7 +211,7 @@ def _read_zarr(out: Path, columns: list[str], rows: Rows) -> tuple[NDArray[np.fl
 
 
 FORMATS = {
-    ".npy": Format(None, _make_npy, _read_npy),
-    ".parquet": Format(("pyarrow", "parquet"), _make_parquet, _read_parquet),
-    ".zarr": Format(("zarr", "zarr"), _make_zarr, _read_zarr),
+    ".npy": EmbeddingFormat(None, _make_npy, _read_npy),
+    ".parquet": EmbeddingFormat(("pyarrow", "parquet"), _make_parquet, _read_parquet),
+    ".zarr": EmbeddingFormat(("zarr", "zarr"), _make_zarr, _read_zarr),
 }

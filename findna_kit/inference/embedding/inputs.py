@@ -1,4 +1,4 @@
-"""What can be embedded: FASTA, BED with a genome, or a table with a `sequence` column; read a row at a time."""
+"""The inputs of `embed`: a FASTA, a BED with a genome, or a table with a column `sequence`, read one row at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from findna_kit.data.genome.bed import Interval
 
     Row = tuple[tuple[str, ...], str]
-    """The cells of a row's ids, and its sequence."""
+    """The cells of the ids of a row, and its sequence."""
     Reading = Callable[[int, int], None] | None
 
 _SUFFIXES = {
@@ -36,47 +36,48 @@ _SUFFIXES = {
     "table": (".csv", ".tsv"),
 }
 _KINDS = "FASTA (a line '>name'), BED (contig, start, end), or CSV or TSV with a column 'sequence'"
-_LOOK = 1 << 16
-_PLACE = ("id", "contig", "start", "end")
+_HEADER_BYTES = 1 << 16
+"""Bytes read to recognise the format of a file from its first lines."""
+_REGION = ("id", "contig", "start", "end")
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Windows of `length` bases, each sharing `overlap` with the one before; the last is flush with the contig's end."""
+class Tiling:
+    """Windows of `length` bases that overlap by `overlap`; the last one ends where the contig ends."""
 
     length: int
     overlap: int = 0
 
     def __post_init__(self) -> None:
-        """Raises FindnaError where the windows would not move on."""
+        """Raise FindnaError if the overlap is not smaller than the window."""
         if not 0 <= self.overlap < self.length:
             raise FindnaError(
                 f"--overlap {self.overlap} of windows of {self.length}: it must be at least 0 and less than --window"
             )
 
     def count(self, bases: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Windows in contigs of so many bases; a contig shorter than a window is one."""
+        """Return the number of windows in contigs of `bases` bases; a contig shorter than a window has one."""
         return np.asarray(1 - np.minimum(self.length - bases, 0) // (self.length - self.overlap))
 
-    def place(self, number: int, bases: int) -> tuple[int, int]:
-        """Start and end of a contig's window."""
+    def region(self, number: int, bases: int) -> tuple[int, int]:
+        """Return start and end (0-based, half-open) of window `number` in a contig of `bases` bases."""
         start = min(number * (self.length - self.overlap), max(bases - self.length, 0))
         return start, min(start + self.length, bases)
 
 
-def cut_of(window: int | None, overlap: int) -> Cut | None:
-    """The windows asked for; FindnaError for an overlap of none."""
+def tiling(window: int | None, overlap: int) -> Tiling | None:
+    """Return the tiling of --window and --overlap, or None without --window. Raises FindnaError for --overlap alone."""
     if window is None and overlap:
-        raise FindnaError(f"--overlap {overlap} is of windows: give --window N as well")
-    return None if window is None else Cut(window, overlap)
+        raise FindnaError(f"--overlap {overlap} needs --window N as well")
+    return None if window is None else Tiling(window, overlap)
 
 
 @dataclass(frozen=True)
-class Source:
-    """Sequences in their order, read from any of them on, as often as wanted.
+class SequenceSource:
+    """An ordered collection of sequences that can be read from any row on, any number of times.
 
-    columns: of the ids; those in `integers` hold integers. longest: bases of the longest sequence. description: for JSON.
-    rows(first): the rows from number `first` on.
+    columns: names of the id columns; those in `integers` hold integers. longest: bases of the longest sequence. description:
+    what the output records of the input. rows(first): an iterator that starts at row `first`.
     """
 
     columns: tuple[str, ...]
@@ -87,33 +88,36 @@ class Source:
     rows: Callable[[int], Iterator[Row]]
 
 
-def open_source(path: Path, *, genome: str | None = None, cut: Cut | None = None, reading: Reading = None) -> Source:
-    """The sequences of a file (FASTA, BED or table; gzip or not), every line of a BED or table checked.
+def open_source(
+    path: Path, *, genome: str | None = None, windows: Tiling | None = None, reading: Reading = None
+) -> SequenceSource:
+    """Open a FASTA, BED or table, plain or gzip, and check every line of a BED or table.
 
-    genome: of a BED. cut: of a FASTA. Raises FindnaError for what cannot be read, is empty, or does not go together.
+    genome: the FASTA of a BED. windows: how a FASTA is cut. reading: progress of indexing, (bases done, all bases). Raises
+    FindnaError for a file that cannot be read or is empty, and for options that do not fit its format.
     """
     kind = _kind(path)
     if kind != "bed" and genome is not None:
-        raise FindnaError(f"{path} is no BED, so --genome says nothing: leave it out")
-    if kind != "fasta" and cut is not None:
-        raise FindnaError(f"{path} is no FASTA: --window cuts the records of a FASTA; leave it out")
+        raise FindnaError(f"--genome is for a BED, and {path} is not one: leave it out")
+    if kind != "fasta" and windows is not None:
+        raise FindnaError(f"--window is for a FASTA, and {path} is not one: leave it out")
     if kind == "fasta":
-        return _fasta(path, cut, reading)
+        return _fasta(path, windows, reading)
     if kind == "table":
         return _table(path)
     if genome is None:
-        raise FindnaError(f"{path} is a BED, which holds no bases: give --genome FASTA")
+        raise FindnaError(f"{path} is a BED, which contains no bases: give --genome FASTA")
     return _bed(path, open_store(builtin_genome() if genome == "builtin" else Path(genome), report=reading))
 
 
 def _kind(path: Path) -> str:
-    """By the suffix where it says one, or else by the first line."""
+    """Return `fasta`, `bed` or `table`, from the suffix or else from the first line."""
     name = path.name.lower().removesuffix(".gz").removesuffix(".bgz")
     for kind, suffixes in _SUFFIXES.items():
         if name.endswith(suffixes):
             return kind
     with _reading(path), _text(path) as text:
-        lines = text.read(_LOOK).splitlines()
+        lines = text.read(_HEADER_BYTES).splitlines()
     first = next((line for line in lines if line.strip() and not line.startswith(("#", "track", "browser", ";"))), "")
     fields = first.split("\t") if "\t" in first else first.split()
     if first.startswith(">"):
@@ -122,33 +126,36 @@ def _kind(path: Path) -> str:
         return "bed"
     if "sequence" in _cells(first, _delimiter(first)):
         return "table"
-    raise FindnaError(f"{path} is none of what can be embedded: {_KINDS}; its first line is {first[:40]!r}")
+    raise FindnaError(f"{path} is not a format that can be embedded, which are {_KINDS}; its first line is {first[:40]!r}")
 
 
-def _fasta(path: Path, cut: Cut | None, reading: Reading) -> Source:
+def _fasta(path: Path, tiles: Tiling | None, reading: Reading) -> SequenceSource:
+    """Return the contigs of a FASTA, or their windows."""
     store = open_store(path, report=reading)
     empty = next((contig.name for contig in store.contigs if contig.length == 0), None)
     if empty is not None:
-        raise GenomeError(f"{path}: {empty!r} has no bases: there is nothing to embed; take it out")
-    windows = cut or Cut(int(store.lengths.max()))
+        raise GenomeError(f"{path}: {empty!r} has no bases, so it cannot be embedded: remove it from the file")
+    windows = tiles or Tiling(int(store.lengths.max()))
     ends = np.cumsum(windows.count(store.lengths))
 
     def rows(first: int) -> Iterator[Row]:
         for index in range(first, int(ends[-1])):
             number = int(np.searchsorted(ends, index, side="right"))
             contig = store.contigs[number]
-            start, end = windows.place(index - int(ends[number - 1] if number else 0), contig.length)
-            name = contig.name if cut is None else f"{contig.name}:{start}-{end}"
+            start, end = windows.region(index - int(ends[number - 1] if number else 0), contig.length)
+            name = contig.name if tiles is None else f"{contig.name}:{start}-{end}"
             yield (name, contig.name, str(start), str(end)), alphabet.decode(store.tokens(number, start, end))
 
     description: dict[str, Any] = {"path": str(path.absolute()), "format": "fasta", "digest": store.digest}
-    if cut is not None:
-        description |= {"window": cut.length, "overlap": cut.overlap}
+    if tiles is not None:
+        description |= {"window": tiles.length, "overlap": tiles.overlap}
     longest = min(windows.length, int(store.lengths.max()))
-    return Source(_PLACE, frozenset({"start", "end"}), int(ends[-1]), longest, description, rows)
+    return SequenceSource(_REGION, frozenset({"start", "end"}), int(ends[-1]), longest, description, rows)
 
 
-def _bed(path: Path, store: TokenStore) -> Source:
+def _bed(path: Path, store: TokenStore) -> SequenceSource:
+    """Return the intervals of a BED; those on the minus strand are reverse-complemented."""
+
     def rows(first: int) -> Iterator[Row]:
         for number, line in enumerate(bed_intervals(path, store)):
             if number >= first:
@@ -157,9 +164,9 @@ def _bed(path: Path, store: TokenStore) -> Source:
     digest = _digest(path)
     count, longest = _counted(line.end - line.start for line in bed_intervals(path, store))
     if not count:
-        raise GenomeError(f"{path} holds no interval; give at least one line 'contig start end'")
+        raise GenomeError(f"{path} contains no interval; it needs at least one line 'contig start end'")
     description = {"path": str(path.absolute()), "format": "bed", "digest": digest, "genome": store.digest}
-    return Source((*_PLACE, "score", "strand"), frozenset({"start", "end"}), count, longest, description, rows)
+    return SequenceSource((*_REGION, "score", "strand"), frozenset({"start", "end"}), count, longest, description, rows)
 
 
 def _bed_row(line: Interval, store: TokenStore) -> Row:
@@ -171,7 +178,8 @@ def _bed_row(line: Interval, store: TokenStore) -> Row:
     return (name, contig, str(line.start), str(line.end), line.score, line.strand), sequence
 
 
-def _table(path: Path) -> Source:
+def _table(path: Path) -> SequenceSource:
+    """Return the rows of a CSV or TSV; every column but `sequence` becomes an id, or the row number if there is none."""
     digest = _digest(path)
     header = _header(path)
     columns = tuple(name for name in header if name != "sequence")
@@ -186,20 +194,21 @@ def _table(path: Path) -> Source:
         raise FindnaError(f"{path} has no rows below its header: there is nothing to embed")
     description = {"path": str(path.absolute()), "format": "table", "digest": digest}
     if not columns:
-        return Source(("row",), frozenset({"row"}), count, longest, description, rows)
-    return Source(columns, frozenset(), count, longest, description, rows)
+        return SequenceSource(("row",), frozenset({"row"}), count, longest, description, rows)
+    return SequenceSource(columns, frozenset(), count, longest, description, rows)
 
 
 def _header(path: Path) -> list[str]:
+    """Return the column names of a table. Raises FindnaError without exactly one `sequence`, or for repeated or empty names."""
     with _reading(path), _text(path) as text:
-        line = text.readline(_LOOK)
+        line = text.readline(_HEADER_BYTES)
     header = _cells(line, _delimiter(line))
     if header.count("sequence") != 1:
         shown = ", ".join(header)[:80] or "none"
         raise FindnaError(f"{path}:1: the header needs one column called 'sequence', but its columns are {shown}")
-    twice = next((name for name in header if header.count(name) > 1 or not name), None)
-    if twice is not None:
-        raise FindnaError(f"{path}:1: every column needs a name of its own, but {twice!r} stands twice or is empty")
+    repeated = next((name for name in header if header.count(name) > 1 or not name), None)
+    if repeated is not None:
+        raise FindnaError(f"{path}:1: column names must be unique and not empty, but {repeated!r} is repeated or empty")
     return header
 
 
@@ -212,7 +221,8 @@ def _delimiter(line: str) -> str:
 
 
 def _table_rows(path: Path, header: list[str]) -> Iterator[Row]:
-    at = header.index("sequence")
+    """Yield the checked rows of a table. Raises FindnaError with file and line."""
+    column = header.index("sequence")
     with _reading(path), _text(path) as text, unlimited_field_size():
         reader = csv.reader(text, delimiter=_delimiter(text.readline()), strict=True)
         for row in reader:
@@ -220,17 +230,17 @@ def _table_rows(path: Path, header: list[str]) -> Iterator[Row]:
                 continue
             where = f"{path}:{reader.line_num + 1}"
             if len(row) != len(header):
-                raise FindnaError(f"{where}: {len(row)} cells under {len(header)} columns; write the table anew")
-            sequence = row[at].strip()
+                raise FindnaError(f"{where}: has {len(row)} cells, and the header {len(header)} columns; correct the line")
+            sequence = row[column].strip()
             if not sequence:
                 raise FindnaError(f"{where}: the sequence is empty: fill it or remove the row")
-            if wrong := sequence.strip(alphabet.WRITTEN):  # what is left begins with the first letter that is none
-                raise FindnaError(f"{where}: {wrong[0]!r} is no nucleotide letter: use A C G T N or IUPAC's codes")
-            yield tuple(cell for place, cell in enumerate(row) if place != at), sequence
+            if wrong := sequence.strip(alphabet.WRITTEN):  # strip leaves a string that begins with the first other letter
+                raise FindnaError(f"{where}: {wrong[0]!r} is not a nucleotide letter: use A C G T N or IUPAC codes")
+            yield tuple(cell for number, cell in enumerate(row) if number != column), sequence
 
 
 def _counted(lengths: Iterable[int]) -> tuple[int, int]:
-    """How many there are, and the largest."""
+    """Return the number of lengths and the largest one."""
     count = longest = 0
     for length in lengths:
         count, longest = count + 1, max(longest, length)
@@ -244,6 +254,7 @@ def _digest(path: Path) -> str:
 
 @contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
+    """Open text, decompressing it if its first bytes are those of gzip, whatever its name."""
     with path.open("rb") as file:
         gzipped = file.read(2) == b"\x1f\x8b"
     if gzipped:
@@ -256,13 +267,14 @@ def _text(path: Path) -> Iterator[TextIO]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    """Turn errors of reading `path` into a FindnaError."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FindnaError(f"{path} is a broken or truncated gzip file ({error}); fetch it again") from error
+        raise FindnaError(f"{path} is a broken or truncated gzip file ({error}); download it again") from error
     except UnicodeDecodeError as error:
-        raise FindnaError(f"{path} is no UTF-8 text; what can be embedded is {_KINDS}") from error
+        raise FindnaError(f"{path} is not UTF-8 text; the formats that can be embedded are {_KINDS}") from error
     except csv.Error as error:
         raise FindnaError(f"{path} cannot be read as a table ({error}): write or copy it again") from error
     except OSError as error:
-        raise FindnaError(f"{path} cannot be read ({error.strerror}); what can be embedded is {_KINDS}") from error
+        raise FindnaError(f"{path} cannot be read ({error.strerror}); the formats that can be embedded are {_KINDS}") from error

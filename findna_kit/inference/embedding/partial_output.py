@@ -1,4 +1,4 @@
-"""The folder beside an output that keeps its rows until all are there, so that a killed call can be gone on with."""
+"""The temporary folder next to an output, `OUT.part`: it holds finished rows, so that an interrupted call can resume."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 EMBEDDINGS, IDS, STATE = "embeddings.npy", "ids.tsv", "state.json"
 STAGED = ("made.parquet", "made.zarr", "old", "beside.tsv", "beside.json")
-"""What a whole part is made into in its folder, before it is renamed; and a replaced folder."""
+"""Files that are built from all rows in this folder before they are renamed to the output, and the output they replace."""
 _NOT_COMPARED = ("run", "made_with")
-"""Where the run lies and what it is read with: neither says which embeddings these are."""
+"""Entries of a description that do not identify the embeddings: the path of the run and the versions that computed them."""
 
 
-class Part:
-    """Rows so far: `embeddings.npy` and `ids.tsv`, both appended to, and how far both are whole in `state.json`."""
+class PartialOutput:
+    """The rows written so far: `embeddings.npy` and `ids.tsv`, and in `state.json` how many rows are complete in both."""
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
         self.folder, self.description = folder, description
@@ -39,89 +39,90 @@ class Part:
 
     @property
     def embeddings(self) -> Path:
-        """A .npy of all rows, whole once `rows` says so."""
+        """Return the path of the .npy file of all rows; it is complete once `rows` says so."""
         return self.folder / EMBEDDINGS
 
     @property
     def ids(self) -> Path:
-        """Tab-separated, the first line naming the columns."""
+        """Return the path of the tab-separated ids, whose first line names the columns."""
         return self.folder / IDS
 
     def begin(self) -> None:
-        """Both files with their headers and no row."""
+        """Create both files with their headers and no rows."""
         shape = (self.description["rows"], self.description["dim"])
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        with writing(self.folder):
+        with disk_errors(self.folder):
             self.embeddings.write_bytes(header.getvalue())
             self.ids.write_bytes(tsv([self.description["columns"]]))
-            self._keep([self.embeddings.stat().st_size, self.ids.stat().st_size], 0)
+            self._write_state([self.embeddings.stat().st_size, self.ids.stat().st_size], 0)
 
-    def go_on(self, state: Mapping[str, Any]) -> None:
-        """Takes both files back to the last row that is whole in both."""
-        with writing(self.folder):
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Truncate both files to the last row that is complete in both."""
+        with disk_errors(self.folder):
             for path, end in zip((self.embeddings, self.ids), state["ends"], strict=True):
                 os.truncate(path, end)
         self.rows, self._ends = state["rows"], state["ends"]
 
     def append(self, ids: Sequence[Sequence[str]], embeddings: NDArray[np.float32]) -> None:
-        """A block of rows: on the disk, and then told in the state."""
+        """Write a block of rows to the disk, then record it in the state."""
+        # In this order, a kill in between leaves rows that `resume` cuts off, never a state that promises missing rows.
         blocks = (np.ascontiguousarray(embeddings, dtype="<f4").tobytes(), tsv(ids))
-        with writing(self.folder):
+        with disk_errors(self.folder):
             for path, block in zip((self.embeddings, self.ids), blocks, strict=True):
                 with path.open("ab") as file:
                     file.write(block)
                     file.flush()
                     os.fsync(file.fileno())
             ends = [end + len(block) for end, block in zip(self._ends, blocks, strict=True)]
-            self._keep(ends, self.rows + len(ids))
+            self._write_state(ends, self.rows + len(ids))
 
-    def _keep(self, ends: list[int], rows: int) -> None:
+    def _write_state(self, ends: list[int], rows: int) -> None:
         write_json(self.folder / STATE, {"description": self.description, "rows": rows, "ends": ends})
         self.rows, self._ends = rows, ends
 
 
 @contextmanager
-def claimed(out: Path, description: Mapping[str, Any], *, resume: bool, overwrite: bool) -> Iterator[Part]:
-    """The part of an output, held by this process alone: begun, or gone on with; what an earlier call left is removed if told.
+def acquire(out: Path, description: Mapping[str, Any], *, resume: bool, overwrite: bool) -> Iterator[PartialOutput]:
+    """Yield the partial output of `out`, locked for this process: a new one, or with `resume` the one of an earlier call.
 
-    Raises OutputExists for a leftover of which nothing is said and for a folder of something else, FindnaError for a leftover
-    of other embeddings or of another process.
+    Raises OutputExists for rows of an earlier call if neither `resume` nor `overwrite` is given and for a folder with other
+    files, FindnaError if those rows are other embeddings or another process is writing them.
     """
-    folder = folder_of(out)
-    with writing(folder):
+    folder = partial_folder(out)
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder):
-        part, left = Part(folder, description), state_of(out)
-        if left is not None and resume:
-            refuse_another(left["description"], description, folder)
-            part.go_on(left)
-        elif left is not None and not overwrite:
-            told = f"{folder}: holds {left['rows']} of {left['description']['rows']} rows of a call that was stopped"
-            raise OutputExists(f"{told}; go on with --resume, or begin anew with --overwrite")
+        partial, state = PartialOutput(folder, description), read_state(out)
+        if state is not None and resume:
+            check_same_embeddings(state["description"], description, folder)
+            partial.resume(state)
+        elif state is not None and not overwrite:
+            found = f"{folder}: contains {state['rows']} of {state['description']['rows']} rows of an interrupted call"
+            raise OutputExists(f"{found}; continue with --resume, or start again with --overwrite")
         else:
-            _refuse_strange(folder)
-            part.begin()
-        yield part
+            _refuse_other_files(folder)
+            partial.begin()
+        yield partial
 
 
-def folder_of(out: Path) -> Path:
-    """Where the part of an output lies."""
+def partial_folder(out: Path) -> Path:
+    """Return the path of the temporary folder of an output."""
     return out.with_name(f"{out.name}.part")
 
 
-def _refuse_strange(folder: Path) -> None:
-    """OutputExists where something lies in a part's folder that no part has: the folder goes once the output is whole."""
-    own = (EMBEDDINGS, IDS, STATE, LOCK, *STAGED)
-    beside = tuple(f".{name}." for name in own)
-    strange = [path.name for path in folder.iterdir() if path.name not in own and not path.name.startswith(beside)]
-    if strange:
-        raise OutputExists(f"{folder}: holds {min(strange)}, which is of no embedding; move it away, or name another --out")
+def _refuse_other_files(folder: Path) -> None:
+    """Raise OutputExists if the folder holds a file that is not ours: the folder is deleted when the output is complete."""
+    ours = (EMBEDDINGS, IDS, STATE, LOCK, *STAGED)
+    temporary = tuple(f".{name}." for name in ours)
+    others = [path.name for path in folder.iterdir() if path.name not in ours and not path.name.startswith(temporary)]
+    if others:
+        raise OutputExists(f"{folder}: contains {min(others)}, which embed did not write; move it away, or use another --out")
 
 
-def state_of(out: Path) -> dict[str, Any] | None:
-    """What the part of an output tells of itself; None where there is none that has begun."""
-    folder = folder_of(out)
+def read_state(out: Path) -> dict[str, Any] | None:
+    """Return the state of an output's temporary folder, or None if there is none."""
+    folder = partial_folder(out)
     if not ((folder / STATE).is_file() and (folder / EMBEDDINGS).is_file()):
         return None
     state: dict[str, Any] = json.loads((folder / STATE).read_text())
@@ -129,30 +130,32 @@ def state_of(out: Path) -> dict[str, Any] | None:
 
 
 def remove(out: Path) -> None:
-    """The output is whole: its part goes."""
-    shutil.rmtree(folder_of(out), ignore_errors=True)
+    """Delete the temporary folder of a complete output."""
+    shutil.rmtree(partial_folder(out), ignore_errors=True)
 
 
-def refuse_another(there: Mapping[str, Any], now: Mapping[str, Any], where: Path) -> None:
-    """FindnaError that lists in what the embeddings there are others than those asked for."""
-    before, wanted = _flat(there), _flat(now)
-    keys = dict.fromkeys([*before, *wanted])
-    differs = [f"{key}: {before.get(key)} there, {wanted.get(key)} now" for key in keys if before.get(key) != wanted.get(key)]
-    if differs:
-        raise FindnaError("\n  ".join([f"{where}: is of other embeddings; --resume needs the same, or --overwrite:", *differs]))
+def check_same_embeddings(existing: Mapping[str, Any], requested: Mapping[str, Any], path: Path) -> None:
+    """Raise FindnaError, listing the differences, if `existing` describes other embeddings than `requested`."""
+    before, now = _flat(existing), _flat(requested)
+    keys = dict.fromkeys([*before, *now])
+    differences = [f"{key}: {before.get(key)} there, {now.get(key)} now" for key in keys if before.get(key) != now.get(key)]
+    if differences:
+        message = f"{path}: contains other embeddings; --resume needs the same ones, --overwrite replaces them:"
+        raise FindnaError("\n  ".join([message, *differences]))
 
 
 def _flat(description: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in description.items() if key not in _NOT_COMPARED}
-    source = {f"input.{key}": value for key, value in kept.pop("input").items() if key != "path"}
-    return {**kept, **source}
+    """Return the entries that identify the embeddings, with those of the input prefixed by `input.`."""
+    compared = {key: value for key, value in description.items() if key not in _NOT_COMPARED}
+    source = {f"input.{key}": value for key, value in compared.pop("input").items() if key != "path"}
+    return {**compared, **source}
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Inside, what the disk refuses is a sentence."""
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a FindnaError that says how to continue."""
     try:
         yield
     except OSError as error:
-        told = f"{folder}: cannot be written to: {error.strerror}; whole blocks stay there"
-        raise FindnaError(f"{told}: make room, and go on with --resume, or name another --out") from error
+        message = f"{folder}: cannot be written ({error.strerror}); complete blocks are kept there"
+        raise FindnaError(f"{message}: free some space and continue with --resume, or use another --out") from error

@@ -1,4 +1,4 @@
-"""What embeddings look like: files for TensorBoard's projector, and a picture in two dimensions."""
+"""Views of embeddings: files for the TensorBoard projector, and a scatter plot in two dimensions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from findna_kit.inference.projection import Method
 
-MOST = 10_000
-"""Rows that are shown: a browser and t-SNE are quick with so many."""
+MAX_POINTS = 10_000
+"""Largest number of rows shown: a browser and t-SNE stay fast."""
 PROJECTOR = ("tensors.tsv", "metadata.tsv", "projector_config.pbtxt")
 _SUFFIXES = (".png", ".svg", ".pdf")
-_COLOURS, _NUMERIC_FROM, _LONGEST = 20, 11, 32
-"""The most categories with a colour of their own; how many different numbers are a scale rather than categories; letters of
-a name."""
+_MAX_COLOURS, _MIN_NUMBERS, _MAX_NAME = 20, 11, 32
+"""Largest number of categories with their own colour; smallest number of distinct numbers drawn as a continuous scale; longest
+name of a category, in letters."""
 _CONFIG = """embeddings {
   tensor_name: "%s"
   tensor_path: "tensors.tsv"
@@ -37,78 +37,80 @@ _CONFIG = """embeddings {
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Rows of an output that is whole: all, or MOST of them, evenly spaced."""
+class EmbeddingSample:
+    """Rows of a complete output: all of them, or MAX_POINTS that are evenly spaced."""
 
     embeddings: NDArray[np.float32]
     ids: list[tuple[str, ...]]
     description: dict[str, Any]
 
     def column(self, name: str) -> list[str]:
-        """The cells of a column of the ids."""
-        at = self.description["columns"].index(name)
-        return [row[at] for row in self.ids]
+        """Return the cells of the id column `name`."""
+        column = self.description["columns"].index(name)
+        return [row[column] for row in self.ids]
 
     @property
     def title(self) -> str:
-        """Which embeddings these are."""
-        told = self.description
-        layer = "" if told["layer"] is None else f", layer {told['layer']}"
-        strands = ", both strands" if told["strand"] == "both" else ""
-        share = f"{len(self.ids):,} of " if len(self.ids) < told["rows"] else ""
-        which = f"{told['branch']}, {told['pooling']} pooling{layer}{strands}"
-        return f"{told['name']}, step {told['step']} ({which})\n{share}{told['rows']:,} sequences"
+        """Return a title that identifies the embeddings."""
+        description = self.description
+        layer = "" if description["layer"] is None else f", layer {description['layer']}"
+        strands = ", both strands" if description["strand"] == "both" else ""
+        share = f"{len(self.ids):,} of " if len(self.ids) < description["rows"] else ""
+        which = f"{description['branch']}, {description['pooling']} pooling{layer}{strands}"
+        return f"{description['name']}, step {description['step']} ({which})\n{share}{description['rows']:,} sequences"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture to be drawn; `colour` is a column of the ids."""
+class EmbeddingPlot:
+    """A plot to draw; `colour` names a column of the ids."""
 
     path: Path
     method: Method = "pca"
     colour: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises FindnaError for another suffix, and a package that is missing."""
+        """Raise FindnaError for an unknown suffix or a missing package."""
         if self.path.suffix not in _SUFFIXES:
-            raise FindnaError(f"--picture {self.path}: give it one of the suffixes {', '.join(_SUFFIXES)}")
+            raise FindnaError(f"--picture {self.path}: the suffix must be one of {', '.join(_SUFFIXES)}")
         require_extra("matplotlib", "plots", "--picture")
         if self.method == "umap":
             require_extra("umap", "umap", "--method umap")
 
-    def refuse(self, columns: Sequence[str], rows: int) -> None:
-        """FindnaError where the ids have no such column, or where there are too few of them."""
-        from findna_kit.inference.projection import refuse_few
+    def check(self, columns: Sequence[str], rows: int) -> None:
+        """Raise FindnaError if the ids have no column `colour`, or there are too few rows."""
+        from findna_kit.inference.projection import check_enough_rows  # scikit-learn takes a second to import
 
-        refuse_few(rows)
+        check_enough_rows(rows)
         if self.colour is not None and self.colour not in columns:
-            raise FindnaError(f"--colour {self.colour}: the ids have no such column, but {', '.join(columns)}")
+            raise FindnaError(f"--colour {self.colour}: there is no such id column, only {', '.join(columns)}")
 
 
-def refuse_what_is_there(*paths: Path, overwrite: bool) -> None:
-    """OutputExists for a picture, or a file of a projector's folder, that nobody said may be replaced."""
+def refuse_existing(*paths: Path, overwrite: bool) -> None:
+    """Raise OutputExists if a plot or projector file exists and `overwrite` is not given."""
     file = next((path.parent for path in paths if path.parent.is_file()), None)
     if file is not None:
-        raise OutputExists(f"{file}: is a file where a folder is wanted; name another")
-    there = next((path for path in paths if path.is_dir() or (path.exists() and not overwrite)), None)
-    if there is not None:
-        raise OutputExists(f"{there}: is there already; name another, or --overwrite it")
+        raise OutputExists(f"{file}: is a file, but a folder is needed; use another path")
+    existing = next((path for path in paths if path.is_dir() or (path.exists() and not overwrite)), None)
+    if existing is not None:
+        raise OutputExists(f"{existing}: already exists; use another path, or --overwrite to replace it")
 
 
-def sample(out: Path) -> Sample:
-    """The rows of an output that are shown."""
-    told = formats.read_description(out)
-    assert told is not None  # it has just been made, or found whole
-    count = told["rows"]
-    rows = np.arange(count) if count <= MOST else np.linspace(0, count - 1, MOST).round().astype(np.int64)
-    return Sample(*formats.format_of(out).read(out, told["columns"], rows), told)
+def sample(out: Path) -> EmbeddingSample:
+    """Read the rows of a complete output that are plotted."""
+    description = formats.read_description(out)
+    assert description is not None  # the output has just been written, or found complete
+    count = description["rows"]
+    rows = np.arange(count) if count <= MAX_POINTS else np.linspace(0, count - 1, MAX_POINTS).round().astype(np.int64)
+    return EmbeddingSample(*formats.format_of(out).read(out, description["columns"], rows), description)
 
 
-def write_projector(shown: Sample, folder: Path) -> None:
-    """The three files that `tensorboard --logdir FOLDER` reads for its projector; FindnaError where they cannot be written."""
+def write_projector(shown: EmbeddingSample, folder: Path) -> None:
+    """Write the three files that the projector of `tensorboard --logdir FOLDER` reads. Raises FindnaError if it cannot."""
     columns = shown.description["columns"]
-    rows = [columns, *shown.ids] if len(columns) > 1 else shown.ids  # TensorBoard takes a first line for data if it is alone
-    # The projector splits at tabs, knows no quotes, and strips each line: an empty cell would move those after it.
+    rows = (
+        [columns, *shown.ids] if len(columns) > 1 else shown.ids
+    )  # TensorBoard reads the header as data if there is only one column
+    # The projector splits at tabs, ignores quotes and strips each line: an empty cell would shift those after it.
     cells = "".join("\t".join(" ".join(cell.split()) or "-" for cell in row) + "\n" for row in rows)
     config = _CONFIG % shown.description["name"].replace("\\", "").replace('"', "")
     tensors, metadata, pbtxt = (folder / name for name in PROJECTOR)
@@ -119,52 +121,52 @@ def write_projector(shown: Sample, folder: Path) -> None:
             beside.write_text(text, encoding="utf-8")
 
 
-def draw(shown: Sample, picture: Picture) -> None:
-    """The picture: axes named, a legend of categories with their counts or a scale of numbers, the run in the title.
+def draw(shown: EmbeddingSample, picture: EmbeddingPlot) -> None:
+    """Draw the scatter plot: named axes, a legend of categories with their counts or a colour bar, the run in the title.
 
-    Raises FindnaError for fewer than 4 rows, rows that are all the same or not finite, and where it cannot be written.
+    Raises FindnaError for fewer than 4 rows, embeddings that are all equal or not finite, and if the file cannot be written.
     """
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-    from findna_kit.inference.projection import project
+    from findna_kit.inference.projection import project  # scikit-learn takes a second to import
 
-    places, axes_names = project(shown.embeddings, picture.method)
+    points, axes_names = project(shown.embeddings, picture.method)
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.add_subplot()
-    size = float(np.clip(16_000 / len(places), 4, 40))
+    size = float(np.clip(16_000 / len(points), 4, 40))
     if picture.colour is None:
-        axes.scatter(places[:, 0], places[:, 1], s=size, linewidths=0, alpha=0.7)
+        axes.scatter(points[:, 0], points[:, 1], s=size, linewidths=0, alpha=0.7)
     else:
         cells = shown.column(picture.colour)
         numbers = _numbers(cells)
         if numbers is None:
-            _categories(figure, axes, places, cells, size, picture.colour)
+            _categories(figure, axes, points, cells, size, picture.colour)
         else:
-            drawn = axes.scatter(places[:, 0], places[:, 1], c=numbers, s=size, linewidths=0, alpha=0.8, cmap="viridis")
-            figure.colorbar(drawn, ax=axes, label=picture.colour)
+            scatter = axes.scatter(points[:, 0], points[:, 1], c=numbers, s=size, linewidths=0, alpha=0.8, cmap="viridis")
+            figure.colorbar(scatter, ax=axes, label=picture.colour)
     axes.set(xlabel=axes_names[0], ylabel=axes_names[1], title=shown.title)
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # a dollar sign is one
+        text.set_parse_math(False)  # dollar signs in names are not mathematics
     with _written(picture.path) as beside:
         figure.savefig(beside, format=picture.path.suffix[1:], dpi=150)
 
 
 @contextmanager
 def _written(path: Path) -> Iterator[Path]:
-    """Whole or absent; what the disk refuses is a sentence."""
+    """Yield a temporary path that becomes `path` when the block succeeds; turn an OSError into a FindnaError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as beside:
             yield beside
     except OSError as error:
-        told = f"{path}: cannot be written to: {error.strerror}"
-        raise FindnaError(f"{told}; the embeddings are whole: name another, and --resume shows them there") from error
+        message = f"{path}: cannot be written ({error.strerror}); the embeddings are complete"
+        raise FindnaError(f"{message}: give another path, and --resume draws them there") from error
 
 
 def _numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
-    """The cells as numbers, where all are finite ones and too many to be categories."""
-    if len(set(cells)) < _NUMERIC_FROM:
+    """Return the cells as numbers if all are finite and there are too many distinct ones for categories, else None."""
+    if len(set(cells)) < _MIN_NUMBERS:
         return None
     try:
         numbers = np.array([float(cell) for cell in cells])
@@ -173,29 +175,36 @@ def _numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
     return numbers if np.isfinite(numbers).all() else None
 
 
-def _categories(figure: Any, axes: Any, places: NDArray[np.float32], cells: Sequence[str], size: float, name: str) -> None:
-    """A colour for each of the most frequent, in the order of their names; the others grey and below."""
+def _categories(figure: Any, axes: Any, points: NDArray[np.float32], cells: Sequence[str], size: float, name: str) -> None:
+    """Draw the most frequent categories in colours, in the order of their names; draw the others first, in grey."""
     from matplotlib import colormaps
 
     counts = Counter(cells)
-    own = sorted(counts) if len(counts) <= _COLOURS else sorted(sorted(counts, key=lambda cell: -counts[cell])[: _COLOURS - 1])
-    kinds = np.array([own.index(cell) if cell in own else -1 for cell in cells])
-    palette = colormaps["tab10" if len(own) <= 10 else "tab20"]
-    drawn = []
+    coloured = (
+        sorted(counts)
+        if len(counts) <= _MAX_COLOURS
+        else sorted(sorted(counts, key=lambda cell: -counts[cell])[: _MAX_COLOURS - 1])
+    )
+    kinds = np.array([coloured.index(cell) if cell in coloured else -1 for cell in cells])
+    palette = colormaps["tab10" if len(coloured) <= 10 else "tab20"]
+    handles = []
     if (kinds < 0).any():
-        its = places[kinds < 0]
-        label = f"{len(counts) - len(own)} others ({len(its):,})"
-        drawn.append((axes.scatter(its[:, 0], its[:, 1], s=size, linewidths=0, alpha=0.4, color="lightgrey"), label))
-    for number, cell in enumerate(own):
-        its = places[kinds == number]
+        members = points[kinds < 0]
+        label = f"{len(counts) - len(coloured)} others ({len(members):,})"
+        handles.append((axes.scatter(members[:, 0], members[:, 1], s=size, linewidths=0, alpha=0.4, color="lightgrey"), label))
+    for number, cell in enumerate(coloured):
+        members = points[kinds == number]
         label = f"{_short(cell)} ({counts[cell]:,})"
-        drawn.append((axes.scatter(its[:, 0], its[:, 1], s=size, linewidths=0, alpha=0.7, color=palette(number)), label))
+        handles.append(
+            (axes.scatter(members[:, 0], members[:, 1], s=size, linewidths=0, alpha=0.7, color=palette(number)), label)
+        )
     figure.legend(
-        *zip(*drawn, strict=True), title=name, loc="outside right upper", frameon=False, fontsize="small",
+        *zip(*handles, strict=True), title=name, loc="outside right upper", frameon=False, fontsize="small",
         markerscale=(40 / size) ** 0.5,
     )  # fmt: skip
 
 
 def _short(cell: str) -> str:
-    half = _LONGEST // 2
-    return (cell if len(cell) <= _LONGEST else f"{cell[:half]}...{cell[-half:]}") or "(empty)"
+    """Shorten a long name in its middle."""
+    half = _MAX_NAME // 2
+    return (cell if len(cell) <= _MAX_NAME else f"{cell[:half]}...{cell[-half:]}") or "(empty)"

@@ -1,4 +1,4 @@
-"""Zero-shot scores of variants: a VCF in, the same lines with scores out, each allele scored or its status saying why not."""
+"""Zero-shot scores of variants: reads a VCF, writes its records with scores or with the reason why there are none."""
 
 from findna_kit.inference.variants.alleles import STATUSES
 from findna_kit.inference.variants.stream import VariantRequest, score_variants

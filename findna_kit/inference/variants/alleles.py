@@ -1,4 +1,4 @@
-"""What can be done with each ALT of a VCF's line, and where on the genome it is."""
+"""Classification of the ALT alleles of a VCF record: which scores are possible, and where in the genome the allele lies."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from findna_kit.inference.variants.vcf import NO_ALTERNATIVE, is_symbolic
 
 if TYPE_CHECKING:
     from findna_kit.data.genome import TokenStore
-    from findna_kit.inference.variants.vcf import Line
+    from findna_kit.inference.variants.vcf import VcfRecord
 
-LONGEST = 50
-"""Bases: what is longer is a structural variant, of which a window shows little."""
+MAX_ALLELE = 50
+"""Largest number of bases of an allele. Longer ones are structural variants, most of which lies outside a window."""
 STATUSES = {
     "scored": "all scores",
-    "distance_only": "embedding distances alone: no single base is exchanged, or the run does not predict bases",
-    "ref_mismatch": "REF is not what the genome has there",
+    "distance_only": "embedding distances only: not a single-base substitution, or the run does not predict bases",
+    "ref_mismatch": "REF differs from the genome",
     "contig_absent": "the genome has no contig of that name",
-    "beyond_contig": "POS or the end of REF is outside of the contig",
+    "beyond_contig": "POS or the end of REF is outside the contig",
     "unknown_base": "N or another ambiguous letter in REF, in ALT or in the genome at REF",
     "symbolic_allele": "ALT is <...>, * or a breakend",
-    "too_long": f"more than {LONGEST} bases, or half of the window, are changed",
+    "too_long": f"more than {MAX_ALLELE} bases, or half of the window, change",
     "no_alternative": f"ALT is {NO_ALTERNATIVE}",
     "same_as_ref": "ALT is REF",
 }
@@ -31,7 +31,7 @@ WITH_SCORES = ("scored", "distance_only")
 
 @dataclass(frozen=True)
 class Allele:
-    """One ALT; where it has scores, its contig's number, start from 0, and both alleles without the ends they share."""
+    """One ALT allele: its status and, if it can be scored, its contig, 0-based start, and REF and ALT without shared ends."""
 
     status: str
     contig: int = -1
@@ -41,45 +41,45 @@ class Allele:
 
     @property
     def end(self) -> int:
-        """Of the reference's stretch, half-open."""
+        """Return the end of the reference allele, half-open."""
         return self.start + len(self.reference)
 
 
 class AlleleClassifier:
-    """Gives each ALT its status, from the genome, the window's length and whether the run predicts bases."""
+    """Assigns a status to each ALT allele, given the genome, the window length and whether the run predicts bases."""
 
     def __init__(self, store: TokenStore, length: int, *, predicts: bool) -> None:
         self.store = store
-        self._longest = min(LONGEST, length // 2)
+        self._max_length = min(MAX_ALLELE, length // 2)
         self._predicts = predicts
         self._numbers = {contig.name: number for number, contig in enumerate(store.contigs)}
 
-    def __call__(self, line: Line) -> list[Allele]:
-        """One for each ALT; one also where there is none."""
-        fault = self._fault(line)
-        if fault is not None:
-            return [Allele(fault)] * len(line.alternatives)
+    def __call__(self, line: VcfRecord) -> list[Allele]:
+        """Return one allele per ALT of the record, and one for a record without ALT."""
+        problem = self._problem(line)
+        if problem is not None:
+            return [Allele(problem)] * len(line.alternatives)
         return [self._allele(line, alternative.upper()) for alternative in line.alternatives]
 
-    def found(self, line: Line) -> str:
-        """What the genome has where REF says that it has something else."""
+    def genome_reference(self, line: VcfRecord) -> str:
+        """Return the bases of the genome at the position of REF."""
         start = line.position - 1
         return alphabet.decode(self.store.tokens(self._numbers[line.contig], start, start + len(line.reference)))
 
-    def _fault(self, line: Line) -> str | None:
-        """Of the whole line, whatever its ALT."""
+    def _problem(self, line: VcfRecord) -> str | None:
+        """Return the status of all alleles if REF or POS cannot be used, else None."""
         number, start = self._numbers.get(line.contig), line.position - 1
         if number is None:
             return "contig_absent"
         if start < 0 or start + len(line.reference) > self.store.contigs[number].length:
             return "beyond_contig"
-        stated, there = alphabet.encode(line.reference), self.store.tokens(number, start, start + len(line.reference))
-        known = (stated != alphabet.N) & (there != alphabet.N)
-        if (stated != there)[known].any():
+        reference, genome = alphabet.encode(line.reference), self.store.tokens(number, start, start + len(line.reference))
+        known = (reference != alphabet.N) & (genome != alphabet.N)
+        if (reference != genome)[known].any():
             return "ref_mismatch"
         return None if known.all() else "unknown_base"
 
-    def _allele(self, line: Line, alternative: str) -> Allele:
+    def _allele(self, line: VcfRecord, alternative: str) -> Allele:
         reference = line.reference.upper()
         if alternative == NO_ALTERNATIVE:
             return Allele("no_alternative")
@@ -89,22 +89,22 @@ class AlleleClassifier:
             return Allele("unknown_base")
         if alternative == reference:
             return Allele("same_as_ref")
-        shared, reference, alternative = _trimmed(reference, alternative)
+        shared, reference, alternative = _trim(reference, alternative)
         size = (len(reference), len(alternative))
-        if max(size) > self._longest:
+        if max(size) > self._max_length:
             return Allele("too_long")
         status = "scored" if size == (1, 1) and self._predicts else "distance_only"
         return Allele(status, self._numbers[line.contig], line.position - 1 + shared, reference, alternative)
 
 
-def _trimmed(reference: str, alternative: str) -> tuple[int, str, str]:
-    """How many bases both begin with, once those that both end with are off; and what is left of each, of one maybe nothing."""
-    end = _shared(reference[::-1], alternative[::-1])
+def _trim(reference: str, alternative: str) -> tuple[int, str, str]:
+    """Remove the shared suffix, then the shared prefix; return the length of the prefix and what is left of both alleles."""
+    end = _shared_prefix(reference[::-1], alternative[::-1])
     reference, alternative = reference[: len(reference) - end], alternative[: len(alternative) - end]
-    start = _shared(reference, alternative)
+    start = _shared_prefix(reference, alternative)
     return start, reference[start:], alternative[start:]
 
 
-def _shared(one: str, other: str) -> int:
-    shortest = min(len(one), len(other))
-    return next((at for at in range(shortest) if one[at] != other[at]), shortest)
+def _shared_prefix(first: str, second: str) -> int:
+    shortest = min(len(first), len(second))
+    return next((index for index in range(shortest) if first[index] != second[index]), shortest)

@@ -1,4 +1,4 @@
-"""A VCF, a line at a time: plain, gzip or bgzip; BCF through pysam. Only the fixed columns are looked into."""
+"""Reading of VCF record by record: plain, gzip or bgzip, and BCF through pysam. Only the fixed columns are parsed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ INFO = COLUMNS.index("INFO")
 NO_ALTERNATIVE = "."
 BASES = re.compile("[ACGTNRYSWKMBDHV]+", re.IGNORECASE)
 _SYMBOLIC = re.compile(r"<[^<>]+>|\*|.*[\[\]].*|\.[A-Z]+|[A-Z]+\.", re.IGNORECASE)
-"""<DEL> and its kin, the allele that an upstream deletion took, breakends, and breakends without a mate."""
+"""Symbolic alleles such as <DEL>, `*` for an overlapping deletion, breakends, and single breakends."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of the body. position: POS, counted from 1. fields: every column, as written."""
+class VcfRecord:
+    """One record. number: its line in the file. position: POS, counted from 1. fields: every column, as written."""
 
     number: int
     contig: str
@@ -36,15 +36,15 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Vcf:
-    """`header`: the lines from ##fileformat to #CHROM. `lines` can be gone through once."""
+class VcfFile:
+    """The header lines, from ##fileformat to #CHROM, and an iterator over the records, which can be used once."""
 
     header: list[str]
-    lines: Iterator[Line]
+    lines: Iterator[VcfRecord]
 
 
-def read_vcf(path: Path) -> Vcf:
-    """The header, and the body's lines as they are asked for. FindnaError, with the line, for what is no VCF."""
+def read_vcf(path: Path) -> VcfFile:
+    """Read the header; the records are read as they are iterated. Raises FindnaError, with the line, if the file is not VCF."""
     numbered = enumerate(_text(path), 1)
     header: list[str] = []
     for _, text in numbered:
@@ -52,72 +52,75 @@ def read_vcf(path: Path) -> Vcf:
         if text.startswith("#CHROM"):
             break
         if not text.startswith("##fileformat=VCF" if len(header) == 1 else "##"):
-            wanted = (
+            reason = (
                 "it must begin with ##fileformat=VCF" if len(header) == 1 else "the line that begins with #CHROM is missing"
             )
-            raise FindnaError(f"{path}:{len(header)}: is no VCF: {wanted}")
+            raise FindnaError(f"{path}:{len(header)}: is not VCF: {reason}")
     columns = header[-1].split("\t") if header else []
     if tuple(columns[: len(COLUMNS)]) != COLUMNS:
-        raise FindnaError(f"{path}: is no VCF: a line with the columns {' '.join(COLUMNS)}, tabs between them, is wanted")
-    return Vcf(header, (_line(path, number, text, len(columns)) for number, text in numbered if text))
+        raise FindnaError(f"{path}: is not VCF: it needs a line with the tab-separated columns {' '.join(COLUMNS)}")
+    return VcfFile(header, (_record(path, number, text, len(columns)) for number, text in numbered if text))
 
 
 def is_symbolic(alternative: str) -> bool:
-    """Whether an ALT stands for something else than the bases written there."""
+    """Return whether an ALT is a symbol and not a sequence of bases."""
     return _SYMBOLIC.fullmatch(alternative) is not None
 
 
-def _line(path: Path, number: int, text: str, columns: int) -> Line:
+def _record(path: Path, number: int, text: str, columns: int) -> VcfRecord:
     fields = tuple(text.split("\t"))
     if len(fields) != columns:
-        raise FindnaError(f"{path}:{number}: has {len(fields)} columns, and its header {columns}; mend the line")
+        raise FindnaError(f"{path}:{number}: has {len(fields)} columns, and the header {columns}; correct the line")
     contig, position, _, reference, alternatives = fields[:5]
     if not position.isascii() or not position.isdigit():
-        raise FindnaError(f"{path}:{number}: POS {position!r} is no number; mend the line")
+        raise FindnaError(f"{path}:{number}: POS {position!r} is not a number; correct the line")
     if not BASES.fullmatch(reference):
-        raise FindnaError(f"{path}:{number}: REF {reference!r} is not made of bases; mend the line")
-    split = tuple(alternatives.split(","))
-    for alternative in split if split != (NO_ALTERNATIVE,) else ():
+        raise FindnaError(f"{path}:{number}: REF {reference!r} is not a sequence of bases; correct the line")
+    alleles = tuple(alternatives.split(","))
+    for alternative in alleles if alleles != (NO_ALTERNATIVE,) else ():
         if not BASES.fullmatch(alternative) and not is_symbolic(alternative):
-            raise FindnaError(f"{path}:{number}: ALT {alternative!r} is neither bases nor a symbol (<DEL>, *); mend the line")
-    return Line(number, contig, int(position), reference, split, fields)
+            raise FindnaError(
+                f"{path}:{number}: ALT {alternative!r} is neither a sequence of bases nor a symbol (<DEL>, *); correct the line"
+            )
+    return VcfRecord(number, contig, int(position), reference, alleles, fields)
 
 
 def _text(path: Path) -> Iterator[str]:
-    """Lines without their ends. What is not UTF-8 is kept as it is, by surrogates."""
+    """Yield the lines of a file, decompressed. Bytes that are not UTF-8 pass through unchanged, as surrogates."""
     try:
-        if path.exists() and not path.is_file():  # it is read twice, which a pipe would not allow
-            raise FindnaError(f"{path}: is no regular file; give the path of a VCF")
+        if path.exists() and not path.is_file():  # the file is read twice, which a pipe does not allow
+            raise FindnaError(f"{path}: is not a regular file; give the path of a VCF")
         with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-        if packed and is_truncated(path):
-            raise FindnaError(f"{path}: is bgzip without its last block, so probably truncated; fetch it again")
-        with gzip.open(path) if packed else path.open("rb") as start:
+            compressed = raw.read(2) == b"\x1f\x8b"
+        if compressed and is_truncated(path):
+            raise FindnaError(f"{path}: is bgzip without its last block, so it is probably truncated; download it again")
+        with gzip.open(path) if compressed else path.open("rb") as start:
             is_binary = start.read(3) == b"BCF"
         if is_binary:
             yield from _binary(path)
             return
-        opened = gzip.open if packed else open
-        with opened(path, "rt", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        opener = gzip.open if compressed else open
+        with opener(path, "rt", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             for text in file:
                 yield text.rstrip("\r\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FindnaError(f"{path}: is a broken or truncated gzip file ({error}); fetch it again") from error
+        raise FindnaError(f"{path}: is a broken or truncated gzip file ({error}); download it again") from error
     except OSError as error:
         raise FindnaError(f"{path}: cannot be read: {error.strerror or error}; give the path of a VCF") from error
 
 
 def _binary(path: Path) -> Iterator[str]:
+    """Yield the lines of a BCF as VCF text. Raises FindnaError if pysam is not installed or cannot read the file."""
     require_extra("pysam", "genomics", f"{path}: reading BCF")
     import pysam
 
-    loud = pysam.set_verbosity(0)  # or htslib would say on stderr that there is no index, which is not looked for
+    verbosity = pysam.set_verbosity(0)  # else htslib prints that there is no index, which is not needed
     try:
         with pysam.VariantFile(str(path)) as file:
             yield from str(file.header).splitlines()
             for record in file:
                 yield str(record).rstrip("\r\n")
     except ValueError as error:
-        raise FindnaError(f"{path}: cannot be read as BCF: {error}; fetch it again") from error
+        raise FindnaError(f"{path}: cannot be read as BCF: {error}; download it again") from error
     finally:
-        pysam.set_verbosity(loud)
+        pysam.set_verbosity(verbosity)

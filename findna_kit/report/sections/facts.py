@@ -9,6 +9,7 @@ from findna_kit.report.blocks import Note, Section, Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from findna_kit.records.run_json import GenomeRecord
     from findna_kit.report.blocks import Block
     from findna_kit.report.folders import CellOf, Run
 

@@ -82,7 +82,7 @@ def test_sums_over_micro_batches_to_the_whole():
 
     def rows(some, part):
         return {
-            name: BranchOutput(one.view.rows(part), heads={k: head[part] for k, head in one.heads.items()})
+            name: BranchOutput(one.view.select(part), heads={k: head[part] for k, head in one.heads.items()})
             for name, one in some.items()
         }
 

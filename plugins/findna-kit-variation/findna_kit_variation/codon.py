@@ -43,7 +43,7 @@ class CodonMasking(Masking):
         chosen = draw.uniform(places).masked_fill(~possible, 2.0).topk(slots, dim=1, largest=False).indices
         index = position.gather(1, chosen[..., None].expand(-1, -1, _BASES)).flatten(1)
         choice = draw.uniform(slots).repeat_interleave(_BASES, dim=1)
-        return self.config.masked(view, index, wanted * _BASES, choice, draw)
+        return self.config.mask(view, index, wanted * _BASES, choice, draw)
 
     def _positions(self, length: int, frame: Tensor) -> Tensor:
         """Of the codons of each sequence's frame [B, 1]: [B, length // 3, 3].

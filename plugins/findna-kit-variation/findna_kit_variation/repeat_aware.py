@@ -28,10 +28,10 @@ class RepeatAwareMasking(Masking):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """The masked view."""
-        slots, own = self.config.slots(view), maskable_bases(view)
+        slots, own = self.config.max_masked(view), maskable_bases(view)
         waited = -(-draw.uniform(own.shape[1])).log1p()
         waited = (waited / self.config.repeat_chance).where(view.soft_masked, waited).masked_fill(~own, float("inf"))
         index = waited.topk(slots, dim=1, largest=False).indices
-        made = self.config.masked(view, index, self.config.wanted(own), draw.uniform(slots), draw)
+        made = self.config.mask(view, index, self.config.num_masked(own), draw.uniform(slots), draw)
         weight = (made.masked_weight * self.config.repeat_weight).where(view.soft_masked.gather(1, index), made.masked_weight)
         return made.with_mask(index, weight, made.corrupted)

@@ -92,10 +92,10 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path, line, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no VCF: it must begin with ##fileformat=VCF"),
-        (b"chr1\t5\n", "is no VCF: it must begin with ##fileformat=VCF"),
-        (b"##fileformat=VCFv4.2\nchr1\t5\n", "vcf:2: is no VCF: a line with the columns #CHROM POS"),
-        (b"##fileformat=VCFv4.2\n", "is no VCF: a line with the columns #CHROM POS"),
+        (b"", "is not VCF: it must begin with ##fileformat=VCF"),
+        (b"chr1\t5\n", "is not VCF: it must begin with ##fileformat=VCF"),
+        (b"##fileformat=VCFv4.2\nchr1\t5\n", "vcf:2: is not VCF: it needs a line with the tab-separated columns #CHROM POS"),
+        (b"##fileformat=VCFv4.2\n", "is not VCF: it needs a line with the tab-separated columns #CHROM POS"),
         (gzip.compress(HEAD.encode() * 500, mtime=0)[:60], "is a broken or truncated gzip file"),
         (LAST_BLOCK[:18] + b"rest", "is bgzip without its last block, so probably truncated; fetch it again"),
     ],

@@ -102,7 +102,7 @@ def test_by_hand():
     assert view.origin[0].tolist() == [1, 2, 3, 4, 5, 6, -1, -1, -1, 7, 8, 9, 10, 11, 12]
     assert view.strand[0].tolist() == [1] * 6 + [0] * 3 + [1] * 6
     shrink = made(shortest_unit=3, longest_unit=3, copies=9, place="repeat", contraction=1.0)
-    one = window.rows(slice(1, 2))
+    one = window.select(slice(1, 2))
     view = shrink(one, Scripted(column(3), column(0), column(9), column(0.5), column(0.5), fresh[:1]))
     assert text_of(view) == ["TTTGGCAGTTACTTT"]
     assert view.origin[0].tolist() == [-1] * 3 + [0, 1, 2, 3, 10, 11, 12, 13, 14] + [-1] * 3

@@ -62,7 +62,7 @@ def assert_true_to(view, window, *, exchanged=False):
 def assert_rows_stand_alone(component, window, *key):
     """A part of the batch gives what it gives in the whole, and the same key the same again."""
     whole, again = (component(window, draw(*key, rows=len(window.tokens))) for _ in range(2))
-    part = component(window.rows(slice(1, 3)), Draw(*key, rows=torch.arange(1, 3)))
+    part = component(window.select(slice(1, 3)), Draw(*key, rows=torch.arange(1, 3)))
     for name in ("tokens", "origin", "strand", "valid", "masked_index", "masked_weight", "corrupted"):
         assert getattr(again, name).equal(getattr(whole, name))
         assert getattr(part, name).equal(getattr(whole, name)[1:3])

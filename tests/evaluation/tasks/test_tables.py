@@ -88,7 +88,7 @@ def test_a_protein_is_refused(tmp_path, suffix):
     table(tmp_path / f"train{suffix}")
     table(tmp_path / f"test{suffix}", [("ACGT", "a"), ("MKLVE", "b")])
     place = f"test{suffix}: row 2" if suffix == ".parquet" else f"test{suffix}:3"
-    assert f"{place}: 'L' is no nucleotide letter: use A C G T N or IUPAC's codes" in refused(tmp_path)
+    assert f"{place}: 'L' is not a nucleotide letter: use A C G T N or IUPAC's codes" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", FORMS)

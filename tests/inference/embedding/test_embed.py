@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import findna_kit
 from findna_kit.errors import FindnaError, Interrupted, OutputExists
-from findna_kit.inference.embedding import Cut, EmbedOptions, Output, Sequences, embed, formats, partial_output, prepare
+from findna_kit.inference.embedding import EmbedOptions, Output, Sequences, Tiling, embed, formats, partial_output, prepare
 from findna_kit.inference.frozen_model import FrozenModel
 from findna_kit.trainer import Observer
 
@@ -42,7 +42,7 @@ def inputs(folder, kind):
         return Sequences(genome), [one, two, three]
     if kind == "windows":
         starts = [*range(0, 601, 50)]
-        return Sequences(genome, cut=Cut(100, 50)), [*(one[start : start + 100] for start in starts), two, three]
+        return Sequences(genome, windows=Tiling(100, 50)), [*(one[start : start + 100] for start in starts), two, three]
     if kind == "bed":
         return Sequences(written(folder / "some.bed", BED), str(genome)), [turned(one[600:]), two, one[5]]
     table = written(folder / "some.csv.gz", TABLE)
@@ -163,7 +163,7 @@ def test_beyond_the_encoders_length_windows_are_averaged_and_it_is_said_once(tra
     with caplog.at_level(logging.WARNING):
         go(transformer_run, Sequences(table), tmp_path / "out.npy", observer=Observer(said.append))
         assert said == [
-            f"sequences beyond the encoder's {bound} are averages of overlapping windows (the longest has {3 * bound})"
+            f"sequences longer than the encoder's {bound} are averaged over overlapping windows (the longest has {3 * bound} bases)"
         ]
         assert caplog.text == ""
         model = findna_kit.load(transformer_run, device="cpu")
@@ -177,7 +177,7 @@ def test_beyond_the_encoders_length_windows_are_averaged_and_it_is_said_once(tra
     said.clear()
     go(
         transformer_run,
-        Sequences(fasta(tmp_path / "x.fa", [("x", texts[1])]), cut=Cut(bound)),
+        Sequences(fasta(tmp_path / "x.fa", [("x", texts[1])]), windows=Tiling(bound)),
         tmp_path / "b.npy",
         observer=Observer(said.append),
     )
@@ -219,14 +219,14 @@ def test_interrupted_and_gone_on_with_it_is_equal_bit_for_bit(run, tmp_path, mon
     go(run, given_, tmp_path / "whole" / f"out{suffix}")
     out = tmp_path / "cut" / f"out{suffix}"
     for after in (3, 9):
-        with pytest.raises(Interrupted, match=f"{after} of 15 rows are kept; go on with --resume") as stopped:
+        with pytest.raises(Interrupted, match=f"{after} of 15 rows are saved; continue with --resume") as stopped:
             go(run, given_, out, resume=after > 3, observer=Observer(report=Stop(after)))
         assert stopped.value.exit_code == 130
     said = []
     go(run, given_, out, resume=True, observer=Observer(said.append))
-    assert said == [f"{out}: going on after row 9 of 15"]
+    assert said == [f"{out}: continuing after row 9 of 15"]
     assert content(out) == content(tmp_path / "whole" / f"out{suffix}")
-    assert not partial_output.folder_of(out).exists()
+    assert not partial_output.partial_folder(out).exists()
 
 
 def test_another_machine_goes_on_to_rounding_and_it_is_said(run, tmp_path, monkeypatch):
@@ -235,7 +235,7 @@ def test_another_machine_goes_on_to_rounding_and_it_is_said(run, tmp_path, monke
     out = tmp_path / "out.npy"
     with pytest.raises(Interrupted):
         go(run, given_, out, observer=Observer(report=Stop(3)))
-    state = partial_output.folder_of(out) / partial_output.STATE
+    state = partial_output.partial_folder(out) / partial_output.STATE
     state.write_text(state.read_text().replace('"threads": 1', '"threads": 64'))
     said = []
     go(run, given_, out, resume=True, observer=Observer(said.append))
@@ -262,13 +262,13 @@ def test_resume_with_other_settings_or_another_input_is_refused(run, tmp_path, m
         ({"strand": "both"}, "strand: forward there, both now"), ({"step": 0}, "step: 3 there, 0 now"),
         ({"branch": "student"}, "branch: teacher there, student now"),
     ]:  # fmt: skip
-        with pytest.raises(FindnaError, match=f"is of other embeddings; --resume needs the same(.|\n)*{sentence}"):
+        with pytest.raises(FindnaError, match=f"contains other embeddings; --resume needs the same(.|\n)*{sentence}"):
             go(run, given_, out, EmbedOptions(device="cpu", **way), resume=True)
     with pytest.raises(FindnaError, match=r"input.overlap: 50 there, 20 now"):
-        go(run, Sequences(given_.path, cut=Cut(100, 20)), out, resume=True)
+        go(run, Sequences(given_.path, windows=Tiling(100, 20)), out, resume=True)
     other = fasta(tmp_path / "other.fa", [("one", dna(700, 9)), *GENOME[1:]])
     with pytest.raises(FindnaError, match=r"input.digest: \w+ there, \w+ now"):
-        go(run, Sequences(other, cut=given_.cut), out, resume=True)
+        go(run, Sequences(other, windows=given_.windows), out, resume=True)
     assert content(out) == before
 
 
@@ -295,7 +295,7 @@ def test_where_all_is_there_nothing_is_embedded(run, tmp_path, monkeypatch):
     original = FrozenModel.embed
     monkeypatch.setattr(FrozenModel, "embed", lambda self, some, *a, **k: asked.extend(some) or original(self, some, *a, **k))
     go(run, given_, tmp_path / "out.npy", resume=True, observer=Observer(said.append))
-    assert (asked, said) == ([], [f"{tmp_path / 'out.npy'}: is whole already, 3 rows; nothing is embedded"])
+    assert (asked, said) == ([], [f"{tmp_path / 'out.npy'}: is complete already (3 rows); there is nothing to embed"])
     assert content(tmp_path / "out.npy") == before
 
 
@@ -304,7 +304,7 @@ def test_an_output_is_replaced_only_when_it_is_said(run, model, tmp_path):
     out = tmp_path / "out.npy"
     go(run, given_, out, EmbedOptions(device="cpu", strand="both"))
     before = content(out)
-    with pytest.raises(OutputExists, match="is there already; take another --out, or --overwrite it"):
+    with pytest.raises(OutputExists, match="already exists; use another --out, or --overwrite"):
         go(run, given_, out)
     assert content(out) == before
     go(run, given_, out, overwrite=True)
@@ -314,10 +314,10 @@ def test_an_output_is_replaced_only_when_it_is_said(run, model, tmp_path):
 def test_somebody_elses_file_is_not_gone_on_with(run, tmp_path):
     given_, _ = inputs(tmp_path, "records")
     (tmp_path / "out.npy").write_bytes(b"not ours")
-    with pytest.raises(OutputExists, match=r"out\.npy: is there already"):
+    with pytest.raises(OutputExists, match=r"out\.npy: already exists"):
         go(run, given_, tmp_path / "out.npy", resume=True)
     assert (tmp_path / "out.npy").read_bytes() == b"not ours"
-    with pytest.raises(FindnaError, match="--overwrite begins anew and --resume goes on: give one of them"):
+    with pytest.raises(FindnaError, match="--overwrite starts again and --resume continues: give only one of them"):
         Output(tmp_path / "out.npy", overwrite=True, resume=True)
 
 
@@ -341,14 +341,14 @@ def test_an_input_that_shrinks_while_it_is_read_is_seen(run, tmp_path):
     observer = Observer()
     made_ = prepare(run, Sequences(table), Output(tmp_path / "out.npy"), EmbedOptions(device="cpu"), observer)
     table.write_text("".join(line + "\n" for line in TABLE.splitlines()[:-1]))
-    with pytest.raises(FindnaError, match=r"some\.csv changed while it was read; begin anew with --overwrite"):
+    with pytest.raises(FindnaError, match=r"some\.csv changed while it was read; start again with --overwrite"):
         made_.write(observer)
     assert not (tmp_path / "out.npy").exists()
 
 
 @pytest.mark.parametrize(("way", "sentence"), [
     ({"layer": 7}, "layer 7: the encoder has the hidden layers 0 to 1"),
-    ({"layer": 0, "pooling": "class"}, "pooling 'class' is of what the encoder gives, not of a hidden layer"),
+    ({"layer": 0, "pooling": "class"}, "pooling 'class' needs the output of the encoder, not a hidden layer"),
     ({"step": 2}, "has no checkpoint of step 2; saved: 0, 3"),
 ])  # fmt: skip
 def test_what_the_model_cannot_give_is_refused_before_anything_is_written(run, tmp_path, way, sentence):

@@ -25,7 +25,7 @@ def told(count=20):
 
 
 def write(out, embeddings=EMBEDDINGS, *, resume=False, overwrite=False):
-    with partial_output.claimed(out, told(len(embeddings)), resume=resume, overwrite=overwrite) as rows:
+    with partial_output.acquire(out, told(len(embeddings)), resume=resume, overwrite=overwrite) as rows:
         if rows.rows == 0:
             rows.append(IDS[: len(embeddings)], embeddings)
         formats.finish(rows, out, frozenset({"start"}))
@@ -60,13 +60,13 @@ def test_others_read_what_is_written(out):
     embeddings, columns, description = read_by_others(write(out))
     assert embeddings.dtype == np.float32
     assert np.array_equal(embeddings, EMBEDDINGS)
-    assert description == told() == json.loads(formats.description_of(out).read_text())
+    assert description == told() == json.loads(formats.description_path(out).read_text())
     if columns is not None:
         assert columns == {
             "id": [row[0] for row in IDS], "start": [7 * number for number in range(20)], "note": [row[2] for row in IDS]
         }  # fmt: skip
     else:
-        plain = [line.split("\t") for line in formats.ids_of(out).read_text().splitlines()[:2]]
+        plain = [line.split("\t") for line in formats.ids_path(out).read_text().splitlines()[:2]]
         assert plain == [COLUMNS, ["row 0", "0", ""]]
 
 
@@ -91,16 +91,16 @@ def test_an_output_is_replaced_whole(out):
 def test_a_kill_while_it_is_finished_is_gone_on_with(out, stage, tmp_path):
     """The folder as a kill leaves it: before anything is renamed, with only what lies beside in its place, and afterwards."""
     write(out)
-    wanted, folder = read_by_others(out)[0], partial_output.folder_of(out)
+    wanted, folder = read_by_others(out)[0], partial_output.partial_folder(out)
     if out.suffix == ".npy" and stage != "renamed":
         out.rename(folder / partial_output.EMBEDDINGS)
     elif stage != "renamed":
         out.rename(folder / ("old" if stage == "half renamed" else f"made{out.suffix}"))
     if stage == "made":
-        for path in (formats.description_of(out), formats.ids_of(out)):
+        for path in (formats.description_path(out), formats.ids_path(out)):
             path.unlink(missing_ok=True)
-    formats.refuse_what_is_there(out, replace=True)
-    if partial_output.state_of(out) is not None:
+    formats.refuse_existing(out, replace=True)
+    if partial_output.read_state(out) is not None:
         write(out, resume=True)
     assert np.array_equal(read_by_others(out)[0], wanted)
     assert formats.read_description(out) == told()
@@ -114,41 +114,41 @@ def test_a_part_that_cannot_be_made_leaves_the_old_output(out, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(formats.FORMATS, out.suffix, formats.Format(None, full, formats.FORMATS[out.suffix].read))
+    monkeypatch.setitem(formats.FORMATS, out.suffix, formats.EmbeddingFormat(None, full, formats.FORMATS[out.suffix].read))
     with pytest.raises(OSError, match="No space left"):
         write(out, EMBEDDINGS + 1, overwrite=True)
-    folder = partial_output.folder_of(out)
+    folder = partial_output.partial_folder(out)
     after = {path: path.read_bytes() for path in out.parent.rglob("*") if path.is_file() and folder not in path.parents}
     assert after == before
 
 
 def test_what_is_there_is_not_replaced_unasked(out):
     write(out)
-    with pytest.raises(OutputExists, match=f"{out.name}: is there already; take another --out, or --overwrite it"):
-        formats.refuse_what_is_there(out, replace=False)
-    formats.refuse_what_is_there(out, replace=True)
+    with pytest.raises(OutputExists, match=f"{out.name}: already exists; use another --out, or --overwrite"):
+        formats.refuse_existing(out, replace=False)
+    formats.refuse_existing(out, replace=True)
 
 
 def test_what_lies_beside_is_not_replaced_unasked(tmp_path):
     for name in ("out.npy.json", "out.npy.ids.tsv"):
         (tmp_path / name).write_text("mine")
-        with pytest.raises(OutputExists, match=f"{name}: is there already"):
-            formats.refuse_what_is_there(tmp_path / "out.npy", replace=False)
+        with pytest.raises(OutputExists, match=f"{name}: already exists"):
+            formats.refuse_existing(tmp_path / "out.npy", replace=False)
         (tmp_path / name).unlink()
-    formats.refuse_what_is_there(tmp_path / "out.npy", replace=False)
+    formats.refuse_existing(tmp_path / "out.npy", replace=False)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_folder_of_something_else_is_never_replaced(tmp_path, suffix):
     (tmp_path / f"out{suffix}").mkdir()
-    with pytest.raises(OutputExists, match="is a folder that no embedding made; name another --out"):
-        formats.refuse_what_is_there(tmp_path / f"out{suffix}", replace=True)
+    with pytest.raises(OutputExists, match="is a folder that embed did not write; use another --out"):
+        formats.refuse_existing(tmp_path / f"out{suffix}", replace=True)
 
 
 def test_a_file_is_no_zarr(tmp_path):
     (tmp_path / "out.zarr").write_text("a file")
-    with pytest.raises(OutputExists, match=r"is a file, and a \.zarr is a folder"):
-        formats.refuse_what_is_there(tmp_path / "out.zarr", replace=True)
+    with pytest.raises(OutputExists, match=r"is a file, but a \.zarr output is a folder"):
+        formats.refuse_existing(tmp_path / "out.zarr", replace=True)
 
 
 @pytest.mark.parametrize("text", ["not JSON", "[1, 2]", '{"rows": 3}', "\ud800"])
@@ -160,7 +160,7 @@ def test_somebody_elses_json_tells_nothing(tmp_path, text):
 
 @pytest.mark.parametrize("name", ["out.csv", "out", "out.npz", "out.NPY"])
 def test_another_suffix_is_refused(name):
-    with pytest.raises(FindnaError, match=r"embeddings are kept as \.npy, \.parquet, \.zarr: give it one of these suffixes"):
+    with pytest.raises(FindnaError, match=r"the suffix must be one of \.npy, \.parquet, \.zarr"):
         formats.format_of(Path(name))
 
 
@@ -177,9 +177,9 @@ def test_a_missing_package_is_named_with_its_extra(module, extra, monkeypatch):
     ("out.zarr", "zarr.json"),
 ])  # fmt: skip
 def test_a_column_that_a_format_cannot_have_is_refused(name, column):
-    with pytest.raises(FindnaError, match=rf"the column '{column}' cannot be one of a {Path(name).suffix}: rename it, or take"):
-        formats.refuse_columns(Path(name), ("id", column))
-    formats.refuse_columns(Path("out.npy"), ("id", column))
+    with pytest.raises(FindnaError, match=rf"the column '{column}' has a name that {Path(name).suffix} does not allow: rename it, or use"):
+        formats.check_columns(Path(name), ("id", column))
+    formats.check_columns(Path("out.npy"), ("id", column))
 
 
 PROBE = """
@@ -195,7 +195,7 @@ def peak():
 
 def write(out, blocks):
     description = {"weights": "", "rows": 4096 * blocks, "dim": 256, "columns": ["id"], "input": {}}
-    with part.claimed(out, description, resume=False, overwrite=False) as rows:
+    with partial_output.acquire(out, description, resume=False, overwrite=False) as rows:
         for number in range(blocks):
             rows.append([(str(row),) for row in range(4096)], np.full((4096, 256), number, dtype=np.float32))
         formats.finish(rows, out, frozenset())

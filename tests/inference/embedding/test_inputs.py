@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from findna_kit.data.genome import builtin_genome, open_store
 from findna_kit.errors import FindnaError
-from findna_kit.inference.embedding.inputs import Cut, cut_of, open_source
+from findna_kit.inference.embedding.inputs import Tiling, open_source, tiling
 
 from .conftest import dna, fasta, turned, written
 
@@ -28,9 +28,9 @@ def rows(source, first=0):
 @given(st.integers(1, 30), st.data(), st.integers(1, 100))
 def test_windows_cover_a_contig_with_the_overlap_that_is_asked_for(length, data, bases):
     overlap = data.draw(st.integers(0, length - 1))
-    cut = Cut(length, overlap)
+    cut = Tiling(length, overlap)
     (count,) = cut.count(np.array([bases]))
-    places = [cut.place(number, bases) for number in range(count)]
+    places = [cut.region(number, bases) for number in range(count)]
     assert {position for start, end in places for position in range(start, end)} == set(range(bases))
     assert {end - start for start, end in places} == {min(length, bases)}
     assert [start for start, _ in places[:-1]] == [number * (length - overlap) for number in range(count - 1)]
@@ -47,7 +47,7 @@ def test_records_of_a_fasta(tmp_path, name):
 
 
 def test_windows_of_a_fasta(tmp_path):
-    source = open_source(fasta(tmp_path / "some.fa", GENOME), cut=Cut(60, 20))
+    source = open_source(fasta(tmp_path / "some.fa", GENOME), windows=Tiling(60, 20))
     places = [
         ("one", 0, 60),
         ("one", 40, 100),
@@ -114,7 +114,7 @@ def test_rows_are_read_from_any_of_them_on_as_often_as_wanted(tmp_path, kind):
     genome = fasta(tmp_path / "genome.fa", GENOME)
     source = {
         "records": lambda: open_source(genome),
-        "windows": lambda: open_source(genome, cut=Cut(40)),
+        "windows": lambda: open_source(genome, windows=Tiling(40)),
         "bed": lambda: open_source(written(tmp_path / "some.bed", BED), genome=str(genome)),
         "table": lambda: open_source(written(tmp_path / "some.csv", TABLE)),
     }[kind]()
@@ -152,30 +152,30 @@ REFUSED = {
     "a record without bases": ("x.fa", ">one\nACGT\n>none\n>two\nAC\n", {}, "x.fa: 'none' has no bases"),
     "no record has bases": ("x.fa", ">one\n>two\n", {}, "x.fa holds no bases"),
     "protein FASTA": ("x.fa", ">p\nMKTAYIAKQRQISFVKSHFSRQ\n", {}, "looks like protein"),
-    "protein CSV": ("x.csv", "sequence\nACGT\nMKTAYEQL\n", {}, "x.csv:3: 'E' is no nucleotide letter: use A C G T N or"),
-    "a gap": ("x.csv", "sequence\nAC-GT\n", {}, "x.csv:2: '-' is no nucleotide letter"),
-    "ragged CSV": ("x.csv", "sequence,label\nACGT,1\nACGT\n", {}, "x.csv:3: 1 cells under 2 columns"),
-    "a cell too many": ("x.csv", "sequence,label\nACGT,1,2\n", {}, "x.csv:2: 3 cells under 2 columns"),
+    "protein CSV": ("x.csv", "sequence\nACGT\nMKTAYEQL\n", {}, "x.csv:3: 'E' is not a nucleotide letter: use A C G T N or"),
+    "a gap": ("x.csv", "sequence\nAC-GT\n", {}, "x.csv:2: '-' is not a nucleotide letter"),
+    "ragged CSV": ("x.csv", "sequence,label\nACGT,1\nACGT\n", {}, "x.csv:3: has 1 cells, and the header 2 columns"),
+    "a cell too many": ("x.csv", "sequence,label\nACGT,1,2\n", {}, "x.csv:2: has 3 cells, and the header 2 columns"),
     "no column sequence": ("x.csv", "seq,label\nACGT,1\n", {}, "called 'sequence', but its columns are seq, label"),
     "an empty table": ("x.csv", "", {}, "x.csv:1: the header needs .* but its columns are none"),
     "a header alone": ("x.csv", "sequence,label\n", {}, "x.csv has no rows below its header"),
     "an empty cell": ("x.csv", "sequence,label\n ,1\n", {}, "x.csv:2: the sequence is empty"),
-    "a column twice": ("x.csv", "sequence,a,a\nACGT,1,2\n", {}, "x.csv:1: every column needs a name of its own, but 'a'"),
-    "a column without a name": ("x.csv", "sequence,\nACGT,1\n", {}, "x.csv:1: every column needs a name of its own, but ''"),
+    "a column twice": ("x.csv", "sequence,a,a\nACGT,1,2\n", {}, "x.csv:1: column names must be unique and not empty, but 'a'"),
+    "a column without a name": ("x.csv", "sequence,\nACGT,1\n", {}, "x.csv:1: column names must be unique and not empty, but ''"),
     "an open quote": ("x.csv", 'sequence,label\n"ACGT,1\n', {}, "x.csv cannot be read as a table"),
-    "Latin-1": ("x.csv", b"sequence,label\nACGT,\xe9\n", {}, "x.csv is no UTF-8 text"),
+    "Latin-1": ("x.csv", b"sequence,label\nACGT,\xe9\n", {}, "x.csv is not UTF-8 text"),
     "half a gzip": ("x.csv", b"\x1f\x8b\x08\x00\x00\x00\x00\x00", {}, "x.csv is a broken or truncated gzip file"),
-    "BED without a genome": ("x.bed", "one\t0\t5\n", {}, "x.bed is a BED, which holds no bases: give --genome FASTA"),
+    "BED without a genome": ("x.bed", "one\t0\t5\n", {}, "x.bed is a BED, which contains no bases: give --genome FASTA"),
     "BED beyond a contig": ("x.bed", "one\t0\t5\none\t9\t151\n", {"genome": "g.fa"}, "x.bed:2: 9-151 ends beyond 'one'"),
     "BED of another genome": ("x.bed", "chrOne\t0\t5\n", {"genome": "g.fa"}, "x.bed:1: .* has no contig 'chrOne'"),
     "BED of a strange strand": ("x.bed", "one\t0\t5\tx\t0\tplus\n", {"genome": "g.fa"}, "x.bed:1: the strand is 'plus'"),
-    "an empty BED": ("x.bed", "# none\n", {"genome": "g.fa"}, "x.bed holds no interval"),
+    "an empty BED": ("x.bed", "# none\n", {"genome": "g.fa"}, "x.bed contains no interval"),
     "no such genome": ("x.bed", "one\t0\t5\n", {"genome": "none.fa"}, "there is no file none.fa"),
-    "a genome for a table": ("x.csv", "sequence\nACGT\n", {"genome": "g.fa"}, "x.csv is no BED, so --genome says nothing"),
-    "windows of a BED": ("x.bed", "one\t0\t5\n", {"genome": "g.fa", "cut": Cut(5)}, "x.bed is no FASTA: --window cuts"),
-    "windows of a table": ("x.csv", "sequence\nACGT\n", {"cut": Cut(5)}, "x.csv is no FASTA: --window cuts"),
-    "none of these": ("x.txt", "hello there\n", {}, "x.txt is none of .*: FASTA .*; its first line is 'hello there'"),
-    "nothing at all": ("x.txt", "", {}, "x.txt is none of what can be embedded"),
+    "a genome for a table": ("x.csv", "sequence\nACGT\n", {"genome": "g.fa"}, "--genome is for a BED, and .*x.csv is not one"),
+    "windows of a BED": ("x.bed", "one\t0\t5\n", {"genome": "g.fa", "windows": Tiling(5)}, "--window is for a FASTA, and .*x.bed is not one"),
+    "windows of a table": ("x.csv", "sequence\nACGT\n", {"windows": Tiling(5)}, "--window is for a FASTA, and .*x.csv is not one"),
+    "none of these": ("x.txt", "hello there\n", {}, "x.txt is not a format that can be embedded, which are FASTA .*; its first line is 'hello there'"),
+    "nothing at all": ("x.txt", "", {}, "x.txt is not a format that can be embedded"),
 }  # fmt: skip
 
 
@@ -195,15 +195,15 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path, name):
 
 
 @pytest.mark.parametrize(("window", "overlap", "sentence"), [
-    (None, 5, "--overlap 5 is of windows: give --window N as well"),
+    (None, 5, "--overlap 5 needs --window N as well"),
     (10, 10, "--overlap 10 of windows of 10: it must be at least 0 and less than --window"),
     (10, -1, "--overlap -1 of windows of 10"),
 ])  # fmt: skip
 def test_windows_that_are_refused(window, overlap, sentence):
     with pytest.raises(FindnaError, match=sentence):
-        cut_of(window, overlap)
+        tiling(window, overlap)
 
 
 def test_windows_that_are_not():
-    assert cut_of(None, 0) is None
-    assert cut_of(10, 9) == Cut(10, 9)
+    assert tiling(None, 0) is None
+    assert tiling(10, 9) == Tiling(10, 9)

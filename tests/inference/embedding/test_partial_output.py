@@ -18,7 +18,7 @@ IDS = [(f"row {number}", str(number)) for number in range(6)]
 
 
 def claim(out, *, resume=False, overwrite=False, **changed):
-    return partial_output.claimed(out, {**TOLD, **changed}, resume=resume, overwrite=overwrite)
+    return partial_output.acquire(out, {**TOLD, **changed}, resume=resume, overwrite=overwrite)
 
 
 def append(rows, *blocks):
@@ -47,7 +47,7 @@ def test_a_whole_part_is_an_array_and_its_ids(out):
         append(rows, (0, 2), (2, 6))
         assert np.array_equal(np.load(rows.embeddings), EMBEDDINGS)
         assert rows.ids.read_text().splitlines() == ["id\tstart", *("\t".join(cells) for cells in IDS)]
-        assert partial_output.state_of(out)["rows"] == rows.rows == 6
+        assert partial_output.read_state(out)["rows"] == rows.rows == 6
 
 
 @pytest.mark.parametrize("torn", [0, 1, 17, 1000])
@@ -76,7 +76,7 @@ def test_other_embeddings_are_refused_with_what_differs(out):
         append(rows, (0, 2))
     before = content(rows.folder)
     with (
-        pytest.raises(FindnaError, match="is of other embeddings; --resume needs the same") as refused,
+        pytest.raises(FindnaError, match="contains other embeddings; --resume needs the same") as refused,
         claim(out, resume=True, layer=2, input={"path": "/x.fa", "digest": "d2"}),
     ):
         pass
@@ -88,7 +88,7 @@ def test_a_leftover_is_gone_on_with_or_begun_anew_when_it_is_said(out):
     with claim(out) as rows:
         append(rows, (0, 2))
     with (
-        pytest.raises(OutputExists, match="holds 2 of 6 rows of a call that was stopped; go on with --resume, or begin"),
+        pytest.raises(OutputExists, match="contains 2 of 6 rows of an interrupted call; continue with --resume, or start"),
         claim(out),
     ):
         pass
@@ -103,7 +103,7 @@ def test_resume_begins_where_there_is_nothing(out):
 
 
 def test_one_process_at_a_time(out):
-    folder = partial_output.folder_of(out)
+    folder = partial_output.partial_folder(out)
     folder.mkdir()
     with exclusive_lock(folder), pytest.raises(FindnaError, match="another process is running there"), claim(out):
         pass
@@ -111,16 +111,16 @@ def test_one_process_at_a_time(out):
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_of_something_else_is_not_touched(out, overwrite):
-    folder = partial_output.folder_of(out)
+    folder = partial_output.partial_folder(out)
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(OutputExists, match=r"holds thesis\.txt, which is of no embedding"), claim(out, overwrite=overwrite):
+    with pytest.raises(OutputExists, match=r"contains thesis\.txt, which embed did not write"), claim(out, overwrite=overwrite):
         pass
     assert sorted(path.name for path in folder.iterdir() if path.name != ".lock") == ["thesis.txt"]
 
 
 def test_what_a_killed_call_left_is_no_something_else(out):
-    folder = partial_output.folder_of(out)
+    folder = partial_output.partial_folder(out)
     folder.mkdir()
     for name in ("made.parquet", ".state.json.123", "embeddings.npy"):
         (folder / name).write_text("half")
@@ -132,7 +132,7 @@ def test_what_a_killed_call_left_is_no_something_else(out):
 def test_what_the_disk_refuses_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with (
-        pytest.raises(FindnaError, match="cannot be written to: Not a directory; whole blocks stay there"),
+        pytest.raises(FindnaError, match=r"cannot be written \(Not a directory\); complete blocks are kept there"),
         claim(tmp_path / "file" / "out.npy"),
     ):
         pass

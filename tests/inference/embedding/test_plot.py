@@ -14,7 +14,7 @@ from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
 from werkzeug.test import Client
 
 from findna_kit.errors import FindnaError, OutputExists
-from findna_kit.inference.embedding import Picture, draw, formats, partial_output, plot, sample, write_projector
+from findna_kit.inference.embedding import EmbeddingPlot, draw, formats, partial_output, plot, sample, write_projector
 
 TOLD = {
     "name": "self_distill", "step": 3, "branch": "teacher", "weights": "abc", "pooling": "mean", "layer": None,
@@ -29,7 +29,7 @@ def output(folder, rows=60, *, suffix=".npy", kinds=("exon", "intron", "flank"),
     embeddings = (10 * rng.normal(size=(len(kinds), 5))[kind] + rng.normal(size=(rows, 5))).astype(np.float32)
     ids = [(f"row {row}", kinds[at], str(100 + row)) for row, at in enumerate(kind)]
     out = folder / f"out{suffix}"
-    with partial_output.claimed(out, {**TOLD, "rows": rows, **changed}, resume=False, overwrite=False) as whole:
+    with partial_output.acquire(out, {**TOLD, "rows": rows, **changed}, resume=False, overwrite=False) as whole:
         whole.append(ids, embeddings)
         formats.finish(whole, out, frozenset())
     partial_output.remove(out)
@@ -82,7 +82,7 @@ def test_cells_are_what_the_projector_can_split(tmp_path):
 def test_a_column_alone_has_no_header(tmp_path):
     """TensorBoard takes a first line without a tab for data."""
     out = tmp_path / "out.npy"
-    with partial_output.claimed(out, {**TOLD, "rows": 3, "columns": ["row"]}, resume=False, overwrite=False) as whole:
+    with partial_output.acquire(out, {**TOLD, "rows": 3, "columns": ["row"]}, resume=False, overwrite=False) as whole:
         whole.append([("0",), ("",), ("2",)], np.eye(3, 5, dtype=np.float32))
         formats.finish(whole, out, frozenset())
     write_projector(sample(out), tmp_path / "projector")
@@ -91,7 +91,7 @@ def test_a_column_alone_has_no_header(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".npy", ".parquet", ".zarr"])
 def test_of_many_rows_a_share_is_shown_evenly_spaced(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(plot, "MOST", 7)
+    monkeypatch.setattr(plot, "MAX_POINTS", 7)
     out, embeddings, ids = output(tmp_path, suffix=suffix)
     shown = sample(out)
     rows = [0, 10, 20, 30, 39, 49, 59]
@@ -103,7 +103,7 @@ def test_of_many_rows_a_share_is_shown_evenly_spaced(tmp_path, monkeypatch, suff
 def text_of(folder, colour, shown, method="pca"):
     """The words in an SVG."""
     with mpl.rc_context({"svg.fonttype": "none"}):
-        draw(shown, Picture(folder / "picture.svg", method, colour))
+        draw(shown, EmbeddingPlot(folder / "picture.svg", method, colour))
     return re.findall(r"<text[^>]*>([^<]*)</text>", (folder / "picture.svg").read_text())
 
 
@@ -148,7 +148,7 @@ def test_numbers_are_a_scale_and_few_numbers_are_categories(tmp_path):
     assert "length" in text_of(tmp_path, "length", shown)
     assert not any(word.endswith("(1)") for word in text_of(tmp_path, "length", shown)), "no legend of categories"
     assert {"0 (30)", "1 (30)"} < set(text_of(tmp_path, "kind", shown))
-    draw(shown, Picture(tmp_path / "scale.png", colour="length"))
+    draw(shown, EmbeddingPlot(tmp_path / "scale.png", colour="length"))
     assert len(colours_of(tmp_path / "scale.png")) > 100, "a scale"
 
 
@@ -165,7 +165,7 @@ def test_every_method_and_format(tmp_path, method, suffix, begins):
     if method == "umap" and importlib.util.find_spec("umap") is None:
         pytest.skip("umap-learn is not installed: it comes with the extra umap")
     path = tmp_path / "deep" / f"picture{suffix}"
-    draw(sample(output(tmp_path)[0]), Picture(path, method, "kind"))
+    draw(sample(output(tmp_path)[0]), EmbeddingPlot(path, method, "kind"))
     assert path.read_bytes().startswith(begins)
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     if suffix == ".png":
@@ -174,8 +174,8 @@ def test_every_method_and_format(tmp_path, method, suffix, begins):
 
 @pytest.mark.parametrize("name", ["picture.gif", "picture", "picture.PNG"])
 def test_another_suffix_is_refused(tmp_path, name):
-    with pytest.raises(FindnaError, match=r"give it one of the suffixes \.png, \.svg, \.pdf"):
-        Picture(tmp_path / name)
+    with pytest.raises(FindnaError, match=r"the suffix must be one of \.png, \.svg, \.pdf"):
+        EmbeddingPlot(tmp_path / name)
 
 
 @pytest.mark.parametrize(("module", "method", "sentence"), [
@@ -185,29 +185,29 @@ def test_another_suffix_is_refused(tmp_path, name):
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, module, method, sentence):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(FindnaError, match=sentence):
-        Picture(tmp_path / "picture.png", method)
+        EmbeddingPlot(tmp_path / "picture.png", method)
 
 
 def test_a_column_that_is_not_there_and_too_few_rows_are_refused_beforehand(tmp_path):
-    asked = Picture(tmp_path / "picture.png", colour="Kind")
-    with pytest.raises(FindnaError, match="--colour Kind: the ids have no such column, but id, kind, length"):
-        asked.refuse(["id", "kind", "length"], 4)
-    with pytest.raises(FindnaError, match="a picture needs 4 rows or more, and there are 3"):
-        asked.refuse(["Kind"], 3)
-    asked.refuse(["Kind"], 4)
+    asked = EmbeddingPlot(tmp_path / "picture.png", colour="Kind")
+    with pytest.raises(FindnaError, match="--colour Kind: there is no such id column, only id, kind, length"):
+        asked.check(["id", "kind", "length"], 4)
+    with pytest.raises(FindnaError, match="a plot needs at least 4 rows, and there are 3"):
+        asked.check(["Kind"], 3)
+    asked.check(["Kind"], 4)
 
 
 def test_what_is_there_is_not_replaced_unasked(tmp_path):
     there = tmp_path / "picture.png"
-    plot.refuse_what_is_there(there, overwrite=False)
+    plot.refuse_existing(there, overwrite=False)
     there.write_text("good")
-    with pytest.raises(OutputExists, match=r"picture\.png: is there already; name another, or --overwrite it"):
-        plot.refuse_what_is_there(there, overwrite=False)
-    plot.refuse_what_is_there(there, overwrite=True)
-    with pytest.raises(OutputExists, match="is there already"):
-        plot.refuse_what_is_there(tmp_path, overwrite=True)
+    with pytest.raises(OutputExists, match=r"picture\.png: already exists; use another path, or --overwrite"):
+        plot.refuse_existing(there, overwrite=False)
+    plot.refuse_existing(there, overwrite=True)
+    with pytest.raises(OutputExists, match="already exists"):
+        plot.refuse_existing(tmp_path, overwrite=True)
     with pytest.raises(OutputExists, match=r"picture\.png: is a file where a folder is wanted"):
-        plot.refuse_what_is_there(there / "tensors.tsv", overwrite=True)
+        plot.refuse_existing(there / "tensors.tsv", overwrite=True)
 
 
 def test_a_picture_that_cannot_be_drawn_or_written_leaves_the_old_one(tmp_path):
@@ -216,10 +216,10 @@ def test_a_picture_that_cannot_be_drawn_or_written_leaves_the_old_one(tmp_path):
     path.write_text("the old one")
     shown.embeddings[3] = np.nan
     with pytest.raises(FindnaError, match="some embeddings are not finite"):
-        draw(shown, Picture(path))
+        draw(shown, EmbeddingPlot(path))
     assert path.read_text() == "the old one"
     with pytest.raises(
-        FindnaError, match="cannot be written to: File exists; the embeddings are whole: name another, and --resume"
+        FindnaError, match=r"cannot be written \(File exists\); the embeddings are complete: give another path, and --resume"
     ):
         write_projector(shown, path)
     assert path.read_text() == "the old one"

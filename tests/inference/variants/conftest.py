@@ -22,11 +22,11 @@ def model(run):
 def score(run, tmp_path):
     """Scores rows of a VCF in a folder of the test's own; gives the table's rows as dictionaries."""
 
-    def score(rows, *, genome=GENOME, of=run, name="scores.tsv", overwrite=True, say=lambda sentence: None, **asked):
+    def score(rows, *, genome=GENOME, of=run, name="scores.tsv", overwrite=True, log=lambda sentence: None, **asked):
         (tmp_path / "in.vcf").write_text(HEAD + "".join(rows))
         wanted = {"genome": str(fasta(tmp_path / "genome.fa", genome)), "device": "cpu", **asked}
         score.told = score_variants(
-            of, tmp_path / "in.vcf", tmp_path / name, VariantRequest(**wanted), overwrite=overwrite, say=say
+            of, tmp_path / "in.vcf", tmp_path / name, VariantRequest(**wanted), overwrite=overwrite, log=log
         )
         return table((tmp_path / name).read_text()) if name.endswith(".tsv") else None
 

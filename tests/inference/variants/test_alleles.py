@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna_kit.inference.variants.alleles import AlleleClassifier, _trimmed
+from findna_kit.inference.variants.alleles import AlleleClassifier, _trim
 from findna_kit.inference.variants.vcf import read_vcf
 from tests.variants import HEAD, at, row
 
@@ -12,7 +12,7 @@ BASES = st.text("ACGT", min_size=1, max_size=12)
 
 @given(BASES, BASES)
 def test_trimming_takes_what_both_share_and_no_more(reference, alternative):
-    start, one, two = _trimmed(reference, alternative)
+    start, one, two = _trim(reference, alternative)
     end = reference[start + len(one) :]
     assert reference[:start] + one + end == reference
     assert alternative == reference[:start] + two + end

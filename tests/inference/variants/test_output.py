@@ -44,9 +44,9 @@ def test_other_fields_are_kept_and_the_header_tells_what_made_it(score, tmp_path
 
 def test_where_nothing_is_scored_only_the_status_is_written(score, tmp_path):
     said = []
-    score([row("one", 80, at(80), ".")], name="out.vcf", say=said.append)
+    score([row("one", 80, at(80), ".")], name="out.vcf", log=said.append)
     assert (tmp_path / "out.vcf").read_text().splitlines()[-1].endswith("\tPASS\tFINDNA_STATUS=no_alternative")
-    assert "nothing in it can be scored" in said[-1]
+    assert "no allele in it can be scored" in said[-1]
 
 
 def test_htslib_reads_what_is_written(score, tmp_path):
@@ -66,12 +66,12 @@ def test_htslib_reads_what_is_written(score, tmp_path):
 def test_an_output_is_not_replaced_unless_told(score, tmp_path):
     line = [row("one", 90, at(90), other(at(90)))]
     (tmp_path / "out.tsv").write_text("mine")
-    with pytest.raises(OutputExists, match="is there already; take another --out FILE, or --overwrite it"):
+    with pytest.raises(OutputExists, match="already exists; use another --out FILE, or --overwrite"):
         score(line, name="out.tsv", overwrite=False)
     assert (tmp_path / "out.tsv").read_text() == "mine"
     for name, sentence in (
-        ("in.vcf", "is what is read"),
-        ("out.txt", "a name that ends in .vcf, "),
+        ("in.vcf", "is an input of this command"),
+        ("out.txt", "the name must end in .vcf, "),
         ("in.vcf/x.vcf", "cannot be written"),
     ):
         with pytest.raises(FindnaError, match=sentence):

@@ -10,7 +10,7 @@ from findna_kit import alphabet
 from findna_kit.components.views import View
 from findna_kit.inference.frozen_model import FrozenModel
 from findna_kit.inference.variants.alleles import Allele
-from findna_kit.inference.variants.scores import window
+from findna_kit.inference.variants.scores import variant_window
 from tests.variants import GENOME, ONE, at, numbers, other, row, turned
 
 
@@ -129,9 +129,9 @@ def test_a_window_lies_in_its_contig_and_is_that_of_the_other_strand(store, data
     size = data.draw(st.integers(0, min(50, length // 2)))
     start = data.draw(st.integers(0, 300 - size))
     alternative = data.draw(st.text("ACGT", min_size=0 if size else 1, max_size=max(1, min(50, length // 2))))
-    there = window(store, Allele("scored", 0, start, ONE[start : start + size].upper(), alternative), length)
+    there = variant_window(store, Allele("scored", 0, start, ONE[start : start + size].upper(), alternative), length)
     behind = 300 - start - size
-    back = window(store, Allele("scored", 1, behind, turned(ONE[start : start + size]).upper(), turned(alternative)), length)
+    back = variant_window(store, Allele("scored", 1, behind, turned(ONE[start : start + size]).upper(), turned(alternative)), length)
     assert (back.reference, back.alternative) == (turned(there.reference), turned(there.alternative))
     side = (length - max(size, len(alternative))) // 2
     assert len(there.reference) == min(300, 2 * side + size)

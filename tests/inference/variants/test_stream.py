@@ -17,7 +17,7 @@ from tests.variants import GENOME, HEAD, ODD, ONE, at, fasta, made, numbers, oth
 
 def test_every_allele_is_scored_or_says_why_not(score):
     said = []
-    found = score([text for text, _ in ODD], on_mismatch="skip", say=said.append)
+    found = score([text for text, _ in ODD], on_mismatch="skip", log=said.append)
     wanted = [status for _, statuses in ODD for status in statuses]
     assert [line["status"] for line in found] == wanted
     assert set(wanted) == set(STATUSES)
@@ -33,7 +33,7 @@ def test_every_allele_is_scored_or_says_why_not(score):
     (beside_unknown,) = [line for line in found if line["pos"] == "154"]
     assert beside_unknown["unknown"] == "3"
     assert f"REF is {other(at(100))}, the genome has {at(100)}" in "\n".join(said)
-    assert "has no contig 'chrTwo', which a line of" in "\n".join(said)
+    assert "has no contig 'chrTwo', which one record of" in "\n".join(said)
 
 
 def test_a_wrong_reference_is_refused_with_the_first_few_and_nothing_is_written(score, tmp_path):
@@ -42,7 +42,7 @@ def test_a_wrong_reference_is_refused_with_the_first_few_and_nothing_is_written(
         score(rows)
     assert refused.value.exit_code == 2
     told = str(refused.value).splitlines()
-    assert told[0].endswith("in 7 of 8 lines")
+    assert told[0].endswith("in 7 of 8 records")
     assert told[1] == f"  line 5, one:20: REF is {other(at(20))}, the genome has {at(20)}"
     assert told[6] == "  ... and 2 more"
     assert "--on-mismatch skip" in told[-1]
@@ -53,7 +53,7 @@ def test_blocks_bound_memory_and_change_no_score(score, monkeypatch, run, tmp_pa
     long = f"\tPASS\tX={'x' * 20_000}"
     rows = [row("one", place, at(place), other(at(place))).replace("\tPASS\t.", long) for place in range(1, 150)] * 3
     whole = score(rows)
-    monkeypatch.setattr("findna_kit.inference.variants.stream._MOST_LINES", 8)
+    monkeypatch.setattr("findna_kit.inference.variants.stream._MAX_RECORDS", 8)
     asked = VariantRequest(str(tmp_path / "genome.fa"), device="cpu")
     tracemalloc.start()
     score_variants(run, tmp_path / "in.vcf", tmp_path / "parts.vcf", asked)
@@ -67,10 +67,10 @@ def test_blocks_bound_memory_and_change_no_score(score, monkeypatch, run, tmp_pa
 def test_a_run_that_predicts_no_bases_gives_distances(score, tmp_path):
     said = []
     of = made(tmp_path / "run", "distill_only")
-    (found,) = score([row("one", 90, at(90), other(at(90)))], of=of, say=said.append)
+    (found,) = score([row("one", 90, at(90), other(at(90)))], of=of, log=said.append)
     assert (found["status"], found["llr"]) == ("distance_only", ".")
     assert float(found["euclidean"]) > 0
-    assert "has no loss that predicts nucleotides, so there is no log-likelihood ratio" in said[-1]
+    assert "no loss of this run predicts nucleotides, so there are embedding distances but no log-likelihood ratios" in said[-1]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_run_that_predicts_no_bases_gives_distances(score, tmp_path):
 def test_another_name_of_a_contig_is_a_hint_and_no_match(score, absent, hint):
     said = []
     genome = {"chr1": ONE[:100], "chrM": ONE[:100], "scaffold_9": ONE[:100]}
-    (found,) = score([row(absent, 5, at(5), other(at(5)))], genome=genome, say=said.append)
+    (found,) = score([row(absent, 5, at(5), other(at(5)))], genome=genome, log=said.append)
     assert found["status"] == "contig_absent"
     assert f"; did you mean {hint}?" in said[0]
 
@@ -93,7 +93,7 @@ def test_length_branch_step_and_strand_are_those_asked_for(score, tmp_path):
     assert len(scores) == 5
     (short,) = score(line, length=3)
     assert np.isfinite(float(short["llr"]))
-    with pytest.raises(FindnaError, match="--length 2: at least 3 is wanted"):
+    with pytest.raises(FindnaError, match="--length 2: must be at least 3"):
         score(line, length=2)
     of = made(tmp_path / "run", "masked_only", "encoder={name: transformer, dim: 16, hidden: 16, blocks: 1, heads: 2}")
     with pytest.raises(FindnaError, match="--length 5000: the encoder takes at most 64 nucleotides"):

@@ -44,16 +44,16 @@ def test_packed_files_say_the_same(score, tmp_path, kind, run, capfd):
 
 
 BAD = [
-    ("", "is no VCF"),
-    ("one\t1\t.\tA\tC\t.\t.\t.\n", ":1: is no VCF: it must begin with ##fileformat=VCF"),
-    ("##fileformat=VCFv4.2\none\t1\t.\tA\tC\t.\t.\t.\n", ":2: is no VCF: the line that begins with #CHROM is missing"),
-    (HEAD.replace("\tREF", ""), "is no VCF: a line with the columns"),
-    (HEAD + "one\t1\t.\tA\tC\t.\t.\n", ":4: has 7 columns, and its header 8"),
+    ("", "is not VCF"),
+    ("one\t1\t.\tA\tC\t.\t.\t.\n", ":1: is not VCF: it must begin with ##fileformat=VCF"),
+    ("##fileformat=VCFv4.2\none\t1\t.\tA\tC\t.\t.\t.\n", ":2: is not VCF: the line that begins with #CHROM is missing"),
+    (HEAD.replace("\tREF", ""), "is not VCF: it needs a line with the tab-separated columns"),
+    (HEAD + "one\t1\t.\tA\tC\t.\t.\n", ":4: has 7 columns, and the header 8"),
     (HEAD + "one 1 . A C . . .\n", ":4: has 1 columns"),
-    (HEAD + row("one", "1.5", "A", "C"), "in.vcf:4: POS '1.5' is no number"),
-    (HEAD + row("one", "-1", "A", "C"), "POS '-1' is no number"),
-    (HEAD + row("one", 1, ".", "C"), "REF '.' is not made of bases"),
-    (HEAD + row("one", 1, "A", "C,"), "ALT '' is neither bases nor a symbol"),
+    (HEAD + row("one", "1.5", "A", "C"), "in.vcf:4: POS '1.5' is not a number"),
+    (HEAD + row("one", "-1", "A", "C"), "POS '-1' is not a number"),
+    (HEAD + row("one", 1, ".", "C"), "REF '.' is not a sequence of bases"),
+    (HEAD + row("one", 1, "A", "C,"), "ALT '' is neither a sequence of bases nor a symbol"),
     (HEAD + row("one", 1, "A", "Z"), "ALT 'Z' is neither"),
     (HEAD + row("one", 1, "A", "C,."), "ALT '.' is neither"),
 ]
@@ -82,7 +82,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         "cut.vcf.gz": "is a broken or truncated gzip file",
         "blocks.vcf.gz": "is bgzip without its last block",
         "absent.vcf": "cannot be read: No such file or directory",
-        "folder": "is no regular file",
+        "folder": "is not a regular file",
         "x" * 300: "cannot be read: File name too long",
     }
     for name, sentence in sentences.items():

@@ -1,0 +1,105 @@
+"""The command `ablate`: run an ablation study and print its result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from findna_kit.cli.console import log, print_line, print_table
+from findna_kit.cli.lazy import LazyModule
+from findna_kit.cli.options import Device, Json, Wide, Without
+from findna_kit.cli.tables import select
+from findna_kit.errors import FindnaError
+
+if TYPE_CHECKING:
+    from findna_kit.cli import preparation, study_progress
+    from findna_kit.plugins import loading
+    from findna_kit.study import results
+    from findna_kit.study import run as studies
+    from findna_kit.study.executors import local, slurm_options
+    from findna_kit.study.executors import slurm as slurm_executor
+    from findna_kit.study.run import Executor, Progress
+else:
+    preparation, study_progress = LazyModule("findna_kit.cli.preparation"), LazyModule("findna_kit.cli.study_progress")
+    loading = LazyModule("findna_kit.plugins.loading")
+    results, studies = LazyModule("findna_kit.study.results"), LazyModule("findna_kit.study.run")
+    local, slurm_executor = LazyModule("findna_kit.study.executors.local"), LazyModule("findna_kit.study.executors.slurm")
+    slurm_options = LazyModule("findna_kit.study.executors.slurm_options")
+
+UNFINISHED = 3
+"""Exit code when cells of the study have not finished."""
+
+
+def ablate(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Path of a study, or name of a shipped one.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write the study to this folder. [default: studies/NAME]")
+    ] = None,
+    executor: Annotated[
+        Literal["local", "slurm"], typer.Option("--executor", help="Run the cells on this machine, or as jobs of Slurm.")
+    ] = "local",
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", min=1, help="Run, or keep in the queue, this number of cells at a time.")
+    ] = 1,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option("--slurm", metavar="K=V", help="Set an option of Slurm, for example time=2:00:00. Repeatable."),
+    ] = None,
+    device: Device = "auto",
+    retry: Annotated[bool, typer.Option("--retry", help="Run the cells that failed before again.")] = False,
+    wide: Wide = False,
+    as_json: Json = False,
+    without: Without = None,
+) -> None:
+    """Run the missing cells of an ablation study and print its result.
+
+    The exit code is 3 when cells have not finished.
+    """
+    selected = _executor(executor, slurm or [])
+    components, plugins = loading.load_plugins(without or [])
+    options = local.ExecutionOptions(jobs, device, tuple(without or ()), retry)
+    with study_progress.StudyProgress() as show:
+        progress = studies.ablate(
+            study, out, options, components=components, plugins=plugins, executor=selected,
+            watcher=studies.StudyObserver(log, show, preparation.dry_assemble),
+        )  # fmt: skip
+    if progress.result is None:
+        _log_unfinished(progress)
+        raise typer.Exit(UNFINISHED)
+    if as_json:
+        print(json.dumps(progress.result, indent=1))
+    else:
+        _print_result(progress.folder, progress.result, wide=wide)
+
+
+def _executor(name: str, settings: Sequence[str]) -> Executor:
+    """Return the executor. Raises FindnaError if it is not available or does not have these settings."""
+    if name == "slurm":
+        return slurm_executor.SlurmExecutor(slurm_options.read_settings(settings), log)
+    if settings:
+        raise FindnaError("--slurm is for --executor slurm")
+    return local.LocalExecutor()
+
+
+def _log_unfinished(progress: Progress) -> None:
+    for cell, reason in progress.failed.items():
+        log(f"{cell}: {reason} (the whole log is {progress.folder / cell}/log.txt; --retry runs it again)")
+    for cell, name in progress.killed.items():
+        log(f"{cell}: was ended by {name}; the same command continues it")
+    log(f"{progress.folder}: {study_progress.counts_text(progress.states)}")
+
+
+def _print_result(folder: Path, result: Mapping[str, Any], *, wide: bool) -> None:
+    """Print the conditions with scores, difference and verdict, and the main effects of a factorial study."""
+    tasks = range(3, 3 + len(result["tasks"]))
+    main_columns = [[0, *tasks, tasks.stop, -1], [0, 1, -1]]
+    for number, (rows, columns) in enumerate(zip(results.tables(result), main_columns, strict=False)):
+        print("\n" * (number > 0), end="")
+        print_table(rows if wide else select(rows, *columns))
+    if "search" in result:
+        print_line(f"\nevery condition has {result['search']['words']}")
+    print_line(f"\n{folder}: the folder of the study; result.json, .csv, .md and .tex hold all columns of this table")

@@ -1,0 +1,1 @@
+"""The commands `plugins list`, `plugins doctor`, `plugins new` and `plugins test`."""

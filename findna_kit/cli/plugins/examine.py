@@ -1,0 +1,82 @@
+"""Import one plugin in this process and describe what it provides.
+
+`plugins doctor` starts a process of this module for each plugin, so that none can affect the others. Its one argument is JSON:
+the module search path (`path`), the entry point (`offer`), the time limit (`seconds`) and the file of the result (`result`).
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from findna_kit.cli.lazy import LazyModule
+from findna_kit.cli.plugin_commands import load_command
+from findna_kit.errors import FindnaError
+from findna_kit.plugins.entry_points import COMMANDS, COMPONENTS, RECIPES, REPORTERS, installed, recipes_of
+
+if TYPE_CHECKING:
+    from findna_kit.plugins import loading, registry
+    from findna_kit.plugins.entry_points import PluginEntry
+    from findna_kit.runs import reporters
+else:
+    # torch is imported only for the groups that need it: a plugin with recipes alone is examined quickly.
+    loading, registry = LazyModule("findna_kit.plugins.loading"), LazyModule("findna_kit.plugins.registry")
+    reporters = LazyModule("findna_kit.runs.reporters")
+
+
+def main() -> None:
+    """Examine the plugin that the argument names and write the result to the file that it names."""
+    request = json.loads(sys.argv[1])
+    faulthandler.enable()
+    faulthandler.dump_traceback_later(request["seconds"])
+    (entry,) = [entry for entry in installed() if identity(entry) == request["offer"]]
+    result = json.dumps(examine(entry))
+    Path(request["result"]).write_text(result, encoding="utf-8")
+
+
+def identity(entry: PluginEntry) -> list[str]:
+    """Return the values that distinguish an entry point from all others."""
+    return [entry.group, entry.owner.plugin, entry.owner.distribution, entry.owner.version, entry.entry.value]
+
+
+def examine(entry: PluginEntry) -> dict[str, Any]:
+    """Return what the entry point provides by kind and the API version that it states, or its `failure` and `trace`."""
+    examiners = {COMPONENTS: _components, RECIPES: _recipes, COMMANDS: _command, REPORTERS: _reporter}
+    result: dict[str, Any] = {"api": None, "brings": {}, "failure": None, "trace": None}
+    try:
+        result |= examiners[entry.group](entry)
+    except FindnaError as error:
+        # The exception of the plugin itself says more than the message that it was turned into.
+        cause = error.__cause__ or error
+        result |= {"failure": str(error), "trace": "".join(traceback.format_exception(cause))}
+    return result
+
+
+def _components(entry: PluginEntry) -> dict[str, Any]:
+    components = registry.Components()
+    plugin = loading.load_plugin(entry, components)
+    api = getattr(sys.modules.get(entry.entry.module), "findna_kit_api", None)
+    return {
+        "api": api if api is None or isinstance(api, int) else str(api),
+        "brings": {each.kind: list(each) for each in components.registries() if len(each)},
+        "failure": plugin.failure,
+        "trace": plugin.trace,
+    }
+
+
+def _recipes(entry: PluginEntry) -> dict[str, Any]:
+    return {"brings": {"recipes": list(recipes_of(entry))}}
+
+
+def _command(entry: PluginEntry) -> dict[str, Any]:
+    load_command(entry)
+    return {"brings": {"command": [entry.owner.plugin]}}
+
+
+def _reporter(entry: PluginEntry) -> dict[str, Any]:
+    reporters.load_reporter(entry)
+    return {"brings": {"reporter": [entry.owner.plugin]}}

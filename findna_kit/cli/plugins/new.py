@@ -1,0 +1,29 @@
+"""The command `plugins new`: create the package of a plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from findna_kit.cli import scaffolding
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the plugin; its package is called findna-NAME.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind", metavar="KIND,...", help="Kinds of components: encoder, augmentation, masking, loss, teacher_update."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write the package to this folder. [default: findna-NAME]")
+    ] = None,
+) -> None:
+    """Create a plugin package that installs, passes its tests and runs.
+
+    Replace its example components with your own.
+    """
+    scaffolding.new(name, kind, out)

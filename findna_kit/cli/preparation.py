@@ -1,0 +1,101 @@
+"""First steps of most commands: load the plugins, load the recipe, check what it refers to."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from findna_kit.assemble import assemble
+from findna_kit.cli.console import log
+from findna_kit.distributed import current_launch
+from findna_kit.errors import FindnaError, TaskError
+from findna_kit.evaluation import load_task
+from findna_kit.evaluation.task_scores import scored_rows
+from findna_kit.plugins.loading import load_plugins
+from findna_kit.recipe import load_recipe
+from findna_kit.runs import take_initial_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from findna_kit.plugins.loading import Plugin
+    from findna_kit.plugins.registry import Components
+    from findna_kit.recipe import Recipe
+    from findna_kit.trainer import Experiment
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause the collection of cyclic garbage, and keep what was allocated meanwhile out of later collections.
+
+    The objects that importing torch and plugins creates live as long as the process. Scanning them again and again takes half
+    of the time of `findna-kit components` that is not the import of torch.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def log_failures(plugins: Sequence[Plugin]) -> None:
+    """Log a line for each plugin that failed to load."""
+    for plugin in plugins:
+        if plugin.failure is not None:
+            log(str(plugin))
+
+
+def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple[Recipe, Components, list[Plugin]]:
+    """Load the plugins and a recipe, and log the notes of its reader."""
+    components, plugins = load_plugins(without)
+    recipe = load_recipe(source, components, overrides=overrides, failed=[plugin for plugin in plugins if plugin.failure])
+    launch = current_launch()
+    # Of several processes only the first one logs; where the kit started them itself, its parent has logged the notes already.
+    if launch is None or (launch.rank == 0 and launch.launcher != "findna-kit"):
+        for note in recipe.notes:
+            log(note)
+    return recipe, components, plugins
+
+
+def check_files(recipe: Recipe) -> None:
+    """Check that every file of the recipe exists and that every task can be scored after training.
+
+    Raises FindnaError that lists all that are missing or invalid.
+    """
+    paths = {f"data.{key}": path for key, path in recipe.data.files.items()} | recipe.component_files()
+    if recipe.init_from is not None:
+        paths["init_from.run"] = recipe.init_from.run
+    problems = [f"{key}: {path}: {reason}" for key, path in paths.items() if (reason := _unreachable(path))]
+    for number, task in enumerate(recipe.evaluation.tasks):
+        try:
+            scored_rows(load_task(task))
+        except TaskError as error:
+            problems.append(f"evaluation.tasks.{number}: {error}")
+    if problems:
+        raise FindnaError("\n".join(problems))
+
+
+def _unreachable(path: str) -> str | None:
+    """Return why a file cannot be reached, or None if it can."""
+    try:
+        Path(path).stat()
+    except FileNotFoundError:
+        return "no such file or folder"
+    except (OSError, ValueError) as error:
+        return f"cannot be reached: {error.strerror if isinstance(error, OSError) else error}"
+    return None
+
+
+def dry_assemble(recipe: Recipe) -> Experiment:
+    """Assemble the recipe on the meta device, check its files and log the remarks of `init_from`.
+
+    Raises FindnaError for anything that would fail a run before its first step, except for the content of the genome.
+    """
+    experiment = assemble(recipe, device="meta")
+    check_files(recipe)
+    for remark in take_initial_weights(experiment, recipe):
+        log(remark)
+    return experiment

@@ -1,0 +1,87 @@
+"""The command `run`: train a recipe, print what came out, and evaluate it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from signal import SIGUSR2
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from findna_kit.cli.console import log, print_line
+from findna_kit.cli.evaluate import print_scores
+from findna_kit.cli.lazy import LazyModule
+from findna_kit.cli.options import Device, Overrides, RecipeArgument, Without
+from findna_kit.errors import FindnaError
+
+if TYPE_CHECKING:
+    from findna_kit import distributed, evaluation, runs, trainer
+    from findna_kit.cli import preparation, progress, training_summary
+    from findna_kit.recipe import Recipe
+    from findna_kit.runs import processes
+else:
+    distributed, evaluation = LazyModule("findna_kit.distributed"), LazyModule("findna_kit.evaluation")
+    runs, processes = LazyModule("findna_kit.runs"), LazyModule("findna_kit.runs.processes")
+    trainer = LazyModule("findna_kit.trainer")
+    preparation, progress = LazyModule("findna_kit.cli.preparation"), LazyModule("findna_kit.cli.progress")
+    training_summary = LazyModule("findna_kit.cli.training_summary")
+
+
+def run(
+    recipe: RecipeArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write the run to this folder. [default: runs/NAME-1, -2, ...]")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="DIR", help="Resume the run in this folder, or start it there.")
+    ] = None,
+    device: Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder of --out.")] = False,
+    report: Annotated[
+        list[str] | None,
+        typer.Option("--report", metavar="NAME", help="Send the metrics to this reporter of a plugin. Repeatable."),
+    ] = None,
+    overrides: Overrides = None,
+    without: Without = None,
+) -> None:
+    """Train a recipe, evaluate it and write a run folder."""
+    if out is not None and resume is not None:
+        raise FindnaError("--out and --resume each name a folder: give one of them")
+    loaded, components, plugins = preparation.load(recipe, overrides or [], without or [])
+    preparation.check_files(loaded)
+    if distributed.current_launch() is None and loaded.trainer.devices * loaded.trainer.nodes > 1:
+        sys.exit(_start_processes(loaded))
+    reporters = runs.Reporters(report or [])
+    with progress.reading_bar() as reading, progress.TrainingProgress(loaded.steps) as training:
+        result = runs.start(
+            loaded, runs.RunLocation(out, resume, overwrite), components=components, plugins=plugins, device=device,
+            observer=trainer.Observer(log, reading, training), reporters=reporters,
+        )  # fmt: skip
+    if not result.first:  # of several processes only the main one prints and evaluates
+        return
+    training_summary.print_summary(loaded, result)
+    if loaded.evaluation.tasks:
+        settings = loaded.evaluation
+        request = evaluation.EvaluationRequest(tuple(settings.protocols), settings.seeds)
+        scoring = runs.Scoring(request, device=device, without=tuple(without or ()))
+        print_scores(result.folder, settings.tasks, scoring)
+    print_line(f"\n{result.folder}: the folder of the run; `tensorboard --logdir {result.folder}` shows its curves")
+
+
+def _start_processes(recipe: Recipe) -> int:
+    """Start this command again in several processes on this machine, and return their exit code."""
+    settings = recipe.trainer
+    if settings.nodes > 1:
+        raise FindnaError(
+            f"trainer.nodes {settings.nodes}: on several machines a launcher starts the processes: "
+            "srun findna-kit run ..., or torchrun -m findna_kit run ... on each"
+        )
+    if recipe.data.batch_size % settings.devices:
+        raise FindnaError(
+            f"data.batch_size {recipe.data.batch_size} is not divisible by the number of processes, {settings.devices}"
+        )
+    code = distributed.supervise(sys.argv[1:], settings.devices)
+    if settings.requeue and code == 128 + SIGUSR2:
+        log(processes.requeue())
+    return code

@@ -1,0 +1,1 @@
+"""The commands `runs list`, `runs best` and `runs compare`."""

@@ -1,0 +1,1 @@
+"""The commands `tasks list` and `tasks audit`."""
