@@ -61,7 +61,7 @@ def run(finished, tmp_path):
 
 @pytest.fixture
 def planted(tmp_path):
-    """Rows of a, of b's other strand, of c, of nowhere, and one that cannot be looked for."""
+    """RawSamples of a, of b's other strand, of c, of nowhere, and one that cannot be looked for."""
     nowhere = "".join(random.Random(2).choices("ACGT", k=150))
     rows = [CONTIGS["a"][1000:1150], CONTIGS["b"][200:350][::-1].translate(OTHER), CONTIGS["c"][50:200], nowhere, "ACGT"]
     return task(tmp_path / "planted", rows)
