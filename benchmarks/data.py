@@ -18,8 +18,8 @@ from benchmarks.reference.windows import Reader, masked
 from benchmarks.report import AS_WRITTEN, MENDED, Row
 from benchmarks.turns import ratios
 from findna_kit.data.genome import builtin_genome
+from findna_kit.data.genomes import open_genomes
 from findna_kit.model.branch import encode_bases
-from findna_kit.runs import open_genome
 from findna_kit.trainer.forward import make_batch
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def window_rows(batch: int, rounds: int) -> list[Row]:
 
     The kit draws where they lie, too; the reference is told.
     """
-    data = open_genome(recipe_of(SIZES["paper"], batch))
+    recipe = recipe_of(SIZES["paper"], batch)
+    data = open_genomes(recipe.data, recipe.seed)
     training, rows = data.windows.training, torch.arange(batch)
     pipeline = next(p for p in experiment_of(SIZES["paper"], batch, "views.masked.augment=[]").pipelines if p.plan.masked)
     places = places_of(training.draw(0, rows), [contig.name for contig in data.genomes[0].store.contigs])
@@ -81,7 +82,8 @@ def window_rows(batch: int, rounds: int) -> list[Row]:
 
 def view_rows(batch: int, rounds: int) -> list[Row]:
     """The recipe's two views of 1000 bases, one-hot: from loaded windows, and all the way from the genome."""
-    experiment, data = experiment_of(SIZES["paper"], batch), open_genome(recipe_of(SIZES["paper"], batch))
+    recipe = recipe_of(SIZES["paper"], batch)
+    experiment, data = experiment_of(SIZES["paper"], batch), open_genomes(recipe.data, recipe.seed)
     training, rows = data.windows.training, torch.arange(batch)
     loaded = training.draw(0, rows)
     sequences = encode_bases(loaded.tokens)

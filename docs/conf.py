@@ -1,8 +1,8 @@
-"""How Sphinx builds these pages: `make docs`.
+"""Sphinx configuration of these pages: `make docs`.
 
-The pages are plain Markdown that reads on GitHub as it is. Two things are done to them here: a link that leaves `docs/` becomes
-its text and the path in the repository, since the project has no public address; and a mermaid drawing stays text, since
-drawing it would need a script from elsewhere. What is built loads nothing from the network.
+The pages are plain Markdown, readable on GitHub. A link to a file outside `docs/` is replaced by its text and the path in the
+repository, because the project has no public address. A mermaid diagram stays text, because drawing it needs a script from the
+network; the built pages load nothing from there.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ nitpicky = True
 myst_heading_anchors = 4
 
 
-def outside(node: nodes.Element, page: Path) -> str | None:
-    """The path in the repository of what a link leads to, if that is there and no page."""
+def path_outside_docs(node: nodes.Element, page: Path) -> str | None:
+    """Return the target of a link as a path in the repository, or None if it is a page or does not exist."""
     target = str(node["reftarget"]).partition("#")[0]
-    for ending in ("", ".md"):  # a file that could be a page has lost its ending
+    for ending in ("", ".md"):  # MyST has removed the suffix of a target that could be a page
         path = (page.parent / f"{target}{ending}").resolve()
         if target and path.exists() and path.is_relative_to(ROOT) and not path.is_relative_to(ROOT / "docs"):
             return path.relative_to(ROOT).as_posix()
     return None
 
 
-def name_what_is_outside(app: Sphinx, tree: nodes.document) -> None:
-    """Puts the path in place of each link that leaves `docs/`. What is not there stays a link, and Sphinx says so."""
+def replace_links_outside_docs(app: Sphinx, tree: nodes.document) -> None:
+    """Replace each link that leaves `docs/` by its text and path. A broken link is left for Sphinx to report."""
     page = Path(app.env.doc2path(app.env.docname))
     for node in [*tree.findall(addnodes.pending_xref), *tree.findall(addnodes.download_reference)]:
-        path = outside(node, page)
+        path = path_outside_docs(node, page)
         if path is not None:
-            said = node.astext()
+            text = node.astext()
             literal = nodes.literal(text=path)
             node.replace_self(
-                [literal] if said in (path, Path(path).name) else [nodes.inline(text=f"{said} ("), literal, nodes.Text(")")]
+                [literal] if text in (path, Path(path).name) else [nodes.inline(text=f"{text} ("), literal, nodes.Text(")")]
             )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Register the Mermaid lexer and the link replacement with Sphinx."""
     app.add_lexer("mermaid", TextLexer)
-    # Before Sphinx collects what is to be downloaded, which would copy the file.
-    app.connect("doctree-read", name_what_is_outside, priority=400)
+    # Run before Sphinx collects downloads (priority 500); otherwise it would copy the linked files.
+    app.connect("doctree-read", replace_links_outside_docs, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

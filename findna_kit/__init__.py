@@ -1,4 +1,7 @@
-"""FinDNA-Kit: self-supervised learning on DNA from parts that plugins register and recipes choose."""
+"""FinDNA-Kit: self-supervised learning on DNA. Plugins register components, recipes choose them.
+
+`load` opens a finished run as a `FrozenModel`; `hookimpl` marks the hook of a plugin.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that `import findna_kit` and `findna-kit --help` come without torch.
+    # Imported on first use, so that `import findna_kit` and `findna-kit --help` do not import torch.
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'findna_kit' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m findna_kit`."""
+"""Entry point of `python -m findna_kit`."""
 
 from findna_kit.cli import main
 

@@ -1,4 +1,4 @@
-"""The alphabet: A C G T N = 0 1 2 3 4, MASK = 5 (input only). Letters become tokens here and nowhere else."""
+"""The alphabet: tokens A C G T N = 0 1 2 3 4 and MASK = 5 (input only), and the conversion of letters to tokens."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 A, C, G, T, N, MASK = range(6)
 LETTERS = "ACGTN"
 CHANNELS = len(LETTERS)
-"""Width of a one-hot row; MASK has no channel, its row is zero."""
+"""Channels of one-hot bases. MASK has no channel: it is encoded as zeros."""
 
-WRITTEN = "ACGTUNRYSWKMBDHVXacgtunryswkmbdhvx"
-"""What a nucleotide may be written as: IUPAC's codes, RNA's U, and X, which some repeat maskers write for N."""
+IUPAC_LETTERS = "ACGTUNRYSWKMBDHVXacgtunryswkmbdhvx"
+"""Letters that a nucleotide sequence may contain: the IUPAC codes, U of RNA, and X, which some repeat maskers write for N."""
 
-PAIRED = np.array([T, G, C, A, N], dtype=np.uint8)
-"""By token A C G T N: what stands across from it, as `complement` says of tensors."""
+COMPLEMENT = np.array([T, G, C, A, N], dtype=np.uint8)
+"""The complement of each token A C G T N, for NumPy arrays; `complement` is the same for tensors."""
 
 _OTHER_STRAND = str.maketrans("ACGT", "TGCA")
 _TOKENS = np.full(256, N, dtype=np.uint8)
@@ -32,37 +32,37 @@ _ASCII = np.frombuffer(LETTERS.encode(), dtype=np.uint8)
 
 
 def encode(sequence: str | bytes) -> NDArray[np.uint8]:
-    """Tokens [len(sequence)] of a sequence, either case; U is read as T, every other letter than ACGT as N."""
+    """Return the tokens [len(sequence)] of a sequence in either case; U becomes T, and any letter other than ACGT becomes N."""
     return _TOKENS[_bytes(sequence)]
 
 
 def is_soft_masked(sequence: str | bytes) -> NDArray[np.bool_]:
-    """True [len(sequence)] where the letter is lower case: a repeat, by the convention of genome assemblies."""
+    """Return where the letter is lower case, [len(sequence)]; in genome assemblies this marks repeats."""
     letters = _bytes(sequence)
     return (letters >= ord("a")) & (letters <= ord("z"))
 
 
 def is_known_letter(sequence: str | bytes) -> NDArray[np.bool_]:
-    """True [len(sequence)] where the letter is one of ACGTN in either case."""
+    """Return where the letter is one of ACGTN in either case, [len(sequence)]."""
     return _KNOWN[_bytes(sequence)]
 
 
 def decode(tokens: NDArray[np.uint8]) -> str:
-    """The letters of tokens A C G T N, upper case. MASK has no letter: IndexError."""
+    """Return the upper-case letters of tokens A C G T N. Raises IndexError for MASK, which has no letter."""
     return _ASCII[tokens].tobytes().decode()
 
 
 def reverse_complement(letters: str) -> str:
-    """The other strand of upper-case letters; what is none of A C G T stays what it is."""
+    """Return the reverse complement of upper-case letters; letters other than A C G T are not changed."""
     return letters[::-1].translate(_OTHER_STRAND)
 
 
 def complement(tokens: Tensor) -> Tensor:
-    """`3 - t` for the four bases; N and MASK stay. Any shape."""
+    """Return the complement of tokens of any shape: `3 - t` for the four bases; N and MASK stay."""
     return (3 - tokens).where(tokens < N, tokens)
 
 
 def _bytes(sequence: str | bytes) -> NDArray[np.uint8]:
-    # A letter outside Latin-1 is no base in any encoding: '?' counts as an unknown one.
+    # A character outside Latin-1 is replaced by '?', which is an unknown letter like any other.
     raw = sequence.encode("latin-1", "replace") if isinstance(sequence, str) else sequence
     return np.frombuffer(raw, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""From a recipe to the parts that it names, built and connected; no data yet."""
+"""Building an experiment from a recipe: its components, connected and checked against each other; no data yet."""
 
 from __future__ import annotations
 
@@ -26,34 +26,35 @@ if TYPE_CHECKING:
 Heads = dict[str, nn.Module]
 
 
-def assemble(recipe: Recipe, device: str = "cpu", *, taught: bool = True) -> Experiment:
-    """Builds every part; the initial weights are a function of the seed. Device `meta` builds without memory.
+def assemble(recipe: Recipe, device: str = "cpu", *, with_teacher: bool = True) -> Experiment:
+    """Build every component of a recipe; the initial weights are a function of the seed.
 
-    taught: False where only the student is wanted, which then stands for its teacher: a rule may need another run for that.
-    Raises RecipeError with every pair of parts that do not go together.
+    device: `meta` builds without allocating memory. with_teacher: False to use the student in the place of the teacher, which
+    is cheaper and does not need the run that some teacher updates load.
+    Raises RecipeError with every pair of components that do not fit together.
     """
     pipelines = _pipelines(recipe)
     with rng.torch_seed(recipe.seed, "weights", device=torch.device("cpu")), torch.device(device):
         choice = recipe.encoder
-        made: Encoder = choice.component(
+        built: Encoder = choice.component(
             choice.config, length=recipe.data.length + recipe.class_tokens, class_tokens=recipe.class_tokens
         )
-        if choice.rc not in (None, "none") and made.strand != "none":  # an instance may say otherwise than its class
-            why = f"{choice.name} is strand-{made.strand} by itself; leave rc out"
+        if choice.rc not in (None, "none") and built.strand != "none":  # an instance may differ from its class
+            why = f"{choice.name} is strand-{built.strand} by itself; leave rc out"
             raise RecipeError([Problem("recipe", "encoder.rc", why)])
-        encoder = with_rc(made, choice.rc or "none", recipe.class_tokens)
+        encoder = with_rc(built, choice.rc or "none", recipe.class_tokens)
         losses: dict[str, Loss] = {
             label: loss.component(loss.config, dim=embedding_width(encoder), class_tokens=recipe.class_tokens)
             for label, loss in recipe.losses.items()
         }
-        _refuse_misfits(recipe, encoder, losses, [pipeline.plan for pipeline in pipelines])
+        _check_components(recipe, encoder, losses, [pipeline.plan for pipeline in pipelines])
         heads = {label: _heads(loss, encoder) for label, loss in losses.items()}
-        _refuse_heads(losses, encoder, heads)
+        _check_heads(losses, encoder, heads)
         student = Branch(encoder, recipe.class_tokens, {label: twins for label, (twins, _) in heads.items()})
-        predictors = nn.ModuleDict({label: nn.ModuleDict(own) for label, (_, own) in heads.items()})
+        predictors = nn.ModuleDict({label: nn.ModuleDict(chain) for label, (_, chain) in heads.items()})
         rule = recipe.teacher_update.component(recipe.teacher_update.config)
-        teacher = rule.initial(student) if taught else student
-        _refuse_teacher(recipe, student, teacher, losses)
+        teacher = rule.initial(student) if with_teacher else student
+        _check_teacher(recipe, student, teacher, losses)
     return Experiment(
         seed=recipe.seed, steps=recipe.steps, length=recipe.data.length, batch_size=recipe.data.batch_size,
         pipelines=pipelines, student=student, teacher=teacher, predictors=predictors,
@@ -63,18 +64,20 @@ def assemble(recipe: Recipe, device: str = "cpu", *, taught: bool = True) -> Exp
 
 
 def _heads(loss: Loss, encoder: Encoder) -> tuple[Heads, Heads]:
-    """The twin heads and the student's own; those that read single nucleotides of an equivariant encoder, on both strands."""
-    twins, own = loss.twin_heads(), loss.student_heads()
+    """Return the twin heads and the student heads of a loss, adapted if they read nucleotides of an equivariant encoder."""
+    twins, predictors = loss.twin_heads(), loss.student_heads()
     if encoder.strand != "equivariant" or loss.head_input not in ("masked", "all"):
-        return twins, own
-    return (on_strands(twins, loss.nucleotide_head), own) if twins else (twins, on_strands(own, None))
+        return twins, predictors
+    # Only the first head of the chain reads embeddings with two halves.
+    return (on_strands(twins, loss.nucleotide_head), predictors) if twins else (twins, on_strands(predictors, None))
 
 
 def _pipelines(recipe: Recipe) -> tuple[ViewPipeline, ...]:
+    """Build the pipeline of every view; a view with `count: n` gives n pipelines that differ in their random numbers."""
     return tuple(
         ViewPipeline(
             ViewPlan(name, student="student" in view.see, teacher="teacher" in view.see, masked=view.mask is not None),
-            tuple((part.name, part.component(part.config)) for part in view.augment),
+            tuple((spec.name, spec.component(spec.config)) for spec in view.augment),
             None if view.mask is None else (view.mask.name, view.mask.component(view.mask.config)),
             view.length,
         )
@@ -84,11 +87,12 @@ def _pipelines(recipe: Recipe) -> tuple[ViewPipeline, ...]:
 
 
 def _names(label: str, count: int) -> list[str]:
-    """A view's label, or, where several are made alike, `label.1`, `label.2`, ...: no label has a dot."""
+    """Return a view's label, or `label.1`, `label.2`, ... for `count` views. Labels themselves contain no dot."""
     return [label] if count == 1 else [f"{label}.{number}" for number in range(1, count + 1)]
 
 
-def _refuse_misfits(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss], views: list[ViewPlan]) -> None:
+def _check_components(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss], views: list[ViewPlan]) -> None:
+    """Raise RecipeError with every view, encoder and loss that do not fit together."""
     problems = [
         Problem("recipe", f"views.{label}.mask", "hides bases from the student, which does not see this view; leave it out")
         for label, view in recipe.views.items()
@@ -97,88 +101,90 @@ def _refuse_misfits(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss]
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in encoder.modules()):
         problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {_BATCH_NORM}"))
     if batch_norms([encoder]):
-        why = "findna_kit.components.BatchNorm inside, which is for heads: a row would depend on its neighbours"
+        why = "a findna_kit.components.BatchNorm, which is for heads: a sample would depend on the others of its batch"
         problems.append(Problem("recipe", "encoder", f"{recipe.encoder.name} has {why}"))
     if encoder.max_length is not None and encoder.max_length < recipe.data.length:
         why = f"{recipe.encoder.name} takes at most {encoder.max_length} nucleotides (got {recipe.data.length})"
         problems.append(Problem("recipe", "data.length", why))
     for label, loss in losses.items():
-        reason = _misfit(label, loss, encoder) or loss.check_views(views)
+        reason = _loss_problem(label, loss, encoder) or loss.check_views(views)
         if reason is not None:
             problems.append(Problem("recipe", f"losses.{label}", reason))
     if problems:
         raise RecipeError(problems)
 
 
-_BATCH_NORM = "batch normalisation of torch's inside: a row would depend on its neighbours, and a forward move state"
+_BATCH_NORM = "batch normalisation of torch: a sample would depend on its micro-batch, and a forward pass would change state"
 
 
-def _refuse_heads(losses: Mapping[str, Loss], encoder: Encoder, heads: Mapping[str, tuple[Heads, Heads]]) -> None:
-    """RecipeError for heads that do not go with their loss or the encoder."""
-    wrong = {label: _wrong_heads(losses[label], encoder, twins, own) for label, (twins, own) in heads.items()}
-    problems = [Problem("recipe", f"losses.{label}", reason) for label, reason in wrong.items() if reason is not None]
+def _check_heads(losses: Mapping[str, Loss], encoder: Encoder, heads: Mapping[str, tuple[Heads, Heads]]) -> None:
+    """Raise RecipeError for heads that do not fit their loss or the encoder."""
+    reasons = {label: _head_problem(losses[label], encoder, *chains) for label, chains in heads.items()}
+    problems = [Problem("recipe", f"losses.{label}", reason) for label, reason in reasons.items() if reason is not None]
     if problems:
         raise RecipeError(problems)
 
 
-def _wrong_heads(loss: Loss, encoder: Encoder, twins: Heads, own: Heads) -> str | None:
-    modules = [*twins.values(), *own.values()]
+def _head_problem(loss: Loss, encoder: Encoder, twins: Heads, predictors: Heads) -> str | None:
+    """Return why the heads of a loss cannot be used, as a sentence; None if they can."""
+    modules = [*twins.values(), *predictors.values()]
     inside = [module for head in modules for module in head.modules()]
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in inside):
-        return f"a head has {_BATCH_NORM}; findna_kit.components.BatchNorm is the one to use"
+        return f"a head has {_BATCH_NORM}; use findna_kit.components.BatchNorm"
     if loss.coupling == "sample" and batch_norms(modules):
-        return "a head normalises over the batch, which the loss does not couple; its author must say coupling = 'batch'"
+        return "a head normalises over the batch, which the loss does not couple; its author must set coupling = 'batch'"
     if encoder.strand != "equivariant" or loss.head_input not in ("masked", "all"):
         return None
     if not modules:
-        return "reads single nucleotides without a head, and of an equivariant encoder only a head can join the strands"
+        return "reads single nucleotides without a head, but the two strands of an equivariant encoder are joined by a head"
     if loss.nucleotide_head not in (None, next(iter(twins), None)):
-        return f"its head {loss.nucleotide_head!r} follows another one, and complements can be tied in the first one only"
+        return f"its head {loss.nucleotide_head!r} follows another one, but only the first head can have tied complements"
     return None
 
 
-def _refuse_teacher(recipe: Recipe, student: Branch, teacher: Branch, losses: Mapping[str, Loss]) -> None:
-    """RecipeError where the rule's teacher, which may be of another architecture, cannot give what is asked of it."""
+def _check_teacher(recipe: Recipe, student: Branch, teacher: Branch, losses: Mapping[str, Loss]) -> None:
+    """Raise RecipeError if the teacher, which may have another architecture, does not fit the losses or the window length."""
     problems = []
     bound, length = teacher.encoder.max_length, recipe.data.length
     if bound is not None and bound < length and bound != student.encoder.max_length:
-        why = f"the teacher of {recipe.teacher_update.name} takes at most {bound} nucleotides, and data.length is {length}"
+        why = f"the teacher of {recipe.teacher_update.name} takes at most {bound} nucleotides, but data.length is {length}"
         problems.append(Problem("recipe", "teacher_update", why))
     for label, loss in losses.items():
-        reason = _untaught(label, loss, student, teacher) if loss.needs_teacher else None
+        reason = _teacher_problem(label, loss, student, teacher) if loss.needs_teacher else None
         if reason is not None:
             problems.append(Problem("recipe", f"losses.{label}", reason))
     if problems:
         raise RecipeError(problems)
 
 
-def _untaught(label: str, loss: Loss, student: Branch, teacher: Branch) -> str | None:
-    """Why a loss that reads the teacher cannot read this one."""
+def _teacher_problem(label: str, loss: Loss, student: Branch, teacher: Branch) -> str | None:
+    """Return why a loss that reads the teacher cannot use this one, as a sentence; None if it can."""
     if len(student.heads[label]) and label not in teacher.heads:  # type: ignore[arg-type]
         known = ", ".join(teacher.heads) or "none"
         return (
-            "reads what its heads make of the teacher, and the teacher that the rule gives has no such heads (it has those of: "
-            f"{known}); take a loss without twin heads, or a teacher that was trained with this one under the same label"
+            "reads the teacher through its heads, but the teacher has no heads for this label (it has heads for: "
+            f"{known}); use a loss without twin heads, or a teacher that was trained with this loss under the same label"
         )
     if loss.head_input == "class" and teacher.class_tokens != student.class_tokens:
-        return f"reads class tokens, of which the teacher has {teacher.class_tokens} and the student {student.class_tokens}"
+        return f"reads class tokens, but the teacher has {teacher.class_tokens} and the student {student.class_tokens}"
     twins: Heads = dict(teacher.heads[label].items()) if label in teacher.heads else {}  # type: ignore[operator]
-    reason = _misfit(label, loss, teacher.encoder) or _wrong_heads(loss, teacher.encoder, twins, {})
-    return None if reason is None else f"reads the teacher too, and of its encoder: {reason}"
+    reason = _loss_problem(label, loss, teacher.encoder) or _head_problem(loss, teacher.encoder, twins, {})
+    return None if reason is None else f"also reads the teacher, and does not fit its encoder: {reason}"
 
 
-def _misfit(label: str, loss: Loss, encoder: Encoder) -> str | None:
-    """Why a loss and an encoder do not go together, whatever the views."""
+def _loss_problem(label: str, loss: Loss, encoder: Encoder) -> str | None:
+    """Return why a loss cannot be used with an encoder, whatever the views, as a sentence; None if it can."""
+    # Heads are kept in a ModuleDict under the loss's label, where torch refuses the names of its methods.
     if hasattr(nn.ModuleDict, label):
-        return "torch keeps this label for itself; take another"
+        return "torch reserves this label; choose another"
     if list(loss.parameters()):
-        return f"{type(loss).__name__} has parameters of its own, which nobody would train; what is trained belongs into a head"
+        return f"{type(loss).__name__} has parameters outside its heads, which would not be trained; move them into a head"
     if loss.coupling not in ("sample", "batch"):
         return f"{type(loss).__name__}.coupling must be sample or batch (got {loss.coupling!r})"
-    if loss.layers(encoder.depth) and loss.coupling == "batch":  # it may refuse the depth itself
-        return "couples the batch, and hidden layers are not kept for that"
+    if loss.layers(encoder.depth) and loss.coupling == "batch":  # may itself raise for a layer beyond the depth
+        return "couples the batch, but hidden layers are not available to such a loss"
     if loss.head_input in ("masked", "all") and encoder.stride != 1:
-        return f"reads single nucleotides, and {type(encoder).__name__} gives one embedding for {encoder.stride} of them"
+        return f"reads single nucleotides, but {type(encoder).__name__} gives one embedding for {encoder.stride} of them"
     if loss.head_input in ("masked", "all") and encoder.strand == "invariant":
-        return "asks for the bases of one strand, and the encoder cannot tell the strands apart; rc: equivariant could"
+        return "predicts the bases of one strand, but the encoder cannot tell the strands apart; use rc: equivariant"
     return None

@@ -1,8 +1,9 @@
-"""Files written beside and renamed: whole or absent, and never half over something good."""
+"""Atomic writes: a file or folder is written under a temporary name next to its target, synced, and renamed."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -12,22 +13,53 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a new path beside `path` to write to; synced and renamed to it at the end, removed where the block fails."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+def atomic_write(path: Path, *, replace_folder: bool = False) -> Iterator[Path]:
+    """Yield a temporary path, at which the block writes a file or makes a folder, and rename it to `path` at the end.
+
+    So `path` is complete or absent after a crash at any moment. If the block fails, the temporary path is removed and `path` is
+    as it was. A file replaces an existing file; a folder replaces an existing one only with `replace_folder`. Raises OSError if
+    the target cannot be replaced.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    _remove(temporary)  # a killed process may have had the same number
     try:
-        yield beside
-        sync(beside)
-        beside.replace(path)
+        yield temporary
+        for written in (*temporary.rglob("*"), temporary):
+            sync(written)
+        if replace_folder and path.is_dir():
+            _exchange(temporary, path)
+        else:
+            temporary.replace(path)
     except BaseException:
-        with suppress(OSError):
-            beside.unlink()
+        _remove(temporary)
         raise
     sync(path.parent)
 
 
+def _exchange(new: Path, path: Path) -> None:
+    """Put the folder `new` in the place of the folder `path`; no system call replaces a folder that is not empty."""
+    old = path.with_name(f".{path.name}.old.{os.getpid()}")
+    _remove(old)
+    try:
+        path.rename(old)
+        new.rename(path)
+    finally:
+        if not os.path.lexists(path):
+            old.rename(path)
+        _remove(old)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
 def sync(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk."""
+    """Wait until the contents of a file, or the list of names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

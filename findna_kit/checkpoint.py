@@ -1,9 +1,8 @@
-"""Checkpoints: tensors in safetensors, the rest in JSON; written beside, synced, renamed: whole or absent."""
+"""Checkpoints: tensors in safetensors, everything else in JSON; complete or absent, loaded in full or refused."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from findna_kit.atomic import sync
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import CheckpointMismatch
 
 if TYPE_CHECKING:
@@ -22,64 +21,62 @@ if TYPE_CHECKING:
 
 FOLDER = "checkpoints"
 MODEL, STATE, JSON = "model.safetensors", "state.safetensors", "state.json"
+_MAX_LISTED = 12
+"""Differences that an error lists one by one."""
 
 
 def path_of(run: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """Return the folder of a step's checkpoint."""
     return run / FOLDER / f"step-{step:08d}"
 
 
 def steps_saved(run: Path) -> list[int]:
-    """Steps of the whole checkpoints, ascending; none where `run` is no folder."""
+    """Return the steps of all complete checkpoints, ascending; an empty list if `run` is not a folder."""
     try:
-        found = [path for path in (run / FOLDER).iterdir() if path.match("step-[0-9]*") and path.is_dir()]
+        folders = [path for path in (run / FOLDER).iterdir() if path.match("step-[0-9]*") and path.is_dir()]
     except OSError:
         return []
-    return sorted(int(path.name.removeprefix("step-")) for path in found)
+    return sorted(int(path.name.removeprefix("step-")) for path in folders)
 
 
-def find(run: Path, step: int | None = None) -> int:
-    """The step asked for, or the newest saved. Raises CheckpointMismatch where there is none."""
+def find_step(run: Path, step: int | None = None) -> int:
+    """Return the requested step, or the newest saved one. Raises CheckpointMismatch if it is not saved."""
     saved = steps_saved(run)
     if not saved:
-        raise CheckpointMismatch(f"{run}: is no run's folder ({FOLDER}/ with a checkpoint in it is looked for)")
+        raise CheckpointMismatch(f"{run}: is not a run folder (it has no checkpoint in {FOLDER}/)")
     if step is not None and step not in saved:
         raise CheckpointMismatch(f"{run}: has no checkpoint of step {step}; saved: {', '.join(map(str, saved))}")
     return saved[-1] if step is None else step
 
 
 def save(run: Path, step: int, model: Mapping[str, Tensor], state: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Writes a checkpoint; one that is already there is left as it is."""
+    """Write a checkpoint. An existing checkpoint of the step is left as it is."""
     target = path_of(run, step)
     if target.exists():
         return
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for name, tensors in ((MODEL, model), (STATE, state)):
-        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, beside / name)
-    (beside / JSON).write_text(json.dumps({"step": step, **values}, indent=1))
-    for part in (*beside.iterdir(), beside):
-        sync(part)
-    beside.rename(target)
-    sync(target.parent)
+    with atomic_write(target) as folder:
+        folder.mkdir(parents=True)
+        for name, tensors in ((MODEL, model), (STATE, state)):
+            # safetensors stores each tensor's own bytes, so views must be made contiguous.
+            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, folder / name)
+        (folder / JSON).write_text(json.dumps({"step": step, **values}, indent=1))
 
 
 def load(run: Path, step: int) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
-    """Model, state and values. Raises CheckpointMismatch for a checkpoint that cannot be read."""
+    """Return the model's tensors, the state's tensors and the values. Raises CheckpointMismatch if it cannot be read."""
     folder = path_of(run, step)
     try:
         model, state = load_file(folder / MODEL), load_file(folder / STATE)
         values = json.loads((folder / JSON).read_text())
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointMismatch(
-            f"{folder}: is no whole checkpoint ({error}); remove it to fall back on an older one"
+            f"{folder}: is not a complete checkpoint ({error}); remove it to use an older one"
         ) from error
     return model, state, values
 
 
 def load_model(run: Path, step: int) -> dict[str, Tensor]:
-    """The model's tensors alone."""
+    """Return the model's tensors alone. Raises CheckpointMismatch if they cannot be read."""
     path = path_of(run, step) / MODEL
     try:
         return load_file(path)
@@ -88,40 +85,44 @@ def load_model(run: Path, step: int) -> dict[str, Tensor]:
 
 
 def prune(run: Path, keep_last: int) -> None:
-    """Removes all but the first and the `keep_last` newest, each renamed before it goes, so that none is ever there in part."""
+    """Remove all checkpoints but the first and the `keep_last` newest, and what killed processes left."""
     for step in steps_saved(run)[1:-keep_last]:
+        # Renamed before it is deleted, so that a crash leaves no half-deleted checkpoint under a valid name.
         path_of(run, step).rename(path_of(run, step).with_name(f".step-{step:08d}.old"))
-    for left in (run / FOLDER).glob(".step-*"):
-        shutil.rmtree(left, ignore_errors=True)  # or of a process that was killed while it wrote
+    for leftover in (run / FOLDER).glob(".step-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
-def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under `prefix.`."""
+def add_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with `prefix.` before their names."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What lies under `prefix.`, without it."""
+def strip_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix.`, by the rest of their names."""
     return {name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}
 
 
-def fill(what: str, target: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> None:
-    """Copies every tensor of `source` into `target`, in place; all of them or none.
+def fill(label: str, target: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> None:
+    """Copy every tensor of `source` into `target`, in place; all of them or none.
 
-    Raises CheckpointMismatch that lists what is missing, what is not wanted, and what has another shape or type.
+    label: what is loaded, for the error. Raises CheckpointMismatch, which lists missing and unexpected tensors and those of
+    another shape or dtype.
     """
-    differs = [f"missing: {name}" for name in target if name not in source]
-    differs += [f"not wanted: {name}" for name in source if name not in target]
+    problems = [f"missing: {name}" for name in target if name not in source]
+    problems += [f"unexpected: {name}" for name in source if name not in target]
     for name in target:
         if name in source and (target[name].shape, target[name].dtype) != (source[name].shape, source[name].dtype):
-            differs.append(f"{name}: {_kind(source[name])} in the checkpoint, {_kind(target[name])} wanted")
-    if differs:
-        more = [f"... and {len(differs) - 12} more"] if len(differs) > 12 else []
-        raise CheckpointMismatch("\n  ".join([f"{what} does not fit:", *differs[:12], *more]))
+            problems.append(f"{name}: {_describe(source[name])} in the checkpoint, {_describe(target[name])} expected")
+    if problems:
+        hidden = len(problems) - _MAX_LISTED
+        more = [f"... and {hidden} more"] if hidden > 0 else []
+        raise CheckpointMismatch("\n  ".join([f"{label} does not fit:", *problems[:_MAX_LISTED], *more]))
     with torch.no_grad():
         for name, tensor in target.items():
             tensor.copy_(source[name])
 
 
-def _kind(tensor: Tensor) -> str:
+def _describe(tensor: Tensor) -> str:
+    """Return data type and shape, such as `float32[2, 3]`."""
     return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

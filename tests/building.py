@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from findna_kit.assemble import assemble
+from findna_kit.data.genomes import open_genomes
 from findna_kit.distributed import Engine
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.runs import open_genome
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -38,7 +38,7 @@ def experiment_of(recipe, device="cpu"):
     experiment.to(torch.device(device))
     experiment.student.train()
     experiment.teacher.eval()
-    genome = open_genome(recipe)
+    genome = open_genomes(recipe.data, recipe.seed)
     experiment.on_genome(genome.contigs)
     return experiment, genome.windows, Engine(torch.device(device), "fp32")
 

@@ -152,7 +152,7 @@ def test_they_are_listed_checked_trained_and_resumed(called, tmp_path):
     assert shape == [1, 6]
     assert "share of the old mean kept per step" in answers[0][1]
     assert "how wide it is" in answers[1][1]
-    assert answers[2][1].startswith("mine: good; ")
+    assert answers[2][1].startswith("mine: valid; ")
     assert "losses.near.kept: must be at most 1 (got 2)" in answers[3][2]
     assert "encoder.dmi: unknown key; did you mean 'dim'?" in answers[4][2]
     shutil.rmtree(tmp_path / "halved" / "checkpoints" / "step-00000003")

@@ -59,7 +59,7 @@ def test_all_misfits_are_said_at_once():
 
 @pytest.mark.parametrize(("overrides", "sentence"), [
     (("views.shifted.mask=independent",), "views.shifted.mask: hides bases from the student, which does not see"),
-    (("losses.update={name: masked_nucleotides}",), "losses.update: torch keeps this label for itself"),
+    (("losses.update={name: masked_nucleotides}",), "losses.update: torch reserves this label"),
 ])  # fmt: skip
 def test_what_would_do_nothing_or_break_is_refused(overrides, sentence):
     with pytest.raises(RecipeError, match=sentence):
@@ -67,11 +67,11 @@ def test_what_would_do_nothing_or_break_is_refused(overrides, sentence):
 
 
 @pytest.mark.parametrize(("declared", "sentence"), [
-    ({"parameter": True}, "has parameters of its own"),
+    ({"parameter": True}, "has parameters outside its heads"),
     ({"layers": lambda self, depth: (0,), "coupling": "batch"}, "hidden layers"),
     ({"coupling": "global"}, r"coupling must be sample or batch \(got 'global'\)"),
     ({"twin_heads": lambda self: {"norm": BatchNorm(22), "classifier": nn.Linear(22, 4)}}, "which the loss does not couple"),
-    ({"twin_heads": lambda self: {"norm": nn.BatchNorm1d(22)}, "coupling": "batch"}, r"components\.BatchNorm is the one to use"),
+    ({"twin_heads": lambda self: {"norm": nn.BatchNorm1d(22)}, "coupling": "batch"}, r"use findna_kit\.components\.BatchNorm"),
 ])  # fmt: skip
 def test_losses_that_could_not_work_are_refused(declared, sentence):
     recipe, _, _ = small("masked_only")
@@ -103,7 +103,7 @@ def test_token_losses_need_single_nucleotides_of_one_strand(declared, sentence):
 
 
 @pytest.mark.parametrize(("declared", "sentence"), [
-    ({"twin_heads": lambda self: {}, "nucleotide_head": None}, "without a head, and of an equivariant encoder"),
+    ({"twin_heads": lambda self: {}, "nucleotide_head": None}, "without a head, but the two strands of an equivariant encoder"),
     ({"twin_heads": lambda self: {"first": nn.Linear(22, 22), "classifier": nn.Linear(22, 4)}}, "'classifier' follows another"),
 ])  # fmt: skip
 def test_of_an_equivariant_encoder_the_first_head_joins_the_strands(declared, sentence):
@@ -116,8 +116,8 @@ def test_of_an_equivariant_encoder_the_first_head_joins_the_strands(declared, se
 
 
 @pytest.mark.parametrize(("norm", "what"), [
-    (nn.BatchNorm1d, "batch normalisation of torch's inside"),
-    (BatchNorm, r"findna_kit\.components\.BatchNorm inside, which is for heads"),
+    (nn.BatchNorm1d, "batch normalisation of torch"),
+    (BatchNorm, r"a findna_kit\.components\.BatchNorm, which is for heads"),
 ])  # fmt: skip
 def test_an_encoder_that_normalises_over_the_batch_is_refused(norm, what):
     recipe, _, _ = small("masked_only")
@@ -156,7 +156,7 @@ def test_a_teacher_may_lack_heads_that_nobody_reads_and_no_other():
         return recipe.model_copy(update={"teacher_update": replace(recipe.teacher_update, component=Bare)})
 
     assert list(assemble(rule("distill")).teacher.heads) == ["distill"]
-    with pytest.raises(RecipeError, match=r"losses\.distill: reads what its heads make of the teacher"):
+    with pytest.raises(RecipeError, match=r"losses\.distill: reads the teacher through its heads"):
         assemble(rule("masked"))
 
 
@@ -192,21 +192,21 @@ def test_a_teacher_may_be_of_another_architecture():
 
 
 def test_a_teacher_must_take_the_windows():
-    sentence = r"teacher_update: the teacher of foreign takes at most 32 nucleotides, and data\.length is 64"
+    sentence = r"teacher_update: the teacher of foreign takes at most 32 nucleotides, but data\.length is 64"
     with pytest.raises(RecipeError, match=sentence):
         assemble(taught_by([TRANSFORMER, "data.length=32"]))
 
 
 def test_a_teacher_must_have_as_many_class_tokens_where_they_are_read():
     recipe = taught_by(["class_tokens=3"])
-    with pytest.raises(RecipeError, match="class tokens, of which the teacher has 3 and the student 2"):
+    with pytest.raises(RecipeError, match="class tokens, but the teacher has 3 and the student 2"):
         assemble(recipe)
     assert assemble(reading(recipe, "pooled")).teacher.class_tokens == 3
 
 
 @pytest.mark.parametrize(("changes", "sentence"), [
-    ({"stride": 4}, "of its encoder: reads single nucleotides, and ChordMixer gives one embedding for 4"),
-    ({"strand": "invariant"}, "of its encoder: asks for the bases of one strand"),
+    ({"stride": 4}, "does not fit its encoder: reads single nucleotides, but ChordMixer gives one embedding for 4"),
+    ({"strand": "invariant"}, "does not fit its encoder: predicts the bases of one strand"),
 ])  # fmt: skip
 def test_a_teacher_must_tell_single_nucleotides_of_one_strand_where_they_are_read(changes, sentence):
     recipe = taught_by([], **changes)
@@ -217,7 +217,7 @@ def test_a_teacher_must_tell_single_nucleotides_of_one_strand_where_they_are_rea
 
 def test_without_heads_nobody_joins_the_strands_of_an_equivariant_teacher():
     recipe = taught_by(["encoder.rc=equivariant", "losses.distill=null"])
-    with pytest.raises(RecipeError, match="of its encoder: reads single nucleotides without a head"):
+    with pytest.raises(RecipeError, match="does not fit its encoder: reads single nucleotides without a head"):
         assemble(reading(recipe, "all", heads=False))
     assert assemble(reading(recipe, "pooled", heads=False)).teacher.width == 22
 

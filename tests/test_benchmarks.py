@@ -22,8 +22,8 @@ from findna_kit.builtin.augmentations.deletion import Deletion
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
 from findna_kit.builtin.augmentations.translocation import Translocation
+from findna_kit.data.genomes import open_genomes
 from findna_kit.model.branch import encode_bases
-from findna_kit.runs import open_genome
 from tests.windows import Scripted, random_windows
 
 COLUMNS = [LETTERS.index(letter) for letter in "acgtn"]
@@ -66,7 +66,8 @@ def test_both_sides_of_the_step_have_every_parameter():
 
 
 def test_reference_windows_are_the_kits_as_one_hot():
-    data = open_genome(recipe_of(SIZES["paper"], 16))
+    recipe = recipe_of(SIZES["paper"], 16)
+    data = open_genomes(recipe.data, recipe.seed)
     windows = data.windows.training.draw(3, torch.arange(16))
     places = places_of(windows, [contig.name for contig in data.genomes[0].store.contigs])
     with plain_fasta() as fasta, closing(Reader(fasta, SIZES["paper"].length)) as reader:

@@ -45,7 +45,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, name):
     write(tmp_path, 5)
     path = checkpoint.path_of(tmp_path, 5) / name
     path.write_bytes(path.read_bytes()[:7])
-    with pytest.raises(CheckpointMismatch, match="is no whole checkpoint"):
+    with pytest.raises(CheckpointMismatch, match="is not a complete checkpoint"):
         checkpoint.load(tmp_path, 5)
 
 
@@ -62,8 +62,8 @@ def test_all_that_differs_is_listed_and_nothing_is_copied():
     with pytest.raises(CheckpointMismatch) as refused:
         checkpoint.fill("the model", target, source)
     for sentence in (
-        "the model does not fit", "missing: lost", "not wanted: new",
-        "shape: float32[3] in the checkpoint, float32[2] wanted", "type: float64[2] in the checkpoint, float32[2] wanted",
+        "the model does not fit", "missing: lost", "unexpected: new",
+        "shape: float32[3] in the checkpoint, float32[2] expected", "type: float64[2] in the checkpoint, float32[2] expected",
     ):  # fmt: skip
         assert sentence in str(refused.value)
     assert all(tensor.sum() == 0 for tensor in target.values())
@@ -75,9 +75,9 @@ def test_a_long_list_of_differences_is_cut():
 
 
 def test_parts_have_their_own_names():
-    named = checkpoint.prefixed("student", {"a.b": torch.zeros(1)})
+    named = checkpoint.add_prefix("student", {"a.b": torch.zeros(1)})
     assert list(named) == ["student.a.b"]
-    assert list(checkpoint.part("student", {**named, "studentish.c": torch.zeros(1)})) == ["a.b"]
+    assert list(checkpoint.strip_prefix("student", {**named, "studentish.c": torch.zeros(1)})) == ["a.b"]
 
 
 def test_a_tensor_that_shares_memory_is_saved_whole(tmp_path):

@@ -1,4 +1,4 @@
-"""Every block of code on every page is done or read by a test: which, and here those that no test of a page's own does."""
+"""Every code block on every page is run or read by a test: the list of those tests, and tests of the other blocks."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ import benchmarks.__main__ as benchmarks
 from findna_kit.components.interfaces import Loss
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.study.load import cells_of, load_study
+from findna_kit.study.load import build_cells, load_study
 from findna_kit.testing import pytest_plugin
 from tests.building import ROOT
 from tests.installing import findna
@@ -22,30 +22,40 @@ from tests.variants import made
 
 HERE = "tests/test_code_blocks.py"
 DONE_BY = {
+    "CONTRIBUTING.md": {"sh": HERE},
     "README.md": {"bash": HERE, "python": HERE},
-    "docs/compare-objectives.md": {"sh": HERE, "yaml": "tests/study/test_guide.py"},
     "docs/architecture.md": {"mermaid": "tests/test_architecture.py", "python": "tests/test_adding.py"},
+    "docs/audit-tasks.md": {"bash": "tests/test_tasks_guide.py", "sh": HERE},
     "docs/benchmarks.md": {"bash": HERE},
     "docs/cluster.md": {"sh": "tests/slurm/test_requeue.py"},
-    "docs/embed.md": {"bash": "tests/cli/test_embedding.py", "python": "tests/cli/test_embedding.py"},
+    "docs/compare-objectives.md": {"sh": HERE, "yaml": "tests/study/test_guide.py"},
+    "docs/component-contracts.md": {"python": "tests/test_plugin_guide.py"},
+    "docs/embed.md": {"bash": "tests/cli/test_embed.py", "python": "tests/cli/test_embedding.py"},
     "docs/evaluate.md": {"bash": HERE, "yaml": HERE},
     "docs/export.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),
+    "docs/fine-tune.md": {"bash": HERE},
+    "docs/installation.md": {"sh": HERE},
     "docs/methods.md": {"sh": HERE, "yaml": "tests/test_reference.py"},
     "docs/plan.md": {"sh": HERE},
-    "docs/use-plugins.md": {"sh": HERE, "python": "tests/test_plugins_page.py", "toml": "tests/test_plugins_page.py"},
-    "docs/pretrain.md": {"yaml": "tests/test_recipe_guide.py"},
+    "docs/plugin-extras.md": {"python": "tests/test_plugins_page.py", "toml": "tests/test_plugins_page.py"},
+    "docs/pretrain.md": {"sh": HERE, "yaml": "tests/test_recipe_guide.py"},
+    "docs/quickstart.md": {"sh": HERE, "python": HERE},
     "docs/reference/python.md": {"python": "tests/test_reference.py"},
     "docs/report.md": {"sh": HERE},
     "docs/results.md": {"text": HERE, "yaml": HERE},
     "docs/runs.md": {"sh": HERE},
+    "docs/score-variants.md": {"sh": "tests/test_exchange_guides.py", "text": "tests/test_exchange_guides.py"},
+    "docs/slurm-studies.md": {"sh": HERE},
     "docs/tasks.md": dict.fromkeys(("bash", "yaml", "text"), "tests/test_tasks_guide.py"),
     "docs/test-a-plugin.md": dict.fromkeys(("sh", "python", "toml"), HERE),
+    "docs/training.md": {"sh": HERE, "yaml": "tests/test_recipe_guide.py"},
+    "docs/tune.md": {"sh": HERE, "yaml": "tests/study/test_guide.py"},
     "docs/tutorials/first-ablation.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),
     "docs/tutorials/first-recipe.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),
-    "docs/score-variants.md": {"sh": "tests/test_exchange_guides.py", "text": "tests/test_exchange_guides.py"},
+    "docs/use-plugins.md": {"sh": HERE},
     "docs/write-a-plugin.md": dict.fromkeys(("sh", "python", "toml", "yaml"), "tests/test_plugin_guide.py"),
 }
-"""By page and language. `text` is what was printed, or a file that commands beside it read."""
+"""The test of each block, by page and language. A `text` block is output, or a file that commands on the page read."""
 SHELL = ("sh", "bash")
 COMMANDS = [
     (page, line)
@@ -76,11 +86,11 @@ def test_the_test_knows_the_page(page):
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda part: str(part)[:60])
 def test_a_command_has_the_words_that_it_takes(page, line):
-    """As the command line would read it: every argument there, every value of its type; nothing is run."""
+    """Parse it as the command line does: all arguments present, every value of its type. Nothing is run."""
     words = shlex.split(line, comments=True)[1:]
     command, names = followed(words)
     with command.make_context(" ".join(names), words[len(names) :]) as context:
-        assert context.command is command
+        assert context.command.name == command.name
 
 
 def test_there_are_commands():
@@ -88,10 +98,18 @@ def test_there_are_commands():
     assert {page for page, _ in COMMANDS} >= {"README.md", "docs/evaluate.md", "docs/results.md", "docs/use-plugins.md"}
 
 
-def test_what_is_shown_first_runs(tmp_path, monkeypatch, capsys):
+def test_the_make_targets_exist():
+    targets = set(re.findall(r"^([\w./]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {name for text in PAGES.values() for name in re.findall(r"(?:^|`)make ([\w./]+)", text, re.MULTILINE)}
+    assert named >= {"run", "check", "docs", "reference"}
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_the_first_python_example_runs(page, tmp_path, monkeypatch, capsys):
     made(tmp_path / "runs" / "self_distill-1", "self_distill")
     monkeypatch.chdir(tmp_path)
-    ((_, example),) = blocks(PAGES["README.md"], "python")
+    ((_, example),) = blocks(PAGES[page], "python")
     names = {}
     exec(example, names)
     assert names["embeddings"].shape == (2, names["model"].dim)
@@ -110,7 +128,7 @@ def test_the_study_of_the_results_is_one_and_the_report_has_their_numbers(tmp_pa
     here = text.replace("sacCer3.fa.gz", "builtin")
     (tmp_path / "study.yaml").write_text(re.sub(r"^tasks: .*$", "tasks: [builtin]", here, flags=re.MULTILINE))
     stated = load_study(str(tmp_path / "study.yaml"))
-    cells = cells_of(stated, load_plugins()[0], [], lambda recipe: None)
+    cells = build_cells(stated, load_plugins()[0], [], lambda recipe: None)
     assert (len(cells), {one.recipe.steps for one in cells}) == (32, {0, 200})
     section = page.partition("## Self-distillation on the yeast genome")[0]
     numbers = re.findall(r"[-+]?\d\.\d{3} \[[-+]?\d\.\d{3}, [-+]?\d\.\d{3}\](?= \|)", section)
@@ -123,7 +141,7 @@ def test_a_method_is_checked_by_its_name(tmp_path):
     ((_, script),) = blocks(PAGES["docs/methods.md"], "sh")
     (words,) = words_of(script, tmp_path)
     code, out, err = findna(*words)
-    assert (code, out.partition(";")[0]) == (0, "byol: good"), err
+    assert (code, out.partition(";")[0]) == (0, "byol: valid"), err
 
 
 def test_conformance_is_asked_for_as_it_is_shown():

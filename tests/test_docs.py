@@ -1,4 +1,4 @@
-"""README and docs name commands and options that are there, every command is named, and links lead somewhere."""
+"""README and docs: commands and options exist, every command is documented, links work, pages say what they are for."""
 
 import re
 import shlex
@@ -15,6 +15,13 @@ PAGES = {
 }
 CALL = re.compile(r"(?:^|`)findna-kit ([a-z][^`\n]*)", re.MULTILINE)
 """A command in backticks, or at the start of a line of a block."""
+GENERATED = ("docs/reference/", "docs/methods.md")
+OPENINGS = ("After this page", "After this tutorial", "In about ten minutes", "Look up")
+TERMS = (
+    "view", "origin", "coupling", "collapse", "RankMe", "soft-masking", "EMA", "teacher", "centring", "prototypes", "probe",
+    "control", "window", "contig", "token", "step", "micro-batch", "gradient cache", "study", "cell", "validation loss",
+    "baseline", "leakage", "zero-shot", "recipe", "component", "plugin", "pooling", "class token",
+)  # fmt: skip
 
 
 def calls(text):
@@ -62,3 +69,17 @@ def test_its_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[page]):
         if not re.match("[a-z]+:", target):
             assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_the_glossary_has_the_term(term):
+    headings = re.findall(r"^### (.*)$", PAGES["docs/glossary.md"], re.MULTILINE)
+    assert any(term.lower() in heading.lower() for heading in headings)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/")])
+def test_a_page_says_what_the_reader_can_do_afterwards(page):
+    if page.startswith(GENERATED) or "decisions/" in page or page in ("docs/index.md", "docs/architecture.md"):
+        return
+    _, opening, *_ = [line for line in PAGES[page].splitlines() if line]
+    assert opening.startswith(OPENINGS), page

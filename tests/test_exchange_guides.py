@@ -1,4 +1,4 @@
-"""docs/export.md and docs/score-variants.md do what they say: their commands are called, their recipe runs, their example loads."""
+"""docs/export.md and docs/score-variants.md: their commands run, their recipe trains, their example loads."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ from tests.building import ROOT, SMALL, sets, small
 from tests.installing import findna
 from tests.variants import fasta, table
 
-EXCHANGE, VARIANTS = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("exchange", "variants"))
+EXCHANGE, VARIANTS = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("export", "score-variants"))
 NAME = "model_29_1000_4l_308_512_noiseandTL.pt"
 
 
@@ -29,7 +29,7 @@ def commands(page):
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    """A folder with what the pages speak of: a run, the authors' file in small, sequences, and the VCF that is shown."""
+    """A folder with everything the pages use: a run, a small version of the authors' file, sequences, and the VCF."""
     folder = tmp_path_factory.mktemp("guide")
     recipe, components, plugins = small("self_distill", "steps=1", "data.genome=builtin")
     start(recipe, RunLocation(folder / "runs" / "mine"), components=components, plugins=plugins, device="cpu")

@@ -1,4 +1,4 @@
-"""docs/write-a-plugin.md does what it says: its commands are called in its order, its files written, its table held to."""
+"""docs/write-a-plugin.md and docs/component-contracts.md: commands, files, examples and the table of errors are correct."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.building import ROOT, command, sets
 from tests.installing import install, install_project
 
 GUIDE = (ROOT / "docs" / "write-a-plugin.md").read_text()
+CONTRACTS = (ROOT / "docs" / "component-contracts.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 """Language and text of every block, in order."""
 PATH = re.compile(r"# (\S+)\n")
@@ -34,8 +35,8 @@ SAID = {
     "findna-kit plugins test motif": "motif_loss",
     "findna-kit run motif:example": "shows its curves",
     "findna-kit plugins list": "findna-transition 0.1.0",
-    "findna-kit components transition": "of each base to be swapped",
-    "findna-kit check mine.yaml": "mine: good",
+    "findna-kit components transition": "probability that a base is swapped",
+    "findna-kit check mine.yaml": "mine: valid",
     "findna-kit run mine.yaml": "shows its curves",
     "pytest": "3 passed",
 }
@@ -119,7 +120,7 @@ def test_the_scaffold_is_written_and_found(scaffolded):
     assert len(scaffolded.said) == 2
     for line, said in scaffolded.said.items():
         assert expected(line) in said
-    listed = re.findall(r"^\| `([\w./]+)`", GUIDE[: GUIDE.index("## One component")], re.MULTILINE)
+    listed = re.findall(r"^\| `([\w./]+)`", GUIDE[: GUIDE.index("## Write one component")], re.MULTILINE)
     assert len(listed) == 6
     for path in listed:
         assert (scaffolded.folder / "findna-motif" / path).is_file(), path
@@ -142,7 +143,7 @@ def test_the_one_by_hand_works_from_the_first_line_to_the_last(by_hand):
 
 def test_the_examples_are_what_the_scaffold_writes():
     module = files("motif", REGISTRIES)["findna_motif/__init__.py"]
-    shown = [text for language, text in BLOCKS if language == "python" and not PATH.match(text)]
+    shown = re.findall(r"^```python\n(.*?)^```$", CONTRACTS, re.MULTILINE | re.DOTALL)
     assert len(shown) == 4
     for text in shown:
         assert text in module
@@ -150,14 +151,12 @@ def test_the_examples_are_what_the_scaffold_writes():
         assert re.fullmatch("Motif(Encoder|Masking|Loss|TeacherUpdate)", first.name)
 
 
-# The table of what goes wrong: a plugin that does each of these, and what is said of it
+# The table of error messages: a plugin with each problem, and its message
 
 GOOD = WHOLE["findna_transition/transition.py"] + WHOLE["findna_transition/__init__.py"].replace(
     "from findna_transition.transition import Transition\n", ""
 ).replace('"""Transitions for FinDNA-Kit."""', "")
-LOSS = (
-    "from findna_kit.components.interfaces import Loss\nclass X(Loss):\n    class Config(ComponentConfig):\n        'None.'\n"
-)
+LOSS = "from findna_kit.components import Loss\nclass X(Loss):\n    class Config(ComponentConfig):\n        'None.'\n"
 COUNTS = "    def count(self, student, teacher): ...\n    def forward(self, student, teacher, clock): ...\n"
 ADDED, ADDED_LOSS = 'registry.augmentations.add("transition", Transition)', 'registry.losses.add("x", X)'
 WRONG = {
@@ -169,12 +168,12 @@ WRONG = {
     "not the right class": lambda good: good.replace('"transition", Transition', '"transition", dict'),
     "a method is missing": lambda good: good.replace("@hookimpl", LOSS + "@hookimpl").replace(ADDED, ADDED_LOSS),
     "no `Config`": lambda good: re.sub(r"    class Config.*?\n\n", "", good, count=1, flags=re.DOTALL),
-    "a field without description": lambda good: good.replace(', description="of each base to be swapped"', ""),
+    "a field without description": lambda good: good.replace(', description="probability that a base is swapped"', ""),
     "a reserved field": lambda good: good.replace("probability: float", "weight: float"),
-    "a word that is none": lambda good: good.replace("@hookimpl", LOSS + COUNTS + "@hookimpl").replace(ADDED, ADDED_LOSS),
-    "a name that recipes cannot say": lambda good: good.replace('add("transition"', 'add("My-Own"'),
+    "an invalid value": lambda good: good.replace("@hookimpl", LOSS + COUNTS + "@hookimpl").replace(ADDED, ADDED_LOSS),
+    "an invalid component name": lambda good: good.replace('add("transition"', 'add("My-Own"'),
 }
-ROWS = dict(re.findall(r"^\| ([^|]+?) \| (.+) \|$", GUIDE[GUIDE.index("## What goes wrong") :], re.MULTILINE))
+ROWS = dict(re.findall(r"^\| ([^|]+?) \| (.+) \|$", GUIDE[GUIDE.index("## Error messages") :], re.MULTILINE))
 
 
 def loaded(tmp_path, monkeypatch, code):

@@ -1,4 +1,4 @@
-"""docs/use-plugins.md does what it says: its entry points are installed, its reporter is told of a run, its words are the kit's."""
+"""docs/plugin-extras.md and docs/use-plugins.md: the entry points and the reporter work, the messages are the kit's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.building import ROOT, SMALL, SMALL_HEAD, sets
 from tests.installing import findna, install_package
 
 PAGE = (ROOT / "docs" / "use-plugins.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+EXTRAS = (ROOT / "docs" / "plugin-extras.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", EXTRAS, re.MULTILINE | re.DOTALL)
 GROUPS = {
     group: entries
     for language, text in BLOCKS
@@ -32,13 +33,13 @@ def site(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_every_seam_is_on_the_page():
+def test_every_entry_point_group_is_on_the_page():
     assert GROUPS.keys() == GROUP_LABELS.keys() - {COMPONENTS}
     assert list(FILES) == ["my_package/reports.py"]
     assert PLUGINS_ENV in PAGE
 
 
-def test_its_reporter_is_told_of_a_run(site):
+def test_its_reporter_receives_a_run(site):
     words = sets(*SMALL, *SMALL_HEAD, "steps=2")
     run = site / "run"
     code, _, stderr = findna("run", "my_plugin:small", *words, "--out", run, "--device", "cpu", "--report", "notebook")
@@ -54,10 +55,11 @@ def test_its_recipe_and_its_command_are_there(site):
     assert (code, "3 examined: 0 broken" in stdout) == (0, True)
 
 
-def test_what_it_quotes_is_what_is_said():
-    said = "".join((ROOT / "findna_kit" / name).read_text() for name in ("plugins/loading.py", "cli/plugins/child_process.py"))
+def test_it_quotes_messages_of_the_code():
+    folders = (ROOT / "findna_kit" / name for name in ("plugins", "cli"))
+    code = "".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
     for words in ("does not state the version of the plugin interface that it was written for", "had not finished after",
                   "the process was killed by", "ended Python while it was imported", "written for version"):  # fmt: skip
         assert words in PAGE
-        assert words in said
+        assert words in code
     assert f"exit code is {FOUND_SOMETHING} " in PAGE

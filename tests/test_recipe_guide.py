@@ -1,4 +1,4 @@
-"""docs/pretrain.md: every example is a recipe that loads and assembles."""
+"""docs/pretrain.md and docs/training.md: every example is a recipe that loads and assembles."""
 
 import re
 
@@ -9,7 +9,8 @@ from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from tests.building import ROOT
 
-EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "pretrain.md").read_text(), re.DOTALL | re.MULTILINE)
+TEXT = "".join((ROOT / "docs" / name).read_text() for name in ("pretrain.md", "training.md"))
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: re.search("^name: (.*)$", text, re.MULTILINE)[1])
@@ -23,4 +24,4 @@ def test_an_example_loads_and_assembles(text, tmp_path):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6

@@ -1,4 +1,4 @@
-"""What a plugin may import, as a page: declarations and docstrings as they stand in the sources, nothing of which is run."""
+"""The page of the public Python interface: declarations and docstrings, read from the sources without importing them."""
 
 from __future__ import annotations
 
@@ -7,48 +7,49 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ("", "interfaces", "views", "dna", "schedules", "heads", "corruption", "spans", "network", "errors", "testing")
-"""Of `findna_kit`: what an author may import."""
-CHOSEN = {"network": ["Branch"]}
-"""Of a module that is not all for authors."""
-SPOKEN = ("__init__", "__call__")
+MODULES = ("", "components", "alphabet", "rng", "model.branch", "errors", "testing")
+"""Public modules of `findna_kit`."""
+CHOSEN = {"model.branch": ["Branch"]}
+"""The public names of a module that is only partly public."""
+DUNDERS = ("__init__", "__call__")
 """Names with underscores that are public."""
 
 
 def python_page() -> str:
-    """The page of what a plugin may import: signatures and docstrings as they stand in the sources."""
+    """Return the Markdown page: signatures and docstrings of every public name, copied from the sources."""
     lines = [
-        "# Python for authors",
-        "What a plugin may import; nothing else of `findna_kit` is promised. These are the declarations and docstrings of the "
-        "sources. [Write a plugin](../write-a-plugin.md) says how they are used.",
+        "# Python for plugin authors",
+        "Look up everything that a plugin may import: declarations and docstrings, copied from the sources. Other modules of "
+        "`findna_kit` may change without notice. [Component contracts](../component-contracts.md) explains how these classes "
+        "are used.",
     ]
     for module in MODULES:
         tree, source = _parsed(module)
         shown = [_stub(*_home(name, tree, source)) for name in CHOSEN.get(module) or _public(tree)]
-        said = ast.get_docstring(tree) or ""
-        lines += [f"## {'.'.join(filter(None, ('findna_kit', module)))}", escaped(said)]
+        docstring = ast.get_docstring(tree) or ""
+        lines += [f"## {'.'.join(filter(None, ('findna_kit', module)))}", escaped(docstring)]
         lines += [f"```python\n{text}\n```" for text in shown if text]
     return "\n\n".join(lines) + "\n"
 
 
 def _parsed(module: str) -> tuple[ast.Module, str]:
-    path = ROOT / "findna_kit" / module
+    path = ROOT / "findna_kit" / module.replace(".", "/")
     source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
     return ast.parse(source), source
 
 
 def _name(node: ast.stmt) -> str:
-    """What a statement declares; empty where that is nothing."""
+    """Return the name that a statement declares, or an empty string."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     return targets[0].id if targets and isinstance(targets[0], ast.Name) else getattr(node, "name", "")
 
 
 def _is_public(name: str) -> bool:
-    return name in SPOKEN or (name != "" and name[0] != "_")
+    return name in DUNDERS or (name != "" and name[0] != "_")
 
 
 def _public(tree: ast.Module) -> list[str]:
-    """The module's `__all__`, or what it declares without an underscore and the classes that others of it are made of."""
+    """Return the module's `__all__`, or its names without an underscore and the base classes of its other classes."""
     for node in tree.body:
         if _name(node) == "__all__" and isinstance(node, ast.Assign):
             return [str(name) for name in ast.literal_eval(node.value)]
@@ -57,37 +58,39 @@ def _public(tree: ast.Module) -> list[str]:
 
 
 def _home(name: str, tree: ast.Module, source: str) -> tuple[list[ast.stmt], int, str]:
-    """The body that declares the name, where in it, and the text it stands in; followed through imports."""
+    """Return the body that declares the name, the index in it, and its source text. Imports are followed."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and name in [alias.name for alias in node.names]:
-            tree, source = _parsed(node.module.removeprefix("findna_kit.").replace(".", "/"))
+            return _home(name, *_parsed(node.module.removeprefix("findna_kit").removeprefix(".")))
     return tree.body, [_name(node) for node in tree.body].index(name), source
 
 
-def _stub(body: list[ast.stmt], place: int, source: str) -> str:
-    """A declaration without what it does: its first lines, docstrings, and of a class its public members."""
-    node, lines = body[place], source.splitlines()
+def _stub(body: list[ast.stmt], index: int, source: str) -> str:
+    """Return a declaration without its code: signature, docstring, and the public members of a class."""
+    node, lines = body[index], source.splitlines()
     if not isinstance(node, ast.FunctionDef | ast.ClassDef):
-        after = body[place + 1] if place + 1 < len(body) else None
-        return _text(lines, node.lineno, node.end_lineno) + (f"\n{_own(lines, after)}" if _is_words(after) else "")
+        after = body[index + 1] if index + 1 < len(body) else None
+        return _text(lines, node.lineno, node.end_lineno) + (
+            f"\n{_statement_text(lines, after)}" if _is_docstring(after) else ""
+        )
     first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
     parts = [_text(lines, first, node.body[0].lineno - 1)]
-    if _is_words(node.body[0]):
-        parts.append(_own(lines, node.body[0]) + ("\n" if isinstance(node, ast.ClassDef) else ""))
+    if _is_docstring(node.body[0]):
+        parts.append(_statement_text(lines, node.body[0]) + ("\n" if isinstance(node, ast.ClassDef) else ""))
     if isinstance(node, ast.ClassDef):
         members = [_stub(node.body, at, source) for at, one in enumerate(node.body) if _is_public(_name(one))]
         parts += [f"\n{text}" if "def " in text or "class " in text else text for text in members]
-    elif not _is_words(node.body[0]):
+    elif not _is_docstring(node.body[0]):
         parts[0] += " ..."
     text = re.sub(r"  # (?:noqa|type:|fmt:).*", "", "\n".join(filter(None, parts)))
     return re.sub(r"\n{3,}", "\n\n", text).rstrip()
 
 
-def _is_words(node: ast.stmt | None) -> bool:
+def _is_docstring(node: ast.stmt | None) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _own(lines: list[str], node: ast.stmt | None) -> str:
+def _statement_text(lines: list[str], node: ast.stmt | None) -> str:
     return _text(lines, node.lineno, node.end_lineno) if node else ""
 
 
@@ -96,7 +99,7 @@ def _text(lines: list[str], first: int, last: int | None) -> str:
 
 
 def escaped(text: str) -> str:
-    """A docstring as Markdown: what stands in backticks, or indented behind an empty line, is code; else a sign is a sign."""
+    """Return a docstring as Markdown. Text in backticks, and indented paragraphs, are code; elsewhere signs are escaped."""
     paragraphs = re.split(r"\n\n", text)
     return "\n\n".join(one if one.startswith("    ") else _escaped_paragraph(one) for one in paragraphs)
 

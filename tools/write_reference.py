@@ -1,8 +1,8 @@
-"""Writes the pages of docs/ that follow from the code: `make reference`, which is `python tools/write_reference.py`.
+"""Write the generated pages of docs/: `make reference`, which runs `python tools/write_reference.py`.
 
-One page for each kind of component and one that lists them all, from the registry with our own plugins installed; the page of
-recipes of published methods, from those files; and the page of what a plugin may import, from the sources, of which nothing is
-run for it. tests/test_reference.py says when they are stale.
+They are: a page for each kind of component and one that lists all of them, from the registry with our own plugins installed;
+the page of recipes of published methods, from the recipe files; and the page of the public Python interface, from the sources.
+tests/test_reference.py fails when a page is out of date.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 OWN = {"builtin", "encoders", "objectives", "teachers", "variation"}
-"""The plugins whose components are listed; the example is there to be copied."""
+"""The plugins whose components are listed; the example plugin is not."""
 WRITTEN = "<!-- Written by tools/write_reference.py: `make reference`. Change the code, not this page. -->"
 TITLES = {
     "augmentation": "Augmentations", "masking": "Maskings", "encoder": "Encoders", "loss": "Losses",
     "teacher_update": "Teacher updates",
 }  # fmt: skip
 DECLARED = ("stride", "global_mixing", "strand", "head_input", "coupling", "needs_teacher", "export_branch")
-"""What a class declares beside its parameters and its page repeats."""
+"""Class attributes that the page of a component shows in addition to its parameters."""
 BASES = ("self_distill", "two_views")
 
 
 def main() -> None:
-    """Writes every page."""
+    """Write every page."""
     (DOCS / "reference").mkdir(exist_ok=True)
     for name, text in pages().items():
         (DOCS / name).write_text(text)
 
 
 def pages() -> dict[str, str]:
-    """Every written page by its path in docs/."""
+    """Return every generated page by its path in docs/."""
     registries = own_registries()
     found = {
         "reference/components.md": overview(registries),
@@ -56,7 +56,7 @@ def pages() -> dict[str, str]:
 
 
 def own_registries() -> tuple[Registry[Any], ...]:
-    """What the kit and its own plugins register. Exits with a sentence where one of them is not there or fails."""
+    """Return the components of the kit and its own plugins. Exit with a message if one of the plugins is missing or fails."""
     components, plugins = load_plugins()
     loaded = {plugin.owner.plugin for plugin in plugins if plugin.failure is None}
     if missing := OWN - loaded:
@@ -73,13 +73,14 @@ def _page_of(kind: str) -> str:
 
 
 def overview(registries: tuple[Registry[Any], ...]) -> str:
-    """The page that lists every component."""
+    """Return the page that lists every component."""
     lines = [
         WRITTEN,
         "# Components",
-        "What a recipe can choose: the kit's own components (`findna-kit`) and those of its plugins, which lie in `plugins/`. "
-        "`findna-kit components` prints what is installed with you, strangers' plugins included; `findna-kit components NAME`, "
-        "one with its parameters. A *schedule* is a number, or a curve over the run: `{cosine: {start: 0.98, end: 1.0}}`.",
+        "Look up every component that a recipe can choose: the built-in ones (`findna-kit`) and those of the plugins in "
+        "`plugins/`. `findna-kit components` lists what is installed on your machine, including other plugins; `findna-kit "
+        "components NAME` prints one with its parameters. A *schedule* is a number, or a curve over the run: `{cosine: {start: "
+        "0.98, end: 1.0}}`.",
     ]
     for registry in registries:
         page = Path(_page_of(registry.kind)).name
@@ -100,7 +101,7 @@ def _first(component: type) -> str:
 
 
 def kind_page(registry: Registry[Any]) -> str:
-    """The page of one kind."""
+    """Return the page of one kind."""
     note = f"Every `{registry.kind}` of the kit and its plugins. [All kinds](components.md)."
     return "\n\n".join([WRITTEN, f"# {TITLES[registry.kind]}", note, *(_component(registry, name) for name in registry)]) + "\n"
 
@@ -121,7 +122,7 @@ def _component(registry: Registry[Any], name: str) -> str:
 
 
 def _declared(component: type) -> Iterator[tuple[str, Any]]:
-    """What the class says that its kind does not say already; what an instance decides is not among it."""
+    """Yield the class attributes that differ from the defaults of the kind, except those that an instance decides."""
     kind = next(one for one in component.__mro__ if one.__module__ == "findna_kit.components.interfaces")
     for word in DECLARED:
         value = getattr(component, word, None)
@@ -138,28 +139,33 @@ def _row(*cells: str) -> str:
 
 
 def methods() -> str:
-    """The page of recipes of published methods, and of those that plugins bring."""
+    """Return the page of recipes of published methods, and of recipes from our plugins."""
     lines = [
         WRITTEN,
         "# Recipes of published methods",
-        "One file a method, in `recipes/methods/`: what it stands on (`base:`) and what differs. They need the plugin "
-        "`findna-kit-objectives`; sizes are a laptop's, not the papers'. Any of them runs by its name:",
+        "Look up recipes of published self-supervised methods here. Each is a file in `recipes/methods/` that states its base "
+        "recipe (`base:`) and what differs. They need the plugin `findna-kit-objectives`. Sizes are for a laptop, not those of "
+        "the papers. Run or check a recipe by its name:",
         "```sh\nfindna-kit check methods/byol\n```",
-        "What a paper's method is, and where ours departs from it, stands with its [loss](reference/losses.md). "
-        "None of these has been compared with published numbers, and few have been run to their end: read the collapse "
-        "signals that a run prints, and its scores beside those of the network that has learned nothing. Without a masked "
-        "loss beside them, methods without negatives were seen to collapse here at settings that looked harmless.",
+        "The page of its [loss](reference/losses.md) describes each method, and how our version differs from the paper. None "
+        "of them has been compared with published numbers, and few have been run to the end. Check the collapse signals of a "
+        "run, and compare its scores with those of the untrained network. Methods without negatives collapsed here at "
+        "plausible settings if no masked loss was added.",
     ]
     paths = sorted((ROOT / "recipes" / "methods").glob("*.yaml"), key=lambda path: (path.stem not in BASES, path.stem))
-    rows = [_row(f"[{path.stem}](#{path.stem})", escaped(_said(path)[0])) for path in paths]
+    rows = [_row(f"[{path.stem}](#{path.stem})", escaped(_summary_and_body(path)[0])) for path in paths]
     lines.append("\n".join(["| recipe | what it is |", "| --- | --- |", *rows]))
-    lines += [f"## {path.stem}\n\n```yaml\n{_said(path)[1]}```" for path in paths]
-    lines += ["## Recipes of the plugins", "They run by their name.", _plugin_recipes()]
+    lines += [f"## {path.stem}\n\n```yaml\n{_summary_and_body(path)[1]}```" for path in paths]
+    lines += [
+        "## Recipes of the plugins",
+        "Run them by their name, for example `findna-kit run encoders:hyena`.",
+        _plugin_recipes(),
+    ]
     return "\n\n".join(lines) + "\n"
 
 
-def _said(path: Path) -> tuple[str, str]:
-    """The sentence that begins a recipe, and what follows the comments at its top."""
+def _summary_and_body(path: Path) -> tuple[str, str]:
+    """Return the first comment of a recipe, and its text after the comments at the top."""
     text = path.read_text()
     body = re.sub(r"\A(?:#.*\n)+", "", text)
     return text.partition("\n")[0].removeprefix("#").strip().rstrip("."), body
@@ -170,7 +176,9 @@ def _plugin_recipes() -> str:
     for folder in sorted(ROOT.glob("plugins/findna-kit-*/*/recipes")):
         plugin = folder.parents[1].name.removeprefix("findna-kit-")
         if plugin in OWN:
-            rows += [_row(f"`{plugin}:{path.stem}`", escaped(_said(path)[0])) for path in sorted(folder.glob("*.yaml"))]
+            rows += [
+                _row(f"`{plugin}:{path.stem}`", escaped(_summary_and_body(path)[0])) for path in sorted(folder.glob("*.yaml"))
+            ]
     return "\n".join(rows)
 
 

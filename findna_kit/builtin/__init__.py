@@ -1,4 +1,4 @@
-"""The built-in components, registered like anybody's: one line each."""
+"""The built-in components. They are registered through the package's own entry point, as those of any plugin are."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ findna_kit_api = 1
 
 @hookimpl
 def findna_kit_register(registry: Components) -> None:
-    """Every built-in."""
+    """Register every built-in component."""
     registry.augmentations.add("deletion", Deletion)
     registry.augmentations.add("insertion", Insertion)
     registry.augmentations.add("inversion", Inversion)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,15 +18,16 @@ from findna_kit.errors import FindnaError
 if TYPE_CHECKING:
     from findna_kit.cli import preparation, study_progress
     from findna_kit.plugins import loading
-    from findna_kit.study import results
     from findna_kit.study import run as studies
+    from findna_kit.study import tables
     from findna_kit.study.executors import local, slurm_options
     from findna_kit.study.executors import slurm as slurm_executor
-    from findna_kit.study.run import Executor, Progress
+    from findna_kit.study.files import StudyResult
+    from findna_kit.study.run import AblationState, Executor
 else:
     preparation, study_progress = LazyModule("findna_kit.cli.preparation"), LazyModule("findna_kit.cli.study_progress")
     loading = LazyModule("findna_kit.plugins.loading")
-    results, studies = LazyModule("findna_kit.study.results"), LazyModule("findna_kit.study.run")
+    tables, studies = LazyModule("findna_kit.study.tables"), LazyModule("findna_kit.study.run")
     local, slurm_executor = LazyModule("findna_kit.study.executors.local"), LazyModule("findna_kit.study.executors.slurm")
     slurm_options = LazyModule("findna_kit.study.executors.slurm_options")
 
@@ -65,13 +66,13 @@ def ablate(
     with study_progress.StudyProgress() as show:
         progress = studies.ablate(
             study, out, options, components=components, plugins=plugins, executor=selected,
-            watcher=studies.StudyObserver(log, show, preparation.dry_assemble),
+            observer=studies.StudyObserver(log, show, preparation.dry_assemble),
         )  # fmt: skip
     if progress.result is None:
         _log_unfinished(progress)
         raise typer.Exit(UNFINISHED)
     if as_json:
-        print(json.dumps(progress.result, indent=1))
+        print(json.dumps(progress.result.plain(), indent=1))
     else:
         _print_result(progress.folder, progress.result, wide=wide)
 
@@ -85,7 +86,7 @@ def _executor(name: str, settings: Sequence[str]) -> Executor:
     return local.LocalExecutor()
 
 
-def _log_unfinished(progress: Progress) -> None:
+def _log_unfinished(progress: AblationState) -> None:
     for cell, reason in progress.failed.items():
         log(f"{cell}: {reason} (the whole log is {progress.folder / cell}/log.txt; --retry runs it again)")
     for cell, name in progress.killed.items():
@@ -93,13 +94,13 @@ def _log_unfinished(progress: Progress) -> None:
     log(f"{progress.folder}: {study_progress.counts_text(progress.states)}")
 
 
-def _print_result(folder: Path, result: Mapping[str, Any], *, wide: bool) -> None:
+def _print_result(folder: Path, result: StudyResult, *, wide: bool) -> None:
     """Print the conditions with scores, difference and verdict, and the main effects of a factorial study."""
-    tasks = range(3, 3 + len(result["tasks"]))
+    tasks = range(3, 3 + len(result.tasks))
     main_columns = [[0, *tasks, tasks.stop, -1], [0, 1, -1]]
-    for number, (rows, columns) in enumerate(zip(results.tables(result), main_columns, strict=False)):
+    for number, (rows, columns) in enumerate(zip(tables.tables(result), main_columns, strict=False)):
         print("\n" * (number > 0), end="")
         print_table(rows if wide else select(rows, *columns))
-    if "search" in result:
-        print_line(f"\nevery condition has {result['search']['words']}")
+    if result.search is not None:
+        print_line(f"\nevery condition has {result.search.words}")
     print_line(f"\n{folder}: the folder of the study; result.json, .csv, .md and .tex hold all columns of this table")

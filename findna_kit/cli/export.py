@@ -14,7 +14,7 @@ from findna_kit.errors import FindnaError, nearest
 
 if TYPE_CHECKING:
     from findna_kit.exchange import export as exporting
-    from findna_kit.exchange.export import Format
+    from findna_kit.exchange.export import ExportFormat
 else:
     exporting = LazyModule("findna_kit.exchange.export")
 
@@ -35,7 +35,7 @@ def export(
         formats = " or ".join(exporting.FORMATS)
         raise FindnaError(f"--format {form}: must be {formats}{nearest(form, exporting.FORMATS)}")
     result = exporting.export_run(
-        folder, out, branch=branch, step=step, form=cast("Format", form), overwrite=overwrite, without=without or []
+        folder, out, branch=branch, step=step, form=cast("ExportFormat", form), overwrite=overwrite, without=without or []
     )  # fmt: skip
     print_table([["file", "KiB"], *([name, f"{size / 1024:,.1f}"] for name, size in result.files.items())])
     print_line(f"\n{out}: the {result.branch} at step {result.step}; before you publish it, fill in the licence in README.md")

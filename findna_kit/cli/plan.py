@@ -81,7 +81,7 @@ def _plan_recipe(source: str, overrides: Sequence[str], measurement: _Measuremen
     recipe, _, _ = preparation.load(source, overrides, measurement.without)
     preparation.check_files(recipe)
     with progress.reading_bar() as reading:
-        result = recipe_plan.plan(recipe, device=measurement.device, steps=measurement.steps, say=log, reading=reading)
+        result = recipe_plan.plan(recipe, device=measurement.device, steps=measurement.steps, log=log, reading=reading)
     if measurement.as_json:
         print(json.dumps(result, indent=1))
         return
@@ -103,7 +103,7 @@ def _plan_study(source: str, jobs: int, measurement: _Measurement, *, wide: bool
     with progress.reading_bar() as reading:
         result = study_plan.plan_study(
             source, options, measurement.steps, components=components, plugins=plugins, check=preparation.dry_assemble,
-            say=log, reading=reading,
+            log=log, reading=reading,
         )  # fmt: skip
     if measurement.as_json:
         print(json.dumps(result, indent=1))

@@ -41,6 +41,6 @@ def report(
 
     The page shows curves, scores, effects, costs and recipes.
     """
-    embed = None if embed_task is None else embeddings.Embed(embed_task, data, device, tuple(without or ()))
+    embed = None if embed_task is None else embeddings.EmbeddingRequest(embed_task, data, device, tuple(without or ()))
     path = reports.write_report(reports.ReportRequest(folders, out, overwrite, embed))
     print_line(f"{path}: the report ({path.stat().st_size / 1e3:,.0f} kB); any browser opens it without a network")

@@ -58,7 +58,7 @@ def run(
             loaded, runs.RunLocation(out, resume, overwrite), components=components, plugins=plugins, device=device,
             observer=trainer.Observer(log, reading, training), reporters=reporters,
         )  # fmt: skip
-    if not result.first:  # of several processes only the main one prints and evaluates
+    if not result.is_main_process:  # of several processes only the main one prints and evaluates
         return
     training_summary.print_summary(loaded, result)
     if loaded.evaluation.tasks:

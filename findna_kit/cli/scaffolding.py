@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import textwrap
 from contextlib import suppress
 from importlib import metadata
@@ -14,6 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError, OutputExists, nearest
 from findna_kit.plugins.entry_points import KIT, installed
 
@@ -123,15 +123,10 @@ def _read(template: str) -> str:
 
 
 def _write(target: Path, written: dict[str, str]) -> None:
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with atomic_write(target) as folder:
         for path, text in written.items():
-            (beside / path).parent.mkdir(parents=True, exist_ok=True)
-            (beside / path).write_text(text, encoding="utf-8")
-        beside.rename(target)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
 
 
 def _kinds(given: str) -> list[str]:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from findna_kit.recipe import Recipe
     from findna_kit.records.run_json import BaselineScore
-    from findna_kit.runs import Result
+    from findna_kit.runs import RunResult
 
 _COLLAPSED = {"deviation": "near 0", "rankme": "near 1"}
 """By collapse signal: the value that means collapse."""
 
 
-def print_summary(recipe: Recipe, result: Result) -> None:
+def print_summary(recipe: Recipe, result: RunResult) -> None:
     """Print the validation metrics of the last step, next to every baseline, and the collapse signals."""
     metrics = result.metrics
     print_line(f"\n{recipe.name}: {recipe.steps} steps in {result.seconds:.0f} s, seed {recipe.seed} (one seed)")
@@ -31,7 +31,7 @@ def print_summary(recipe: Recipe, result: Result) -> None:
     print_table([["signal", "student", "teacher", "means collapse"], *_collapse_rows(recipe, metrics)])
 
 
-def _fitted_on(result: Result) -> str:
+def _fitted_on(result: RunResult) -> str:
     bases = max((score.fitted_on_bases for score in result.baselines.values()), default=0)
     return f", fitted on {bases:,} bases of the training split" if bases else ""
 

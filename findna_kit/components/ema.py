@@ -1,4 +1,4 @@
-"""Moving a teacher towards its student: what averaging rules share, the kit's and strangers'."""
+"""Exponential moving average of parameters and buffers, shared by teacher updates."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ if TYPE_CHECKING:
 
 
 class AveragingConfig(ComponentConfig):
-    """What every averaging rule lets the recipe choose."""
+    """Parameters shared by teacher updates that average the student."""
 
-    buffers: Literal["copy", "average"] = Field("copy", description="what becomes of float buffers; integers are copied")
+    buffers: Literal["copy", "average"] = Field(
+        "copy", description="whether float buffers are copied or averaged; integer buffers are always copied"
+    )
 
 
 @torch.no_grad()
 def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, buffers: Literal["copy", "average"]) -> None:
-    """`teacher <- momentum teacher + (1 - momentum) student`, in place; momentum 0 is a copy to the bit.
+    """Update the teacher in place: `teacher <- momentum * teacher + (1 - momentum) * student`.
 
-    Float buffers go the same way under `average`; otherwise they are copied, as integers always are.
+    With momentum 0 the teacher is an exact copy. buffers: `average` treats float buffers like parameters; with `copy` they are
+    copied, as integer buffers always are.
     """
     old: list[Tensor] = list(teacher.parameters())
     new: list[Tensor] = list(student.parameters())
-    for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
-        if buffers == "average" and mine.is_floating_point():
-            old, new = [*old, mine], [*new, theirs]
+    for teacher_buffer, student_buffer in zip(teacher.buffers(), student.buffers(), strict=True):
+        if buffers == "average" and teacher_buffer.is_floating_point():
+            old, new = [*old, teacher_buffer], [*new, student_buffer]
         else:
-            mine.copy_(theirs)
+            teacher_buffer.copy_(student_buffer)
+    # All tensors at once: torch fuses the update of many tensors into a few kernels.
     get_ema_multi_avg_fn(momentum)(old, new, None)

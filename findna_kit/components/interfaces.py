@@ -45,7 +45,7 @@ a run begins. A component reads it when it is first used: a finished run is asse
 
 @dataclass(frozen=True)
 class Contig:
-    """One sequence of the genome."""
+    """Name and length of one sequence of a genome."""
 
     name: str
     length: int
@@ -89,17 +89,22 @@ def _holds_path(annotation: Any) -> bool:
 
 
 class Encoder(nn.Module, ABC):
-    """`bases -> embeddings`. What is not `valid` must not change what is.
+    """A network that maps one-hot bases to embeddings. Padding must not influence valid positions.
 
-    `length` counts class rows and sizes the network once. Declares `dim`, `depth` (hidden layers that may be asked for),
-    `stride` (input positions per embedding), `max_length` (of nucleotides; None: unbounded), `global_mixing` (False: it
-    gets no class rows, class embeddings are made by attention pooling) and `strand`: of an `equivariant` one, the reverse
-    complement's nucleotide rows are these in reverse order, and the halves of `dim` are swapped in every row.
+    The constructor's `length` includes class rows; it is the length of training sequences, which may size the network. A class
+    or an instance declares:
+
+    dim: width of the embeddings. depth: number of hidden layers that a loss may ask for.
+    stride: input positions per embedding. max_length: largest number of nucleotides, None for no limit.
+    global_mixing: False for an encoder that gets no class rows; class embeddings are then made by attention pooling.
+    strand: `none`; `invariant`, if the embeddings of a sequence and of its reverse complement are equal once pooled; or
+        `equivariant`, if the reverse complement has the same nucleotide embeddings in reverse order, with the two halves of
+        `dim` swapped.
     """
 
     Config: ClassVar[type[ComponentConfig]]
     examples: ClassVar[Examples] = ({},)
-    """Of every kind: parameters, as a recipe states them, of small instances; what the conformance checks build."""
+    """Parameters of small instances, as in a recipe. The conformance checks build these; every kind has this attribute."""
     dim: int
     depth: int
     stride: int = 1
@@ -113,20 +118,22 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """Embeddings [B, C + ceil(L / stride), dim] and the hidden states of `layers`.
+        """Return the embeddings [B, C + ceil(L / stride), dim] and the hidden states of the layers in `layers`.
 
-        bases [B, C + L, 5] float: one-hot over A C G T N, MASK rows zero, class rows (zero) first, padding last.
-        valid [B, C + L] bool: class rows are valid.
+        bases: [B, C + L, 5] float, one-hot over A C G T N. MASK rows are zero, class rows (also zero) come first, padding last.
+        valid: [B, C + L] bool, False on padding, True on class rows.
         """
 
     def reset_parameters(self) -> None:
-        """Draws anew, in place, what it has read from elsewhere: the control that has learned nothing is made so.
+        """Re-initialise weights that were loaded from an external file, in place.
 
-        Called with torch's generator seeded.
+        Used to build the untrained control of an evaluation; torch's generator is seeded before the call.
         """
 
 
-class _OnViews(ABC):
+class _ViewTransform(ABC):
+    """What augmentations and maskings have in common: a function from a view to a view."""
+
     Config: ClassVar[type[ComponentConfig]]
     examples: ClassVar[Examples] = ({},)
 
@@ -135,32 +142,41 @@ class _OnViews(ABC):
 
     @abstractmethod
     def __call__(self, view: View, draw: Draw) -> View:
-        """The changed view; randomness comes from `draw` only."""
+        """Return the changed view. All randomness must come from `draw`; the given view must not be changed in place."""
 
-    def on_genome(self, contigs: Sequence[Contig]) -> None:  # noqa: B027 - most have nothing to do with it
-        """Told once, before the first view: the contigs of the run's genomes, in the order of `view.contig`."""
+    def on_genome(self, contigs: Sequence[Contig]) -> None:  # noqa: B027 - optional
+        """Receive the contigs of the run's genomes, which `view.contig` indexes; called once, before the first view."""
 
 
-class Augmentation(_OnViews):
-    """Changes a view, vectorised over the batch and randomly per sequence; L is kept and N never invented."""
+class Augmentation(_ViewTransform):
+    """A random change of every sequence of a view, vectorised over the batch. It keeps L and does not introduce N."""
 
     def crop_start(self, window: View, length: int, draw: Draw) -> Tensor | None:
-        """Where the view's crop of that many nucleotides begins, [B, 1], if this augmentation decides it; asked before it."""
+        """Return the start [B, 1] of the crop of `length` nucleotides if this augmentation decides it, otherwise None.
+
+        Called before any augmentation of the view; the first answer that is not None is used.
+        """
         return None
 
 
-class Masking(_OnViews):
-    """Chooses what the student does not see. M depends on the policy and L alone; inserted bases and N are not masked."""
+class Masking(_ViewTransform):
+    """A choice of positions whose bases the student must predict. M, the number of slots, depends on the policy and L alone.
+
+    Inserted bases, N and padding are not masked.
+    """
 
 
 @dataclass(frozen=True)
 class BranchOutput:
-    """What one branch made of one view (None: not asked for, or not kept for a batch-coupled loss).
+    """The outputs of one branch for one view. A field is None, or empty, if nothing asked for it.
 
-    embeddings [B, ceil(L / stride), D] · class_embeddings [B, C, D] · pooled [B, D]: the mean over valid nucleotides ·
-    hidden: the layers asked for · rows: what the loss reads · heads: the outputs of its heads on them, by name.
-    A batch-coupled loss is given the view, `rows` and `heads` alone, of the whole global batch. Of an equivariant encoder all
-    but embeddings, and rows of those, have their halves joined, and D is half of its `dim`; heads are made to read the others.
+    embeddings: [B, ceil(L / stride), D]. class_embeddings: [B, C, D]. pooled: [B, D], the mean over valid nucleotides.
+    hidden: hidden states by layer. rows: the embeddings that the loss declares as `head_input`.
+    heads: the outputs of the loss's heads on `rows`, by name.
+
+    A batch-coupled loss receives only the view, `rows` and `heads`, for the whole global batch. With an equivariant encoder the
+    halves of pooled and class embeddings and of hidden states are averaged, and D is half of the encoder's `dim`; nucleotide
+    embeddings keep both halves, and heads that read them are adapted.
     """
 
     view: View
@@ -174,9 +190,10 @@ class BranchOutput:
 
 @dataclass(frozen=True)
 class LossOutput:
-    """One loss on some rows: a sum over items, which the trainer divides by the global `Loss.count`.
+    """The value of a loss on some samples.
 
-    metrics: sums over the same items, detached. carry: detached tensors for `after_step`, first dimension = rows.
+    sum: the sum over items, which the trainer divides by the global `Loss.count`. metrics: sums over the same items, detached.
+    state_inputs: detached tensors for `after_step`, whose first dimension is the samples.
     """
 
     sum: Tensor
@@ -186,7 +203,7 @@ class LossOutput:
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """What a recipe says of a view, as far as a loss may ask."""
+    """What a loss may know of a view in advance: which branches see it, and whether it is masked."""
 
     name: str
     student: bool
@@ -195,10 +212,11 @@ class ViewPlan:
 
 
 class Loss(nn.Module, ABC):
-    """One term of the objective; owns its heads. Buffers (centres, queues) are its state, and move in `after_step` alone.
+    """One term of the objective, with its heads. Buffers (centres, queues) are its state, which only `after_step` changes.
 
-    Heads are applied in a chain to the rows that `reads` names: the twin heads in order, then, for the student only, the
-    student heads. A `sample` loss runs on each micro-batch; a `batch` loss once on the whole global batch.
+    Heads are applied in a chain to the embeddings that `head_input` names: first the twin heads in order, then, for the student
+    only, the student heads. A loss with `coupling = "sample"` runs on each micro-batch, one with `"batch"` once per step on the
+    whole global batch.
     """
 
     Config: ClassVar[type[ComponentConfig]]
@@ -206,48 +224,54 @@ class Loss(nn.Module, ABC):
     needs_teacher: ClassVar[bool] = False
     head_input: ClassVar[Reads]
     coupling: Literal["sample", "batch"] = "sample"
-    """An instance may say otherwise than its class, where a parameter decides it."""
+    """An instance may set it, if a parameter decides it."""
     nucleotide_head: ClassVar[str | None] = None
-    """The twin head that gives logits over A C G T for each row read, so that a frozen model can be asked for bases."""
+    """Name of the twin head that gives logits over A C G T, if there is one; a frozen model predicts bases with it."""
 
     def __init__(self, config: Any, *, dim: int, class_tokens: int) -> None:
         super().__init__()
         self.config, self.dim, self.class_tokens = config, dim, class_tokens
 
     def twin_heads(self) -> dict[str, nn.Module]:
-        """Heads that the teacher has a copy of, in order."""
+        """Return the heads of which the teacher has a copy, in order of application."""
         return {}
 
     def student_heads(self) -> dict[str, nn.Module]:
-        """Heads of the student alone (predictors), in order."""
+        """Return the heads that only the student has (predictors), in order of application."""
         return {}
 
     def head_learning_rates(self) -> dict[str, ScheduleType]:
-        """Head names whose learning rate follows a schedule of their own."""
+        """Return, by name of the head, learning rates of heads that do not use the optimizer's."""
         return {}
 
     def layers(self, depth: int) -> tuple[int, ...]:
-        """Hidden layers wanted from each branch; a `sample` loss may ask for them."""
+        """Return the hidden layers that the loss needs from each branch; only a `sample` loss may need any."""
         return ()
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """Why this loss cannot work on these views, in a sentence; None if it can."""
+        """Return why the loss cannot be used with these views, as a sentence; None if it can."""
         return None
 
     @abstractmethod
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Items that `forward` sums over, from the views alone: a scalar. The trainer must know it before any backward."""
+        """Return the number of items that `forward` sums over, a scalar.
+
+        It is computed from the views alone, because the trainer needs the global count before the first backward pass.
+        """
 
     @abstractmethod
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """The term on these rows, by view name. Pure: moves no state."""
+        """Compute the loss on outputs given by view name. It must not change any state."""
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
-        """Moves the state, once per optimizer step, after the teacher update; `carry` holds the whole global batch."""
+        """Update the loss's state, once per optimizer step, after the teacher update.
+
+        state_inputs: those of `LossOutput`, concatenated over the whole global batch.
+        """
 
 
 class TeacherUpdate(ABC):
-    """The rule that makes and moves the teacher. `serves` says which branch a finished run gives by default."""
+    """The rule that creates and updates the teacher. `export_branch` is the branch that a finished run exports by default."""
 
     Config: ClassVar[type[ComponentConfig]]
     examples: ClassVar[Examples] = ({},)
@@ -257,24 +281,25 @@ class TeacherUpdate(ABC):
         self.config = config
 
     def initial(self, student: nn.Module) -> nn.Module:
-        """The teacher at step 0, without gradient: a copy of the student, or a `network.Branch` of another architecture.
+        """Return the teacher at step 0, without gradient: a copy of the student, or a `Branch` of another architecture.
 
-        One that the rule does not make of the student may lack the heads of losses that do not read it.
+        A teacher that is not a copy may lack the heads of losses that do not use the teacher.
         """
         return deepcopy(student).requires_grad_(False)
 
     @abstractmethod
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Moves the teacher in place; returns what to log (`momentum`).
+        """Update the teacher in place; return values to log (`momentum`).
 
-        metrics: the step's losses and the latest held-out ones, the same in every process; `validation_step`: the latest validation.
+        metrics: the losses of the step and of the latest validation, the same in every process; `validation_step` is the step
+            of that validation.
         """
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The rule's own state; most have none."""
+        """Return the rule's own state; most rules have none."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Takes back what `state_dict` gave."""
+        """Restore the state that `state_dict` returned."""
         if state:
             raise ValueError(f"{type(self).__name__} keeps no state, but was given {sorted(state)}")

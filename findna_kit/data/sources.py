@@ -15,7 +15,7 @@ class Windows(Protocol):
     """A source of windows, as a pure function of the step and of indices in the global batch."""
 
     def draw(self, step: int, rows: Tensor) -> View:
-        """Return the windows with indices `rows` [B] of the batch of `step`."""
+        """Return the windows with indices `rows` [B] of the global batch of `step`."""
         ...
 
     def fixed(self, count: int) -> View:

@@ -1,4 +1,4 @@
-"""From a window to a named view: a crop, augmentations folded in the order of the recipe, then the mask."""
+"""From a window to a named view: a crop, augmentations in the order of the recipe, then the mask."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from findna_kit.components.interfaces import Augmentation, Contig, Masking, ViewPlan
 
 _BLOCK = 1 << 19
-"""Bases at once on a CPU: a row's view hangs on no other row, and what is made of so few on the way takes little memory."""
+"""Bases per block on a CPU. A sequence's view depends on no other sequence, and small blocks need little memory on the way."""
 
 
 @dataclass(frozen=True)
 class ViewPipeline:
-    """How one view is made. `augmentations` carry the recipe's names, which key their randomness; `crop`: nucleotides of it."""
+    """How one view is made.
+
+    augmentations: with the recipe's names, which are part of the key of their random numbers. crop: length in nucleotides.
+    """
 
     plan: ViewPlan
     augmentations: tuple[tuple[str, Augmentation], ...] = ()
@@ -33,36 +36,41 @@ class ViewPipeline:
 
     @property
     def name(self) -> str:
-        """The recipe's label; of several views made alike, with a number."""
+        """The view's label in the recipe; with a number if the recipe makes several alike (`label.1`)."""
         return self.plan.name
 
     def on_genome(self, contigs: Sequence[Contig]) -> None:
-        """Tells its augmentations and its masking what `view.contig` counts."""
-        for _, part in (*self.augmentations, *([] if self.masking is None else [self.masking])):
-            part.on_genome(contigs)
+        """Pass the contigs that `view.contig` indexes to the augmentations and the masking."""
+        for _, component in (*self.augmentations, *([] if self.masking is None else [self.masking])):
+            component.on_genome(contigs)
 
     def view(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
-        """The view of the windows at `rows` [B] of the global batch of that step."""
-        parts = rng.batch_slices(len(rows), window.tokens.shape[1], rows.device, _BLOCK)
-        if len(parts) < 2:
+        """Make the view of windows. rows: [B], their indices in the global batch of the step."""
+        slices = rng.batch_slices(len(rows), window.tokens.shape[1], rows.device, _BLOCK)
+        if len(slices) < 2:
             return self._view(window, seed, step, rows)
-        return View.concatenate([self._view(window.select(part), seed, step, rows[part]) for part in parts])
+        return View.concatenate([self._view(window.select(part), seed, step, rows[part]) for part in slices])
 
     def plain(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
-        """The windows as they are, masked, with MASK at every masked position: none can be copied from what is shown."""
-        made = self._masked(window, seed, step, rows)
-        return made.with_mask(made.masked_index, made.masked_weight, torch.full_like(made.corrupted, alphabet.MASK))
+        """Make the view for validation: the windows without augmentation, with MASK at every masked position.
+
+        No masked position shows a base, so that what is predicted there cannot be copied from the input.
+        """
+        view = self._masked(window, seed, step, rows)
+        return view.with_mask(view.masked_index, view.masked_weight, torch.full_like(view.corrupted, alphabet.MASK))
 
     def _view(self, window: View, seed: int, step: int | str, rows: Tensor) -> View:
-        made = window if self.crop is None else self._cropped(window, self.crop, seed, step, rows)
-        for place, (name, augmentation) in enumerate(self.augmentations):
-            made = augmentation(made, Draw(seed, "view", self.name, place, name, step, rows=rows))
-        return self._masked(made, seed, step, rows)
+        view = window if self.crop is None else self._cropped(window, self.crop, seed, step, rows)
+        # The position in the list is part of the key: two augmentations of one name draw different numbers.
+        for position, (name, augmentation) in enumerate(self.augmentations):
+            view = augmentation(view, Draw(seed, "view", self.name, position, name, step, rows=rows))
+        return self._masked(view, seed, step, rows)
 
     def _cropped(self, window: View, length: int, seed: int, step: int | str, rows: Tensor) -> View:
-        """A stretch of each window: where an augmentation puts it, or else at a random place."""
-        for place, (name, augmentation) in enumerate(self.augmentations):
-            start = augmentation.crop_start(window, length, Draw(seed, "crop", self.name, place, name, step, rows=rows))
+        """Crop each window to `length`: where the first augmentation that decides it says, otherwise at a random start."""
+        for position, (name, augmentation) in enumerate(self.augmentations):
+            draw = Draw(seed, "crop", self.name, position, name, step, rows=rows)
+            start = augmentation.crop_start(window, length, draw)
             if start is not None:
                 break
         else:
@@ -76,14 +84,14 @@ class ViewPipeline:
         return masking(view, Draw(seed, "mask", self.name, name, step, rows=rows))
 
     def noise(self, view: View, *, seed: int, step: int | str, rows: Tensor) -> Tensor | None:
-        """The noise that the view states, [B, L, 5], the same for both branches; None where it states none."""
+        """Draw the noise of a view, [B, L, 5], the same for both branches; None for a view without noise."""
         if view.deviation is None:
             return None
-        drawn = Draw(seed, "noise", self.name, step, rows=rows).normal(view.tokens.shape[1], alphabet.CHANNELS)
-        return drawn.mul_(view.deviation[:, None, None])
+        noise = Draw(seed, "noise", self.name, step, rows=rows).normal(view.tokens.shape[1], alphabet.CHANNELS)
+        return noise.mul_(view.deviation[:, None, None])
 
 
 def _random_start(window: View, length: int, draw: Draw) -> Tensor:
-    """Every place as likely; in a window that is padded to more, of what is valid."""
+    """Draw the start of a crop, [B, 1], uniform over those whose crop is valid throughout; 0 if the window is too short."""
     last = (window.lengths[:, None] - length).clamp(min=0)
     return draw.integers(0, last + 1, 1)

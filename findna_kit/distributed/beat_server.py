@@ -36,10 +36,11 @@ class BeatServer:
         self._last_heard = [time.monotonic()] * world_size
         self._closing, self._clients = threading.Event(), set[int]()
         listeners = {address: _listen(address) for address in dict.fromkeys(addresses)}
+        self._listeners = list(listeners.values())
         self.ports: dict[str, int] = {address: listener.getsockname()[1] for address, listener in listeners.items()}
         self._threads = [
             threading.Thread(target=self._accept, args=(listener,), name="findna-kit heartbeat server", daemon=True)
-            for listener in listeners.values()
+            for listener in self._listeners
         ]
         for thread in self._threads:
             thread.start()
@@ -58,6 +59,11 @@ class BeatServer:
         while self._clients and time.monotonic() < until:
             time.sleep(_POLL / 10)
         self._closing.set()
+        # Wakes the threads on Linux; elsewhere they see the event after at most _POLL. A process that ends after a failure must
+        # not wait here: a launcher that sends SIGTERM to it may come before its error message.
+        for listener in self._listeners:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(timeout=2 * _POLL)
 
@@ -70,8 +76,8 @@ class BeatServer:
                     connection, _ = listener.accept()
                 except TimeoutError:
                     continue
-                except OSError:  # the client left before it was accepted, or the process is out of file descriptors
-                    time.sleep(_POLL)
+                except OSError:  # the server closes, the client has left, or the process is out of file descriptors
+                    self._closing.wait(_POLL)
                     continue
                 threading.Thread(target=self._serve, args=(connection,), name="findna-kit beats", daemon=True).start()
 

@@ -58,7 +58,7 @@ class Engine:
         Raises FindnaError if the batch does not divide into equal shares.
         """
         if batch_size % self.world_size:
-            raise FindnaError(f"data.batch_size {batch_size} does not divide into {self.world_size} processes")
+            raise FindnaError(f"data.batch_size {batch_size} is not divisible by the number of processes, {self.world_size}")
         share = batch_size // self.world_size
         return torch.arange(self.rank * share, (self.rank + 1) * share, device=self.device)
 

@@ -30,7 +30,7 @@ def strand_disagreement(
     random = np.random.default_rng(rng.key(seed, "strand disagreement") % 2**64)
     rows = np.sort(random.permutation(len(sequences))[:MAX_SAMPLES])
     forward = [sequences[row] for row in rows]
-    reverse = [alphabet.decode(alphabet.PAIRED[alphabet.encode(sequence)[::-1]]) for sequence in forward]
+    reverse = [alphabet.decode(alphabet.COMPLEMENT[alphabet.encode(sequence)[::-1]]) for sequence in forward]
     forward_embeddings, reverse_embeddings = (embed(strand).astype(np.float64) for strand in (forward, reverse))
     between_strands = np.linalg.norm(forward_embeddings - reverse_embeddings, axis=1)
     # Each sequence is paired with its predecessor in a random ring, so that every sequence counts twice.

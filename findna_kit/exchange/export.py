@@ -1,4 +1,4 @@
-"""`findna-kit export`: one branch of a run as a folder to give away, in the layout of Hugging Face or as an ONNX graph."""
+"""`findna-kit export`: one branch of a run as a folder to share, in the layout of Hugging Face or as an ONNX graph."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from findna_kit import alphabet, checkpoint
-from findna_kit.atomic import sync
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import OutputExists
 from findna_kit.exchange.model_card import model_card
-from findna_kit.exchange.onnx_graph import need_onnx, write_onnx
+from findna_kit.exchange.onnx_graph import require_onnx, write_onnx
 from findna_kit.inference.frozen_model import load
 from findna_kit.records.json_files import write_json
 from findna_kit.records.paths import AUDIT_JSON, EVALUATION_JSON, PREDICTIONS, RECIPE, RUN_JSON
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 CONFIG, CARD, ONNX = "config.json", "README.md", "model.onnx"
 FORMATS = ("huggingface", "onnx")
-Format = Literal["huggingface", "onnx"]
+ExportFormat = Literal["huggingface", "onnx"]
 _TYPE = "findna_kit"
-_OWN = (CONFIG, CARD, ONNX, RECIPE, RUN_JSON, EVALUATION_JSON, PREDICTIONS, AUDIT_JSON, checkpoint.MODEL, checkpoint.FOLDER)
+_EXPORTED = (CONFIG, CARD, ONNX, RECIPE, RUN_JSON, EVALUATION_JSON, PREDICTIONS, AUDIT_JSON, checkpoint.MODEL, checkpoint.FOLDER)
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written, of which branch and step."""
+class ExportResult:
+    """The branch and step that were exported, and the sizes of the files in bytes."""
 
     branch: str
     step: int
@@ -45,34 +45,34 @@ class Exported:
 
 
 def export_run(
-    run: Path, out: Path, *, branch: BranchName | None = None, step: int | None = None, form: Format = "huggingface",
+    run: Path, out: Path, *, branch: BranchName | None = None, step: int | None = None, form: ExportFormat = "huggingface",
     overwrite: bool = False, without: Collection[str] = (),
-) -> Exported:  # fmt: skip
-    """Writes the folder whole, or nothing. Raises OutputExists, and FindnaError where the run or the format do not allow it.
+) -> ExportResult:  # fmt: skip
+    """Export a run to the folder `out`, completely or not at all.
 
-    `huggingface` is a run's folder too, of one checkpoint, its tensors a link to model.safetensors: `findna_kit.load` and
-    `init_from` take it.
+    The `huggingface` format is also the folder of a run with one checkpoint, whose tensors are a link to model.safetensors, so
+    that `findna_kit.load` and `init_from` accept it. Raises OutputExists; FindnaError if the run cannot be exported.
     """
     if form == "onnx":
-        need_onnx()
-    out = Path(os.path.abspath(out))  # noqa: PTH100 - `.` and `..` have no name, and a link is not to be followed
-    _refuse_taken(out, overwrite=overwrite)
+        require_onnx()
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - Path.resolve would follow a link, and `.` has no name
+    _check_output(out, overwrite=overwrite)
     model = load(run, branch, step=step, device="cpu", without=without)
-    with _folder(out) as beside:
+    with _new_folder(out) as folder:
         config = _config(model)
         if form == "onnx":
-            config |= write_onnx(model, beside / ONNX)
+            config |= write_onnx(model, folder / ONNX)
         else:
-            _write_tensors(model, beside)
-        write_json(beside / CONFIG, config)
-        (beside / RECIPE).write_text(model.recipe.dump(), encoding="utf-8")
-        # run.json tells who made the components and in which precision, which `load` asks for; evaluation.json the scores.
+            _write_tensors(model, folder)
+        write_json(folder / CONFIG, config)
+        (folder / RECIPE).write_text(model.recipe.dump(), encoding="utf-8")
+        # `load` reads the precision and the components' distributions from run.json; the model card shows evaluation.json.
         for name in (RUN_JSON, EVALUATION_JSON):
             if (run / name).is_file():
-                shutil.copyfile(run / name, beside / name)
-        (beside / CARD).write_text(model_card(run, out, model, graph=form == "onnx"), encoding="utf-8")
-        files = {path.name: path.stat().st_size for path in sorted(beside.iterdir()) if path.is_file()}
-    return Exported(model.branch, model.step, files)
+                shutil.copyfile(run / name, folder / name)
+        (folder / CARD).write_text(model_card(run, out, model, graph=form == "onnx"), encoding="utf-8")
+        files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+    return ExportResult(model.branch, model.step, files)
 
 
 def _config(model: FrozenModel) -> dict[str, Any]:
@@ -101,34 +101,36 @@ def _config(model: FrozenModel) -> dict[str, Any]:
 
 
 def _write_tensors(model: FrozenModel, folder: Path) -> None:
-    tensors = checkpoint.prefixed(model.branch, model.network.state_dict())
+    """Write model.safetensors, and a checkpoint folder with a link to it."""
+    tensors = checkpoint.add_prefix(model.branch, model.network.state_dict())
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / checkpoint.MODEL, {"format": "pt"})
-    place = checkpoint.path_of(folder, model.step)
-    place.mkdir(parents=True)
-    (place / checkpoint.MODEL).symlink_to(os.path.relpath(folder / checkpoint.MODEL, place))
+    step = checkpoint.path_of(folder, model.step)
+    step.mkdir(parents=True)
+    (step / checkpoint.MODEL).symlink_to(os.path.relpath(folder / checkpoint.MODEL, step))
 
 
-def _refuse_taken(out: Path, *, overwrite: bool) -> None:
-    """OutputExists where something is there already, unless it is an export and may be replaced, or an empty folder."""
+def _check_output(out: Path, *, overwrite: bool) -> None:
+    """Raise OutputExists if `out` exists, unless it is an empty folder, or an export and `overwrite` is given."""
     if not os.path.lexists(out):
         return
     if out.is_symlink() or not out.is_dir():
-        raise OutputExists(f"{out}: is there already and is no folder; take another --out")
-    held = {path.name for path in out.iterdir()}
-    if held and not overwrite:
-        raise OutputExists(f"{out}: is there already; take another --out, or --overwrite it")
-    strange = sorted(name for name in held if not _is_own(name))
-    if held and (strange or not _is_export(out)):
-        why = f"{', '.join(strange[:3])} is not of it" if strange else f"no {CONFIG} of this kit"
-        raise OutputExists(f"{out}: holds something that is no export ({why}); nothing there is touched")
+        raise OutputExists(f"{out}: already exists and is not a folder; use another --out")
+    names = {path.name for path in out.iterdir()}
+    if names and not overwrite:
+        raise OutputExists(f"{out}: already exists; use another --out, or --overwrite to replace it")
+    others = sorted(name for name in names if not _is_exported_file(name))
+    if names and (others or not _is_export(out)):
+        reason = f"it contains {', '.join(others[:3])}" if others else f"it has no {CONFIG} of FinDNA-Kit"
+        raise OutputExists(f"{out}: is not an export ({reason}); nothing in it was changed")
 
 
-def _is_own(name: str) -> bool:
-    """Whether an export, or who scores it, leaves a file of that name, or one beside it (`.evaluation.json.lock`)."""
-    return name in _OWN or any(name.startswith(f".{one}.") for one in _OWN)
+def _is_exported_file(name: str) -> bool:
+    """Return whether export or evaluation writes a file of that name, or a temporary one such as `.evaluation.json.lock`."""
+    return name in _EXPORTED or any(name.startswith(f".{known}.") for known in _EXPORTED)
 
 
 def _is_export(folder: Path) -> bool:
+    """Return whether a folder has a config.json of ours."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -137,23 +139,12 @@ def _is_export(folder: Path) -> bool:
 
 
 @contextmanager
-def _folder(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, put in its place at the end; removed, and what was there left, where the block fails."""
-    beside, old = (out.with_name(f".{out.name}.{what}.{os.getpid()}") for what in ("new", "old"))
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Yield a new folder that replaces `out` at the end. Raises OutputExists, with `out` as it was, if it cannot be written."""
     try:
-        beside.mkdir(parents=True)
-        yield beside
-        for path in (*beside.rglob("*"), beside):
-            sync(path)
-        if out.is_dir():
-            out.rename(old)
-        beside.rename(out)
-        sync(out.parent)
+        with atomic_write(out, replace_folder=True) as folder:
+            folder.mkdir(parents=True)
+            yield folder
     except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise OutputExists(f"{out}: cannot be written: {why}; name another with --out DIR") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        if old.is_dir() and not os.path.lexists(out):
-            old.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
+        raise OutputExists(f"{out}: cannot be written: {reason}; use another --out DIR") from error

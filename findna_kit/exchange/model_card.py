@@ -1,4 +1,4 @@
-"""The README of an exported model: what it learned from, how, what it scored beside its controls, and what it is not for."""
+"""The model card (README.md) of an exported model: use, training data, recipe, scores with controls, and limits."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ tags: [dna, genomics, self-supervised-learning]
 # license: not stated by findna-kit; fill it in before you publish this folder
 ---"""
 _LICENCE = (
-    "Not stated: whoever publishes this folder fills it in, here and as `license:` at the top of this file. The genome and the "
-    "tasks may have terms of their own. The files beside this one name others by their whole path on the machine that trained."
+    "Not stated: fill it in before you publish this folder, here and as `license:` at the top of this file. The genome and the "
+    "tasks may have their own terms. run.json and recipe.yaml contain absolute paths of the machine that trained the model."
 )
 
 
 @dataclass(frozen=True)
 class CardScores:
-    """What the card shows of one task. rows: a table, its header first."""
+    """One task as the card shows it. rows: a table, its header first."""
 
     task: str
     how: str
@@ -43,7 +43,7 @@ class CardScores:
 
 
 def model_card(run: Path, out: Path, model: FrozenModel, *, graph: bool) -> str:
-    """Markdown. graph: of the ONNX folder, which is used otherwise."""
+    """Return the card in Markdown. graph: for an ONNX folder, whose use differs."""
     record = read_run_json(run)
     recipe = model.recipe
     trained = f"the {model.branch} after {model.step:,} of {recipe.steps:,} steps"
@@ -72,10 +72,10 @@ def _use_graph(model: FrozenModel) -> str:
     )
     bound = model.network.encoder.max_length
     return (
-        "`model.onnx` takes `bases` (float32 [batch, length, 5], one-hot over A C G T N, any other letter N) and `valid` (bool "
-        "[batch, length], false where a sequence is padded, at its end, with N) and gives "
-        f"{outputs}, float32 [batch, {model.dim}]: what `embed` of FinDNA-Kit gives, in fp32. "
-        f"Batch and length are open{f', up to {bound} nucleotides' if bound else ''}."
+        "`model.onnx` takes `bases` (float32 [batch, length, 5], one-hot over A C G T N; other letters are N) and `valid` (bool "
+        "[batch, length], false at the padding, which is N at the end) and returns "
+        f"{outputs}, float32 [batch, {model.dim}]: the same embeddings as `embed` of FinDNA-Kit in fp32. "
+        f"Batch and length are dynamic{f', up to {bound} nucleotides' if bound else ''}."
     )
 
 
@@ -83,13 +83,12 @@ def _data(record: RunJson, model: FrozenModel) -> str:
     if record.imported is not None:
         file = f"`{Path(record.imported.file or 'not recorded').name}`, sha256 `{record.imported.sha256}`"
         return (
-            f"The authors' released checkpoint ({file}), imported. By their paper (Yu et al. 2025, doi "
-            "10.1016/j.neunet.2024.106978) it learned from windows of the human reference genome; which stretches they were is "
-            "not known."
+            f"The authors' released checkpoint ({file}), imported. According to the paper (Yu et al. 2025, "
+            "doi 10.1016/j.neunet.2024.106978) trained on windows of the human reference genome, whose regions are unknown."
         )
     if not record.genomes:
         return "Not recorded: the run has no run.json."
-    rows = [["genome", "bases", "trained on", "held out", "share of the windows", "digest"]]
+    rows = [["genome", "bases", "training", "validation", "share of the windows", "digest"]]
     for genome in record.genomes:
         bases = (f"{count:,}" for count in (genome.bases, genome.training_bases, genome.validation_bases))
         rows.append([_genome(genome.path), *bases, f"{genome.weight:.2f}", f"`{genome.digest}`"])
@@ -105,44 +104,45 @@ def _recipe(model: FrozenModel) -> str:
     parameters = sum(parameter.numel() for parameter in model.network.encoder.parameters())
     encoder = {key: value for key, value in recipe.encoder.plain().items() if (key, value) != ("rc", "none")}
     lines = [
-        f"encoder: {_stated(encoder)}; {parameters:,} parameters, embeddings of {model.dim}",
-        *(f"loss `{label}`: {_stated(loss.plain())}" for label, loss in recipe.losses.items()),
-        f"teacher: {_stated(recipe.teacher_update.plain())}",
+        f"encoder: {_component(encoder)}; {parameters:,} parameters, embeddings of {model.dim}",
+        *(f"loss `{label}`: {_component(loss.plain())}" for label, loss in recipe.losses.items()),
+        f"teacher: {_component(recipe.teacher_update.plain())}",
         f"{recipe.steps:,} steps of {recipe.data.batch_size} windows, seed {recipe.seed}, {recipe.class_tokens} class tokens",
     ]
-    return "`recipe.yaml` is the whole of it. In short:\n\n" + "\n".join(f"- {line}" for line in lines)
+    return "`recipe.yaml` is the complete recipe. In short:\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _stated(plain: Mapping[str, Any]) -> str:
+def _component(plain: Mapping[str, Any]) -> str:
     parameters = [f"{key} {json.dumps(value)}" for key, value in plain.items() if key != "name" and value is not None]
     return f"`{plain['name']}` ({', '.join(parameters)})" if parameters else f"`{plain['name']}`"
 
 
 def _scores(run: Path, model: FrozenModel) -> str:
-    """Of this branch at this step only; others' are counted, not shown."""
+    """Return the scores of this branch at this step; results of others are only counted."""
     if not (run / EVALUATION_JSON).is_file():
-        return "None: the run was scored on no task. `findna-kit evaluate RUN TASK` does, beside the controls."
+        return "None: the run was not evaluated. `findna-kit evaluate RUN TASK` does that, with controls."
     try:
         tasks = read_scores(read_evaluation(run, "evaluate the run again"), model)
     except FindnaError:
-        return f"They lie in `{EVALUATION_JSON}`, beside this file, in a form that this version of FinDNA-Kit does not show here."
-    own = [task for task in tasks if not task.of_another_model]
-    texts = [_score(task) for task in own]
-    if len(own) < len(tasks):
-        count = len(tasks) - len(own)
-        texts.append(f"Results of the run that are of another branch or step, and not shown: {count}.")
-    return "\n\n".join(texts) if texts else "None: the run was scored on no task."
+        return f"They are in `{EVALUATION_JSON}`, in a format that this version of FinDNA-Kit cannot show here."
+    shown = [task for task in tasks if not task.of_another_model]
+    texts = [_score(task) for task in shown]
+    if len(shown) < len(tasks):
+        count = len(tasks) - len(shown)
+        texts.append(f"Results of another branch or step, not shown: {count}.")
+    return "\n\n".join(texts) if texts else "None: the run was not evaluated."
 
 
 def read_scores(results: Mapping[str, TaskResult], model: FrozenModel) -> list[CardScores]:
-    """Return the results by the task's path as the card shows them. Raises FindnaError for a result without scores."""
+    """Return the results as the card shows them. Raises FindnaError for a result without scores."""
+    # Imports numpy and the tasks' readers, which most exports without scores do not need.
     from findna_kit.evaluation.result_tables import leakage_lines, table_rows
 
     found = []
     for result in results.values():
         rows = table_rows(result)
         if len(rows) < 2:
-            raise FindnaError(f"{result.task}: no score is found")
+            raise FindnaError(f"{result.task}: has no scores")
         sizes = ", ".join(f"{part} {size:,}" for part, size in result.sizes.items())
         how = f"{sizes}; pooling {result.pooling}, strand {result.strand}; in brackets 95 % intervals"
         other = (result.branch, result.step) != (model.branch, model.step)
@@ -161,20 +161,20 @@ def _limits(model: FrozenModel) -> str:
     encoder, recipe = model.network.encoder, model.recipe
     bound = encoder.max_length
     beyond = (
-        f"it takes at most {bound}, and `embed` averages windows beyond."
+        f"longer than {bound} it takes no sequence at once, and `embed` averages windows."
         if bound
-        else "other lengths are taken, and are untried."
+        else "other lengths are accepted but were not tested."
     )
     lines = [
-        f"It learned from windows of {recipe.data.length} nucleotides; {beyond}",
-        "One run with one seed: no interval here holds the chance of another pretraining.",
-        "Letters other than A C G T are N; lower case is read as upper case.",
-        "A score says how one task went, and little of others; read it beside its controls.",
-        "Nothing here has been validated for decisions about patients.",
+        f"It was trained on windows of {recipe.data.length} nucleotides; {beyond}",
+        "One run with one seed: the intervals do not include the variance between pretraining runs.",
+        "Letters other than A C G T are read as N; lower case as upper case.",
+        "A score on one task says little about others; compare it with its controls.",
+        "Not validated for clinical decisions.",
     ]
     if encoder.strand == "none":
-        turned = 'A sequence and its reverse complement get different embeddings; `embed(..., strand="both")` averages them.'
-        lines.insert(1, turned)
+        strands = 'A sequence and its reverse complement get different embeddings; `embed(..., strand="both")` averages them.'
+        lines.insert(1, strands)
     return "\n".join(f"- {line}" for line in lines)
 
 

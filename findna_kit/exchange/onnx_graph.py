@@ -1,4 +1,4 @@
-"""A frozen model as one ONNX graph with batch and length left open; the one door to onnx and onnxruntime."""
+"""Export of a frozen model as an ONNX graph with dynamic batch and length; the only module that uses onnx and onnxruntime."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 _TOLERANCE = 1e-4
 _TRACED, _TRIED = (3, 40), ((1, 48), (5, 17))
-"""Rows and nucleotides that the graph is traced at, and at which it is held against torch."""
+"""Batch size and length at which the graph is traced, and those at which it is compared with torch."""
 _LOUD = ("torch.onnx", "torch.fx.experimental.symbolic_shapes")
 _EXPECTED = (r".isinstance\(treespec, LeafSpec\). is deprecated", "# The axis name: .* will not be used")
-"""Of torch 2.13, about its own code; and that two inputs share their axes, which they do."""
+"""Warnings of torch 2.13 about its own code, and about two inputs that share axes, as ours must."""
 
 
-class _Pooled(nn.Module):
-    """Bases [B, L, 5] and valid [B, L] to the poolings [B, D] that `embed` offers."""
+class _PooledEmbeddings(nn.Module):
+    """Maps bases [B, L, 5] and valid [B, L] to the poolings [B, D] that `FrozenModel.embed` offers."""
 
     def __init__(self, network: Branch) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class _Pooled(nn.Module):
 
     @property
     def outputs(self) -> list[str]:
-        """Their names."""
+        """Return the names of the outputs."""
         return ["mean", "class"] if self.network.class_tokens else ["mean"]
 
     def forward(self, bases: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
@@ -50,22 +50,22 @@ class _Pooled(nn.Module):
         return mean, self.network.class_embeddings(encoding).mean(1)
 
 
-def need_onnx() -> None:
-    """FindnaError that names the extra, where one of its packages is missing."""
+def require_onnx() -> None:
+    """Raise FindnaError, naming the extra to install, if one of its packages is missing."""
     for module in ("onnx", "onnxscript", "onnxruntime"):
         require_extra(module, "onnx", "--format onnx")
 
 
 def write_onnx(model: FrozenModel, path: Path) -> dict[str, Any]:
-    """Writes the graph, in fp32, and holds it against torch; what goes in and comes out of it.
+    """Write the graph in fp32, compare its outputs with torch, and return a description of its inputs and outputs.
 
-    Raises FindnaError for an encoder that torch cannot trace with the length left open, or whose graph gives something else.
+    Raises FindnaError for an encoder that torch cannot trace with a dynamic length, or whose graph computes other numbers.
     """
-    need_onnx()
-    graph, bound = _Pooled(model.network).eval(), model.network.encoder.max_length
+    require_onnx()
+    graph, bound = _PooledEmbeddings(model.network).eval(), model.network.encoder.max_length
     name = model.recipe.encoder.name
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=bound)
-    with _quiet(), torch.no_grad():
+    with _expected_warnings_hidden(), torch.no_grad():
         try:
             program = torch.onnx.export(
                 graph, _example(*_TRACED, bound), dynamo=True, verbose=False,
@@ -73,15 +73,15 @@ def write_onnx(model: FrozenModel, path: Path) -> dict[str, Any]:
                 dynamic_shapes=({0: batch, 1: length}, {0: batch, 1: length}),
             )  # fmt: skip
         except torch.onnx.OnnxExporterError as error:
-            why = str(error.__cause__ or error).strip().partition("\n")[0]
-            told = f"encoder {name!r} cannot be written as ONNX with the length left open; take --format huggingface"
-            raise FindnaError(f"{told} (torch.export: {why})") from error
+            reason = str(error.__cause__ or error).strip().partition("\n")[0]
+            message = f"encoder {name!r} cannot be exported to ONNX with a dynamic length; use --format huggingface"
+            raise FindnaError(f"{message} (torch.export: {reason})") from error
         assert program is not None
         program.save(path)
         difference = max(_difference(graph, path, _example(*size, bound)) for size in _TRIED)
     if not difference <= _TOLERANCE:
-        told = f"encoder {name!r}: its ONNX graph does not give what torch gives (the largest difference is {difference:.1e}"
-        raise FindnaError(f"{told} of the largest value); take --format huggingface")
+        message = f"encoder {name!r}: its ONNX graph differs from torch (by up to {difference:.1e} of the largest value)"
+        raise FindnaError(f"{message}; use --format huggingface")
     bases = f"float32 [batch, length, 5], one-hot over {alphabet.LETTERS}"
     return {
         "inputs": {"bases": bases, "valid": "bool [batch, length], false: padding"},
@@ -91,7 +91,7 @@ def write_onnx(model: FrozenModel, path: Path) -> dict[str, Any]:
 
 
 def _example(rows: int, length: int, bound: int | None) -> tuple[Tensor, Tensor]:
-    """Rows of random bases, each shorter than the one before, padded at their end."""
+    """Return a batch of random sequences of decreasing length, padded at the end."""
     length = min(length, bound or length)
     random = torch.Generator().manual_seed(0)
     tokens = torch.randint(0, 4, (rows, length), generator=random)
@@ -100,23 +100,23 @@ def _example(rows: int, length: int, bound: int | None) -> tuple[Tensor, Tensor]
 
 
 def _difference(graph: nn.Module, path: Path, example: tuple[Tensor, Tensor]) -> float:
-    """Between torch and onnxruntime, as a share of the largest value."""
+    """Return the largest difference between torch and onnxruntime, relative to the largest value."""
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     bases, valid = example
-    found = session.run(None, {"bases": bases.numpy(), "valid": valid.numpy()})
-    pairs = zip(graph(bases, valid), map(torch.from_numpy, found), strict=True)
-    return max(float((made - wanted).abs().max() / wanted.abs().max()) for wanted, made in pairs)
+    outputs = session.run(None, {"bases": bases.numpy(), "valid": valid.numpy()})
+    pairs = zip(graph(bases, valid), map(torch.from_numpy, outputs), strict=True)
+    return max(float((actual - expected).abs().max() / expected.abs().max()) for expected, actual in pairs)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter speaks of its own insides, on stderr and as warnings; what is known of that is not for the user."""
-    loud = [logging.getLogger(name) for name in _LOUD]
-    before = [log.level for log in loud]
-    for log in loud:
+def _expected_warnings_hidden() -> Iterator[None]:
+    """Hide the exporter's log lines about its internals and the warnings that are known to be harmless."""
+    loggers = [logging.getLogger(name) for name in _LOUD]
+    before = [log.level for log in loggers]
+    for log in loggers:
         log.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
@@ -124,5 +124,5 @@ def _quiet() -> Iterator[None]:
                 warnings.filterwarnings("ignore", message)
             yield
     finally:
-        for log, level in zip(loud, before, strict=True):
+        for log, level in zip(loggers, before, strict=True):
             log.setLevel(level)

@@ -81,7 +81,7 @@ class FrozenModel:
         tokens = [alphabet.encode(sequence) for sequence in sequences]
         embeddings = self._embed_tokens(tokens, pooling, layer)
         if strand == "both":
-            reverse = [alphabet.PAIRED[sequence[::-1]] for sequence in tokens]
+            reverse = [alphabet.COMPLEMENT[sequence[::-1]] for sequence in tokens]
             embeddings = (embeddings + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
         return embeddings
 
@@ -203,7 +203,7 @@ def load(
     the message names the distribution that provided it.
     """
     folder = Path(run)
-    saved_step = checkpoint.find(folder, step)
+    saved_step = checkpoint.find_step(folder, step)
     if branch not in (None, "student", "teacher"):
         raise FindnaError(f"branch {branch!r}: must be student or teacher")
     components, plugins = load_plugins(without)
@@ -212,10 +212,10 @@ def load(
     recipe = load_recipe(folder / "recipe.yaml", components, failed=failed)
     tensors = checkpoint.load_model(folder, saved_step)
     name = _branch_to_load(folder, branch, recipe.teacher_update.component.export_branch, tensors)
-    experiment = assemble(recipe, taught=name == "teacher")
+    experiment = assemble(recipe, with_teacher=name == "teacher")
     network = experiment.teacher if name == "teacher" else experiment.student
     source = f"{checkpoint.path_of(folder, saved_step)}: the {name}"
-    checkpoint.fill(source, network.state_dict(), checkpoint.part(name, tensors))
+    checkpoint.fill(source, network.state_dict(), checkpoint.strip_prefix(name, tensors))
     torch_device = choose_device(device)
     engine = Engine(torch_device, choose_precision(precision_of(folder, recipe), torch_device))
     return FrozenModel(network, recipe, branch=name, step=saved_step, engine=engine)
@@ -243,7 +243,7 @@ def untrained(model: FrozenModel, number: int) -> FrozenModel:
     recipe = model.recipe
     if number:
         recipe = recipe.model_copy(update={"seed": rng.key(recipe.seed, "untrained", number) % 2**63})
-    network = assemble(recipe, taught=False).student
+    network = assemble(recipe, with_teacher=False).student
     with rng.torch_seed(recipe.seed, "forget", device=torch.device("cpu")):
         network.encoder.reset_parameters()
     return FrozenModel(network, recipe, branch=model.branch, step=0, engine=model.engine)

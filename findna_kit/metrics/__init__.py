@@ -1,1 +1,1 @@
-"""What a run is judged by: collapse signals, baselines for masked bases, and where the numbers are written."""
+"""Metrics of a run: writing and reading them, collapse signals, and baselines for masked-base prediction."""

@@ -1,7 +1,7 @@
-"""What counting alone predicts at masked positions: Markov models on the clean left context, and a two-sided k-mer model.
+"""Baselines for masked-base prediction: Markov models of the left context, and a two-sided k-mer model.
 
-They are fitted on a part of the training genome, on both strands, and read the *clean* bases around a masked position where
-the network reads corrupted ones: a comparison that favours them.
+They count words in a sample of the training genome, on both strands. They see the *clean* bases around a masked position, while
+the network sees corrupted ones, so the comparison favours them.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ if TYPE_CHECKING:
 
 MARKOV_ORDERS = (0, 1, 2, 3, 4, 5)
 _PER_CONTEXT = 16
-_WIDEST = 5
-"""A table of 4^11 counts; the next would have 4^13 and want more bases than anybody fits on."""
+"""Occurrences of each context, on average, that the two-sided model needs."""
+_MAX_WIDTH = 5
+"""A table of 4^11 counts. The next one has 4^13 entries and needs more bases than are ever counted."""
 _CHUNK = 2**22
+"""Bases read at a time, which bounds memory."""
 
 
 def masked_baselines(
     fitted_on: NDArray[np.uint8], windows: NDArray[np.int64], masked: NDArray[np.bool_]
 ) -> dict[str, dict[str, float]]:
-    """Accuracy and bits per base at the `masked` positions [n, L] of `windows` [n, L], by model name.
+    """Return accuracy and bits per base at the `masked` positions [n, L] of `windows` [n, L], by model name.
 
-    `fitted_on` [bases]: stretches of the training part, joined by N, over which no context reaches; its known bases are
-    counted in the result. Add-one counts; where a context holds N or leaves the window, the model with the next smaller
-    context answers.
+    fitted_on [bases]: regions of the training split, joined by N so that no context spans two of them. The result states the
+    number of its known bases. Counts have add-one smoothing. Where a context contains N or leaves the window, the model with
+    the next smaller context predicts.
     """
     bases = int((fitted_on < alphabet.N).sum())
     side = two_sided_width(bases)
@@ -45,77 +47,80 @@ def masked_baselines(
 
 
 def two_sided_width(bases: int) -> int:
-    """The largest k for which each of the 4^(2k) contexts is met 16 times on average; at most 5."""
-    return max(1, min(_WIDEST, int(math.log(max(bases / _PER_CONTEXT, 1), 16))))
+    """Return the largest k, at most 5, for which each of the 4^(2k) contexts occurs 16 times on average in that many bases."""
+    return max(1, min(_MAX_WIDTH, int(math.log(max(bases / _PER_CONTEXT, 1), 16))))
 
 
 def _word_counts(tokens: NDArray[np.uint8], longest: int) -> dict[int, NDArray[np.int64]]:
-    """How often each word without N occurs on both strands [4^length], for each length up to `longest`.
+    """Return the count of each word without N on both strands [4^length], for each length up to `longest`.
 
-    The bases are read once: a word that is the first part of no longer one ends where a run of known bases ends, so the
-    counts of a length are those of the next, summed over the last base, and one word more for each run long enough.
+    The bases are read once, for the longest words. Every shorter word is the prefix of a longer one, unless it is the last of a
+    run of known bases. So the counts of a length are those of the next length, summed over the last base, plus one word for
+    each run that is long enough.
     """
     known = np.concatenate(([False], tokens < alphabet.N, [False]))
     first, end = np.flatnonzero(known[1:] != known[:-1]).reshape(-1, 2).T
     forward = {longest: np.zeros(4**longest, dtype=np.int64)}
-    for at in range(0, len(tokens), _CHUNK):
-        forward[longest] += _whole_words(tokens[at : at + _CHUNK + longest - 1], longest)
+    for start in range(0, len(tokens), _CHUNK):
+        forward[longest] += _count_words(tokens[start : start + _CHUNK + longest - 1], longest)
     for length in range(longest - 1, 0, -1):
         last = end[end - first >= length] - length
         code = np.zeros(len(last), dtype=np.int64)
-        for place in range(length):
-            code = code * 4 + tokens[last + place]
+        for offset in range(length):
+            code = code * 4 + tokens[last + offset]
         forward[length] = forward[length + 1].reshape(-1, 4).sum(1) + np.bincount(code, minlength=4**length)
-    return {length: table + _turned(table, length) for length, table in forward.items()}
+    return {length: table + _reverse_complement(table, length) for length, table in forward.items()}
 
 
-def _whole_words(tokens: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
-    """Counts [4^length] of the words of one stretch."""
+def _count_words(tokens: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
+    """Return the counts [4^length] of the words without N in one chunk."""
     starts = max(len(tokens) - length + 1, 0)
     code, whole = np.zeros(starts, dtype=np.int32), np.ones(starts, dtype=bool)
-    for place in range(length):
-        base = tokens[place : place + starts]
+    for offset in range(length):
+        base = tokens[offset : offset + starts]
         code *= 4
         code += base
         whole &= base < alphabet.N
     return np.bincount(code[whole], minlength=4**length)
 
 
-def _turned(counts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """The counts of the other strand: a word occurs there as often as its reverse complement here."""
-    return counts[::-1].reshape((4,) * length).transpose().reshape(-1)  # 3 - t at every place is the whole table backwards
+def _reverse_complement(counts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Return the counts of the other strand, where a word occurs as often as its reverse complement on this one."""
+    # Reversing the table complements every base (t to 3 - t); the transpose reverses the order of the bases.
+    return counts[::-1].reshape((4,) * length).transpose().reshape(-1)
 
 
 def _log_probabilities(counts: dict[int, NDArray[np.int64]], left: int, right: int) -> NDArray[np.float64]:
-    """log2 p(base | context), [4^(left + right), 4]."""
+    """Return log2 p(base | context), [4^(left + right), 4], for `left` and `right` bases of context."""
     words = counts[left + 1 + right].reshape(4**left, 4, 4**right).transpose(0, 2, 1).reshape(-1, 4) + 1.0
     return np.asarray(np.log2(words / words.sum(1, keepdims=True)))
 
 
 def _contexts(tokens: NDArray[np.integer], left: int, right: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The number of each position's context, and whether it is whole and without N; both [n, L]."""
+    """Return the index of each position's context, and whether it lies inside the window and has no N; both [n, L]."""
     length = tokens.shape[1]
-    number = np.zeros(tokens.shape, dtype=np.int64)
+    index = np.zeros(tokens.shape, dtype=np.int64)
     known = np.ones(tokens.shape, dtype=bool)
     for offset in (*range(-left, 0), *range(1, right + 1)):
         inside = slice(max(0, -offset), min(length, length - offset))
-        moved = slice(inside.start + offset, inside.stop + offset)
+        shifted = slice(inside.start + offset, inside.stop + offset)
         neighbour = np.full(tokens.shape, alphabet.N, dtype=np.int64)
-        neighbour[:, inside] = tokens[:, moved]
+        neighbour[:, inside] = tokens[:, shifted]
         known &= neighbour < alphabet.N
-        number = number * 4 + np.minimum(neighbour, 3)
-    return number, known
+        index = index * 4 + np.minimum(neighbour, 3)
+    return index, known
 
 
 def _score(
     tables: list[tuple[tuple[int, int], NDArray[np.float64]]], windows: NDArray[np.int64], masked: NDArray[np.bool_]
 ) -> dict[str, float]:
+    """Return accuracy and bits per base of one model, given as its (context, table) pairs from the smallest context up."""
     log_p = np.zeros((*windows.shape, 4))
-    for (left, right), table in tables:  # from the smallest context up: a larger one overwrites where it is whole
+    for (left, right), table in tables:  # a larger context overwrites a smaller one where it is known
         context, known = _contexts(windows, left, right)
         log_p[known] = table[context[known]]
-    at, target = log_p[masked], windows[masked]
+    predicted, target = log_p[masked], windows[masked]
     return {
-        "accuracy": float((at.argmax(1) == target).mean()),
-        "bits_per_base": float(-at[np.arange(len(target)), target].mean()),
+        "accuracy": float((predicted.argmax(1) == target).mean()),
+        "bits_per_base": float(-predicted[np.arange(len(target)), target].mean()),
     }

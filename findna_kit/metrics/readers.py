@@ -1,4 +1,4 @@
-"""metrics.jsonl from its end: of a long run only the last rows are read."""
+"""Reading metrics.jsonl from its end, so that only the last rows of a long run are parsed."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ if TYPE_CHECKING:
 
 
 def newest_rows(run: Path, having: str | None = None) -> Iterator[dict[str, Any]]:
-    """Whole rows, the newest first; `having`: only those that have a metric of that name; none where there is no file.
+    """Yield the rows of a run, newest first; nothing if there is no file.
 
-    A last line cut short by a kill is left out. Raises FindnaError for a row that is damaged.
+    having: yield only rows with a metric of that name. A last line that a kill cut short is skipped. Raises FindnaError for a
+    damaged row.
     """
     path = run / FILE
-    if not path.exists() or not path.stat().st_size:  # which cannot be mapped
+    if not path.exists() or not path.stat().st_size:  # an empty file cannot be memory-mapped
         return
-    wanted = b"" if having is None else json.dumps(having).encode() + b": "
+    key = b"" if having is None else json.dumps(having).encode() + b": "
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         end = text.rfind(b"\n")
         while end > 0:
-            # Found before it is read: a name that no row has costs no parsing.
-            found = text.rfind(wanted, 0, end) if wanted else end - 1
-            if found < 0:
+            # Search for the key before parsing, since most rows may not have the metric.
+            position = text.rfind(key, 0, end) if key else end - 1
+            if position < 0:
                 return
-            start = text.rfind(b"\n", 0, found + 1) + 1
-            yield _row(text[start : text.find(b"\n", found)], path)
+            start = text.rfind(b"\n", 0, position + 1) + 1
+            yield _row(text[start : text.find(b"\n", position)], path)
             end = start - 1
 
 
 def _row(line: bytes, path: Path) -> dict[str, Any]:
+    """Parse one row. Raises FindnaError if it is not a JSON object with a step."""
     try:
         row = json.loads(line)
     except ValueError:
         row = None
     if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-        raise FindnaError(f"{path}: holds a row that is no metrics of a step; restore the file from a copy")
+        raise FindnaError(f"{path}: has a row that is not the metrics of a step; restore the file from a copy")
     return row

@@ -1,4 +1,4 @@
-"""metrics.jsonl is the truth, one object a row; TensorBoard shows the same numbers."""
+"""Writing metrics to metrics.jsonl, one JSON object per logged step, and to TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ FILE, BOARD = "metrics.jsonl", "tensorboard"
 
 
 class MetricsWriter:
-    """Appends rows of a run; rows after `step` are dropped first, so that a resumed run's file is an uninterrupted one's."""
+    """Appends rows to the metrics of a run. metrics.jsonl is authoritative; TensorBoard gets a copy.
+
+    Rows after `step` are dropped first, so that the file of a resumed run equals that of an uninterrupted one.
+    """
 
     def __init__(self, run: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # a second of imports that reading a run does not need
+        from torch.utils.tensorboard import SummaryWriter  # takes a second to import, and reading a run does not need it
 
         self._path = run / FILE
         kept = [row for row in read_rows(run) if row["step"] <= step]
-        with atomic_write(self._path) as beside:
-            beside.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        with atomic_write(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self._file = self._path.open("a", buffering=1)
         self._board = SummaryWriter(str(run / BOARD), purge_step=step + 1)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """One row; `step` is its clock."""
-        # JSON has no word for what is not finite.
+        """Append one row, which has its `step`."""
+        # JSON has no infinity and no NaN.
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}
         self._file.write(json.dumps(finite) + "\n")
         for name, value in row.items():
@@ -39,18 +42,18 @@ class MetricsWriter:
                 self._board.add_scalar(name, value, row["step"])
 
     def sync(self) -> None:
-        """On disk before a checkpoint says that these rows are there."""
+        """Wait until all rows are on the disk; called before a checkpoint that counts on them."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Ends both files."""
+        """Close both files."""
         self._file.close()
         self._board.close()
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:
-    """Every whole row; a last line cut short by a kill is left out."""
+    """Return every row; a last line that a kill cut short is skipped."""
     path = run / FILE
     if not path.exists():
         return []

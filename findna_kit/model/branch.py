@@ -1,4 +1,4 @@
-"""The two branches: an encoder, its class embeddings and the heads; and how tokens become the encoder's input."""
+"""A branch, student or teacher: an encoder with class embeddings and heads; and the one-hot encoding of tokens."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Pooling = Literal["mean", "class"]
 
 
 def encode_bases(tokens: Tensor, noise: Tensor | None = None) -> Tensor:
-    """One-hot rows [B, L, 5] over A C G T N; MASK rows are zero. `noise` [B, L, 5] is added to every row but those."""
-    # A look-up: F.one_hot makes int64 of every channel first, and takes ten times as long.
+    """Return one-hot bases [B, L, 5] over A C G T N, with zeros for MASK. `noise` [B, L, 5] is added except at MASK."""
+    # A table lookup: F.one_hot first makes int64 of every channel, and takes ten times as long.
     bases = F.embedding(tokens, torch.eye(alphabet.CHANNELS + 1, alphabet.CHANNELS, device=tokens.device))
     if noise is None:
         return bases
-    shown = torch.ones(alphabet.CHANNELS + 1, alphabet.CHANNELS, device=tokens.device)
-    shown[alphabet.MASK] = 0
+    noisy = torch.ones(alphabet.CHANNELS + 1, alphabet.CHANNELS, device=tokens.device)
+    noisy[alphabet.MASK] = 0
     for part in rng.batch_slices(len(tokens), tokens.shape[1] * alphabet.CHANNELS, tokens.device):
-        # A factor for every channel: one for all five would cost twice as much.
-        bases[part].addcmul_(noise[part], F.embedding(tokens[part], shown))
+        # The factor has all five channels: broadcasting one would take twice as long.
+        bases[part].addcmul_(noise[part], F.embedding(tokens[part], noisy))
     return bases
 
 
@@ -45,7 +45,7 @@ class ClassPool(nn.Module):
         self.queries = nn.Parameter(torch.randn(class_tokens, dim) * dim**-0.5)
 
     def forward(self, embeddings: Tensor, valid: Tensor) -> Tensor:
-        """[B, L, D] and [B, L] to [B, C, D]."""
+        """Return the class embeddings [B, C, D] of nucleotide embeddings [B, L, D] with mask `valid` [B, L]."""
         scores = einsum(self.queries.to(embeddings.dtype), embeddings, "c d, b l d -> b c l") * embeddings.shape[-1] ** -0.5
         share = scores.float().masked_fill(~valid[:, None], -torch.inf).softmax(-1)
         classes: Tensor = einsum(share.to(embeddings.dtype), embeddings, "b c l, b l d -> b c d")
@@ -69,7 +69,7 @@ class Encoding:
 
 
 class Branch(nn.Module):
-    """Student or teacher: the encoder and the twin heads of every loss, by the loss's label."""
+    """Student or teacher: an encoder, and the twin heads of every loss by the loss's label."""
 
     def __init__(self, encoder: Encoder, class_tokens: int, heads: Mapping[str, Mapping[str, nn.Module]]) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Branch(nn.Module):
 
     @property
     def width(self) -> int:
-        """Of pooled and class embeddings and of hidden layers: the halves of an equivariant encoder's rows are joined."""
+        """Width D of pooled and class embeddings and of hidden states, as losses see them."""
         return embedding_width(self.encoder)
 
     def encode(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> Encoding:
@@ -109,7 +109,7 @@ class Branch(nn.Module):
     def forward(
         self, view: View, tokens: Tensor, noise: Tensor | None, *, wants: Collection[Reads], layers: Sequence[int] = ()
     ) -> BranchOutput:
-        """Return the outputs named in `wants` for `tokens` [B, L]: the clean tokens of `view` or those that the student sees."""
+        """Return the outputs named in `wants` for `tokens` [B, L]: clean tokens of `view`, or those of the student."""
         encoding = self.encode(encode_bases(tokens, noise), view.valid, layers=layers)
         return BranchOutput(
             view=view,
@@ -136,13 +136,13 @@ class Branch(nn.Module):
 
 
 def pool(embeddings: Tensor, valid: Tensor) -> Tensor:
-    """The mean over valid nucleotides, fp32: [B, L, D] and [B, L] to [B, D]; zero where there is none."""
+    """Return the mean over valid nucleotides in fp32: [B, L, D] and [B, L] to [B, D]; zero if none is valid."""
     count = valid.sum(1, keepdim=True).clamp(min=1)
     return (embeddings * valid[..., None]).sum(1, dtype=torch.float32) / count
 
 
 def read_rows(output: BranchOutput, reads: Reads) -> Tensor:
-    """The rows that a loss's heads are applied to: [B, M, D], [B, C, D], [B, D] or [B, L, D]."""
+    """Return the embeddings that a loss's heads are applied to: [B, M, D], [B, C, D], [B, D] or [B, L, D]."""
     if reads == "class":
         rows = output.class_embeddings
     elif reads == "pooled":
@@ -153,12 +153,12 @@ def read_rows(output: BranchOutput, reads: Reads) -> Tensor:
         index = output.view.masked_index[..., None].expand(-1, -1, output.embeddings.shape[-1])
         rows = output.embeddings.gather(1, index)
     if rows is None:
-        raise ValueError(f"the branch was not asked for what `reads: {reads}` needs")
+        raise ValueError(f"the branch was not asked for what `head_input: {reads}` needs")
     return rows
 
 
 def apply_heads(rows: Tensor, *chains: nn.Module) -> dict[str, Tensor]:
-    """Each head's output by name; every head is given what the one before it made."""
+    """Apply chains of heads, each head to the output of the one before it; return every output by name."""
     outputs = {}
     for chain in chains:
         for name, head in chain.items():  # type: ignore[operator]

@@ -1,9 +1,9 @@
-"""Floating-point operations of a training step, by component: counted while one real step is computed.
+"""Floating-point operations (FLOPs) of a training step by component, counted while a real step is computed.
 
-A multiplication and the addition after it are two. Counted are matrix products, convolutions and attention, forward and
-backward, as the step takes them: the second pass of batch-coupled losses is there where the step needs one. Not counted is what
-costs a few operations an element (activations, norms, softmax, sums, look-ups, the optimizer); whatever else torch has no
-formula for is not counted either, and named.
+A multiplication and an addition count as two operations. Matrix products, convolutions and attention are counted, forward and
+backward, including the second forward pass of batch-coupled losses. Operators that cost a few operations per element
+(activations, norms, softmax, sums, look-ups, the optimizer) are not counted. Any other operator without a formula is not
+counted either, and is listed by name.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from findna_kit.trainer import Experiment
     from findna_kit.trainer.forward import Batch, Outputs
 
-ALL = "Global"
-"""What FlopCounterMode calls its total."""
+TOTAL = "Global"
+"""The name of the total in FlopCounterMode."""
 TITLES = {"encoder_forward": "encoder, forward", "encoder_backward": "encoder, backward"}
-"""What components are called in tables, where not by their own names."""
-UNCOUNTED = "not counted, for want of a formula"
-"""Said before the operators that the numbers are without."""
-FEW_AN_ELEMENT = frozenset((
+"""Titles of components in tables, where they differ from their names."""
+UNCOUNTED = "not counted (torch has no formula)"
+"""Printed before the list of operators that the numbers leave out."""
+CHEAP_OPERATORS = frozenset((
     "local_scalar_dense", "reshape_alias", "to_copy", "unsafe_index", "unsafe_view", "arange", "bernoulli", "cat", "clone",
     "constant_pad_nd", "copy", "cumsum", "diag_embed", "diagonal", "embedding", "embedding_dense", "empty", "empty_like",
     "empty_strided", "eye", "fft_fftfreq", "fill", "flip", "full", "full_like", "gather", "index", "index_add", "index_put",
@@ -48,12 +48,16 @@ FEW_AN_ELEMENT = frozenset((
     "select_scatter", "slice", "slice_scatter", "smooth_l1_loss", "softmax", "softplus", "sort", "stack", "std_mean", "topk",
     "tril", "triu", "unfold", "uniform", "var_mean", "where", "zero", "zeros", "zeros_like",
 ))  # fmt: skip
-"""Of torch's own operations that it does not tag as such, backward ones and those in place alike: they need no formula."""
+"""Operators that cost at most a few operations per element, which torch does not tag as pointwise or reduction.
+
+The list is long, but its direction is the safe one: an operator that is not in it, such as one of a new encoder, is reported as
+not counted. A list of expensive operators would be shorter and would miss new ones without a word. Backward and in-place
+variants are covered by the base name."""
 
 
 @dataclass(frozen=True)
-class Flops:
-    """Of one optimizer step. losses: heads and loss, of both branches, forward and backward; uncounted: names of operations."""
+class StepFlops:
+    """FLOPs of one optimizer step. losses: heads and loss, both branches, forward and backward. uncounted: operator names."""
 
     encoder_forward: int
     encoder_backward: int
@@ -63,16 +67,16 @@ class Flops:
 
     @property
     def step(self) -> int:
-        """The whole step."""
+        """Return the FLOPs of the whole step."""
         return sum(self.by_component().values())
 
     def by_component(self) -> dict[str, int]:
-        """A loss by `losses.LABEL`."""
+        """Return the FLOPs by component; a loss is called `losses.LABEL`."""
         parts = {name: getattr(self, name) for name in ("encoder_forward", "encoder_backward", "teacher")}
         return parts | {f"losses.{label}": number for label, number in self.losses.items()}
 
     def plain(self, bases: int) -> dict[str, Any]:
-        """Ready for JSON; bases: drawn from the genome in a step."""
+        """Return the numbers for JSON, per step and per base; bases: nucleotides drawn from the genome in a step."""
         parts = self.by_component()
         per_base = {name: number / bases for name, number in parts.items()}
         return {
@@ -81,8 +85,11 @@ class Flops:
         }  # fmt: skip
 
 
-def count_flops(experiment: Experiment, data: Data, engine: Engine, micro_batch: int) -> Flops:
-    """Of step 0, computed and not taken. The experiment is on the device, in training mode, and not compiled."""
+def count_flops(experiment: Experiment, data: Data, engine: Engine, micro_batch: int) -> StepFlops:
+    """Count the FLOPs of step 0 without applying it.
+
+    The experiment must be on the device, in training mode and not compiled.
+    """
     batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size))
     clock, counter = Clock(0, experiment.steps), _Counter()
     with counter, counter.within(experiment.student, "student"), counter.within(experiment.teacher, "teacher"):
@@ -90,79 +97,81 @@ def count_flops(experiment: Experiment, data: Data, engine: Engine, micro_batch:
     for module in (experiment.student, experiment.predictors):
         module.zero_grad(set_to_none=True)
     forward = Forward(experiment, engine)
-    losses = {label: _of_passes(forward, label, clock, batch, micro_batch) for label in experiment.losses}
-    student, teacher = counter.of("student"), counter.of("teacher")
-    rest = counter.of(ALL) - student - teacher - sum(losses.values())  # of the step: the backward pass of the encoder
-    return Flops(student, rest, teacher, losses, counter.uncounted())
+    losses = {label: _loss_flops(forward, label, clock, batch, micro_batch) for label in experiment.losses}
+    student, teacher = counter.total("student"), counter.total("teacher")
+    rest = counter.total(TOTAL) - student - teacher - sum(losses.values())  # what remains is the backward pass of the encoder
+    return StepFlops(student, rest, teacher, losses, counter.uncounted())
 
 
-def _of_passes(forward: Forward, label: str, clock: Clock, batch: Batch, micro_batch: int) -> int:
-    """Of one loss: taken once on the rows of the whole batch, or on those of each micro-batch."""
+def _loss_flops(forward: Forward, label: str, clock: Clock, batch: Batch, micro_batch: int) -> int:
+    """Count one loss: computed once for the whole batch if it couples the batch, else for each micro-batch."""
     rows = len(batch)
     parts = [slice(at, min(at + micro_batch, rows)) for at in range(0, rows, micro_batch)]
     if forward.experiment.losses[label].loss.coupling == "batch":
-        return _of_loss(forward, label, clock, batch, parts)
+        return _loss_flops_of_batch(forward, label, clock, batch, parts)
     sizes = [part.stop - part.start for part in parts]
     return sum(
-        sizes.count(size) * _of_loss(forward, label, clock, batch.rows(slice(0, size)), [slice(0, size)]) for size in set(sizes)
+        sizes.count(size) * _loss_flops_of_batch(forward, label, clock, batch.rows(slice(0, size)), [slice(0, size)])
+        for size in set(sizes)
     )
 
 
-def _of_loss(forward: Forward, label: str, clock: Clock, batch: Batch, parts: Sequence[slice]) -> int:
-    """Heads and loss, forward and backward, on rows that are cut off from the encoder."""
-    student, leaves = _read(forward, "student", label, clock, batch, parts)
-    teacher, taught = _read(forward, "teacher", label, clock, batch, parts)
+def _loss_flops_of_batch(forward: Forward, label: str, clock: Clock, batch: Batch, parts: Sequence[slice]) -> int:
+    """Count heads and loss, forward and backward, on embeddings detached from the encoder."""
+    student, leaves = _detached_outputs(forward, "student", label, clock, batch, parts)
+    teacher, targets = _detached_outputs(forward, "teacher", label, clock, batch, parts)
     for leaf in leaves.values():
         leaf.requires_grad_(True)
     chains = (forward.experiment.student.heads[label], forward.experiment.predictors[label])
-    wanted = [*leaves.values(), *(one for chain in chains for one in chain.parameters() if one.requires_grad)]
+    inputs = [*leaves.values(), *(p for chain in chains for p in chain.parameters() if p.requires_grad)]
     counter = _Counter()
     with counter:
-        term = forward.loss_output(label, student, teacher, clock, inputs=(leaves, taught))
-        torch.autograd.grad(term.sum, wanted, allow_unused=True)
-    return counter.of(ALL)
+        term = forward.loss_output(label, student, teacher, clock, inputs=(leaves, targets))
+        torch.autograd.grad(term.sum, inputs, allow_unused=True)
+    return counter.total(TOTAL)
 
 
 @torch.no_grad()
-def _read(
+def _detached_outputs(
     forward: Forward, which: Literal["student", "teacher"], label: str, clock: Clock, batch: Batch, parts: Sequence[slice]
 ) -> tuple[Outputs, dict[str, Tensor]]:  # fmt: skip
-    """A branch's outputs, and the rows that the loss reads of them; of several parts the rows alone."""
-    made = [
-        forward.run_branch(which, batch.rows(part), [label], dropout=(clock, place) if which == "student" else None)
-        for place, part in enumerate(parts)
+    """Return the outputs of a branch and the inputs of the loss's heads; of several micro-batches only the latter."""
+    outputs_of_parts = [
+        forward.run_branch(which, batch.rows(part), [label], dropout=(clock, number) if which == "student" else None)
+        for number, part in enumerate(parts)
     ]
-    read = [forward.head_inputs(label, outputs) for outputs in made]
-    rows = {name: torch.cat([one[name] for one in read]) for name in read[0]}
-    outputs = made[0] if len(made) == 1 else {name: BranchOutput(view) for name, view in batch.views.items()}
+    inputs = [forward.head_inputs(label, outputs) for outputs in outputs_of_parts]
+    rows = {name: torch.cat([part[name] for part in inputs]) for name in inputs[0]}
+    outputs = outputs_of_parts[0] if len(parts) == 1 else {name: BranchOutput(view) for name, view in batch.views.items()}
     return outputs, rows
 
 
 class _Counter:
-    """FlopCounterMode, told by hooks of modules whose forward it is in: its own tracker of modules cannot be inside of
-    `autograd.grad`. And which operations it has met that it has no formula for.
+    """FlopCounterMode with a module tracker made of forward hooks, plus a record of operators that it has no formula for.
+
+    The tracker of FlopCounterMode itself fails inside `torch.autograd.grad`.
     """
 
     def __init__(self) -> None:
         self._mode = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
-        self._mode.mod_tracker = self._inside = _Inside()  # type: ignore[assignment]
-        self._met = _Met()
+        self._mode.mod_tracker = self._modules = _ModuleTracker()  # type: ignore[assignment]
+        self._operators = _OperatorRecorder()
 
     def __enter__(self) -> Self:
-        self._met.__enter__()  # type: ignore[no-untyped-call]
+        self._operators.__enter__()  # type: ignore[no-untyped-call]
         self._mode.__enter__()
         return self
 
     def __exit__(self, *raised: Any) -> None:
         self._mode.__exit__(*raised)
-        self._met.__exit__(*raised)  # type: ignore[no-untyped-call]
+        self._operators.__exit__(*raised)  # type: ignore[no-untyped-call]
 
     @contextmanager
     def within(self, module: nn.Module, name: str) -> Iterator[None]:
-        """Inside, what the module's forward costs counts for `name`, too."""
+        """Count the forward passes of `module` under `name` as well."""
         hooks = [
-            module.register_forward_pre_hook(lambda *_: self._inside.parents.add(name)),
-            module.register_forward_hook(lambda *_: self._inside.parents.discard(name)),
+            module.register_forward_pre_hook(lambda *_: self._modules.parents.add(name)),
+            module.register_forward_hook(lambda *_: self._modules.parents.discard(name)),
         ]
         try:
             yield
@@ -170,21 +179,21 @@ class _Counter:
             for hook in hooks:
                 hook.remove()
 
-    def of(self, name: str) -> int:
-        """What has been counted for it."""
+    def total(self, name: str) -> int:
+        """Return the FLOPs counted under `name`."""
         return sum(self._mode.get_flop_counts().get(name, {}).values())
 
     def uncounted(self) -> tuple[str, ...]:
-        """Names of the operations that would have needed a formula."""
-        met = {func for func in self._met.funcs if func.overloadpacket not in self._mode.flop_registry}
-        return tuple(sorted({str(func.overloadpacket) for func in met if not _needs_none(func)}))
+        """Return the names of the operators that were met and have no formula, cheap ones left out."""
+        unknown = {func for func in self._operators.funcs if func.overloadpacket not in self._mode.flop_registry}
+        return tuple(sorted({str(func.overloadpacket) for func in unknown if not _is_cheap(func)}))
 
 
-class _Inside:
-    """In the place of FlopCounterMode's tracker of modules."""
+class _ModuleTracker:
+    """Stands in for the module tracker of FlopCounterMode: the names of the modules that are running."""
 
     def __init__(self) -> None:
-        self.parents = {ALL}
+        self.parents = {TOTAL}
 
     def __enter__(self) -> Self:
         return self
@@ -193,8 +202,8 @@ class _Inside:
         pass
 
 
-class _Met(TorchDispatchMode):
-    """Remembers operations."""
+class _OperatorRecorder(TorchDispatchMode):
+    """Records every operator that runs."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -205,21 +214,21 @@ class _Met(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _needs_none(func: Any) -> bool:
-    """Whether an operation costs a few for each element, or none: by torch's tags, as a view, or by its name."""
-    view = any(one.alias_info is not None and not one.alias_info.is_write for one in func._schema.arguments)
+def _is_cheap(func: Any) -> bool:
+    """Return whether an operator costs at most a few operations per element: a view, tagged by torch, or on our list."""
+    view = any(arg.alias_info is not None and not arg.alias_info.is_write for arg in func._schema.arguments)
     name = func.overloadpacket.__name__.removesuffix("_data").removesuffix("_backward").strip("_")
-    few = func.namespace in ("aten", "prim") and name in FEW_AN_ELEMENT
-    return view or few or torch.Tag.pointwise in func.tags or torch.Tag.reduction in func.tags
+    listed = func.namespace in ("aten", "prim") and name in CHEAP_OPERATORS
+    return view or listed or torch.Tag.pointwise in func.tags or torch.Tag.reduction in func.tags
 
 
 def _convolution_backward(
     grad: Sequence[int], x: Sequence[int], weight: Sequence[int], _bias: Any, _stride: Any, _padding: Any, _dilation: Any,
-    transposed: bool, _output_padding: Any, _groups: Any, wanted: Sequence[bool], **_: Any,
+    transposed: bool, _output_padding: Any, _groups: Any, output_mask: Sequence[bool], **_: Any,
 ) -> int:  # fmt: skip
-    """Of the input and of the weight, each as much as the forward pass; torch's own takes groups for one."""
+    """Count the gradients of input and weight, each like the forward pass; the formula of torch 2.13 ignores groups."""
     forward: int = conv_flop_count(list(x), list(weight), list(grad), transposed=transposed)
-    return forward * (wanted[0] + wanted[1])
+    return forward * (output_mask[0] + output_mask[1])
 
 
 def _attention(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
@@ -239,4 +248,4 @@ _FORMULAS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
-"""What torch has no formula for, or one that is wrong."""
+"""Formulas that torch lacks or gets wrong."""

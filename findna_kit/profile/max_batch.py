@@ -1,4 +1,4 @@
-"""The largest batch whose forward and backward fit the memory in one pass: tried on a GPU, predicted on a CPU."""
+"""The maximum batch size that fits memory in one forward and backward pass: tried on a GPU, predicted on a CPU."""
 
 from __future__ import annotations
 
@@ -22,61 +22,63 @@ if TYPE_CHECKING:
     from findna_kit.trainer import Experiment
 
 SIZES = (4, 8, 16)
-"""Rows of the passes that a prediction is made from."""
+"""Batch sizes of the passes that a prediction is made from."""
 SHARE = 0.7
-"""Of the available memory that a prediction gives away: tensors are counted. With what kernels and the allocator take beside
-them, processes grew by 1.17 (chordmixer) to 1.34 (mamba, dilated_conv) times as much."""
-MOST = 2**20
-"""Rows beyond which nobody needs to know."""
+"""Share of the available memory that a prediction uses for tensors. Kernels and the allocator need more: when measured,
+processes grew by 1.17 (chordmixer) to 1.34 (mamba, dilated_conv) times the bytes of their tensors."""
+MAX_ROWS = 2**20
+"""Largest batch size that is tried or reported."""
 
 
-def largest_batch(subject: Workload) -> dict[str, Any]:
-    """`rows`, and `how` that is known; where it is not, `unknown`, which says why.
+def largest_batch(workload: Workload) -> dict[str, Any]:
+    """Return `rows`, the maximum batch size, and `how` it was determined; or `unknown`, the reason why it is not known.
 
-    The whole of a step before the optimizer moves, with as many rows in its one pass as in its batch: what a batch-coupled loss
-    keeps and compares is in it.
+    The pass includes everything of a step up to the optimizer, for the whole batch at once, so that it holds what a
+    batch-coupled loss caches and compares.
     """
-    experiment = subject.experiment()
-    if subject.engine.device.type == "cuda":
-        rows = search_batch_size(subject.micro_batch, MOST, lambda rows: _take(subject, experiment, rows, rows))
-        return {"rows": rows, "how": "tried: twice as many do not fit" if rows < MOST else "tried"}
+    experiment = workload.experiment()
+    if workload.engine.device.type == "cuda":
+        rows = search_batch_size(workload.micro_batch, MAX_ROWS, lambda rows: _run_pass(workload, experiment, rows, rows))
+        return {"rows": rows, "how": "tried: twice as many do not fit" if rows < MAX_ROWS else "tried"}
     available = available_memory()
     if available is None:
-        return {"unknown": "this system does not say how much memory is available"}
-    needs = [bytes_held(subject, experiment, rows, rows) for rows in SIZES]
-    rows = min(MOST, rows_within(SHARE * available, needs))
-    # Among few rows such matrices do not show beside the activations, and their share in the peak is seen too small.
+        return {"unknown": "the operating system does not report how much memory is available"}
+    needs = [peak_tensor_bytes(workload, experiment, rows, rows) for rows in SIZES]
+    rows = min(MAX_ROWS, max_rows(SHARE * available, needs))
+    # A loss that compares all rows has a matrix that grows quadratically, which small passes show too little of.
     coupled = any(term.loss.coupling == "batch" for term in experiment.losses.values())
-    reserve = "; a loss that compares all rows with all may leave room for fewer" if coupled else ""
+    reserve = "; a loss that compares all pairs of rows may need more memory" if coupled else ""
     return {
         "rows": rows, "how": f"predicted from passes of {', '.join(map(str, SIZES))} rows{reserve}",
         "bytes_per_row": (needs[-1] - needs[-2]) / (SIZES[-1] - SIZES[-2]), "available": available, "share": SHARE,
     }  # fmt: skip
 
 
-def _take(subject: Workload, experiment: Experiment, rows: int, at_once: int) -> None:
-    """Forward and backward of a batch of so many rows, so many in one pass."""
+def _run_pass(workload: Workload, experiment: Experiment, rows: int, at_once: int) -> None:
+    """Run forward and backward for a batch of `rows` rows in micro-batches of `at_once`."""
     sized = replace(experiment, batch_size=rows)
-    batch = training_batch(sized, subject.genome.windows, 0, torch.arange(rows, device=subject.engine.device))
-    accumulate_gradients(sized, subject.genome.windows, subject.engine, Clock(0, sized.steps), batch, at_once)
+    batch = training_batch(sized, workload.genome.windows, 0, torch.arange(rows, device=workload.engine.device))
+    accumulate_gradients(sized, workload.genome.windows, workload.engine, Clock(0, sized.steps), batch, at_once)
     for module in (sized.student, sized.predictors):
         module.zero_grad(set_to_none=True)
     for norm in sized.norms:
         norm.before_step()
 
 
-def bytes_held(subject: Workload, experiment: Experiment, rows: int, at_once: int) -> int:
-    """The most that tensors made on the way hold at any time, views, activations and gradients among them."""
-    held = _Held()
-    with held:
-        _take(subject, experiment, rows, at_once)
-    return held.most
+def peak_tensor_bytes(workload: Workload, experiment: Experiment, rows: int, at_once: int) -> int:
+    """Return the peak bytes of the tensors created during a pass: views, activations, gradients."""
+    memory = _TensorMemory()
+    with memory:
+        _run_pass(workload, experiment, rows, at_once)
+    return memory.peak
 
 
-def rows_within(memory: float, needs: list[int]) -> int:
-    """The most rows that a parabola through what SIZES need leaves within the memory; 0 where none fits.
+def max_rows(memory: float, needs: list[int]) -> int:
+    """Return the largest batch size within `memory` bytes, extrapolated from the bytes `needs` of passes of SIZES; 0 if none.
 
-    A line, where no loss compares all rows with all: then its bend is none.
+    The model is fixed + slope * rows + bend * rows ** 2, solved exactly through the three points. Memory is linear in the
+    batch size, except for losses that compare all pairs of rows: a linear model would overestimate theirs. Trying sizes until
+    the memory is full, as on a GPU, would make the machine swap or get the process killed.
     """
     first, second, third = SIZES
     slopes = [(needs[1] - needs[0]) / (second - first), (needs[2] - needs[1]) / (third - second)]
@@ -91,19 +93,19 @@ def rows_within(memory: float, needs: list[int]) -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process may still take without making the machine swap, by Linux; None elsewhere."""
-    found = [amount for amount in (_of_machine(), *map(_of_group, _GROUPS)) if amount is not None]
-    return min(found, default=None)
+    """Return the bytes that this process can still allocate without swapping, according to Linux; None elsewhere."""
+    amounts = [amount for amount in (_machine_memory(), *map(_cgroup_memory, _GROUPS)) if amount is not None]
+    return min(amounts, default=None)
 
 
 _GROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
-"""What a container is allowed and holds, of either version."""
+"""Files with the limit and the usage of a container, for cgroups version 2 and 1."""
 
 
-def _of_machine() -> int | None:
+def _machine_memory() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -111,33 +113,33 @@ def _of_machine() -> int | None:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def _of_group(files: tuple[str, str]) -> int | None:
+def _cgroup_memory(files: tuple[str, str]) -> int | None:
     try:
-        limit, held = (Path(file).read_text().strip() for file in files)
+        limit, usage = (Path(file).read_text().strip() for file in files)
     except OSError:
         return None
-    return max(0, int(limit) - int(held)) if limit != "max" else None
+    return max(0, int(limit) - int(usage)) if limit != "max" else None
 
 
-class _Held(TorchDispatchMode):
-    """Adds up the storages that operations make, for as long as anything holds them."""
+class _TensorMemory(TorchDispatchMode):
+    """Sums the bytes of the storages that operators create, for as long as they are referenced."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now: int = 0
-        self.most: int = 0
+        self.peak: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        given = {id(storage) for storage in _storages((args, kwargs))}
-        for storage in {id(storage): storage for storage in _storages(made) if id(storage) not in given}.values():
+        results = func(*args, **(kwargs or {}))
+        inputs = {id(storage) for storage in _storages((args, kwargs))}
+        for storage in {id(storage): storage for storage in _storages(results) if id(storage) not in inputs}.values():
             size = storage.nbytes()
             self.now += size
-            self.most = max(self.most, self.now)
-            weakref.finalize(storage, self._gone, size)
-        return made
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._release, size)
+        return results
 
-    def _gone(self, size: int) -> None:
+    def _release(self, size: int) -> None:
         self.now -= size
 
 

@@ -1,4 +1,4 @@
-"""What a run would cost: parameters and memory by counting, time by taking a few of its steps; nothing is kept."""
+"""`findna-kit plan`: parameters and memory of a run by counting, its duration by running a few steps; nothing is saved."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from findna_kit.distributed import peak_memory, start_engine
 from findna_kit.profile.flops import count_flops
 from findna_kit.profile.max_batch import largest_batch
 from findna_kit.profile.throughput import WARM_UP, measure
-from findna_kit.profile.workload import ready, refuse_processes
+from findna_kit.profile.workload import check_single_process, prepare_workload
 from findna_kit.runs.init_weights import take_initial_weights
-from findna_kit.runs.start import resolved_settings
+from findna_kit.runs.provenance import resolved_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,52 +31,55 @@ def plan(
     *,
     device: str = "auto",
     steps: int = 5,
-    say: Callable[[str], None] = lambda sentence: None,
+    log: Callable[[str], None] = lambda line: None,
     reading: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Counts and, where there is anything to train, takes WARM_UP and `steps` real steps and throws them away.
+    """Return what a run of `recipe` would cost, in bytes and seconds.
 
-    The result, bytes and seconds: `parameters`, `memory`, and of what is measured `resolved`, `measured`, `flops`,
-    `largest_batch` and `finish`, or else `nothing_to_train`, which says why. Raises FindnaError where `run` would; NotFinite.
+    Always `parameters` and `memory`. Then WARM_UP and `steps` real steps are run and discarded, which gives `resolved`,
+    `measured`, `flops`, `largest_batch` and `finish`; for a recipe without steps there is the reason, `nothing_to_train`.
+    log, reading: callbacks for progress. Raises FindnaError where `run` would; NotFinite.
     """
-    refuse_processes(recipe)
+    check_single_process(recipe)
     experiment = assemble(recipe)
-    start_engine(device, recipe.trainer.precision)  # what is not there is refused before anything is read
+    start_engine(device, recipe.trainer.precision)  # a missing device is an error before the genome is read
     for remark in take_initial_weights(experiment, recipe):
-        say(remark)
+        log(remark)
     counted = {"name": recipe.name, "parameters": parameters_of(experiment)}
     memory = memory_of(experiment)
-    if recipe.steps == 0:  # a recipe without a loss has none, either
+    if recipe.steps == 0:  # so is it for a recipe without losses
         return {**counted, "memory": memory, "nothing_to_train": "steps is 0"}
-    del experiment  # on the way to the largest batch its memory is wanted
-    subject = ready(recipe, device, reading)
-    say(f"{recipe.name}: taking {WARM_UP} steps to warm up and {steps} to measure, and looking at the held-out windows")
-    _forget_peak(subject.engine)
-    pace = measure(subject, steps)
-    peak = peak_memory(subject.engine.device)  # before anything else holds more
-    finish = pace.finish(recipe, recipe.steps)
+    del experiment  # measuring the maximum batch size needs its memory
+    workload = prepare_workload(recipe, device, reading)
+    log(f"{recipe.name}: running {WARM_UP} warm-up steps, {steps} measured steps and the validation")
+    _reset_peak_memory(workload.engine)
+    throughput = measure(workload, steps)
+    peak = peak_memory(workload.engine.device)  # before the search for the maximum batch size uses more
+    finish = throughput.finish(recipe, recipe.steps)
     return {
         **counted, "memory": {**memory, "peak": peak["bytes"], "peak_is": peak["of"]},
-        "resolved": resolved_settings(subject.engine, subject.micro_batch).to_json(),
-        "measured": pace.plain(subject.bases), "flops": flops_of(subject), "largest_batch": largest_batch(subject),
-        "finish": {**finish, **hours(subject.engine, finish["seconds"])},
+        "resolved": resolved_settings(workload.engine, workload.micro_batch).to_json(),
+        "measured": throughput.plain(workload.bases), "flops": flops_of(workload), "largest_batch": largest_batch(workload),
+        "finish": {**finish, **hours(workload.engine, finish["seconds"])},
     }  # fmt: skip
 
 
-def flops_of(subject: Workload) -> dict[str, Any]:
-    """Floating-point operations of a step and of a base, ready for JSON."""
-    return count_flops(subject.experiment(), subject.genome.windows, subject.engine, subject.micro_batch).plain(subject.bases)
+def flops_of(workload: Workload) -> dict[str, Any]:
+    """Return the FLOPs of a step and of a base, for JSON."""
+    return count_flops(workload.experiment(), workload.genome.windows, workload.engine, workload.micro_batch).plain(
+        workload.bases
+    )
 
 
 def hours(engine: Engine, seconds: float) -> dict[str, Any]:
-    """What the seconds cost: hours of the GPU or, on a CPU, of as many cores as there are threads."""
+    """Convert seconds to GPU hours or, on a CPU, to core hours (one core per thread)."""
     if engine.device.type == "cuda":
         return {"hours": seconds / 3600, "hours_of": "GPU"}
     return {"hours": torch.get_num_threads() * seconds / 3600, "hours_of": "core"}
 
 
 def parameters_of(experiment: Experiment) -> dict[str, int]:
-    """Of the student: encoder with the pooling of class embeddings, heads with predictors, both; of the teacher: everything."""
+    """Count parameters: the student's encoder with class pooling, its heads with predictors, both; and the teacher."""
     student = experiment.student
     pooling = () if student.class_pool is None else student.class_pool.parameters()
     return {
@@ -88,7 +91,7 @@ def parameters_of(experiment: Experiment) -> dict[str, int]:
 
 
 def memory_of(experiment: Experiment) -> dict[str, int]:
-    """What training holds between steps, and the gradients; activations are not counted but measured."""
+    """Return the bytes of weights, optimizer state and gradients; activations are measured, not counted."""
     trained = _bytes(experiment.trainable().values())
     return {
         "weights": _bytes([*experiment.model_tensors().values(), *experiment.loss_tensors().values()]),
@@ -97,7 +100,7 @@ def memory_of(experiment: Experiment) -> dict[str, int]:
     }
 
 
-def _forget_peak(engine: Engine) -> None:
+def _reset_peak_memory(engine: Engine) -> None:
     if engine.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(engine.device)
 

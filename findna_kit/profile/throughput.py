@@ -1,4 +1,4 @@
-"""How long steps, looks and saves take here, and what follows for a run of any number of steps."""
+"""Measured duration of steps, validations and checkpoints, and the training time that follows for a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from findna_kit.metrics.writers import MetricsWriter
-from findna_kit.runs.online_probe import online_probe_of
+from findna_kit.runs.online_probe import online_probes
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compilation import compiled_encoders
 from findna_kit.trainer.optimizers import ScheduledAdamW
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
 
 WARM_UP = 2
-"""Steps that are not counted as such: the first ones pay for what is made once."""
+"""Steps that are not measured: the first ones include work that happens once."""
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Seconds. steps: each one measured; task_look: None where the run takes none; start: what its beginning costs once, on
-    top of its steps and looks.
+    """Measured durations in seconds.
+
+    steps: of every measured step. look: of one validation. save: of one checkpoint. task_look: of one online probe, None if the
+    run has none. start: of the one-time work at the start of a run, beyond its steps and validations.
     """
 
     steps: tuple[float, ...]
@@ -46,24 +48,24 @@ class Throughput:
 
     @property
     def step(self) -> float:
-        """The median."""
+        """Return the median duration of a step."""
         return median(self.steps)
 
     def finish(self, recipe: Recipe, steps: int) -> dict[str, float]:
-        """What a run of the recipe does, so many steps long, and how many seconds it trains: `training_seconds` in run.json.
+        """Predict the seconds of training for a run of `steps` steps, the `training_seconds` of its run.json.
 
-        A look and a checkpoint before the first step, one every so many steps, and one after the last.
+        Validations and checkpoints happen before the first step, at their intervals, and after the last step.
         """
         trainer, every = recipe.trainer, recipe.evaluation.every
-        looks, saves = (1 + math.ceil(steps / apart) for apart in (trainer.validate_every, trainer.checkpoint_every))
-        online_probe_of = 0 if every is None or self.task_look is None else 1 + math.ceil(steps / every)
+        validations, saves = (1 + math.ceil(steps / every_) for every_ in (trainer.validate_every, trainer.checkpoint_every))
+        probes = 0 if every is None or self.task_look is None else 1 + math.ceil(steps / every)
         seconds = (
-            self.start + steps * self.step + looks * self.look + saves * self.save + online_probe_of * (self.task_look or 0.0)
+            self.start + steps * self.step + validations * self.look + saves * self.save + probes * (self.task_look or 0.0)
         )
-        return {"steps": steps, "looks": looks, "task_looks": online_probe_of, "checkpoints": saves, "seconds": seconds}
+        return {"steps": steps, "looks": validations, "task_looks": probes, "checkpoints": saves, "seconds": seconds}
 
     def plain(self, bases: int) -> dict[str, Any]:
-        """Ready for JSON; bases: drawn from the genome in a step."""
+        """Return the numbers for JSON; bases: nucleotides drawn from the genome in a step."""
         spread = {"median": self.step, "lowest": min(self.steps), "highest": max(self.steps)}
         return {
             "steps": len(self.steps), "step_seconds": spread, "steps_per_second": 1 / self.step,
@@ -72,46 +74,48 @@ class Throughput:
         }  # fmt: skip
 
 
-def joined(paces: Sequence[Throughput]) -> Throughput:
-    """Of several measurements of one recipe: all steps, and medians of the rest."""
-    online_probe_of = [one.task_look for one in paces if one.task_look is not None]
+def combine(measurements: Sequence[Throughput]) -> Throughput:
+    """Combine several measurements of one recipe: all steps, and the medians of the other durations."""
+    probes = [one.task_look for one in measurements if one.task_look is not None]
     return Throughput(
-        tuple(step for one in paces for step in one.steps), median(one.look for one in paces),
-        median(one.save for one in paces), median(online_probe_of) if online_probe_of else None, median(one.start for one in paces),
+        tuple(step for one in measurements for step in one.steps), median(one.look for one in measurements),
+        median(one.save for one in measurements), median(probes) if probes else None, median(one.start for one in measurements),
     )  # fmt: skip
 
 
-def measure(subject: Workload, steps: int) -> Throughput:
-    """Takes the looks and steps that a run begins with, and `steps` more; one save into a folder of the system's for such.
+def measure(workload: Workload, steps: int) -> Throughput:
+    """Run the validation and the warm-up steps that a run starts with, then `steps` more, and save one checkpoint.
 
-    Raises NotFinite; FindnaError.
+    The checkpoint goes to a temporary folder. Raises NotFinite; FindnaError.
     """
-    experiment, engine = subject.experiment(), subject.engine
-    windows, micro_batch = subject.genome.windows, subject.micro_batch
+    experiment, engine = workload.experiment(), workload.engine
+    windows, micro_batch = workload.genome.windows, workload.micro_batch
     optimizer, validation = ScheduledAdamW(experiment), Validation(experiment, windows, engine, micro_batch)
-    beginning = Clock(0, experiment.steps)
-    timed = partial(_seconds, subject)
+    first = Clock(0, experiment.steps)
+    timed = partial(_seconds, workload)
 
     def step(number: int) -> None:
         clock = Clock(number % experiment.steps, experiment.steps)
         train_step(experiment, windows, engine, optimizer, clock, {}, micro_batch)
 
-    look_at_tasks = online_probe_of(subject.recipe, experiment, engine)
+    probe = online_probes(workload.recipe, experiment, engine)
     with compiled_encoders(experiment), TemporaryDirectory(prefix="findna-kit-plan-") as folder:
-        began = timed(lambda: MetricsWriter(Path(folder), -1).close())
-        first_look = timed(partial(validation.run, beginning))
-        warming = sum(timed(partial(step, number)) for number in range(WARM_UP))
-        taken = tuple(timed(partial(step, WARM_UP + number)) for number in range(steps))
-        look = timed(partial(validation.run, beginning))
-        task_look = None if subject.recipe.evaluation.every is None else timed(partial(look_at_tasks, 0))
-        saved = timed(lambda: write_checkpoint(Path(folder), 0, experiment, optimizer, {}))
-    start = began + first_look - look + warming - WARM_UP * median(taken)
-    return Throughput(taken, look, saved, task_look, max(0.0, start))
+        opening = timed(lambda: MetricsWriter(Path(folder), -1).close())
+        first_validation = timed(partial(validation.run, first))
+        warm_up = sum(timed(partial(step, number)) for number in range(WARM_UP))
+        measured = tuple(timed(partial(step, WARM_UP + number)) for number in range(steps))
+        validation_seconds = timed(partial(validation.run, first))
+        probe_seconds = None if workload.recipe.evaluation.every is None else timed(partial(probe, 0))
+        save = timed(lambda: write_checkpoint(Path(folder), 0, experiment, optimizer, {}))
+    # The first validation and the warm-up steps are slower than later ones; the difference is the cost of starting.
+    start = opening + first_validation - validation_seconds + warm_up - WARM_UP * median(measured)
+    return Throughput(measured, validation_seconds, save, probe_seconds, max(0.0, start))
 
 
-def _seconds(subject: Workload, work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def _seconds(workload: Workload, work: Callable[[], object]) -> float:
+    """Return the wall-clock seconds of `work`, including what the GPU still has to do."""
+    started = time.perf_counter()
     work()
-    if subject.engine.device.type == "cuda":
-        torch.cuda.synchronize(subject.engine.device)
-    return time.perf_counter() - began
+    if workload.engine.device.type == "cuda":
+        torch.cuda.synchronize(workload.engine.device)
+    return time.perf_counter() - started

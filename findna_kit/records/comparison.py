@@ -99,7 +99,7 @@ def compare(runs: Sequence[Path]) -> Comparison:
 def _intact_entry(run: Path) -> Entry:
     """Return the run's entry. Raises FindnaError if the folder is no run, or the run is damaged."""
     if not (run / RUN_JSON).is_file():
-        raise FindnaError(f"{run}: is not a run's folder: it has no {RUN_JSON}")
+        raise FindnaError(f"{run}: is not a run folder: it has no {RUN_JSON}")
     entry = entry_of(run)
     if entry.status == "broken":
         raise FindnaError(str(entry.reason))

@@ -1,4 +1,4 @@
-"""What a page is made of. The template knows these kinds and nothing of runs, so that each is made accessible in one place."""
+"""Building blocks of a page. The template knows these kinds only, so each is made accessible in one place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence. missing: it names something that is not there; command: what would bring it."""
+    """A paragraph. missing: it names something that is not available; command: the command that would add it."""
 
     kind: ClassVar = "note"
     text: str
@@ -22,10 +22,10 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of text, the first cell of each its header.
+class TableBlock:
+    """A table of text. The first cell of each row is its header.
 
-    folded: behind a summary that the caption becomes; words: its cells hold sentences rather than numbers.
+    folded: hidden behind a summary, which is the caption. words: its cells hold sentences rather than numbers.
     """
 
     kind: ClassVar = "table"
@@ -38,7 +38,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Panel:
-    """One drawing with its title; what it shows is told in the drawing's own description."""
+    """One drawing with its title. Its content is described in the drawing itself."""
 
     title: str
     drawing: Markup
@@ -46,30 +46,30 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels that belong together, with a legend (name, sample) where there are several series, and their numbers."""
+    """Panels that belong together, with a table of their numbers and, for several series, a legend (name, sample)."""
 
     kind: ClassVar = "figure"
     caption: str
     panels: Sequence[Panel]
-    numbers: Table
+    numbers: TableBlock
     legend: Sequence[tuple[str, Markup]] = ()
 
 
 @dataclass(frozen=True)
 class Code:
-    """A whole text, behind a summary."""
+    """A complete text file, hidden behind a summary."""
 
     kind: ClassVar = "code"
     summary: str
     text: str
 
 
-Block = Note | Table | Figure | Code
+Block = Note | TableBlock | Figure | Code
 
 
 @dataclass(frozen=True)
 class Section:
-    """One heading of a part, and what stands below it."""
+    """A heading with its blocks."""
 
     key: str
     title: str
@@ -77,8 +77,8 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Part:
-    """All runs together, or one study."""
+class ReportPart:
+    """The sections about all runs, or about one study."""
 
     key: str
     title: str

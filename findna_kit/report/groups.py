@@ -1,4 +1,4 @@
-"""Runs that a page draws as one: a run alone, or those of a condition, which differ in their seeds."""
+"""Groups of runs that a page draws as one series: a single run, or the runs of a condition, which differ in their seeds."""
 
 from __future__ import annotations
 
@@ -13,63 +13,70 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from findna_kit.report.figures.curves import Point
-    from findna_kit.report.folders import Run
+    from findna_kit.report.folders import RunFolder
 
-_POINTS, _MOST, _LEAST = 2400, 240, 30
-"""Stretches of steps that all curves of a panel have together, and that one has at most and at least: a page's size."""
+_POINTS, _MAX_BINS, _MIN_BINS = 2400, 240, 30
+"""Bins of steps that all curves of a panel have together, and those of one curve at most and at least.
+
+They bound the size of a page, however long the runs are.
+"""
 
 
 @dataclass(frozen=True)
 class Group:
-    """What is drawn by one line. place: which; series: of each of its runs, by metric."""
+    """Runs that share one line. index: selects the style; series: of each run, by metric."""
 
     label: str
-    place: int
-    runs: Sequence[Run]
+    index: int
+    runs: Sequence[RunFolder]
     series: Sequence[dict[str, Series]]
 
     def of(self, metric: str) -> list[Series]:
-        """That metric's series, of the runs that have a value of it."""
-        return [found for own in self.series if (found := own.get(metric)) is not None and found.rows]
+        """Return the metric's series, of the runs that have finite values of it."""
+        return [found for by_metric in self.series if (found := by_metric.get(metric)) is not None and found.rows]
 
     def curve(self, metric: str) -> Curve | None:
-        """One run's own line, or the mean over several with the range of their values; None where there is nothing to draw."""
-        found = self.of(metric)
-        if len(found) < 2:
-            return Curve(self.place, found[0].pieces()) if found else None
+        """Return a single run's line, or the mean over several runs with the range of their values; None without values."""
+        series = self.of(metric)
+        if len(series) < 2:
+            return Curve(self.index, series[0].pieces()) if series else None
         line: list[Point] = []
         band = []
-        for number in sorted(set.intersection(*(set(one.stretches) for one in found))):
-            own = [stretch for one in found if (stretch := one.stretches[number]) is not None]
-            if len(own) == len(found):
-                step = fmean(one.steps / one.rows for one in own)
-                line.append((step, fmean(one.values / one.rows for one in own)))
-                band.append((step, min(one.low[1] for one in own), max(one.high[1] for one in own)))
-        return Curve(self.place, [line], band) if line else None
+        # Only bins in which every run has values: a mean over changing sets of runs would jump.
+        for number in sorted(set.intersection(*(set(one.bins) for one in series))):
+            bins = [found for one in series if (found := one.bins[number]) is not None]
+            if len(bins) == len(series):
+                step = fmean(found.steps / found.rows for found in bins)
+                line.append((step, fmean(found.values / found.rows for found in bins)))
+                band.append((step, min(found.low[1] for found in bins), max(found.high[1] for found in bins)))
+        return Curve(self.index, [line], band) if line else None
 
     @property
-    def words(self) -> str:
-        """What the line is called: how many runs it stands for, if several."""
+    def title(self) -> str:
+        """Return the label, with the number of runs if there are several."""
         return self.label if len(self.runs) == 1 else f"{self.label} ({len(self.runs)} seeds)"
 
 
-def grouped(named: Sequence[tuple[str, Sequence[Run]]]) -> tuple[list[Group], int]:
-    """Groups by label, their metrics read; and the last step that any of their runs has."""
-    steps = max((run.last_step or 0 for _, runs in named for run in runs), default=0)
-    stretches = max(_LEAST, min(_MOST, _POINTS // max(1, len(named))))
-    width = -(-(steps + 1) // stretches)
+def group_runs(labelled: Sequence[tuple[str, Sequence[RunFolder]]]) -> tuple[list[Group], int]:
+    """Return the groups by label with their metrics, and the last step of all runs."""
+    steps = max((run.last_step or 0 for _, runs in labelled for run in runs), default=0)
+    bins = max(_MIN_BINS, min(_MAX_BINS, _POINTS // max(1, len(labelled))))
+    width = -(-(steps + 1) // bins)  # rounded up
     groups = [
-        Group(label, place, runs, [read_series(run.folder, width) for run in runs]) for place, (label, runs) in enumerate(named)
+        Group(label, index, runs, [read_series(run.folder, width) for run in runs])
+        for index, (label, runs) in enumerate(labelled)
     ]
     return groups, steps
 
 
-def labels_of(folders: Sequence[str]) -> list[str]:
-    """Of paths the fewest last parts that tell each from all others. Paths are different."""
-    parts = [folder.split("/") for folder in folders]
+def shortest_labels(paths: Sequence[str]) -> list[str]:
+    """Return for each path the fewest last parts that distinguish it from all others. The paths must be different."""
+    split = [path.split("/") for path in paths]
     labels = []
-    for own in parts:
-        others = [other for other in parts if other is not own]
-        count = next(n for n in range(1, len(own) + 1) if n == len(own) or all(other[-n:] != own[-n:] for other in others))
-        labels.append("/".join(own[-count:]))
+    for parts in split:
+        others = [other for other in split if other is not parts]
+        count = next(
+            n for n in range(1, len(parts) + 1) if n == len(parts) or all(other[-n:] != parts[-n:] for other in others)
+        )
+        labels.append("/".join(parts[-count:]))
     return labels

@@ -1,4 +1,4 @@
-"""metrics.jsonl as a page needs it: every series in so many stretches of steps, its extremes kept, however long it is."""
+"""Reading of metrics.jsonl into series of bounded size: steps are binned, and the extremes of each bin are kept."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Stretch:
-    """What a series did in some neighbouring steps."""
+class Bin:
+    """Summary of a series over some neighbouring steps."""
 
     rows: int
     steps: float
-    """Their sum."""
+    """Sum of the steps."""
     values: float
+    """Sum of the values."""
     low: Point
     high: Point
 
 
 @dataclass(slots=True)
 class Series:
-    """One metric. not_finite: rows in which it was none; those leave a gap."""
+    """Series of one metric. rows: those with a finite value; not_finite: the others, which leave a gap in the curve."""
 
     rows: int = 0
     total: float = 0.0
@@ -40,14 +41,14 @@ class Series:
     low: Point | None = None
     high: Point | None = None
     not_finite: int = 0
-    stretches: dict[int, Stretch | None] = field(default_factory=dict)
-    """By the number of the stretch; None where it has rows, and none is finite."""
+    bins: dict[int, Bin | None] = field(default_factory=dict)
+    """By the number of the bin; None for a bin that has rows, of which none is finite."""
 
-    def add(self, step: int, value: float | None, stretch: int) -> None:
-        """One row's value."""
+    def add(self, step: int, value: float | None, bin_number: int) -> None:
+        """Add the value of one row."""
         if value is None or not math.isfinite(value):
             self.not_finite += 1
-            self.stretches.setdefault(stretch, None)
+            self.bins.setdefault(bin_number, None)
             return
         point = (float(step), float(value))
         self.rows += 1
@@ -59,9 +60,9 @@ class Series:
             self.low = point
         elif value > self.high[1]:
             self.high = point
-        found = self.stretches.get(stretch)
+        found = self.bins.get(bin_number)
         if found is None:
-            self.stretches[stretch] = Stretch(1, step, value, point, point)
+            self.bins[bin_number] = Bin(1, step, value, point, point)
             return
         found.rows += 1
         found.steps += step
@@ -73,14 +74,14 @@ class Series:
 
     @property
     def thinned(self) -> bool:
-        """Whether a stretch stands for several rows."""
-        return any(one is not None and one.rows > 1 for one in self.stretches.values())
+        """Whether a bin summarises several rows."""
+        return any(found is not None and found.rows > 1 for found in self.bins.values())
 
     def pieces(self) -> list[list[Point]]:
-        """Its lowest and highest point in each stretch, in their order, parted where nothing was finite."""
+        """Return the lowest and highest point of each bin, in order, split where no value is finite."""
         pieces: list[list[Point]] = [[]]
-        for number in sorted(self.stretches):
-            found = self.stretches[number]
+        for number in sorted(self.bins):
+            found = self.bins[number]
             if found is None:
                 pieces.append([])
             else:
@@ -89,10 +90,10 @@ class Series:
 
 
 def read_series(run: Path, width: int) -> dict[str, Series]:
-    """Every metric's series, in the order in which they first stand in the file, in stretches of `width` steps.
+    """Return every metric's series, in bins of `width` steps, in the order of their first appearance.
 
-    The file is read once, and no more of it is kept. A last line that a kill cut short is left out. FindnaError for a line that
-    is no row.
+    The file is read line by line, so memory does not grow with its length. An incomplete last line, as a killed run leaves it,
+    is ignored. Raises FindnaError for a line that is not a row of metrics.
     """
     series: dict[str, Series] = {}
     path = run / FILE
@@ -120,11 +121,11 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _parsed(path: Path, where: str, line: bytes) -> tuple[int, Mapping[str, object]]:
-    wrong = f"{path}: {where} is no row of metrics; restore it from a copy, or take it out"
+    message = f"{path}: {where} is not a row of metrics; restore the file from a copy, or remove the line"
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise FindnaError(wrong) from error
+        raise FindnaError(message) from error
     if not isinstance(row, dict) or not isinstance(row.get("step"), int) or row["step"] < 0:
-        raise FindnaError(wrong)
+        raise FindnaError(message)
     return row["step"], row

@@ -1,10 +1,10 @@
-"""From folders to one HTML file: the same folders give the same bytes."""
+"""Rendering of run and study folders as one HTML file. The same folders give the same bytes."""
 
 from __future__ import annotations
 
 import os.path
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.records.paths import REPORT
-from findna_kit.report.blocks import Part
-from findna_kit.report.folders import Run, StudyFolder, read_folder
-from findna_kit.report.groups import grouped, labels_of
+from findna_kit.report.blocks import ReportPart
+from findna_kit.report.folders import RunFolder, StudyFolder, read_folder
+from findna_kit.report.groups import group_runs, shortest_labels
+from findna_kit.report.paths import PathShortener
 from findna_kit.report.sections.conditions import conditions_section
 from findna_kit.report.sections.cost import cost_section
 from findna_kit.report.sections.curves import curve_sections
@@ -31,56 +32,58 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from findna_kit.report.sections.embeddings import Embed
+    from findna_kit.report.sections.embeddings import EmbeddingRequest
 
 MARK = b'<meta name="generator" content="findna-kit report">'
-"""By which a page is known as one of ours, near its beginning."""
+"""Recognises a page as a report of the kit; it is near the beginning of the file."""
 _BEGINNING = 2048
-_LONG = 15
-"""Letters of the longest word that a table on paper keeps whole: no number has as many."""
+_LONG_WORD = 15
+"""Length up to which words are not broken in printed tables. No number is as long."""
 
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """A page that is asked for. out: None for report.html in the one folder; embed: None without pictures of embeddings."""
+    """Arguments of `write_report`. out: None for report.html in the only folder. embed: None for no embedding plots."""
 
     folders: Sequence[Path]
     out: Path | None = None
     overwrite: bool = False
-    embed: Embed | None = None
+    embed: EmbeddingRequest | None = None
 
 
-def write_report(asked: ReportRequest) -> Path:
-    """Writes the page, and says where to.
+def write_report(request: ReportRequest) -> Path:
+    """Write the page and return its path.
 
-    Raises FindnaError for what is no run and no study, and for damaged files; OutputExists where it would replace something.
+    Raises FindnaError for a folder that is neither a run nor a study, and for damaged files; OutputExists where the page would
+    replace another file.
     """
-    out = _place(asked)
-    text = render(read(asked.folders), asked.embed)
+    out = _output_path(request)
+    text = render(read(request.folders), request.embed)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(out) as beside:
-            beside.write_text(text, encoding="utf-8", errors="backslashreplace")  # a file's name may be no Unicode
+        with atomic_write(out) as temporary:
+            # File names need not be valid Unicode, and may be shown on the page.
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputExists(f"{out}: cannot be written: {error.strerror}; name another --out") from error
     return out
 
 
-def _place(asked: ReportRequest) -> Path:
-    """Where the page goes. In a folder of its own the old page follows from the folder, and is replaced without asking."""
-    if asked.out is None and len(asked.folders) > 1:
-        raise FindnaError(f"a page of {len(asked.folders)} folders belongs to none of them: say with --out FILE.html where to")
-    out = asked.out or asked.folders[0] / REPORT
+def _output_path(request: ReportRequest) -> Path:
+    """Return where the page goes. A page in the folder that it is about can be made again, and is replaced without asking."""
+    if request.out is None and len(request.folders) > 1:
+        raise FindnaError(f"a report of {len(request.folders)} folders needs --out FILE.html")
+    out = request.out or request.folders[0] / REPORT
     if not os.path.lexists(out):
         return out
-    if not _is_ours(out):
-        raise OutputExists(f"{out}: is there already, and is no report of findna-kit, so it is not touched; name another --out")
-    if asked.out is not None and not asked.overwrite:
-        raise OutputExists(f"{out}: is there already; name another --out, or --overwrite it")
+    if not _is_report(out):
+        raise OutputExists(f"{out}: exists and is not a report of findna-kit, so it is not replaced; name another --out")
+    if request.out is not None and not request.overwrite:
+        raise OutputExists(f"{out}: exists already; name another --out, or use --overwrite")
     return out
 
 
-def _is_ours(path: Path) -> bool:
+def _is_report(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return MARK in file.read(_BEGINNING)
@@ -88,64 +91,71 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def read(folders: Sequence[Path]) -> list[Run | StudyFolder]:
-    """Every folder, each with a label that tells it from the others. FindnaError for one that is given twice."""
+def read(folders: Sequence[Path]) -> list[RunFolder | StudyFolder]:
+    """Return every folder with a label that distinguishes it. Raise FindnaError for a folder that is given twice."""
     paths = [str(folder.resolve()) for folder in folders]
-    if twice := [folder for folder, path in zip(folders, paths, strict=True) if paths.count(path) > 1]:
-        raise FindnaError(f"{twice[0]}: is given twice; once is enough")
-    return [read_folder(folder, label) for folder, label in zip(folders, labels_of(paths), strict=True)]
+    if repeated := [folder for folder, path in zip(folders, paths, strict=True) if paths.count(path) > 1]:
+        raise FindnaError(f"{repeated[0]}: is given twice; give it once")
+    return [read_folder(folder, label) for folder, label in zip(folders, shortest_labels(paths), strict=True)]
 
 
-def render(found: Sequence[Run | StudyFolder], embed: Embed | None = None) -> str:
-    """The page as text."""
-    runs = [one for one in found if isinstance(one, Run)]
-    parts = [_of_runs(runs, embed)] if runs else []
-    studies = [one for one in found if isinstance(one, StudyFolder)]
-    parts += [_of_study(f"study-{number}", one, embed) for number, one in enumerate(studies)]
-    named = [run.record.name or run.label for run in runs[:1]] if len(found) == 1 else [one.label for one in found]
-    title = ", ".join([*named, *(one.study.name for one in studies)] if len(found) == 1 else named)
-    return _template().get_template("page.html").render(title=title, parts=parts, version=version("findna-kit"))
+def render(folders: Sequence[RunFolder | StudyFolder], embed: EmbeddingRequest | None = None) -> str:
+    """Return the page as text."""
+    runs = [folder for folder in folders if isinstance(folder, RunFolder)]
+    studies = [folder for folder in folders if isinstance(folder, StudyFolder)]
+    parts = [_runs_part(runs, embed)] if runs else []
+    parts += [_study_part(f"study-{number}", study, embed) for number, study in enumerate(studies)]
+    if len(folders) == 1:
+        title = studies[0].study.name if studies else runs[0].record.name or runs[0].label
+    else:
+        title = ", ".join(folder.label for folder in folders)
+    paths = PathShortener.of_page({folder.folder: folder.label for folder in folders})
+    return _environment(paths).get_template("page.html").render(title=title, parts=parts, version=version("findna-kit"))
 
 
-@cache
-def _template() -> Environment:
-    made = Environment(
+@lru_cache(maxsize=1)
+def _environment(paths: PathShortener) -> Environment:
+    environment = Environment(
         loader=PackageLoader("findna_kit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
+        # Every value passes through the shortener, so no section can leave an absolute path in the page.
+        lstrip_blocks=True, keep_trailing_newline=True, finalize=paths.shorten,
     )  # fmt: skip
-    made.tests["long"] = lambda cell: any(len(word) > _LONG for word in cell.split())
-    return made
+    environment.tests["long"] = lambda cell: any(len(word) > _LONG_WORD for word in cell.split())
+    return environment
 
 
-def _of_runs(runs: Sequence[Run], embed: Embed | None) -> Part:
-    groups, steps = grouped([(run.label, [run]) for run in runs])
-    named = [(run.label, run) for run in runs]
+def _runs_part(runs: Sequence[RunFolder], embed: EmbeddingRequest | None) -> ReportPart:
+    groups, steps = group_runs([(run.label, [run]) for run in runs])
+    labelled = [(run.label, run) for run in runs]
     title = f"Run {runs[0].label}" if len(runs) == 1 else f"{len(runs)} runs"
-    return Part("runs", title, [
+    return ReportPart("runs", title, [
         runs_section("runs", runs),
         *curve_sections("runs", groups, steps, ("losses", "masked", "looks")),
         *curve_sections("runs", groups, steps, ("collapse",)),
         scores_section("runs", runs),
         leakage_section("runs", runs),
-        embeddings_section("runs", runs[0].folder, named, embed),
+        embeddings_section("runs", runs[0].folder, labelled, embed),
         cost_section("runs", groups),
         *curve_sections("runs", groups, steps, ("speed", "optimiser", "other")),
-        recipes_section("runs", named),
+        recipes_section("runs", labelled),
     ])  # fmt: skip
 
 
-def _of_study(key: str, of: StudyFolder, embed: Embed | None) -> Part:
-    named = [(name, runs) for name in of.study.conditions() if (runs := of.runs(name))]
-    first = [(name, runs[0]) for name, runs in named]
-    sections = [declared_section(key, of), effects_section(key, of), conditions_section(key, of), cells_section(key, of.cells)]
-    if named:
-        groups, steps = grouped(named)
+def _study_part(key: str, study: StudyFolder, embed: EmbeddingRequest | None) -> ReportPart:
+    by_condition = [(name, runs) for name in study.study.conditions() if (runs := study.runs(name))]
+    first_runs = [(name, runs[0]) for name, runs in by_condition]
+    sections = [
+        declared_section(key, study), effects_section(key, study), conditions_section(key, study),
+        cells_section(key, study.cells),
+    ]  # fmt: skip
+    if by_condition:
+        groups, steps = group_runs(by_condition)
         sections += [
             *curve_sections(key, groups, steps, ("losses", "masked", "looks", "collapse")),
-            leakage_section(key, [run for _, runs in named for run in runs]),
-            embeddings_section(key, of.folder, first, embed),
+            leakage_section(key, [run for _, runs in by_condition for run in runs]),
+            embeddings_section(key, study.folder, first_runs, embed),
             cost_section(key, groups),
             *curve_sections(key, groups, steps, ("speed", "optimiser", "other")),
-            recipes_section(key, first, own="name seed"),
+            recipes_section(key, first_runs, ignored=("name", "seed")),
         ]
-    return Part(key, f"Study {of.study.name}", sections)
+    return ReportPart(key, f"Study {study.study.name}", sections)

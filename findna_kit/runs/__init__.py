@@ -2,18 +2,16 @@
 
 from findna_kit.records.run_folder import RunLocation
 from findna_kit.runs.evaluate import Scoring, evaluate_run
-from findna_kit.runs.genome_data import open_genome
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.reporters import Reporters
-from findna_kit.runs.start import Result, start
+from findna_kit.runs.start import RunResult, start
 
 __all__ = [
     "Reporters",
-    "Result",
     "RunLocation",
+    "RunResult",
     "Scoring",
     "evaluate_run",
-    "open_genome",
     "start",
     "take_initial_weights",
 ]  # fmt: skip

@@ -102,7 +102,7 @@ def evaluate_run(
     try:
         run.stat()
     except OSError as error:
-        raise FindnaError(f"{run}: is not a run's folder ({error.strerror}); give the folder that `run` made") from error
+        raise FindnaError(f"{run}: is not a run folder ({error.strerror}); give the folder that `run` made") from error
     loaded = [load_task(task, scoring.data) for task in tasks]
     for task in loaded:
         scored_rows(task)

@@ -1,4 +1,4 @@
-"""Initial weights from another run: whole parts of it, or none."""
+"""Initial weights from another run (`init_from`): its encoder, its heads, or both."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ if TYPE_CHECKING:
 
 
 def take_initial_weights(experiment: Experiment, recipe: Recipe) -> list[str]:
-    """Puts what `init_from` names into the student, and makes the teacher of it anew, by its rule; remarks for the user.
+    """Copy the parts that `init_from` names into the student, create the teacher anew from it, and return log lines.
 
-    Raises CheckpointMismatch, with nothing taken, where a part does not fit whole, or belongs to another kind of encoder.
+    Raises CheckpointMismatch, with nothing copied, if a part does not fit or the run has another kind of encoder.
     """
     choice = recipe.init_from
     if choice is None:
         return []
     run = Path(choice.run)
-    step = checkpoint.find(run, choice.step)
-    remarks = _other_encoder(run, recipe) if "encoder" in choice.parts else []
+    step = checkpoint.find_step(run, choice.step)
+    lines = _check_encoder(run, recipe) if "encoder" in choice.parts else []
     saved = checkpoint.load_model(run, step)
-    source = checkpoint.prefixed("student", checkpoint.part(choice.branch, saved))
-    source |= checkpoint.prefixed("heads", checkpoint.part("heads", saved))
-    what = f"init_from: {' and '.join(choice.parts)} of the {choice.branch} of {checkpoint.path_of(run, step)}"
-    checkpoint.fill(what, _named(choice, experiment.model_tensors()), _named(choice, source))
-    fresh = experiment.teacher_update.initial(experiment.student)
-    checkpoint.fill("init_from: the teacher", experiment.teacher.state_dict(), fresh.state_dict())
-    return [f"init_from: {what.removeprefix('init_from: ')} is what both branches begin with", *remarks]
+    # The chosen branch, which may be the teacher, becomes the student.
+    source = checkpoint.add_prefix("student", checkpoint.strip_prefix(choice.branch, saved))
+    source |= checkpoint.add_prefix("heads", checkpoint.strip_prefix("heads", saved))
+    label = f"{' and '.join(choice.parts)} of the {choice.branch} of {checkpoint.path_of(run, step)}"
+    checkpoint.fill(f"init_from: {label}", _select(choice, experiment.model_tensors()), _select(choice, source))
+    teacher = experiment.teacher_update.initial(experiment.student)
+    checkpoint.fill("init_from: the teacher", experiment.teacher.state_dict(), teacher.state_dict())
+    return [f"init_from: both branches start with {label}", *lines]
 
 
-def _named(choice: InitialWeights, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The student's tensors of the parts that are wanted."""
+def _select(choice: InitialWeights, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the student's tensors of the chosen parts."""
     heads = ("student.heads.", "heads.")
     return {
         name: tensor
@@ -50,17 +51,21 @@ def _named(choice: InitialWeights, tensors: dict[str, Tensor]) -> dict[str, Tens
     }
 
 
-def _other_encoder(run: Path, recipe: Recipe) -> list[str]:
-    """What the run's encoder is stated otherwise, as remarks: its tensors may fit all the same. Another kind is refused."""
+def _check_encoder(run: Path, recipe: Recipe) -> list[str]:
+    """Return a log line for each parameter of the encoder that differs, since its tensors may fit all the same.
+
+    Raises CheckpointMismatch for an encoder of another name, or with another `rc`, whose tensors have other names.
+    """
     node = read_layers(run / RECIPE, ()).root.below("encoder")
-    before, now = {"rc": "none"} | ({} if node is None else node.plain()), recipe.encoder.plain()
-    if before.get("name") != now["name"]:
-        raise CheckpointMismatch(f"init_from: {run} has the encoder {before.get('name')!r}, this recipe {now['name']!r}")
-    if before["rc"] != now["rc"]:
+    theirs, ours = {"rc": "none"} | ({} if node is None else node.plain()), recipe.encoder.plain()
+    if theirs.get("name") != ours["name"]:
+        raise CheckpointMismatch(f"init_from: {run} has the encoder {theirs.get('name')!r}, this recipe {ours['name']!r}")
+    if theirs["rc"] != ours["rc"]:
         raise CheckpointMismatch(
-            f"init_from: {run} has the encoder with rc: {before['rc']}, this recipe with rc: {now['rc']}, whose tensors have "
-            "other names; state the same rc"
+            f"init_from: {run} has an encoder with rc: {theirs['rc']}, this recipe one with rc: {ours['rc']}, and their "
+            "tensors have different names; state the same rc"
         )
     return [
-        f"init_from: {sentence}; the weights are taken all the same" for sentence in changes(before, now, "encoder").values()
-    ]
+        f"init_from: {difference}; the weights are used anyway"
+        for difference in changes(theirs, ours, "encoder").values()
+    ]  # fmt: skip

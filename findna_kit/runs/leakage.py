@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from findna_kit import alphabet
 from findna_kit.data.genome import Regions, builtin_digest, builtin_genome, is_builtin, open_store
+from findna_kit.data.genomes import open_genomes
 from findna_kit.errors import FindnaError, GenomeError, OutputExists
 from findna_kit.evaluation.kmers import GENOME_K
 from findna_kit.evaluation.leakage import FORMAT, audit, seen_in
@@ -20,8 +21,7 @@ from findna_kit.records.audit_json import AuditReport, GenomeOverlap
 from findna_kit.records.json_files import read_entries, write_json
 from findna_kit.records.paths import AUDIT_JSON, RECIPE, RUN_JSON
 from findna_kit.records.run_json import read_run_json
-from findna_kit.runs.genome_data import open_genome
-from findna_kit.runs.start import digest_of_parts
+from findna_kit.runs.provenance import split_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -163,7 +163,7 @@ def _history(run: Path, without: Sequence[str]) -> tuple[list[_TrainedRun], list
 
 def _record(run: Path) -> RunJson:
     if not (run / RUN_JSON).is_file():
-        raise FindnaError(f"{run}: is not a run's folder: it has no {RUN_JSON}; give the folder that `run` made")
+        raise FindnaError(f"{run}: is not a run folder: it has no {RUN_JSON}; give the folder that `run` made")
     return read_run_json(run)
 
 
@@ -202,7 +202,7 @@ def _open_regions(trained: _TrainedRun, given: TokenStore | None, reading: Readi
             missing = f"{choice.path}, which {trained.folder} was trained on, does not exist"
             raise GenomeError(f"{missing}: give its present location with --genome FASTA")
     data = trained.recipe.data.model_copy(update={"genome": tuple(choices)})
-    opened = open_genome(trained.recipe.model_copy(update={"data": data}), reading).genomes
+    opened = open_genomes(data, trained.recipe.seed, reading).genomes
     regions = []
     for record, genome in zip(trained.genomes, opened, strict=True):
         if record.digest != genome.store.digest:
@@ -210,11 +210,11 @@ def _open_regions(trained: _TrainedRun, given: TokenStore | None, reading: Readi
                 f"{genome.path} is not the genome that {trained.folder} was trained on (its digest differs): restore it, or "
                 "give its present location with --genome FASTA"
             )
-        if record.parts != digest_of_parts(genome.parts):
+        if record.parts != split_digest(genome.split):
             raise GenomeError(
                 f"{trained.folder} was trained on other regions of {genome.path}: a BED file has changed; restore it"
             )
-        regions.append(_SearchedRegions(genome.path, genome.store, _drawn_from(genome.parts.train, data.length)))
+        regions.append(_SearchedRegions(genome.path, genome.store, _drawn_from(genome.split.train, data.length)))
     return regions
 
 

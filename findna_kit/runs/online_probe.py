@@ -1,4 +1,4 @@
-"""Cheap looks at labelled tasks while a run goes on: what the trainer calls, and knows nothing of."""
+"""Scores of labelled tasks during training (`evaluation.every`)."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ if TYPE_CHECKING:
     from findna_kit.trainer import Experiment
 
 
-def online_probe_of(recipe: Recipe, experiment: Experiment, engine: Engine) -> Callable[[int], Mapping[str, float]]:
-    """Of a step: what `evaluation.every` asks for then, by `evaluation/TASK/PROTOCOL/mcc`; nothing at other steps.
+def online_probes(recipe: Recipe, experiment: Experiment, engine: Engine) -> Callable[[int], Mapping[str, float]]:
+    """Return a function that scores the recipe's tasks at a step, by `evaluation/TASK/PROTOCOL/mcc`.
 
-    A copy of the branch that the rule serves is looked at, so that training's own state is not touched.
+    At steps where `evaluation.every` asks for no scores it returns nothing. It embeds with a copy of the branch that the
+    teacher update exports, so that training's own state is not touched.
     """
     settings = recipe.evaluation
-    every, served = settings.every, experiment.teacher_update.export_branch
+    every, branch = settings.every, experiment.teacher_update.export_branch
     if every is None:
         return lambda step: {}
-    cheap = [name for name in settings.protocols if name in PROTOCOLS and PROTOCOLS[name].online]
+    cheap = [name for name in settings.protocols if name in PROTOCOLS and PROTOCOLS[name].online]  # without fine-tuning
     tasks = list({task.path: task for task in map(load_task, settings.tasks)}.values())
-    names = Counter(task.name for task in tasks)  # of tasks in folders of one name the path says which
-    looks = [OnlineProbe(task if names[task.name] == 1 else replace(task, name=task.path), cheap) for task in tasks]
-    controls = {name: value for look in looks for name, value in look.control().items()}
+    # Tasks of the same name, from different folders, are logged under their paths.
+    names = Counter(task.name for task in tasks)
+    probes = [OnlineProbe(task if names[task.name] == 1 else replace(task, name=task.path), cheap) for task in tasks]
+    controls = {name: value for probe in probes for name, value in probe.control().items()}
 
-    def look_at(step: int) -> Mapping[str, float]:
+    def score(step: int) -> Mapping[str, float]:
         if step % every and step != recipe.steps:
             return {}
-        network = copy.deepcopy(experiment.teacher if served == "teacher" else experiment.student)
-        model = FrozenModel(network, recipe, branch=served, step=step, engine=engine)
-        found = controls | {name: value for look in looks for name, value in look(model.embed).items()}
-        return found
+        network = copy.deepcopy(experiment.teacher if branch == "teacher" else experiment.student)
+        model = FrozenModel(network, recipe, branch=branch, step=step, engine=engine)
+        return controls | {name: value for probe in probes for name, value in probe(model.embed).items()}
 
-    return look_at
+    return score

@@ -1,4 +1,4 @@
-"""Reporters that plugins bring: told of every logged row of a run, outside of the step, and unable to stop it."""
+"""Reporters of plugins: callbacks that receive the logged metrics of a run and cannot stop it."""
 
 from __future__ import annotations
 
@@ -15,81 +15,88 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
     from findna_kit.trainer import Reporter
 
-    Making = Callable[[Path, dict[str, Any]], Callable[[int, dict[str, float]], object]]
+    Factory = Callable[[Path, dict[str, Any]], Callable[[int, dict[str, float]], object]]
 
 
 class Reporters:
-    """The reporters of these names, imported but not begun.
+    """The reporters with these names, imported but not started.
 
-    Raises FindnaError for a name that no plugin brings, or that two bring; PluginError for one that cannot be imported.
+    Raises FindnaError for a name that no plugin provides, or that two provide; PluginError for one that cannot be imported.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        offers = enabled_entries(REPORTERS)
-        self._made = [(offer, load_reporter(offer)) for offer in (_chosen(name, offers) for name in dict.fromkeys(names))]
+        entries = enabled_entries(REPORTERS)
+        chosen = [_choose(name, entries) for name in dict.fromkeys(names)]
+        self._factories = [(entry, load_reporter(entry)) for entry in chosen]
 
-    def begin(self, run: Path, recipe: Recipe, report: Reporter, say: Callable[[str], None]) -> Reporter:
-        """Tells `report` of every step, and each reporter of every row that is logged.
+    def start(self, run: Path, recipe: Recipe, report: Reporter, log: Callable[[str], None]) -> Reporter:
+        """Start all reporters, and return a callback that calls `report` at every step and them at every logged step.
 
-        One that fails later is dropped, which is said once: metrics.jsonl has all of it, and training does not need to be
-        watched. Raises PluginError for one that cannot begin.
+        A reporter that fails later is dropped and logged once: training does not depend on it, and metrics.jsonl has every
+        row. Raises PluginError for one that cannot start.
         """
-        begun = [_Begun(offer, make, run, recipe.plain(), say) for offer, make in self._made]
+        started = [_StartedReporter(entry, factory, run, recipe.plain(), log) for entry, factory in self._factories]
 
-        def tell(step: int, metrics: Mapping[str, float]) -> None:
+        def report_all(step: int, metrics: Mapping[str, float]) -> None:
             report(step, metrics)
-            for one in begun if metrics else ():
-                one.tell(step, metrics)
+            if metrics:
+                for reporter in started:
+                    reporter.report(step, metrics)
 
-        return tell
+        return report_all
 
 
-class _Begun:
+class _StartedReporter:
     """One reporter of one run, until it fails."""
 
-    def __init__(self, offer: PluginEntry, make: Making, run: Path, recipe: dict[str, Any], say: Callable[[str], None]) -> None:
-        self._name, self._say = _named(offer), say
+    def __init__(
+        self, entry: PluginEntry, factory: Factory, run: Path, recipe: dict[str, Any], log: Callable[[str], None]
+    ) -> None:  # fmt: skip
+        self._label, self._log = _label(entry), log
         try:
-            self._tell: Callable[[int, dict[str, float]], object] | None = make(run, recipe)
-        except (Exception, SystemExit) as error:  # a stranger's code may raise anything, or exit
-            raise PluginError(f"{self._name} could not begin: {type(error).__name__}: {error}; run without it") from error
-        if not callable(self._tell):
-            raise PluginError(f"{self._name} gave {self._tell!r} where callable(step, metrics) is wanted; run without it")
+            self._callback: Callable[[int, dict[str, float]], object] | None = factory(run, recipe)
+        except (Exception, SystemExit) as error:  # the plugin's code may raise anything, or exit
+            raise PluginError(f"{self._label} could not start: {type(error).__name__}: {error}; run without it") from error
+        if not callable(self._callback):
+            raise PluginError(
+                f"{self._label} returned {self._callback!r} instead of a callable(step, metrics); run without it"
+            )
 
-    def tell(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Hands over a copy, so that nobody changes what the others are told."""
-        if self._tell is None:
+    def report(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Call the reporter with a copy of the metrics, which it may change."""
+        if self._callback is None:
             return
         try:
-            self._tell(step, dict(metrics))
+            self._callback(step, dict(metrics))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
-            self._tell = None
-            self._say(
-                f"{self._name} failed at step {step} and is told nothing more: {type(error).__name__}: {error}; "
-                "the run goes on, and its metrics.jsonl has every row"
+            self._callback = None
+            self._log(
+                f"{self._label} failed at step {step} and receives no more metrics: {type(error).__name__}: {error}; "
+                "the run continues, and its metrics.jsonl has every row"
             )
 
 
-def load_reporter(offer: PluginEntry) -> Making:
-    """The function `make(run, recipe) -> callable(step, metrics)`. Raises PluginError where it cannot be imported."""
+def load_reporter(entry: PluginEntry) -> Factory:
+    """Import the plugin's function `make(run, recipe) -> callable(step, metrics)`. Raises PluginError if that fails."""
     try:
-        make: Making = offer.entry.load()
+        factory: Factory = entry.entry.load()
     except (Exception, SystemExit) as error:
-        more = "findna-kit plugins doctor shows the traceback"
-        raise PluginError(f"{_named(offer)} cannot be imported: {type(error).__name__}: {error}; {more}") from error
-    if not callable(make):
-        raise PluginError(f"{_named(offer)} is no function: {offer.entry.value} is {make!r}")
-    return make
+        hint = "findna-kit plugins doctor shows the traceback"
+        raise PluginError(f"{_label(entry)} cannot be imported: {type(error).__name__}: {error}; {hint}") from error
+    if not callable(factory):
+        raise PluginError(f"{_label(entry)} is not a function: {entry.entry.value} is {factory!r}")
+    return factory
 
 
-def _chosen(name: str, offers: Sequence[PluginEntry]) -> PluginEntry:
-    found = unique_entry(offers, name, "the reporter")
-    if found is None:
-        names = [offer.owner.plugin for offer in offers]
+def _choose(name: str, entries: Sequence[PluginEntry]) -> PluginEntry:
+    """Return the entry with that name. Raises FindnaError, with the nearest name, if there is none."""
+    entry = unique_entry(entries, name, "the reporter")
+    if entry is None:
+        names = [other.owner.plugin for other in entries]
         known = ", ".join(names) or "none"
-        raise FindnaError(f"--report {name}: no plugin brings a reporter of that name{nearest(name, names)} (known: {known})")
-    return found
+        raise FindnaError(f"--report {name}: no plugin has a reporter of that name{nearest(name, names)} (known: {known})")
+    return entry
 
 
-def _named(offer: PluginEntry) -> str:
-    return f"the reporter {offer.owner.plugin!r} of {offer.owner.distribution} {offer.owner.version}"
+def _label(entry: PluginEntry) -> str:
+    return f"the reporter {entry.owner.plugin!r} of {entry.owner.distribution} {entry.owner.version}"

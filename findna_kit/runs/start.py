@@ -1,214 +1,195 @@
-"""Start or resume a run: from a recipe to its folder."""
+"""Starting a run: from a recipe to a trained experiment and its folder."""
 
 from __future__ import annotations
 
-import platform
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import torch
-
 from findna_kit.assemble import assemble
+from findna_kit.data.genomes import open_genomes
 from findna_kit.distributed import Heartbeat, current_launch, peak_memory, start_engine
-from findna_kit.errors import FindnaError
 from findna_kit.metrics.names import baseline_metric
-from findna_kit.recipe import diff, load_recipe
 from findna_kit.records.paths import RECIPE
-from findna_kit.records.run_json import GenomeRecord, PeakMemory, ResolvedSettings, RunJson, RunRecord, Timings
-from findna_kit.runs.genome_data import fit_baselines, open_genome
+from findna_kit.records.run_json import PeakMemory, RunJson, RunRecord, Timings
+from findna_kit.runs.baselines import fit_baselines
 from findna_kit.runs.init_weights import take_initial_weights
-from findna_kit.runs.online_probe import online_probe_of
+from findna_kit.runs.online_probe import online_probes
 from findna_kit.runs.processes import acquire_folder, apply_launcher, on_worker_lost, run_guard
+from findna_kit.runs.provenance import origins_of, resolved_settings, sizes_of, versions
+from findna_kit.runs.resuming import check_same_genomes, check_same_recipe, log_changed_settings
 from findna_kit.trainer import Observer, StopRequest, train
 from findna_kit.trainer.micro_batch import choose_micro_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from findna_kit.data.genome import Split
+    from findna_kit.data.genomes import GenomeData
     from findna_kit.distributed import Engine
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
     from findna_kit.records.run_folder import RunLocation
-    from findna_kit.records.run_json import BaselineScore
-    from findna_kit.runs.genome_data import GenomeData
+    from findna_kit.records.run_json import BaselineScore, ResolvedSettings
     from findna_kit.runs.reporters import Reporters
     from findna_kit.trainer import Experiment
 
-_VERSIONS = ("findna-kit", "torch", "numpy", "scikit-learn", "pydantic", "pluggy")
-
-
 @dataclass
-class Result:
-    """The result of a finished run."""
+class RunResult:
+    """The result of a finished run.
+
+    metrics: the latest value of each. baselines: scores by model. seconds: of training, with those before a resume.
+    """
 
     folder: Path
     metrics: dict[str, float]
     baselines: dict[str, BaselineScore] = field(default_factory=dict)
     seconds: float = 0.0
-    first: bool = True
-    """Of several processes one shows it."""
+    is_main_process: bool = True
 
 
 def start(
-    recipe: Recipe, place: RunLocation, *, components: Components, plugins: list[Plugin], device: str = "auto",
+    recipe: Recipe, location: RunLocation, *, components: Components, plugins: list[Plugin], device: str = "auto",
     observer: Observer | None = None, reporters: Reporters | None = None,
-) -> Result:  # fmt: skip
-    """Runs a recipe in its place; nothing is written before the recipe, the device and the genome have proved good.
+) -> RunResult:  # fmt: skip
+    """Train a recipe and write its run folder, or resume the run in it.
 
-    Of several processes, each calls it. Raises FindnaError where the recipe or the genome is not that of the run to be gone on
-    with; RunStopped; Interrupted.
+    With several processes, each of them calls this function. Nothing is written before the recipe, the device and the genome
+    have been checked. Raises FindnaError, also if a resumed run had another recipe or genome; RunStopped; Interrupted.
     """
     with ExitStack() as stack:
         engine = start_engine(device, recipe.trainer.precision)
         stack.callback(engine.close)
-        # Once all have met: a launcher ends the others where one ends, and the first has to have spoken by then.
-        recipe, remark = apply_launcher(recipe, current_launch())
+        # Checked after the rendezvous: a launcher ends all processes when one fails, and the main process must print first.
+        recipe, launcher_line = apply_launcher(recipe, current_launch())
         experiment = assemble(recipe)
         observer = observer if observer is not None and engine.is_main_process else Observer()
-        if remark is not None:
-            observer.log(remark)
-        if not place.resuming:  # a checkpoint has its own weights, and outlives the run that gave the first ones
-            for remark in take_initial_weights(experiment, recipe):
-                observer.log(remark)
-        genome = open_genome(recipe, observer.reading)
-        experiment.on_genome(genome.contigs)
-        engine.local_indices(recipe.data.batch_size)  # what does not divide is refused before there is a folder
-        stop, kept = StopRequest(), list[RunRecord]()
-        watch = Heartbeat(engine, on_worker_lost(engine, kept))
-        with run_guard(engine, watch, recipe, observer.log) as folders:
-            stack.enter_context(watch)
-            folder, resuming = acquire_folder(engine, stack, place, recipe.name)
+        if launcher_line is not None:
+            observer.log(launcher_line)
+        genome = _load_data(experiment, recipe, location, engine, observer)
+        records = list[RunRecord]()  # filled once there is a folder; the heartbeat starts before that
+        heartbeat = Heartbeat(engine, on_worker_lost(engine, records))
+        with run_guard(engine, heartbeat, recipe, observer.log) as folders:
+            stack.enter_context(heartbeat)
+            folder, resuming = acquire_folder(engine, stack, location, recipe.name)
             folders.append(folder)
+            stop = StopRequest()
             stack.enter_context(stop.listening())
             if resuming:
-                _refuse_another(load_recipe(folder / RECIPE, components), recipe, folder)
+                check_same_recipe(folder, recipe, components)
             observer.log(f"{recipe.name}: {recipe.steps} steps in {folder}")
-            kept.append(RunRecord(folder, resuming=resuming, writes=engine.is_main_process))
-            # All processes continue from the record that the main process has read.
-            kept[0].replace(engine.broadcast_object(kept[0].document))
-            observer = _begun(observer, reporters, engine, folder, recipe)
-            training = _prepared(experiment, genome, engine, kept[0], folder, observer, resuming=resuming)
-            with kept[0].recording():
-                kept[0].update(origins_of(recipe, components, plugins))
+            record = RunRecord(folder, resuming=resuming, writes=engine.is_main_process)
+            records.append(record)
+            record.replace(engine.broadcast_object(record.document))  # as the main process has read it
+            observer = start_reporters(observer, reporters, engine, folder, recipe)
+            prepared = _prepare(experiment, genome, engine, record, observer, resuming=resuming)
+            with record.recording():
+                record.update(origins_of(recipe, components, plugins))
                 if not resuming and engine.is_main_process:
                     (folder / RECIPE).write_text(recipe.dump())
-                return _train(training, recipe, kept[0], observer, stop)
+                return _train(prepared, recipe, record, observer, stop)
 
 
-def _begun(observer: Observer, reporters: Reporters | None, engine: Engine, folder: Path, recipe: Recipe) -> Observer:
+def _load_data(
+    experiment: Experiment, recipe: Recipe, location: RunLocation, engine: Engine, observer: Observer
+) -> GenomeData:  # fmt: skip
+    """Load initial weights and genomes. Raises FindnaError for anything wrong with them or the batch size."""
+    if not location.resuming:  # a checkpoint has its own weights, even if the run of `init_from` is gone by now
+        for line in take_initial_weights(experiment, recipe):
+            observer.log(line)
+    genome = open_genomes(recipe.data, recipe.seed, observer.reading)
+    experiment.on_genome(genome.contigs)
+    engine.local_indices(recipe.data.batch_size)  # raises for a batch that does not divide, before there is a folder
+    return genome
+
+
+def start_reporters(
+    observer: Observer, reporters: Reporters | None, engine: Engine, folder: Path, recipe: Recipe
+) -> Observer:  # fmt: skip
     """Start the plugins' reporters in the main process; raise in every process if one of them cannot start."""
     if reporters is None:
         return observer
-    begun = list[Observer]()
+    started = list[Observer]()
     engine.broadcast_object(
-        lambda: begun.append(replace(observer, report=reporters.begin(folder, recipe, observer.report, observer.log)))
+        lambda: started.append(replace(observer, report=reporters.start(folder, recipe, observer.report, observer.log)))
     )
-    return begun[0] if begun else observer
-
-
-def _prepared(
-    experiment: Experiment, genome: GenomeData, engine: Engine, record: RunRecord, folder: Path, observer: Observer, *,
-    resuming: bool,
-) -> _Training:  # fmt: skip
-    """Return what is trained, with resolved `auto` settings. Raises FindnaError if a resumed run has another genome."""
-    genomes = _genome_records(genome)
-    _refuse_another_genome(record.content.genomes, genomes, folder)
-    before = record.content.resolved
-    engine, micro_batch = resolve_engine(experiment, genome, engine, before)
-    now = resolved_settings(engine, micro_batch)
-    _log_changes(before, now, observer)
-    described = RunJson(
-        resolved=now,
-        genomes=genomes,
-        parameters=sum(parameter.numel() for parameter in experiment.trainable().values()),
-        encoder_parameters=sum(parameter.numel() for parameter in experiment.student.encoder.parameters()),
-    )
-    return _Training(experiment, genome, engine, folder, micro_batch, resuming, described)
-
-
-def _log_changes(before: ResolvedSettings, now: ResolvedSettings, observer: Observer) -> None:
-    recorded = before.to_json()
-    for name, value in now.to_json().items():
-        if name in recorded and recorded[name] != value:
-            observer.log(f"resumed with {name} {value}, was {recorded[name]}: equal to rounding, not bit for bit")
-
-
-def _refuse_another_genome(before: Sequence[GenomeRecord], now: Sequence[GenomeRecord], folder: Path) -> None:
-    # A new run has recorded none yet. The number of genomes is part of the recipe, which was compared before.
-    for old, new in zip(before, now, strict=False):
-        if old.digest != new.digest:
-            raise FindnaError(f"{new.path}: is not what {folder} was started with (its digest differs); restore it")
-        if old.parts != new.parts:
-            raise FindnaError(f"{folder}: was started with other regions of {new.path}: a BED file has changed; restore it")
-
-
-def _refuse_another(saved: Recipe, recipe: Recipe, folder: Path) -> None:
-    if differs := diff(saved, recipe):
-        raise FindnaError("\n  ".join([f"{folder}: was started with another recipe; --resume needs the same:", *differs]))
-
-
-def resolve_engine(
-    experiment: Experiment, genome: GenomeData, engine: Engine, resolved: ResolvedSettings
-) -> tuple[Engine, int]:  # fmt: skip
-    """The engine and the micro-batch: what the recipe states, or else what the run resolved before, or else a choice."""
-    settings = experiment.trainer
-    precision = settings.precision if settings.precision != "auto" else resolved.precision or "auto"
-    engine = engine.with_precision(precision)
-    before = resolved.micro_batch if settings.micro_batch == "auto" else None
-    share = len(engine.local_indices(experiment.batch_size))
-    chosen = min(before or choose_micro_batch(experiment, genome.windows, engine), share)
-    return engine, -engine.all_reduce_max(-chosen)  # what fits every process
+    return started[0] if started else observer
 
 
 @dataclass(frozen=True)
-class _Training:
+class _PreparedRun:
+    """A run that is ready to train. facts: what run.json records about it."""
+
     experiment: Experiment
     genome: GenomeData
     engine: Engine
     folder: Path
     micro_batch: int
     resuming: bool
-    described: RunJson
+    facts: RunJson
 
 
-def _train(training: _Training, recipe: Recipe, record: RunRecord, observer: Observer, stop: StopRequest) -> Result:
-    experiment, engine = training.experiment, training.engine
+def _prepare(
+    experiment: Experiment, genome: GenomeData, engine: Engine, record: RunRecord, observer: Observer, *, resuming: bool
+) -> _PreparedRun:  # fmt: skip
+    """Resolve settings that are `auto`. Raises FindnaError if a resumed run had other genomes."""
+    sizes = sizes_of(experiment, genome)
+    check_same_genomes(record.folder, record.content.genomes, sizes.genomes)
+    before = record.content.resolved
+    engine, micro_batch = resolve_engine(experiment, genome, engine, before)
+    resolved = resolved_settings(engine, micro_batch)
+    log_changed_settings(before, resolved, observer.log)
+    facts = sizes.model_copy(update={"resolved": resolved})
+    return _PreparedRun(experiment, genome, engine, record.folder, micro_batch, resuming, facts)
+
+
+def resolve_engine(
+    experiment: Experiment, genome: GenomeData, engine: Engine, resolved: ResolvedSettings
+) -> tuple[Engine, int]:  # fmt: skip
+    """Return the engine with its precision, and the micro-batch size.
+
+    Each is what the recipe states; or else what the run resolved before, given in `resolved`; or else chosen for the device.
+    """
+    settings = experiment.trainer
+    precision = settings.precision if settings.precision != "auto" else resolved.precision or "auto"
+    engine = engine.with_precision(precision)
+    before = resolved.micro_batch if settings.micro_batch == "auto" else None
+    share = len(engine.local_indices(experiment.batch_size))
+    micro_batch = min(before or choose_micro_batch(experiment, genome.windows, engine), share)
+    return engine, -engine.all_reduce_max(-micro_batch)  # the smallest of all, which fits every process
+
+
+def _train(run: _PreparedRun, recipe: Recipe, record: RunRecord, observer: Observer, stop: StopRequest) -> RunResult:
+    """Fit the baselines, train, and record time and memory, even if training ends early."""
+    experiment, engine = run.experiment, run.engine
     plan = {"status": "running", "name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
-    record.update(training.described.model_copy(update=plan))
+    record.update(run.facts.model_copy(update=plan))
     if "baselines" not in record.document():
-        scores = engine.broadcast_object(lambda: fit_baselines(experiment, training.genome))
+        scores = engine.broadcast_object(lambda: fit_baselines(experiment, run.genome))
         record.update(RunJson.model_validate({"baselines": scores}))
-    looks = online_probe_of(recipe, experiment, engine) if engine.is_main_process else lambda step: {}
+    baselines = record.content.baselines
+    probes = online_probes(recipe, experiment, engine) if engine.is_main_process else lambda step: {}
     started = time.perf_counter()
     before = record.content.timings.training_seconds or 0.0
-    baselines = record.content.baselines
     try:
         metrics = train(
-            experiment, training.genome.windows, engine, training.folder,
-            micro_batch=training.micro_batch, report=observer.report, stop=stop, resume=training.resuming,
-            extra_metrics=_baseline_metrics(baselines),
-            evaluate=looks,
+            experiment, run.genome.windows, engine, run.folder,
+            micro_batch=run.micro_batch, report=observer.report, stop=stop, resume=run.resuming,
+            extra_metrics=_baseline_metrics(baselines), evaluate=probes,
         )  # fmt: skip
-        engine.all_reduce_max(0)  # nobody leaves before all have finished
+        engine.all_reduce_max(0)  # a barrier: no process leaves before all have finished
     finally:
         seconds = round(before + time.perf_counter() - started, 1)
-        # Of the main process, before and after a resume.
-        peak = PeakMemory.model_validate(peak_memory(engine.device))
-        before_peak = record.content.peak_memory or peak
-        largest = before_peak if before_peak.bytes >= peak.bytes else peak
+        peaks = [record.content.peak_memory, PeakMemory.model_validate(peak_memory(engine.device))]  # before a resume, and now
+        largest = max((peak for peak in peaks if peak is not None), key=lambda peak: peak.bytes)
         record.update(RunJson(timings=Timings(training_seconds=seconds), peak_memory=largest))
-    return Result(training.folder, metrics, baselines, seconds, engine.is_main_process)
+    return RunResult(run.folder, metrics, baselines, seconds, engine.is_main_process)
 
 
 def _baseline_metrics(baselines: Mapping[str, BaselineScore]) -> dict[str, float]:
-    """Return the baselines by their metric names, in the order in which rows of metrics.jsonl have them."""
+    """Return the baselines by the names of metrics.jsonl."""
     metrics: dict[str, float] = {}
     for name, score in baselines.items():
         metrics |= {
@@ -216,51 +197,3 @@ def _baseline_metrics(baselines: Mapping[str, BaselineScore]) -> dict[str, float
             baseline_metric(name, "bits_per_base"): score.bits_per_base,
         }
     return metrics
-
-
-def _genome_records(data: GenomeData) -> list[GenomeRecord]:
-    return [
-        GenomeRecord(
-            path=genome.path, weight=genome.weight, digest=genome.store.digest, parts=digest_of_parts(genome.parts),
-            bases=genome.store.bases, training_bases=genome.parts.train.bases, validation_bases=genome.parts.validation.bases,
-        )
-        for genome in data.genomes
-    ]  # fmt: skip
-
-
-def digest_of_parts(parts: Split) -> str:
-    """Return a digest of the regions for training and validation, however the recipe states them."""
-    arrays = [array for regions in (parts.train, parts.validation) for array in (regions.contig, regions.start, regions.end)]
-    return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).hexdigest()
-
-
-def resolved_settings(engine: Engine, micro_batch: int) -> ResolvedSettings:
-    """Return the resolved `auto` settings, and what else must stay the same for a bit-for-bit resume."""
-    return ResolvedSettings(
-        device=engine.device.type, precision=engine.precision, micro_batch=micro_batch, processes=engine.world_size,
-        threads=torch.get_num_threads(), torch=torch.__version__,
-    )  # fmt: skip
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that results depend on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS}}
-
-
-def origins_of(recipe: Recipe, components: Components, plugins: list[Plugin]) -> RunJson:
-    """Return the loaded plugins, and by kind the distribution of every component that the recipe names."""
-    views = recipe.views.values()
-    used = {
-        "encoder": [recipe.encoder.name],
-        "augmentation": [part.name for view in views for part in view.augment],
-        "masking": [view.mask.name for view in views if view.mask is not None],
-        "loss": [loss.name for loss in recipe.losses.values()],
-        "teacher_update": [recipe.teacher_update.name],
-    }
-    used_by_kind: dict[str, dict[str, str]] = {}
-    for registry in components.registries():
-        for name in used[registry.kind]:
-            owner = registry.owners(name)[0]
-            used_by_kind.setdefault(registry.kind, {})[name] = f"{owner.distribution} {owner.version}"
-    loaded = [str(plugin.owner) for plugin in plugins if plugin.failure is None]
-    return RunJson(plugins=loaded, components=used_by_kind)

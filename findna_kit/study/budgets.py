@@ -1,24 +1,23 @@
-"""The steps that a budget gives each condition: found before the first cell starts, and kept."""
+"""Conversion of a study's budget to steps of each condition, before the first cell starts; the result is kept in steps.json."""
 
 from __future__ import annotations
 
-import json
 import platform
 from bisect import bisect_right
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from findna_kit.errors import FindnaError, NotFinite, OutputExists
 from findna_kit.profile.flops import UNCOUNTED
 from findna_kit.profile.plan import flops_of
-from findna_kit.profile.throughput import joined, measure
-from findna_kit.profile.workload import ready
-from findna_kit.records.json_files import write_json
+from findna_kit.profile.throughput import combine, measure
+from findna_kit.profile.workload import prepare_workload
 from findna_kit.study.executors.local import cell_threads
+from findna_kit.study.files import STEPS, ConditionSteps, StepsRecord, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,173 +27,178 @@ if TYPE_CHECKING:
     from findna_kit.profile.workload import Workload
     from findna_kit.recipe import Recipe
     from findna_kit.study.executors.local import ExecutionOptions
-    from findna_kit.study.schema import Budget, Cell
+    from findna_kit.study.schema import Budget, StudyCell
 
-STEPS = "steps.json"
-ROUNDS, MEASURED = 3, 5
-"""Measurements of every condition, and steps of each."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a budget gives: steps by condition and, ready for JSON, what follows from what."""
-
-    steps: Mapping[str, int]
-    kept: Mapping[str, Any]
-
-    def given(self, cells: Sequence[Cell]) -> list[Cell]:
-        """The cells with their steps."""
-        return [replace(one, recipe=one.recipe.model_copy(update={"steps": self.steps[one.condition]})) for one in cells]
-
-    def write(self, folder: Path) -> None:
-        """Keeps them with the study, for good: a call that goes on with it counts and measures nothing."""
-        write_json(folder / STEPS, dict(self.kept))
+ROUNDS, STEPS_PER_ROUND = 3, 5
+"""How often every condition is measured, and the steps of each measurement."""
 
 
-def recipes_of(cells: Sequence[Cell]) -> dict[str, Recipe]:
-    """By condition: the recipe of its first seed."""
+def recipes_by_condition(cells: Sequence[StudyCell]) -> dict[str, Recipe]:
+    """Return each condition's recipe with its first seed."""
     recipes: dict[str, Recipe] = {}
-    for one in cells:
-        recipes.setdefault(one.condition, one.recipe)
+    for cell in cells:
+        recipes.setdefault(cell.condition, cell.recipe)
     return recipes
 
 
-def as_stated(budget: Budget, cells: Sequence[Cell]) -> Found:
-    """Of a budget in steps or tokens, whose cells have their steps since they were read."""
-    recipes = recipes_of(cells)
-    conditions = {name: {"steps": recipe.steps, "recipe": _digest(recipe)} for name, recipe in recipes.items()}
-    kept = {"budget": budget.model_dump(exclude_none=True), "conditions": conditions}
-    return Found({name: recipe.steps for name, recipe in recipes.items()}, kept)
+def apply_steps(record: StepsRecord, cells: Sequence[StudyCell]) -> list[StudyCell]:
+    """Return the cells with the steps of their conditions."""
+    return [
+        replace(cell, recipe=cell.recipe.model_copy(update={"steps": record.conditions[cell.condition].steps}))
+        for cell in cells
+    ]
 
 
-def found(budget: Budget, cells: Sequence[Cell], folder: Path, way: ExecutionOptions, say: Callable[[str], None]) -> Found:
-    """What the study's folder has or, where it has none, what is counted or measured now. Nothing is written.
-
-    Raises FindnaError, by condition, where not one step fits or nothing can be measured; OutputExists where what the folder has
-    is of other recipes; NotFinite.
-    """
-    recipes = recipes_of(cells)
-    if (folder / STEPS).is_file():
-        return _read(folder / STEPS, recipes)
-    costs = _counted(recipes, way, say) if budget.flops is not None else _timed(recipes, way, say)
-    steps, wrong = dict[str, int](), list[str]()
-    for name, recipe in recipes.items():
-        steps[name] = costs[name].within(budget) if name in costs else 0
-        if recipe.steps and not steps[name]:
-            wrong += [f"the condition {name}:", costs[name].too_dear(budget)]
-    if wrong:
-        raise FindnaError("\n".join(wrong))
+def record_given_steps(budget: Budget, cells: Sequence[StudyCell]) -> StepsRecord:
+    """Return the record for a budget of steps or tokens, whose cells got their steps when their recipes were loaded."""
     conditions = {
-        name: {"steps": steps[name], "recipe": _digest(recipe), **(costs[name].plain() if name in costs else {})}
-        for name, recipe in recipes.items()
+        name: ConditionSteps(steps=recipe.steps, recipe=_digest(recipe)) for name, recipe in recipes_by_condition(cells).items()
     }
-    machine = {"machine": platform.node(), "processor": platform.machine(), "torch": torch.__version__}
-    return Found(steps, {"budget": budget.model_dump(exclude_none=True), "conditions": conditions, **machine})
+    return StepsRecord(budget=budget.model_dump(exclude_none=True), conditions=conditions)
 
 
-def _read(path: Path, recipes: Mapping[str, Recipe]) -> Found:
-    kept = json.loads(path.read_text())
-    changed = [name for name, recipe in recipes.items() if kept["conditions"].get(name, {}).get("recipe") != _digest(recipe)]
+def determine_steps(
+    budget: Budget, cells: Sequence[StudyCell], folder: Path, options: ExecutionOptions, log: Callable[[str], None]
+) -> StepsRecord:  # fmt: skip
+    """Return the steps from the study's folder or, where it has none, from counting or measuring now. Nothing is written.
+
+    Raises FindnaError, by condition, where the budget is smaller than one step or nothing can be measured; OutputExists where
+    the folder has the steps of other recipes; NotFinite where a loss is not finite.
+    """
+    recipes = recipes_by_condition(cells)
+    if (folder / STEPS).is_file():
+        return _read_steps(folder / STEPS, recipes)
+    costs: Mapping[str, FlopsCost | TimeCost]
+    costs = _count_flops(recipes, options, log) if budget.flops is not None else _measure_time(recipes, options, log)
+    conditions, problems = dict[str, ConditionSteps](), list[str]()
+    for name, recipe in recipes.items():
+        cost = costs.get(name)  # None for a condition that is not trained
+        steps = 0 if cost is None else cost.affordable_steps(budget)
+        if cost is not None and not steps:
+            problems += [f"the condition {name}:", cost.too_expensive(budget)]
+        measurements = {} if cost is None else cost.measurements()
+        conditions[name] = ConditionSteps.model_validate({"steps": steps, "recipe": _digest(recipe), **measurements})
+    if problems:
+        raise FindnaError("\n".join(problems))
+    return StepsRecord(
+        budget=budget.model_dump(exclude_none=True), conditions=conditions, machine=platform.node(),
+        processor=platform.machine(), torch=torch.__version__,
+    )  # fmt: skip
+
+
+def _read_steps(path: Path, recipes: Mapping[str, Recipe]) -> StepsRecord:
+    record = read_model(StepsRecord, path)
+    changed = [
+        name
+        for name, recipe in recipes.items()
+        if name not in record.conditions or record.conditions[name].recipe != _digest(recipe)
+    ]
     if changed:
         raise OutputExists(
-            f"{path}: has the steps of other recipes ({', '.join(changed)}); take another --out, or give back what was changed"
+            f"{path}: has the steps of other recipes ({', '.join(changed)}); take another --out, or undo the changes"
         )
-    return Found({name: kept["conditions"][name]["steps"] for name in recipes}, kept)
+    return record
 
 
 def _digest(recipe: Recipe) -> str:
-    """Of all that the recipe states but its own steps, which the budget replaces."""
+    """Return a digest of the recipe without its number of steps, which the budget replaces."""
     text = recipe.model_copy(update={"steps": min(1, recipe.steps)}).dump()
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
-class Operations:
-    """What a step of a condition costs, in floating-point operations."""
+class FlopsCost:
+    """Floating-point operations of one step of a condition."""
 
     step: int
 
-    def within(self, budget: Budget) -> int:
-        """How many steps the budget pays for."""
+    def affordable_steps(self, budget: Budget) -> int:
+        """Return how many steps the budget allows."""
         return int((budget.flops or 0) // self.step)
 
-    def too_dear(self, budget: Budget) -> str:
-        """Why it pays for none."""
+    def too_expensive(self, budget: Budget) -> str:
+        """Return why the budget allows no step."""
         return f"a step takes {self.step:.4g} floating-point operations, more than the budget's {budget.flops:.4g} flops"
 
-    def plain(self) -> dict[str, Any]:
-        """For the study's folder."""
+    def measurements(self) -> dict[str, int | float | None]:
+        """Return the values for steps.json."""
         return {"flops_per_step": self.step}
 
 
 @dataclass(frozen=True)
-class Time:
-    """What steps, looks and checkpoints of a condition cost, in seconds, with so many threads."""
+class TimeCost:
+    """Seconds that steps, validation and checkpoints of a condition take with a number of threads."""
 
     recipe: Recipe
-    pace: Throughput
+    throughput: Throughput
     threads: int
 
     def seconds(self, steps: int) -> float:
-        """Of training so long, without what its beginning costs once (imports, compiling): the same for any budget."""
-        return replace(self.pace, start=0.0).finish(self.recipe, steps)["seconds"]
+        """Return the duration of a training, without start-up (imports, compilation), which is the same for any budget."""
+        return replace(self.throughput, start=0.0).finish(self.recipe, steps)["seconds"]
 
-    def within(self, budget: Budget) -> int:
-        """How many steps, with their looks and checkpoints, fit the budget."""
+    def affordable_steps(self, budget: Budget) -> int:
+        """Return how many steps, with their validation and checkpoints, fit the budget."""
         seconds = budget.seconds or 0.0
-        return bisect_right(range(1, int(seconds / self.pace.step) + 2), seconds, key=self.seconds)
+        # Validation and checkpoints come at intervals, so the duration is not linear in the steps: search instead of divide.
+        return bisect_right(range(1, int(seconds / self.throughput.step) + 2), seconds, key=self.seconds)
 
-    def too_dear(self, budget: Budget) -> str:
-        """Why none does."""
-        took = f"one step with its looks and checkpoints takes {self.seconds(1):.3g} s"
-        return f"{took}, more than the budget's {budget.seconds:g} seconds"
+    def too_expensive(self, budget: Budget) -> str:
+        """Return why the budget allows no step."""
+        duration = f"one step with its validation and checkpoints takes {self.seconds(1):.3g} s"
+        return f"{duration}, more than the budget's {budget.seconds:g} seconds"
 
-    def plain(self) -> dict[str, Any]:
-        """For the study's folder."""
-        pace = self.pace
+    def measurements(self) -> dict[str, int | float | None]:
+        """Return the values for steps.json."""
+        throughput = self.throughput
         return {
-            "step_seconds": pace.step, "look_seconds": pace.look, "task_look_seconds": pace.task_look,
-            "checkpoint_seconds": pace.save, "threads": self.threads,
+            "step_seconds": throughput.step, "look_seconds": throughput.look, "task_look_seconds": throughput.task_look,
+            "checkpoint_seconds": throughput.save, "threads": self.threads,
         }  # fmt: skip
 
 
-def subjects_of(
-    recipes: Mapping[str, Recipe], way: ExecutionOptions, reading: Callable[[int, int], None] | None = None
+def prepare_workloads(
+    recipes: Mapping[str, Recipe], options: ExecutionOptions, reading: Callable[[int, int], None] | None = None
 ) -> dict[str, Workload]:  # fmt: skip
-    """Every condition that trains, ready to be measured. FindnaError, by condition, for what cannot be."""
-    subjects: dict[str, Workload] = {}
-    wrong: list[str] = []
+    """Return a workload for every condition that is trained. Raise FindnaError, by condition, for what cannot be measured.
+
+    reading: is called with the progress of reading a genome.
+    """
+    workloads: dict[str, Workload] = {}
+    problems: list[str] = []
     for name, recipe in recipes.items():
         try:
             if recipe.steps:
-                subjects[name] = ready(recipe, way.device, reading)
+                workloads[name] = prepare_workload(recipe, options.device, reading)
         except FindnaError as error:
-            wrong += [f"the condition {name}:", *str(error).splitlines()]
-    if wrong:
-        raise FindnaError("\n".join(wrong))
-    return subjects
+            problems += [f"the condition {name}:", *str(error).splitlines()]
+    if problems:
+        raise FindnaError("\n".join(problems))
+    return workloads
 
 
-def paces(
-    subjects: Mapping[str, Workload], way: ExecutionOptions, rounds: int, steps: int, say: Callable[[str], None]
+def measure_throughput(
+    workloads: Mapping[str, Workload], options: ExecutionOptions, rounds: int, steps: int, log: Callable[[str], None]
 ) -> dict[str, Throughput]:  # fmt: skip
-    """Each condition measured so often, in turns and every other time backwards, so that what disturbs the machine for a while
-    disturbs all; with as many threads as a cell will have. Raises NotFinite.
+    """Return the throughput of each condition, measured with as many threads as a cell will have.
+
+    Conditions take turns, and every other round goes backwards, so that a temporary load on the machine affects all of them.
+    Raises NotFinite.
     """
-    taken: dict[str, list[Throughput]] = {name: [] for name in subjects}
+    measured: dict[str, list[Throughput]] = {name: [] for name in workloads}
     for number in range(rounds):
-        for name in list(subjects)[:: 1 if number % 2 == 0 else -1]:
-            say(f"{name}: measuring {steps} steps" + (f", round {number + 1} of {rounds}" if rounds > 1 else ""))
-            with _threads(cell_threads(way, subjects[name].recipe)):
+        for name in list(workloads)[:: 1 if number % 2 == 0 else -1]:
+            log(f"{name}: measuring {steps} steps" + (f", round {number + 1} of {rounds}" if rounds > 1 else ""))
+            with _torch_threads(cell_threads(options, workloads[name].recipe)):
                 try:
-                    taken[name].append(measure(subjects[name], steps))
+                    measured[name].append(measure(workloads[name], steps))
                 except NotFinite as error:
                     raise NotFinite(f"the condition {name}: {error}") from error
-    return {name: joined(each) for name, each in taken.items()}
+    return {name: combine(measurements) for name, measurements in measured.items()}
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _torch_threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -203,31 +207,34 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _counted(recipes: Mapping[str, Recipe], way: ExecutionOptions, say: Callable[[str], None]) -> dict[str, Operations]:
-    say("flops: counting the operations of a step of every condition")
-    costs = dict[str, Operations]()
-    for name, subject in subjects_of({name: _alone(recipe) for name, recipe in recipes.items()}, way).items():
-        flops = flops_of(replace(subject, micro_batch=_passed_at_once(recipes[name], subject.micro_batch)))
+def _count_flops(recipes: Mapping[str, Recipe], options: ExecutionOptions, log: Callable[[str], None]) -> dict[str, FlopsCost]:
+    log("flops: counting the operations of one step of every condition")
+    costs = dict[str, FlopsCost]()
+    workloads = prepare_workloads({name: _single_process(recipe) for name, recipe in recipes.items()}, options)
+    for name, workload in workloads.items():
+        flops = flops_of(replace(workload, micro_batch=_samples_per_pass(recipes[name], workload.micro_batch)))
         if flops["uncounted"]:
-            say(f"{name}: {UNCOUNTED}: {', '.join(flops['uncounted'])}")
+            log(f"{name}: {UNCOUNTED}: {', '.join(flops['uncounted'])}")
         if not flops["step"]:
-            raise FindnaError(f"the condition {name}:\nnothing that its step computes is counted; take seconds, or steps")
-        costs[name] = Operations(flops["step"])
+            raise FindnaError(f"the condition {name}:\nno operation of its step can be counted; use seconds, or steps")
+        costs[name] = FlopsCost(flops["step"])
     return costs
 
 
-def _alone(recipe: Recipe) -> Recipe:
-    """For one process, which takes the whole global batch: what all of its processes compute together."""
+def _single_process(recipe: Recipe) -> Recipe:
+    """Return the recipe for one process, which takes the whole global batch: the work of all processes together."""
     return recipe.model_copy(update={"trainer": recipe.trainer.model_copy(update={"devices": 1, "nodes": 1})})
 
 
-def _passed_at_once(recipe: Recipe, micro_batch: int) -> int:
-    """Rows in one pass of all processes: whether a batch-coupled loss needs a second pass follows from it."""
+def _samples_per_pass(recipe: Recipe, micro_batch: int) -> int:
+    """Return the samples in one pass of all processes; a batch-coupled loss needs a second pass if it is not all of them."""
     processes = recipe.trainer.devices * recipe.trainer.nodes
     return processes * min(micro_batch, recipe.data.batch_size // processes)
 
 
-def _timed(recipes: Mapping[str, Recipe], way: ExecutionOptions, say: Callable[[str], None]) -> dict[str, Time]:
-    say("seconds: measuring every condition on this machine; what comes out is kept, and never measured again")
-    measured = paces(subjects_of(recipes, way), way, ROUNDS, MEASURED, say)
-    return {name: Time(recipes[name], pace, cell_threads(way, recipes[name])) for name, pace in measured.items()}
+def _measure_time(recipes: Mapping[str, Recipe], options: ExecutionOptions, log: Callable[[str], None]) -> dict[str, TimeCost]:
+    log("seconds: measuring every condition on this machine; the result is kept and not measured again")
+    measured = measure_throughput(prepare_workloads(recipes, options), options, ROUNDS, STEPS_PER_ROUND, log)
+    return {
+        name: TimeCost(recipes[name], throughput, cell_threads(options, recipes[name])) for name, throughput in measured.items()
+    }

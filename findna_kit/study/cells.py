@@ -1,9 +1,8 @@
-"""A study's folder: what is finished, what failed and what is missing, told by the cells' own folders alone."""
+"""Folders of a study's cells: whether each is finished, running, failed or missing, as its files and locks show."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 from contextlib import contextmanager
@@ -16,11 +15,11 @@ from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import diff, load_recipe
 from findna_kit.records.evaluation_json import read_evaluation
-from findna_kit.records.json_files import write_json
 from findna_kit.records.paths import LOCK
 from findna_kit.records.run_json import read_run_json
 from findna_kit.records.run_status import is_locked
-from findna_kit.study.job_lock import JobLock, drop, last_beat
+from findna_kit.study.files import FAILED, FailureRecord, read_model
+from findna_kit.study.job_lock import JobLock, last_heartbeat, remove_job_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,66 +29,68 @@ if TYPE_CHECKING:
 
     from findna_kit.plugins.registry import Components
     from findna_kit.records.evaluation_json import ContenderName, TaskResult
-    from findna_kit.study.schema import Cell, Study
+    from findna_kit.study.schema import Study, StudyCell
 
 State = Literal["finished", "queued", "running", "failed", "missing"]
-STUDY, FAILED, LOG, RECIPE = "study.json", "failed.json", "log.txt", "recipe.yaml"
-_STOPPED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-"""Signals that ask a run to save and stop, which then ends with 128 and theirs."""
+LOG, RECIPE = "log.txt", "recipe.yaml"
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""Signals on which a run saves a checkpoint and stops. Its exit code is then 128 plus the signal's number."""
 
 
 @dataclass(frozen=True)
 class CellFolder:
-    """One cell on the disk: a folder for its recipe, log and failure, and in it the run's own, `run`.
+    """Folder of one cell: its recipe, log and failure and, in the subfolder `run`, the run itself.
 
-    tasks: what each is called in tables, by its key in evaluation.json.
+    tasks: name of each task in tables, by its key in evaluation.json.
     """
 
-    cell: Cell
+    cell: StudyCell
     folder: Path
     tasks: Mapping[str, str]
 
     @property
     def run(self) -> Path:
-        """The run's folder."""
+        """Return the run's folder."""
         return self.folder / "run"
 
     def state(self) -> State:
-        """Finished: trained and scored on every task. Running: some process is at it, whoever started it.
+        """Return the state of the cell.
 
-        Queued and running are of its Slurm job, where it has one, what its files say; whether that job is, only Slurm knows.
+        Finished: trained and scored on every task. Running: some process works on it, whoever started it. For a cell that has a
+        Slurm job, queued and running follow from the job's files; whether the job still exists, only Slurm knows.
         """
-        if self._scored():
+        if self._is_scored():
             return "finished"
         if JobLock.read(self.folder) is not None:
-            return "queued" if last_beat(self.folder) is None else "running"
-        if self._held():
+            return "queued" if last_heartbeat(self.folder) is None else "running"
+        # The cell's lock is held by a process that `ablate` started, the run's lock by any process that trains or scores it.
+        if is_locked(self.folder / LOCK) or is_locked(self.run / LOCK):
             return "running"
         return "failed" if (self.folder / FAILED).exists() else "missing"
 
-    def refuse_another(self, components: Components) -> None:
-        """FindnaError where the cell was begun with another recipe."""
+    def check_same_recipe(self, components: Components) -> None:
+        """Raise FindnaError where the cell was started with another recipe."""
         path = self.folder / RECIPE
         if not path.exists() or path.read_text() == self.cell.recipe.dump():
             return
-        if differs := diff(load_recipe(path.absolute(), components), self.cell.recipe):
-            wrong = f"{path}: was begun with another recipe; take another --out, or give back what was changed:"
-            raise FindnaError("\n  ".join([wrong, *differs]))
+        if differences := diff(load_recipe(path.absolute(), components), self.cell.recipe):
+            message = f"{path}: this cell was started with another recipe; take another --out, or undo these changes:"
+            raise FindnaError("\n  ".join([message, *differences]))
 
     def prepare(self) -> None:
-        """Writes the cell's recipe, and forgets how it failed before."""
+        """Write the cell's recipe, and remove what an earlier failure or job left."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self.folder / RECIPE) as beside:
-            beside.write_text(self.cell.recipe.dump())
+        with atomic_write(self.folder / RECIPE) as temporary:
+            temporary.write_text(self.cell.recipe.dump())
         (self.folder / FAILED).unlink(missing_ok=True)
-        drop(self.folder)
+        remove_job_files(self.folder)
 
     @contextmanager
-    def taken(self) -> Iterator[int]:
-        """A descriptor that marks the cell as running for as long as any process has it open.
+    def lock_descriptor(self) -> Iterator[int]:
+        """Yield a locked file descriptor: the cell counts as running for as long as any process has it open.
 
-        It is for the cell's own process, which has it from its first moment to its last, while the run's lock is taken only
-        once everything has been imported, and left before the run is scored.
+        The cell's process inherits it and holds it from its first moment to its last. The run's own lock would not do: it is
+        taken only after all imports, and released before the run is scored.
         """
         descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT)
         try:
@@ -98,31 +99,31 @@ class CellFolder:
         finally:
             os.close(descriptor)
 
-    def ended(self, code: int) -> str | None:
-        """Keeps why its run failed, from its exit code; the name of the signal where one stopped or killed it."""
-        if code < 0:
+    def record_exit(self, code: int) -> str | None:
+        """Record why the run failed, from its exit code; return the signal's name if one stopped or killed it."""
+        if code < 0:  # as subprocess reports a process that a signal killed
             return signal.Signals(-code).name
-        if code - 128 in _STOPPED:
+        if code - 128 in _STOP_SIGNALS:
             return signal.Signals(code - 128).name
         if self.state() != "finished":
-            last = (self.folder / LOG).read_text(errors="replace").strip().splitlines() or ["nothing was said"]
-            self.fail(f"exit code {code}: {last[-1]}")
+            lines = (self.folder / LOG).read_text(errors="replace").strip().splitlines() or ["the log is empty"]
+            self.record_failure(f"exit code {code}: {lines[-1]}")
         return None
 
-    def fail(self, reason: str) -> None:
-        """Keeps why it failed, beside its log."""
-        write_json(self.folder / FAILED, {"reason": reason})
+    def record_failure(self, reason: str) -> None:
+        """Write the reason of a failure next to the log."""
+        FailureRecord(reason=reason).write(self.folder / FAILED)
 
-    def reason(self) -> str:
-        """Why it failed."""
-        return str(json.loads((self.folder / FAILED).read_text())["reason"])
+    def failure_reason(self) -> str:
+        """Return why the cell failed."""
+        return read_model(FailureRecord, self.folder / FAILED).reason
 
     def score(self, task: str, protocol: str, score: str) -> dict[ContenderName, float]:
-        """Return the scores of the encoder and of its controls, by name."""
+        """Return the score of the encoder and of each control, by their names in evaluation.json."""
         contenders = self._results()[task].protocols[protocol].contenders()
         return {name: contender.score(score).value for name, contender in contenders.items()}
 
-    def _scored(self) -> bool:
+    def _is_scored(self) -> bool:
         if read_run_json(self.run).status != "finished":
             return False
         results, protocols = self._results(), self.cell.recipe.evaluation.protocols
@@ -131,22 +132,18 @@ class CellFolder:
     def _results(self) -> dict[str, TaskResult]:
         return read_evaluation(self.run, "remove it, and call ablate again")
 
-    def _held(self) -> bool:
-        """Whether a process that `ablate` started has the cell, or another one its run."""
-        return is_locked(self.folder / LOCK) or is_locked(self.run / LOCK)
+
+def cell_folders(cells: Sequence[StudyCell], study_folder: Path, tasks: Mapping[str, str]) -> list[CellFolder]:
+    """Return the folder of every cell in a study's folder."""
+    return [CellFolder(cell, study_folder / cell.relative_path, tasks) for cell in cells]
 
 
-def folders_of(cells: Sequence[Cell], out: Path, tasks: Mapping[str, str]) -> list[CellFolder]:
-    """Every cell's folder in the study's."""
-    return [CellFolder(cell, out / cell.place, tasks) for cell in cells]
+def condition_scores(study: Study, folders: Sequence[CellFolder], condition: str) -> NDArray[np.float64]:
+    """Return the encoder's scores [seeds, tasks] of one condition, whose cells must all be finished.
 
-
-def scores_of(study: Study, folders: Sequence[CellFolder], condition: str) -> NDArray[np.float64]:
-    """The encoder's score [seeds, tasks] of one condition, seeds in the study's order. Every cell of it must be finished.
-
-    Raises FindnaError for a score that is no number.
+    Rows follow the study's order of seeds. Raises FindnaError for a score that is not finite.
     """
-    by_seed = {one.cell.seed: one for one in folders if one.cell.condition == condition}
+    by_seed = {folder.cell.seed: folder for folder in folders if folder.cell.condition == condition}
     scores = np.array(
         [
             [by_seed[seed].score(task, study.protocol, study.score)["encoder"] for task in by_seed[seed].tasks]
@@ -154,5 +151,5 @@ def scores_of(study: Study, folders: Sequence[CellFolder], condition: str) -> ND
         ]
     )
     if not np.isfinite(scores).all():
-        raise FindnaError(f"{condition}: {study.metric} of a seed is no number, and cannot be compared; take another metric")
+        raise FindnaError(f"{condition}: {study.metric} of a seed is not a finite number; take another metric")
     return scores

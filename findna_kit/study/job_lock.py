@@ -1,6 +1,6 @@
-"""A cell's files about its Slurm job: which one has it, that it lives, how it ended.
+"""Files of a cell about its Slurm job: which job has the cell, its heartbeat, and its exit code.
 
-Read by jobs too, on whatever node, so it imports little.
+Jobs import this module too, on any node, so it imports little.
 """
 
 from __future__ import annotations
@@ -15,53 +15,62 @@ from findna_kit.atomic import atomic_write
 if TYPE_CHECKING:
     from pathlib import Path
 
-JOB, BEAT, ENDED = "job.json", "heartbeat", "ended.json"
+JOB, HEARTBEAT, ENDED = "job.json", "heartbeat", "ended.json"
 JOB_LOGS = "job"
-"""The folder for what submitit and Slurm write of a cell's jobs."""
+"""Directory for the files that submitit and Slurm write about a cell's jobs."""
 
 
 @dataclass(frozen=True)
 class JobLock:
-    """Which Slurm job has a cell. name: given before it is submitted, so that it is found whoever is killed; id: once known."""
+    """Content of job.json: the Slurm job that has a cell.
+
+    name: chosen before the job is submitted, so that it is found again whichever process is killed. id: None until it is known.
+    """
 
     name: str
     id: str | None = None
 
     @staticmethod
     def read(folder: Path) -> JobLock | None:
-        """The cell's; None where no job has it."""
+        """Return the cell's job, None where no job has it."""
         try:
             return JobLock(**json.loads((folder / JOB).read_text()))
         except FileNotFoundError:
             return None
 
     def write(self, folder: Path) -> None:
-        """The cell is this job's."""
-        with atomic_write(folder / JOB) as beside:
-            beside.write_text(json.dumps(asdict(self)) + "\n")
+        """Record that this job has the cell."""
+        with atomic_write(folder / JOB) as temporary:
+            temporary.write_text(json.dumps(asdict(self)) + "\n")
 
 
-def drop(folder: Path) -> None:
-    """No job has the cell any more."""
-    for name in (JOB, BEAT, ENDED):
+@dataclass(frozen=True)
+class JobExit:
+    """Content of ended.json: the exit code of the run in a job."""
+
+    code: int
+
+    @staticmethod
+    def read(folder: Path) -> JobExit | None:
+        """Return how the run in the job ended, None where that is not recorded (yet)."""
+        with suppress(FileNotFoundError):
+            return JobExit(int(json.loads((folder / ENDED).read_text())["code"]))
+        return None
+
+    def write(self, folder: Path) -> None:
+        """Record the exit code in the cell's folder."""
+        with atomic_write(folder / ENDED) as temporary:
+            temporary.write_text(json.dumps(asdict(self)) + "\n")
+
+
+def remove_job_files(folder: Path) -> None:
+    """Release the cell: remove its job's files."""
+    for name in (JOB, HEARTBEAT, ENDED):
         (folder / name).unlink(missing_ok=True)
 
 
-def write_end(folder: Path, code: int) -> None:
-    """The run in the job has ended with that code."""
-    with atomic_write(folder / ENDED) as beside:
-        beside.write_text(json.dumps({"code": code}) + "\n")
-
-
-def read_end(folder: Path) -> int | None:
-    """The code with which the run in the job ended; None where nobody has said so."""
+def last_heartbeat(folder: Path) -> int | None:
+    """Return the time of the job's last heartbeat in nanoseconds, by the file system's clock; None before the first."""
     with suppress(FileNotFoundError):
-        return int(json.loads((folder / ENDED).read_text())["code"])
-    return None
-
-
-def last_beat(folder: Path) -> int | None:
-    """When the job last said that it lives, by the clock of the file system; None where it has not begun."""
-    with suppress(FileNotFoundError):
-        return (folder / BEAT).stat().st_mtime_ns
+        return (folder / HEARTBEAT).stat().st_mtime_ns
     return None

@@ -1,4 +1,4 @@
-"""A study from its file, and its cells; every problem put on its line."""
+"""Loading a study from its file, and building the recipes of its cells; every problem is reported with its line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from findna_kit.recipe.load import locate
 from findna_kit.recipe.merge import absolute_task
 from findna_kit.recipe.shipped import find_recipe, find_study
 from findna_kit.recipe.yaml_nodes import LocatedIssue, Location, Node, parse, read_text, refusal
-from findna_kit.study.schema import Cell, Study
+from findna_kit.study.schema import Study, StudyCell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,168 +25,176 @@ if TYPE_CHECKING:
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
-    from findna_kit.study.schema import Budget, Level
+    from findna_kit.study.schema import Budget
+    from findna_kit.study.search_space import Level
 
 
 @dataclass(frozen=True)
-class Stated:
-    """A study, the folder that its paths start from, and where in its file each recipe path was given a value, by `--set`.
+class LoadedStudy:
+    """A study with the folder of its file and the lines that its values come from.
 
-    Of a path of the search's space, by `space PATH`.
+    folder: relative paths of the study start here. locations: `file:line:column` by the `--set` text that stands for the value,
+    and by `space PATH` for the ranges of a search.
     """
 
     study: Study
     folder: Path
-    places: dict[str, str]
+    locations: dict[str, str]
 
 
-def load_study(given: str) -> Stated:
-    """The study in the file, or of the shipped name, `given`; its recipe and tasks absolute.
+def load_study(source: str) -> LoadedStudy:
+    """Return the study in a file, or a shipped study by its name, with absolute paths of its recipe and tasks.
 
-    RecipeError with every problem on its line.
+    Raises RecipeError with every problem and its line.
     """
     try:
-        path = find_study(given)
+        path = find_study(source)
     except FileNotFoundError as error:
-        raise refusal([LocatedIssue(Location(0, given), "", str(error))]) from None
-    name, found = str(path), list[LocatedIssue]()
-    root = parse(read_text(path, name, 0), lambda line, column: Location(0, name, line, column), path.parent.absolute(), found)
+        raise refusal([LocatedIssue(Location(0, source), "", str(error))]) from None
+    name, issues = str(path), list[LocatedIssue]()
+    root = parse(read_text(path, name, 0), lambda line, column: Location(0, name, line, column), path.parent.absolute(), issues)
     if root is None or not isinstance(root.value, dict):
-        raise refusal(found or [LocatedIssue(Location(0, name, 1, 1), "", "a study is a map of keys")])
-    _absolute_tasks(root)
+        raise refusal(issues or [LocatedIssue(Location(0, name, 1, 1), "", "a study must be a map of keys")])
+    _make_tasks_absolute(root)
     tree = root.plain()
     try:
+        # By way of JSON, because strict validation of Python objects would refuse lists where the schema has tuples.
         study = Study.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
-        placed = [place for one in explain(error, Study, tree) if (place := locate(root, one)) is not None]
-        raise refusal([*found, *placed]) from None
-    if found:
-        raise refusal(found)
-    return Stated(study.model_copy(update={"recipe": str(_recipe(root.value["recipe"], path))}), path.parent, _places(root))
+        located = [place for issue in explain(error, Study, tree) if (place := locate(root, issue)) is not None]
+        raise refusal([*issues, *located]) from None
+    if issues:
+        raise refusal(issues)
+    recipe = _recipe_path(root.value["recipe"], path)
+    return LoadedStudy(study.model_copy(update={"recipe": str(recipe)}), path.parent, _locations(root))
 
 
-def is_study(given: str) -> bool:
-    """Whether `given` is a study rather than a recipe: a shipped one's name, or a file that states factors, or a recipe."""
+def is_study(source: str) -> bool:
+    """Return whether `source` is a study rather than a recipe: a shipped study, or a file with the key factors or recipe."""
     try:
-        path = find_study(given)
+        path = find_study(source)
     except FileNotFoundError:
         return False
     try:
         root = parse(
-            read_text(path, given, 0), lambda line, column: Location(0, given, line, column), path.parent.absolute(), []
+            read_text(path, source, 0), lambda line, column: Location(0, source, line, column), path.parent.absolute(), []
         )
     except RecipeError:
         return False
     return root is not None and isinstance(root.value, dict) and not {"factors", "recipe"}.isdisjoint(root.value)
 
 
-def _absolute_tasks(root: Node) -> None:
+def _make_tasks_absolute(root: Node) -> None:
     tasks = root.below("tasks")
     for task in tasks.value if tasks is not None and isinstance(tasks.value, list) else ():
         absolute_task(task)
 
 
-def _recipe(stated: Node, path: Path) -> Path:
-    """The file of the study's recipe."""
+def _recipe_path(node: Node, study_path: Path) -> Path:
+    """Return the file of the study's recipe."""
     try:
-        recipe, _ = find_recipe(str(stated.value), path.parent)
+        recipe, _ = find_recipe(str(node.value), study_path.parent)
     except FileNotFoundError as error:
-        raise refusal([LocatedIssue(stated.where, "recipe", f"{error} (got {stated.value!r})")]) from None
-    if recipe.samefile(path):
-        raise refusal([LocatedIssue(stated.where, "recipe", "circular: a recipe is wanted, and this is the study itself")])
+        raise refusal([LocatedIssue(node.where, "recipe", f"{error} (got {node.value!r})")]) from None
+    if recipe.samefile(study_path):
+        raise refusal([LocatedIssue(node.where, "recipe", "circular: must name a recipe, and this is the study itself")])
     return Path(os.path.abspath(recipe))  # noqa: PTH100 - not resolve(), which follows links
 
 
-def _places(root: Node) -> dict[str, str]:
-    """By a `--set`'s words: `file:line:column` of what states it."""
-    places: dict[str, str] = {}
+def _locations(root: Node) -> dict[str, str]:
+    """Return `file:line:column` of each value, by the `--set` text that stands for it."""
+    locations: dict[str, str] = {}
     factors = [factor for factor in (root.below("factors"),) if factor is not None]
-    levels = [level for factor in factors for levels in _under(factor) for level in _under(levels)]
+    levels = [level for factor in factors for levels in _children(factor) for level in _children(levels)]
     for level in [*levels, *(node for node in (root.below("overrides"),) if node is not None)]:
         for path, node in level.value.items() if isinstance(level.value, dict) else ():
-            places[f"--set {_override(path, node.plain())}"] = str(node.key)
+            locations[f"--set {_override(path, node.plain())}"] = str(node.key)
     search = root.below("search")
     space = None if search is None else search.below("space")
     for path, node in space.value.items() if space is not None and isinstance(space.value, dict) else ():
-        places[f"space {path}"] = str(node.key)
-    return places
+        locations[f"space {path}"] = str(node.key)
+    return locations
 
 
-def with_values(stated: Stated, values: Mapping[str, Any]) -> Stated:
-    """The study with values of its search's space in every condition; what is wrong with one is said where its range stands."""
-    study = stated.study.model_copy(update={"overrides": {**stated.study.overrides, **values}})
-    places = {f"--set {_override(path, value)}": stated.places[f"space {path}"] for path, value in values.items()}
-    return replace(stated, study=study, places={**stated.places, **places})
+def with_values(loaded: LoadedStudy, values: Mapping[str, Any]) -> LoadedStudy:
+    """Return the study with searched values in every condition; problems with one are reported at the line of its range."""
+    study = loaded.study.model_copy(update={"overrides": {**loaded.study.overrides, **values}})
+    locations = {f"--set {_override(path, value)}": loaded.locations[f"space {path}"] for path, value in values.items()}
+    return replace(loaded, study=study, locations={**loaded.locations, **locations})
 
 
-def _under(node: Node) -> list[Node]:
+def _children(node: Node) -> list[Node]:
     return list(node.value.values()) if isinstance(node.value, dict) else []
 
 
-def cells_of(
-    stated: Stated, components: Components, failed: Sequence[Plugin], check: Callable[[Recipe], object]
-) -> list[Cell]:  # fmt: skip
-    """Every cell, each condition read as `check` reads a recipe, and given to `check`.
+def build_cells(
+    loaded: LoadedStudy, components: Components, failed: Sequence[Plugin], check: Callable[[Recipe], object]
+) -> list[StudyCell]:  # fmt: skip
+    """Return every cell of the study. `check` is called with the recipe of each condition, to validate it.
 
-    Seeds are paired: the same ones in every condition, so weights, windows and masks of one seed are the same wherever a
-    condition does not change them. FindnaError with what is wrong in all conditions, each by its name.
+    Seeds are paired: every condition has the same ones, so weights, windows and masks of one seed are equal wherever a
+    condition does not change them. Raises FindnaError with the problems of all conditions, under their names.
     """
-    study, cells, wrong, seen = stated.study, list[Cell](), list[str](), set[str]()
+    study, cells, problems, seen = loaded.study, list[StudyCell](), list[str](), set[str]()
     recipes: dict[str, Recipe] = {}
     for condition in study.conditions():
         try:
-            recipe = recipe_of(stated, condition, components, failed)
-            _same_as_none(recipe, recipes)
+            recipe = condition_recipe(loaded, condition, components, failed)
+            _check_distinct(recipe, recipes)
             check(recipe)
         except FindnaError as error:
-            lines = _placed(error, stated.places)
-            # What is wrong with the base is said once.
-            wrong += [f"the condition {condition}:", *new] if (new := [line for line in lines if line not in seen]) else []
+            lines = _located_lines(error, loaded.locations)
+            # A problem of the base recipe comes up in every condition; it is reported once.
+            new_lines = [line for line in lines if line not in seen]
+            problems += [f"the condition {condition}:", *new_lines] if new_lines else []
             seen.update(lines)
             continue
         recipes[condition] = recipe
-        cells += [Cell(condition, seed, recipe.model_copy(update={"seed": seed})) for seed in study.every_seed]
-    if wrong:
-        raise FindnaError("\n".join(wrong))
+        cells += [StudyCell(condition, seed, recipe.model_copy(update={"seed": seed})) for seed in study.every_seed]
+    if problems:
+        raise FindnaError("\n".join(problems))
     return cells
 
 
-def recipe_of(stated: Stated, condition: str, components: Components, failed: Sequence[Plugin]) -> Recipe:
-    """A condition's recipe with the first of the study's seeds. FindnaError for what `load_recipe` refuses."""
-    study, levels = stated.study, stated.study.conditions()[condition]
-    fixed = {"name": condition.replace("+", "."), "seed": study.every_seed[0], "evaluation.tasks": study.tasks}
+def condition_recipe(loaded: LoadedStudy, condition: str, components: Components, failed: Sequence[Plugin]) -> Recipe:
+    """Return a condition's recipe, with the first of the study's seeds. Raise FindnaError for what `load_recipe` refuses."""
+    study, levels = loaded.study, loaded.study.conditions()[condition]
+    fixed: Level = {"name": condition.replace("+", "."), "seed": study.every_seed[0], "evaluation.tasks": study.tasks}
     fixed["evaluation.protocols"] = [study.protocol]
-    chosen: list[Level] = [study.overrides, *(study.factors[factor][level] for factor, level in levels.items()), fixed]
-    overrides = [_override(path, value) for level in chosen for path, value in level.items()]
-    recipe = load_recipe(study.recipe, components, overrides=overrides, folder=stated.folder, failed=failed)
-    return _within(study.budget, recipe)
+    # Later values win: a level replaces the study's overrides, and nothing replaces what the study sets itself.
+    merged: list[Level] = [study.overrides, *(study.factors[factor][level] for factor, level in levels.items()), fixed]
+    overrides = [_override(path, value) for level in merged for path, value in level.items()]
+    recipe = load_recipe(study.recipe, components, overrides=overrides, folder=loaded.folder, failed=failed)
+    return _apply_budget(study.budget, recipe)
 
 
-def _same_as_none(recipe: Recipe, others: dict[str, Recipe]) -> None:
+def _check_distinct(recipe: Recipe, others: dict[str, Recipe]) -> None:
     for condition, other in others.items():
         if recipe.model_copy(update={"name": other.name}) == other:
             raise FindnaError(f"is the same recipe as the condition {condition}: there is nothing to compare")
 
 
-def _placed(error: FindnaError, places: dict[str, str]) -> list[str]:
+def _located_lines(error: FindnaError, locations: dict[str, str]) -> list[str]:
+    """Return the lines of an error, in which a line of the study's file replaces the name of a `--set`."""
     if not isinstance(error, RecipeError):
         return str(error).splitlines()
-    return [*(str(replace(one, where=places.get(one.where, one.where))) for one in error.problems), *error.notes]
+    problems = (replace(problem, where=locations.get(problem.where, problem.where)) for problem in error.problems)
+    return [*map(str, problems), *error.notes]
 
 
 def _override(path: str, value: Any) -> str:
     return f"{path}={json.dumps(value, ensure_ascii=False)}"
 
 
-def _within(budget: Budget | None, recipe: Recipe) -> Recipe:
-    """The recipe with the budget's steps; one that learns nothing keeps its none, and one whose steps are measured its own.
+def _apply_budget(budget: Budget | None, recipe: Recipe) -> Recipe:
+    """Return the recipe with the budget's steps. Raise FindnaError where the budget is smaller than one step.
 
-    FindnaError where not one step fits.
+    A recipe with zero steps keeps them, and so does every recipe under a budget that is measured later.
     """
     if budget is None or budget.measured or recipe.steps == 0:
         return recipe
-    drawn = recipe.data.batch_size * recipe.data.length
-    steps = budget.steps or (budget.tokens or 0) // drawn
+    step_tokens = recipe.data.batch_size * recipe.data.length
+    steps = budget.steps or (budget.tokens or 0) // step_tokens
     if not steps:
-        raise FindnaError(f"a step draws {drawn:,} nucleotides, more than the budget's {budget.tokens:,} tokens")
+        raise FindnaError(f"one step takes {step_tokens:,} nucleotides, more than the budget's {budget.tokens:,} tokens")
     return recipe.model_copy(update={"steps": steps})

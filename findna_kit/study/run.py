@@ -1,11 +1,11 @@
-"""A study, from its file to its tables: every cell validated first, none that is finished made again."""
+"""Running a study: all recipes are validated first, missing cells are run, and the result is written when all are finished."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -16,13 +16,15 @@ from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation import load_task
 from findna_kit.records.json_files import write_json
 from findna_kit.records.paths import LOCK
-from findna_kit.study.budgets import STEPS, as_stated, found
-from findna_kit.study.cells import STUDY, folders_of
-from findna_kit.study.hparams_export import write_board
-from findna_kit.study.load import cells_of, load_study, with_values
-from findna_kit.study.results import analyse, as_csv, as_latex, as_markdown, warnings_of
+from findna_kit.study.budgets import apply_steps, determine_steps, record_given_steps
+from findna_kit.study.cells import cell_folders
+from findna_kit.study.files import RESULT, STEPS, STUDY
+from findna_kit.study.hparams_export import export_hparams
+from findna_kit.study.load import build_cells, load_study, with_values
+from findna_kit.study.results import analyse, design_warnings
 from findna_kit.study.schema import Study
 from findna_kit.study.search import Searcher
+from findna_kit.study.tables import as_csv, as_latex, as_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,108 +34,125 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
     from findna_kit.study.cells import CellFolder
     from findna_kit.study.executors.local import ExecutionOptions
-    from findna_kit.study.schema import Budget, Cell
-
-RESULT = "result"
+    from findna_kit.study.files import SearchResult, StudyResult
+    from findna_kit.study.schema import Budget, StudyCell
 
 
 @dataclass(frozen=True)
 class StudyObserver:
-    """Who is told: sentences; every cell's state, whenever one may have changed. check: refuses a recipe as `check` does."""
+    """Callbacks of a running study.
 
-    say: Callable[[str], None]
-    show: Callable[[dict[str, str]], None]
+    log: receives sentences. show_states: receives the state of every cell, whenever one may have changed. check: validates a
+    recipe, as `findna-kit check` does.
+    """
+
+    log: Callable[[str], None]
+    show_states: Callable[[dict[str, str]], None]
     check: Callable[[Recipe], object]
 
 
 class Executor(Protocol):
-    """Where cells are run."""
+    """A place where cells are run: this machine, or a cluster."""
 
-    def refuse(self, recipe: Recipe) -> None:
-        """FindnaError for a cell that cannot be run there."""
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raise FindnaError for a recipe that cannot be run there."""
         ...
 
-    def run(self, folders: Sequence[CellFolder], way: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
-        """Runs the cells and calls `changed` whenever a state may have; gives what killed a cell, by its place."""
+    def run(self, folders: Sequence[CellFolder], options: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
+        """Run the cells, and call `changed` whenever a state may have changed.
+
+        Returns what ended a cell from outside (a signal, a time limit), by the cell's path.
+        """
         ...
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a study stands. failed: reasons by cell; killed: what ended a cell from outside in this call."""
+class AblationState:
+    """State of a study after a call of `ablate`.
+
+    failed: reasons by cell. killed: what ended a cell from outside in this call. result: None while cells are missing.
+    """
 
     folder: Path
     states: dict[str, str]
     failed: dict[str, str] = field(default_factory=dict)
     killed: dict[str, str] = field(default_factory=dict)
-    result: dict[str, Any] | None = None
+    result: StudyResult | None = None
 
 
 def ablate(
-    given: str, out: Path | None, way: ExecutionOptions, *, components: Components, plugins: Sequence[Plugin], watcher: StudyObserver,
-    executor: Executor,
-) -> Progress:  # fmt: skip
-    """Runs what of a study is missing, and writes its tables when nothing is.
+    source: str, out: Path | None, options: ExecutionOptions, *, components: Components, plugins: Sequence[Plugin],
+    observer: StudyObserver, executor: Executor,
+) -> AblationState:  # fmt: skip
+    """Run the missing cells of a study, and write its result when all are finished.
 
-    Nothing is written before every condition has been read and checked. Raises FindnaError for what is wrong; Interrupted.
+    Nothing is written before the recipe of every condition has been validated. Raises FindnaError; Interrupted on a signal.
     """
     if current_launch() is not None:
         raise FindnaError("ablate starts the processes of its cells itself: call it without torchrun or srun")
-    stated = load_study(given)
-    study = stated.study
+    loaded = load_study(source)
+    study = loaded.study
 
     def check(recipe: Recipe) -> None:
-        executor.refuse(recipe)
-        watcher.check(recipe)
+        executor.check_recipe(recipe)
+        observer.check(recipe)
 
     folder, failed_plugins = out or Path("studies") / study.name, [plugin for plugin in plugins if plugin.failure]
-    searcher = Searcher(stated, folder, components, failed_plugins, check, watcher.say) if study.search else None
-    cells = searcher.refuse() if searcher else cells_of(stated, components, failed_plugins, check)
-    labels = _labels(study.tasks)
-    for sentence in warnings_of(study):
-        watcher.say(sentence)
-    with _claimed(folder, study):
+    searcher = None
+    if study.search is not None:
+        searcher = Searcher(loaded, folder, components, failed_plugins, check, observer.log, study.search)
+    cells = searcher.validated_cells() if searcher else build_cells(loaded, components, failed_plugins, check)
+    task_names = _task_names(study.tasks)
+    for sentence in design_warnings(study):
+        observer.log(sentence)
+    with _locked_folder(folder, study):
+        search_result = None
         if study.budget is not None and study.budget.measured:
-            cells = _with_steps(study, study.budget, cells, folder, way, watcher)
+            cells = _with_measured_steps(study, study.budget, cells, folder, options, observer)
         else:
             _declare(folder, study)
         if searcher:
-            searched = searcher.find(lambda trials: _run(trials, way, watcher, executor))
-            if searched.result is None:
-                return Progress(folder, searched.states, killed=searched.killed)
-            cells = cells_of(with_values(stated, searched.result["values"]), components, failed_plugins, check)
-        folders = folders_of(cells, folder, labels)
-        for one in folders:
-            one.refuse_another(components)
+            progress = searcher.run(lambda trials: _run_cells(trials, trials, options, observer, executor))
+            if progress.result is None:
+                return AblationState(folder, progress.states, killed=progress.killed)
+            search_result = progress.result
+            cells = build_cells(with_values(loaded, search_result.values), components, failed_plugins, check)
+        folders = cell_folders(cells, folder, task_names)
+        for cell_folder in folders:
+            cell_folder.check_same_recipe(components)
         if study.budget is not None and not study.budget.measured:
-            as_stated(study.budget, cells).write(folder)
-        killed = _run_missing(folders, way, watcher, executor)
-        return _come_to(study, folder, folders, killed, {"search": searched.result} if searcher else {})
+            record_given_steps(study.budget, cells).write(folder / STEPS)
+        killed = _run_missing(folders, options, observer, executor)
+        return _progress(study, folder, folders, killed, search_result)
 
 
-def _come_to(
-    study: Study, folder: Path, folders: Sequence[CellFolder], killed: dict[str, str], beside: dict[str, Any]
-) -> Progress:  # fmt: skip
-    """Where the study stands; with its result, and `beside` in it, written and told if every cell is finished."""
+def _progress(
+    study: Study, folder: Path, folders: Sequence[CellFolder], killed: dict[str, str], search: SearchResult | None
+) -> AblationState:  # fmt: skip
+    """Return the state of the study; if every cell is finished, write its result first."""
     states = _states(folders)
     if set(states.values()) != {"finished"}:
-        failed = {one.cell.place: one.reason() for one in folders if states[one.cell.place] == "failed"}
-        return Progress(folder, states, failed, killed)
-    result = analyse(study, folders) | beside
-    write_tables(folder, result)
-    write_board(folder, result)
-    return Progress(folder, states, result=result)
+        failed = {
+            cell.cell.relative_path: cell.failure_reason() for cell in folders if states[cell.cell.relative_path] == "failed"
+        }
+        return AblationState(folder, states, failed, killed)
+    result = analyse(study, folders, search)
+    write_result(folder, result)
+    export_hparams(folder, result)
+    return AblationState(folder, states, result=result)
 
 
-def _with_steps(
-    study: Study, budget: Budget, cells: Sequence[Cell], folder: Path, way: ExecutionOptions, watcher: StudyObserver
-) -> list[Cell]:  # fmt: skip
-    """The cells with the steps that the budget gives; from here on the folder is this study's, and has them."""
-    given = found(budget, cells, folder, way, watcher.say)
+def _with_measured_steps(
+    study: Study, budget: Budget, cells: Sequence[StudyCell], folder: Path, options: ExecutionOptions, observer: StudyObserver
+) -> list[StudyCell]:  # fmt: skip
+    """Return the cells with the steps that the budget allows, after writing study.json and steps.json."""
+    # Measured before the study is declared: a study that cannot be measured leaves no folder behind.
+    record = determine_steps(budget, cells, folder, options, observer.log)
     _declare(folder, study)
-    given.write(folder)
-    watcher.say(f"steps, kept in {folder / STEPS}: {', '.join(f'{name} {steps:,}' for name, steps in given.steps.items())}")
-    return given.given(cells)
+    record.write(folder / STEPS)
+    steps = ", ".join(f"{name} {condition.steps:,}" for name, condition in record.conditions.items())
+    observer.log(f"steps, kept in {folder / STEPS}: {steps}")
+    return apply_steps(record, cells)
 
 
 def _declare(folder: Path, study: Study) -> None:
@@ -141,67 +160,72 @@ def _declare(folder: Path, study: Study) -> None:
 
 
 def _run_missing(
-    folders: Sequence[CellFolder], way: ExecutionOptions, watcher: StudyObserver, executor: Executor
+    folders: Sequence[CellFolder], options: ExecutionOptions, observer: StudyObserver, executor: Executor
 ) -> dict[str, str]:
-    wanted = [one for one in folders if (state := one.state()) != "finished" and (way.retry or state != "failed")]
-    return _run(wanted, way, watcher, executor, folders)
+    """Run the cells that are not finished; failed ones only if the options say so."""
+    missing = [folder for folder in folders if (state := folder.state()) != "finished" and (options.retry or state != "failed")]
+    return _run_cells(missing, folders, options, observer, executor)
 
 
-def _run(
-    wanted: Sequence[CellFolder], way: ExecutionOptions, watcher: StudyObserver, executor: Executor, shown: Sequence[CellFolder] | None = None
+def _run_cells(
+    cells: Sequence[CellFolder], shown: Sequence[CellFolder], options: ExecutionOptions, observer: StudyObserver,
+    executor: Executor,
 ) -> dict[str, str]:  # fmt: skip
-    """Runs these, and shows the states of `shown`, or of these."""
+    """Run the cells, and show the states of `shown`."""
 
     def changed() -> None:
-        watcher.show(_states(shown or wanted))
+        observer.show_states(_states(shown))
 
     changed()
-    return executor.run(wanted, way, changed)
+    return executor.run(cells, options, changed)
 
 
-def write_tables(folder: Path, result: dict[str, Any]) -> None:
-    """The result as JSON, CSV, Markdown and LaTeX."""
-    write_json(folder / f"{RESULT}.json", result)
-    for ending, text in (("csv", as_csv(result)), ("md", as_markdown(result)), ("tex", as_latex(result))):
-        with atomic_write(folder / f"{RESULT}.{ending}") as beside:
-            beside.write_text(text)
+def write_result(folder: Path, result: StudyResult) -> None:
+    """Write the result as JSON, CSV, Markdown and LaTeX."""
+    result.write(folder / RESULT)
+    for suffix, text in ((".csv", as_csv(result)), (".md", as_markdown(result)), (".tex", as_latex(result))):
+        with atomic_write((folder / RESULT).with_suffix(suffix)) as temporary:
+            temporary.write_text(text)
 
 
-def _labels(tasks: Sequence[str]) -> dict[str, str]:
-    """By each task's key in evaluation.json: its name or, where that is another's too, its path. FindnaError for one twice."""
+def _task_names(tasks: Sequence[str]) -> dict[str, str]:
+    """Return the name of each task in tables, by its key in evaluation.json: its path where two tasks share a name.
+
+    Raises FindnaError where one task is listed twice.
+    """
     loaded = [load_task(task) for task in tasks]
     names = [task.name for task in loaded]
     labels = {task.path: task.name if names.count(task.name) == 1 else task.path for task in loaded}
     if len(labels) < len(loaded):
-        raise FindnaError(f"tasks: two of {', '.join(tasks)} are one and the same task; once is enough")
+        raise FindnaError(f"tasks: two of {', '.join(tasks)} are the same task; list it once")
     return labels
 
 
 def _states(folders: Sequence[CellFolder]) -> dict[str, str]:
-    return {one.cell.place: one.state() for one in folders}
+    return {folder.cell.relative_path: folder.state() for folder in folders}
 
 
 @contextmanager
-def _claimed(folder: Path, study: Study) -> Iterator[None]:
-    """The study's folder, held by this process alone. OutputExists where it is another study's, or no study's at all."""
+def _locked_folder(folder: Path, study: Study) -> Iterator[None]:
+    """Create the study's folder and hold its lock. Raise OutputExists where it holds another study, or something else."""
     try:
         if folder.exists() and not (folder / STUDY).is_file() and any(path.name != LOCK for path in folder.iterdir()):
-            raise OutputExists(f"{folder}: holds something that is no study; take another --out")
+            raise OutputExists(f"{folder}: exists and is not a study's folder; take another --out")
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=0)
         lock.acquire()
     except Timeout:
-        raise FindnaError(f"{folder}: another `findna-kit ablate` is at work there; wait for it") from None
+        raise FindnaError(f"{folder}: another `findna-kit ablate` is running there; wait until it has ended") from None
     except OSError as error:
-        raise OutputExists(f"{folder}: cannot be a study's folder: {error.strerror}; name another --out") from error
+        raise OutputExists(f"{folder}: cannot be created or written to: {error.strerror}; take another --out") from error
     try:
-        _refuse_another(folder, study)
+        _check_same_study(folder, study)
         yield
     finally:
         lock.release()
 
 
-def _refuse_another(folder: Path, study: Study) -> None:
+def _check_same_study(folder: Path, study: Study) -> None:
     path = folder / STUDY
     if not path.is_file():
         return
@@ -209,11 +233,11 @@ def _refuse_another(folder: Path, study: Study) -> None:
         before = Study.model_validate_json(path.read_text())
     except ValidationError:
         before = None
-    # Where the recipe lies may change, as a shipped one's place does with every environment; what it says is compared by cell.
-    # Maps are equal in any order, but the first level of a factor is its reference.
+    # The path of the recipe may change (a shipped recipe moves with every environment); its content is compared cell by cell.
+    # Maps are equal in any order, but the first level of a factor is its reference, so the order of conditions is compared too.
     if (
         before is None
         or before.model_copy(update={"recipe": study.recipe}) != study
         or list(before.conditions()) != list(study.conditions())
     ):
-        raise OutputExists(f"{folder}: holds another study, or this one before it was changed; take another --out")
+        raise OutputExists(f"{folder}: holds another study, or an earlier version of this one; take another --out")

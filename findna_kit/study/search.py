@@ -1,80 +1,80 @@
-"""The search of a study: trials in its folder, each a run like a cell's, and the values that every condition gets of them."""
+"""Hyperparameter search of a study: trials in its folder, each a run like a cell's, and the best values for every condition."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, nearest, require_extra
 from findna_kit.metrics.readers import newest_rows
-from findna_kit.records.json_files import write_json
 from findna_kit.study.cells import CellFolder
-from findna_kit.study.load import cells_of, recipe_of, with_values
+from findna_kit.study.files import RESULT, SEARCH, TRIAL, SearchResult, TrialRecord, read_model
+from findna_kit.study.load import build_cells, condition_recipe, with_values
 from findna_kit.study.sampler import propose
-from findna_kit.study.schema import Cell
+from findna_kit.study.schema import StudyCell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
-    from findna_kit.study.load import Stated
+    from findna_kit.study.load import LoadedStudy
     from findna_kit.study.search_space import Search
-
-FOLDER, TRIAL, RESULT = "search", "trial.json", "result.json"
 
 
 @dataclass(frozen=True)
-class Trial(Cell):
-    """A run of the study's first condition with values of the search; scored on no task."""
+class TrialCell(StudyCell):
+    """A run of the study's first condition with values of the search. It is not scored on any task."""
 
     number: int = 0
 
     @property
-    def place(self) -> str:
-        """Its folder's path in the study's."""
-        return f"{FOLDER}/trial-{self.number}"
+    def relative_path(self) -> str:
+        """Return the path of the trial's folder in the study's folder."""
+        return f"{SEARCH}/trial-{self.number}"
 
 
 @dataclass
-class Searched:
-    """What a search has come to. result: None where trials are missing, whose states and killers are told."""
+class SearchProgress:
+    """Outcome of a call of `Searcher.run`.
 
-    result: dict[str, Any] | None
+    result: None while trials are missing. states: of the unfinished batch's trials, by path. killed: the signal that ended a
+    trial in this call.
+    """
+
+    result: SearchResult | None
     states: dict[str, str] = field(default_factory=dict)
     killed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Searcher:
-    """The search of one study in its folder."""
+    """The search of one study in its folder.
 
-    stated: Stated
-    out: Path
+    check: validates a recipe and raises FindnaError. log: receives sentences about the progress.
+    """
+
+    loaded: LoadedStudy
+    folder: Path
     components: Components
     failed: Sequence[Plugin]
     check: Callable[[Recipe], object]
-    say: Callable[[str], None]
+    log: Callable[[str], None]
+    search: Search
 
-    @property
-    def search(self) -> Search:
-        """As the study states it."""
-        assert self.stated.study.search is not None
-        return self.stated.study.search
+    def validated_cells(self) -> list[StudyCell]:
+        """Return every cell with values from the middle of the search space, so that problems show before anything starts.
 
-    def refuse(self) -> list[Cell]:
-        """Every cell with values that could be drawn: nothing is begun that these would stop.
-
-        FindnaError for what is wrong with a condition, for a metric of a loss that no condition begins with, and for a missing
-        package where there is something to propose.
+        Raises FindnaError for a problem in any condition, for a metric of a loss that the first condition does not have, and
+        where optuna is needed and not installed.
         """
-        drawn = [self._path(number, TRIAL) for number in range(self.search.count)]
-        if self.search.sampler != "grid" and not all(path.is_file() for path in drawn):
+        trial_files = [self._trial_path(number, TRIAL) for number in range(self.search.count)]
+        if self.search.sampler != "grid" and not all(path.is_file() for path in trial_files):
             require_extra("optuna", "search", "a study's search")
-        cells = cells_of(with_values(self.stated, self.search.middle), self.components, self.failed, self.check)
+        cells = build_cells(with_values(self.loaded, self.search.midpoint), self.components, self.failed, self.check)
         kind, label, *_ = self.search.metric.split("/")
         losses = cells[0].recipe.losses
         if kind != "collapse" and label not in losses:
@@ -85,95 +85,86 @@ class Searcher:
             )
         return cells
 
-    def find(self, run: Callable[[Sequence[CellFolder]], dict[str, str]]) -> Searched:
-        """Runs the trials that are missing, a batch after the other; a trial that failed is told as such, and kept."""
-        told = list[dict[str, Any]]()
+    def run(self, run_cells: Callable[[Sequence[CellFolder]], dict[str, str]]) -> SearchProgress:
+        """Run the missing trials, batch by batch. A failed trial is recorded as failed, and the search continues.
+
+        run_cells: runs trials and returns the signals that killed some, by their paths.
+        """
+        ended = list[TrialRecord]()
         for first in range(0, self.search.count, self.search.batch):
             numbers = range(first, min(first + self.search.batch, self.search.count))
-            batch = [self._begun(number, told) for number in numbers]
-            folders = {
-                number: self._folder(number, one) for number, one in zip(numbers, batch, strict=True) if "state" not in one
-            }
-            killed = (
-                run([one for one in folders.values() if one.state() in ("missing", "queued", "running")]) if folders else {}
-            )
-            states: dict[str, str] = {one.cell.place: one.state() for one in folders.values()}
+            batch = [self._load_or_propose(number, ended) for number in numbers]
+            # A trial that has a state has ended already, in an earlier call or because its recipe is not valid.
+            folders = {trial.number: self._trial_folder(trial) for trial in batch if trial.state is None}
+            unfinished = [folder for folder in folders.values() if folder.state() in ("missing", "queued", "running")]
+            killed = run_cells(unfinished) if folders else {}
+            states: dict[str, str] = {folder.cell.relative_path: folder.state() for folder in folders.values()}
             if any(state not in ("finished", "failed") for state in states.values()):
-                return Searched(None, states, killed)
-            told += [self._ended(one, folders.get(number)) for number, one in zip(numbers, batch, strict=True)]
-        return Searched(self._result(told))
+                return SearchProgress(None, states, killed)
+            ended += [self._record_end(trial, folders.get(trial.number)) for trial in batch]
+        return SearchProgress(self._choose_best(ended))
 
-    def _path(self, number: int, *names: str) -> Path:
-        return self.out.joinpath(FOLDER, f"trial-{number}", *names)
+    def _trial_path(self, number: int, *names: str) -> Path:
+        return self.folder.joinpath(SEARCH, f"trial-{number}", *names)
 
-    def _begun(self, number: int, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """What stands in its file, which is written where there is none; values that a condition refuses have failed."""
-        path = self._path(number, TRIAL)
+    def _load_or_propose(self, number: int, ended: Sequence[TrialRecord]) -> TrialRecord:
+        """Return a trial from its file, or propose and write it. Values that the first condition refuses count as failed."""
+        path = self._trial_path(number, TRIAL)
         if path.is_file():
-            kept: dict[str, Any] = json.loads(path.read_text())
-            return kept
-        drawn = propose(self.search, number, [(one["drawn"], one["value"]) for one in told])
-        one: dict[str, Any] = {"number": number, "drawn": drawn, "values": self.search.values(drawn)}
+            return read_model(TrialRecord, path)
+        sampled = propose(self.search, number, [(trial.drawn, trial.value) for trial in ended])
+        trial = TrialRecord(number=number, drawn=sampled, values=self.search.values(sampled))
         try:
-            cells_of(with_values(self.stated, one["values"]), self.components, self.failed, self.check)
+            build_cells(with_values(self.loaded, trial.values), self.components, self.failed, self.check)
         except FindnaError as error:
-            one |= {"state": "failed", "value": None, "reason": str(error)}
-            self.say(f"{FOLDER}/trial-{number}: {error}")
+            trial = trial.ended(state="failed", value=None, reason=str(error))
+            self.log(f"{SEARCH}/trial-{number}: {error}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, one)
-        return one
+        trial.write(path)
+        return trial
 
-    def _folder(self, number: int, one: Mapping[str, Any]) -> CellFolder:
-        condition = next(iter(self.stated.study.conditions()))
-        recipe = recipe_of(with_values(self.stated, one["values"]), condition, self.components, self.failed)
+    def _trial_folder(self, trial: TrialRecord) -> CellFolder:
+        condition = next(iter(self.loaded.study.conditions()))
+        recipe = condition_recipe(with_values(self.loaded, trial.values), condition, self.components, self.failed)
         evaluation = recipe.evaluation.model_copy(update={"tasks": (), "every": None})
-        changed = {"name": f"trial-{number}", "seed": self.search.seed, "evaluation": evaluation}
-        trial = Trial(condition, self.search.seed, recipe.model_copy(update=changed), number)
-        folder = CellFolder(trial, self.out / trial.place, {})
-        folder.refuse_another(self.components)
+        changed = {"name": f"trial-{trial.number}", "seed": self.search.seed, "evaluation": evaluation}
+        cell = TrialCell(condition, self.search.seed, recipe.model_copy(update=changed), trial.number)
+        folder = CellFolder(cell, self.folder / cell.relative_path, {})
+        folder.check_same_recipe(self.components)
         return folder
 
-    def _ended(self, one: dict[str, Any], folder: CellFolder | None) -> dict[str, Any]:
-        """With its state, and the newest value of the metric."""
+    def _record_end(self, trial: TrialRecord, folder: CellFolder | None) -> TrialRecord:
+        """Return the trial with its final state and the last value of the metric, and write it to its file."""
         if folder is None:
-            return one
+            return trial
+        metric = self.search.metric
         if folder.state() == "failed":
-            end = {"state": "failed", "value": None, "reason": folder.reason()}
+            trial = trial.ended(state="failed", value=None, reason=folder.failure_reason())
+        elif (value := next((row[metric] for row in newest_rows(folder.run, metric)), None)) is not None:
+            trial = trial.ended(state="finished", value=value)
         else:
-            metric = self.search.metric
-            value = next((row[metric] for row in newest_rows(folder.run, metric)), None)
-            why = f"{metric}: its newest value is no number"
-            end = (
-                {"state": "finished", "value": value}
-                if value is not None
-                else {"state": "failed", "value": None, "reason": why}
-            )
-        if end["state"] == "failed":
-            self.say(f"{folder.cell.place}: {end['reason']}; the search goes on without it")
-        one |= end
-        write_json(folder.folder / TRIAL, one)
-        return one
+            trial = trial.ended(state="failed", value=None, reason=f"{metric}: the last value is not a number")
+        if trial.state == "failed":
+            self.log(f"{folder.cell.relative_path}: {trial.reason}; the search continues without it")
+        trial.write(folder.folder / TRIAL)
+        return trial
 
-    def _result(self, told: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """The values of the best trial, the first of several. FindnaError where none has a number."""
-        by, search = self.search.by, self.search
-        ended = [one for one in told if one["state"] == "finished"]
-        if not ended:
+    def _choose_best(self, trials: Sequence[TrialRecord]) -> SearchResult:
+        """Write and return the values of the best trial; of equal ones, the first. Raise FindnaError where all failed."""
+        criterion, search = self.search.criterion, self.search
+        scored = [(trial, trial.value) for trial in trials if trial.state == "finished" and trial.value is not None]
+        if not scored:
             raise FindnaError(
-                f"search: none of the {len(told)} trials has come to a number, the first because: {told[0]['reason']}; "
-                "mend the study, and take another --out"
+                f"search: all {len(trials)} trials failed, the first because: {trials[0].reason}; "
+                "correct the study, and take another --out"
             )
-        best = min(ended, key=lambda one: by.better(one["value"]))
-        values = ", ".join(f"{path} {json.dumps(value)}" for path, value in best["values"].items())
-        words = f"{values}: the best of {len(told)} trials by {by.words}, seed {search.seed}, sampler {search.sampler}"
-        self.say(f"search: every condition gets {words}; it came to {best['value']:.6g}")
-        result = {
-            "metric": by.metric,
-            "maximise": by.maximise,
-            "values": best["values"],
-            "best": best["number"],
-            "words": words,
-        }
-        result |= {"trials": list(told)}
-        write_json(self.out / FOLDER / RESULT, result)
+        best, best_value = min(scored, key=lambda pair: criterion.better(pair[1]))
+        values = ", ".join(f"{path} {json.dumps(value)}" for path, value in best.values.items())
+        words = f"{values}: the best of {len(trials)} trials by {criterion.words}, seed {search.seed}, sampler {search.sampler}"
+        self.log(f"search: every condition gets {words}; its value was {best_value:.6g}")
+        result = SearchResult(
+            metric=criterion.metric, maximise=criterion.maximise, values=best.values, best=best.number, words=words,
+            trials=list(trials),
+        )  # fmt: skip
+        result.write(self.folder / SEARCH / RESULT)
         return result

@@ -1,4 +1,4 @@
-"""What a study may search for before its cells are run: a space of values, and the held-out metric that chooses among them."""
+"""Schema of a study's hyperparameter search: the space of values, the sampler, and the validation metric that is optimised."""
 
 from __future__ import annotations
 
@@ -14,44 +14,52 @@ from findna_kit.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HELD_OUT = ("held_out/", "held_out_plain/", "collapse/")
-TOGETHER = 4
+_VALIDATION_PREFIXES = ("held_out/", "held_out_plain/", "collapse/")
+"""Prefixes of metrics that are measured on the validation split."""
+DEFAULT_BATCH = 4
+"""Trials that are proposed together, by default."""
+Level = dict[str, Any]
+"""Recipe paths and their values, which may be anything that YAML can hold."""
 
 
-class Range(Settings):
-    """Values that a recipe path may take: a range of numbers, or a list of anything."""
+class SearchRange(Settings):
+    """Values that a recipe path may take: a range of numbers, or a list of choices of any type."""
 
-    low: float | None = Field(None, description="the least; it may be taken")
-    high: float | None = Field(None, description="the greatest; it may be taken")
-    log: bool = Field(False, description="as likely between 1 and 10 as between 10 and 100")
-    integer: bool = Field(False, description="whole numbers alone")
-    choices: tuple[Any, ...] | None = Field(None, min_length=2, description="or these, whatever a recipe may hold there")
+    low: float | None = Field(None, description="smallest value (included)")
+    high: float | None = Field(None, description="largest value (included)")
+    log: bool = Field(False, description="sample on a logarithmic scale: 1 to 10 is as likely as 10 to 100")
+    integer: bool = Field(False, description="integers only")
+    choices: tuple[Any, ...] | None = Field(
+        None,
+        min_length=2,
+        description="instead of a range: the values to choose from, of any type that the recipe allows there",
+    )
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _range_or_choices(self) -> Self:
         if self.choices is not None:
             if not (self.low is self.high is None) or self.log or self.integer:
-                raise ValueError("choices are all that there is to choose from; leave the rest out")
+                raise ValueError("choices cannot be combined with low, high, log or integer; leave those out")
             return self
         if self.low is None or self.high is None:
-            raise ValueError("low and high are wanted, or choices")
+            raise ValueError("needs low and high, or choices")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(f"low must be less than high (got {self.low:g} and {self.high:g})")
         if self.log and self.low <= 0:
             raise ValueError(f"log: low must be greater than 0 (got {self.low:g})")
         if self.integer and not (self.low.is_integer() and self.high.is_integer()):
-            raise ValueError(f"integer: low and high must be whole numbers (got {self.low:g} and {self.high:g})")
+            raise ValueError(f"integer: low and high must be integers (got {self.low:g} and {self.high:g})")
         return self
 
-    def value(self, drawn: float) -> Any:
-        """What a recipe gets of what was drawn: a number of the range, or the place of a choice."""
+    def value(self, sampled: float) -> Any:
+        """Return the recipe's value for a sampled number, which is a number of the range or the index of a choice."""
         if self.choices is not None:
-            return self.choices[int(drawn)]
-        return int(drawn) if self.integer else float(drawn)
+            return self.choices[int(sampled)]
+        return int(sampled) if self.integer else float(sampled)
 
     @property
-    def middle(self) -> float:
-        """Something that could be drawn, for who looks whether recipes are good with it."""
+    def midpoint(self) -> float:
+        """Return a number that could be sampled, to validate recipes with before the search."""
         if self.choices is not None:
             return 0
         low, high = self.low or 0.0, self.high or 0.0
@@ -60,78 +68,85 @@ class Range(Settings):
 
 
 class Search(Settings):
-    """Values that every condition gets, chosen before the first cell by trainings of the first condition with a seed apart."""
+    """Hyperparameter search before the first cell.
 
-    metric: str = Field(description="of held-out windows, as in metrics.jsonl; never a test score")
-    direction: Literal["minimise", "maximise"] | None = Field(None, description="where the metric does not say which is better")
-    sampler: Literal["tpe", "random", "grid"] = Field(
-        "tpe", description="tpe: where good ones lie so far; random: anywhere; grid: every combination of choices"
+    Its trials train the first condition with a separate seed; the best values go to every condition.
+    """
+
+    metric: str = Field(description="metric on the validation split, as in metrics.jsonl; never a test score")
+    direction: Literal["minimise", "maximise"] | None = Field(
+        None, description="needed only where the metric does not imply it"
     )
-    trials: int | None = Field(None, gt=0, description="how many; a grid has as many as there are combinations")
-    seed: int = Field(ge=0, lt=2**63, description="of every trial, none of the study's; and of the proposals")
-    together: int = Field(TOGETHER, gt=0, description="trials that are proposed at once, before the first of them is told")
-    space: dict[str, Range] = Field(min_length=1, description="by recipe path")
+    sampler: Literal["tpe", "random", "grid"] = Field(
+        "tpe", description="tpe: close to good values so far; random: uniformly; grid: every combination of choices"
+    )
+    trials: int | None = Field(None, gt=0, description="number of trials; for a grid it is the number of combinations")
+    seed: int = Field(ge=0, lt=2**63, description="seed of all trials and of the sampler; not one of the study's seeds")
+    together: int = Field(DEFAULT_BATCH, gt=0, description="trials proposed together, before the sampler gets their results")
+    space: dict[str, SearchRange] = Field(min_length=1, description="ranges or choices by recipe path")
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if not self.metric.startswith(_HELD_OUT):
-            raise ValueError(f"metric: {self._refused()}")
+    def _consistent(self) -> Self:
+        if not self.metric.startswith(_VALIDATION_PREFIXES):
+            raise ValueError(f"metric: {self._metric_refusal()}")
         try:
-            _ = self.by
+            _ = self.criterion
         except FindnaError as error:
             raise ValueError(f"metric: {error}") from error
-        if other := [path for path in self.space if _measures(self.metric, path.split("."))]:
+        if incomparable := [path for path in self.space if _changes_metric(self.metric, path.split("."))]:
             raise ValueError(
-                f"space: {other[0]} changes what {self.metric} is measured on or in, and its values could not be compared by it"
+                f"space: {incomparable[0]} changes the data or the scale of {self.metric}, which makes trials incomparable"
             )
         if "steps" in self.space:
-            raise ValueError("space: steps are what a trial costs, for all the same; leave them out")
+            raise ValueError("space: all trials must have the same number of steps; leave steps out")
         if self.sampler == "grid":
-            if ranges := [path for path, one in self.space.items() if one.choices is None]:
-                raise ValueError(f"space: a grid is of choices, and {ranges[0]} has none")
+            if ranges := [path for path, values in self.space.items() if values.choices is None]:
+                raise ValueError(f"space: a grid needs choices, and {ranges[0]} has none")
             if self.trials is not None:
-                raise ValueError(f"trials: a grid has as many as there are combinations, {self.count}; leave it out")
+                raise ValueError(f"trials: a grid has one trial for each of its {self.count} combinations; leave trials out")
         elif self.trials is None:
-            raise ValueError(f"trials: missing; {self.sampler} goes on for as many as are asked for")
+            raise ValueError(f"trials: missing; the sampler {self.sampler} needs the number of trials")
         return self
 
-    def _refused(self) -> str:
-        """Why a metric that is not of held-out windows chooses nothing."""
+    def _metric_refusal(self) -> str:
+        """Return why a metric that is not on the validation split cannot be optimised."""
         try:
             criterion(self.metric, True)
         except FindnaError as error:
             return str(error)
-        return f"{self.metric}: trials are not scored on tasks; take one of held-out windows, as held_out/LABEL/loss"
+        return (
+            f"{self.metric}: trials are not scored on tasks; take a metric on the validation split, such as held_out/LABEL/loss"
+        )
 
     @property
-    def by(self) -> Criterion:
-        """What chooses."""
+    def criterion(self) -> Criterion:
+        """Return the metric with its direction."""
         return criterion(self.metric, None if self.direction is None else self.direction == "maximise")
 
     @property
     def count(self) -> int:
-        """How many trials there are."""
-        return self.trials or math.prod(len(one.choices or ()) for one in self.space.values())
+        """Return the number of trials."""
+        return self.trials or math.prod(len(values.choices or ()) for values in self.space.values())
 
     @property
     def batch(self) -> int:
-        """How many are proposed at once; what does not look at earlier ones is proposed all at once."""
+        """Return how many trials are proposed together: all, for samplers that do not use earlier results."""
         return self.together if self.sampler == "tpe" else self.count
 
-    def values(self, drawn: Mapping[str, float]) -> dict[str, Any]:
-        """By recipe path, of what was drawn."""
-        return {path: one.value(drawn[path]) for path, one in self.space.items()}
+    def values(self, sampled: Mapping[str, float]) -> Level:
+        """Return the recipe's values, by path, for sampled numbers."""
+        return {path: values.value(sampled[path]) for path, values in self.space.items()}
 
     @property
-    def middle(self) -> dict[str, Any]:
-        """Values that could be drawn."""
-        return self.values({path: one.middle for path, one in self.space.items()})
+    def midpoint(self) -> Level:
+        """Return values that could be sampled, by recipe path."""
+        return self.values({path: values.midpoint for path, values in self.space.items()})
 
 
-def _measures(metric: str, parts: list[str]) -> bool:
-    """Whether a recipe path decides what a metric is of: the held-out windows, what is masked of them, the loss's own scale."""
+def _changes_metric(metric: str, keys: list[str]) -> bool:
+    """Return whether a recipe path changes a metric's validation windows, their masked positions, or the loss's scale."""
     kind, label, *_ = metric.split("/")
-    first, second, third = [*parts, "", ""][:3]
+    first, second, third = [*keys, "", ""][:3]
     if first == "data":
         return second != "batch_size"
     if first == "trainer":

@@ -1,12 +1,12 @@
-"""Conformance checks for authors of plugins: what the kit asks of a component, asked of yours, and answered in words.
+"""Conformance checks for plugin authors. They test whether a component meets the requirements of its kind.
 
     from findna_kit.testing import check_encoder
 
     def test_conforms():
         check_encoder(MyEncoder, {"dim": 16})
 
-Each check is deterministic, runs on the CPU and takes about a second. `Nonconforming` is an AssertionError that lists all that
-is wrong.
+Each check is deterministic, runs on the CPU and takes about a second. `Nonconforming` is an AssertionError whose message lists
+all violations.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = ["Nonconforming", "check_augmentation", "check_encoder", "check_loss",
 
 
 def __getattr__(name: str) -> Any:
-    # Late: the pytest plugin beside this is imported in every session of the environment, and must come without torch.
+    # Imported on first use: the pytest plugin in this package is imported in every session, and must not import torch.
     if name in __all__:
-        home = "checks" if name == "Nonconforming" else "conformance"
-        return getattr(import_module(f"findna_kit.testing.{home}"), name)
+        module = "checks" if name == "Nonconforming" else "conformance"
+        return getattr(import_module(f"findna_kit.testing.{module}"), name)
     raise AttributeError(f"module 'findna_kit.testing' has no attribute {name!r}")

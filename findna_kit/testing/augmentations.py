@@ -1,4 +1,4 @@
-"""What is asked of an augmentation."""
+"""Conformance checks of augmentations. Each function is one check; its docstring is the requirement."""
 
 from __future__ import annotations
 
@@ -9,24 +9,20 @@ import torch
 from findna_kit import alphabet
 from findna_kit.testing.checks import identical, make_checks, relative_difference
 from findna_kit.testing.experiments import component_entry, recipe_document, resume_differences
+from findna_kit.testing.origins import origin
 from findna_kit.testing.samples import random_windows
-from findna_kit.testing.view_checks import KEYS, columns, input_unchanged, made, randomness, row_random, vectorised
+from findna_kit.testing.view_checks import GATHER, KEYS, build, columns, input_unchanged, randomness, row_random, vectorised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor
-
-    from findna_kit.components.interfaces import Augmentation, Masking
     from findna_kit.components.views import View
     from findna_kit.testing.checks import Case
 
-_TAKE = "`View.take` moves every column together"
-
 
 def columns_consistent(case: Case) -> Iterator[str]:
-    """Length and types are kept; padding stays last, is N, and has neither origin nor strand; contig and start stay."""
-    component = made(case)
+    """Require that shapes and types stay; padding is last, N, and has no origin or strand; contig and start stay."""
+    component = build(case)
     for key in KEYS:
         window = random_windows(12, 50, seed=key)
         view = component(window, row_random(key, 12))
@@ -34,192 +30,114 @@ def columns_consistent(case: Case) -> Iterator[str]:
         for name in before:
             if (after[name].shape, after[name].dtype) != (before[name].shape, before[name].dtype):
                 yield (
-                    f"`{name}` was {before[name].dtype} {tuple(before[name].shape)} and became {after[name].dtype} "
-                    f"{tuple(after[name].shape)}; shape and type are kept, the length L above all: fill up or cut"
+                    f"`{name}` was {before[name].dtype} {tuple(before[name].shape)} and is {after[name].dtype} "
+                    f"{tuple(after[name].shape)}; shape and type must stay, above all the length L: pad or cut"
                 )
                 return
-        if wrong := list(_untrue_columns(view, window)):
+        if wrong := [*_wrong_tokens(view, window), *_wrong_metadata(view, window)]:
             yield from wrong
             return
 
 
-def _untrue_columns(view: View, window: View) -> Iterator[str]:
+def _wrong_tokens(view: View, window: View) -> Iterator[str]:
+    """Yield a message for each inconsistency of tokens, origin, strand and padding."""
     tokens, origin, strand, valid = view.tokens, view.origin, view.strand, view.valid
     length = tokens.shape[1]
     if not bool(((tokens >= 0) & (tokens <= alphabet.N)).all()):
-        yield f"tokens go from {int(tokens.min())} to {int(tokens.max())}; A C G T N = 0 1 2 3 4 are wanted"
+        yield f"tokens range from {int(tokens.min())} to {int(tokens.max())}; expected A C G T N = 0 1 2 3 4"
     if bool((valid[:, 1:] & ~valid[:, :-1]).any()):
-        yield "a valid position follows one that is not; padding stands last"
+        yield "a valid position follows padding; padding must be last"
     if bool(((view.lengths == 0) & (window.lengths > 0)).any()):
         yield "a sequence lost all its valid positions"
     if not bool(((origin >= -1) & (origin < length)).all()):
         yield (
-            f"`origin` goes from {int(origin.min())} to {int(origin.max())}; a position of the window, or -1 where there is "
-            "none"
+            f"`origin` ranges from {int(origin.min())} to {int(origin.max())}; expected a position in the window, or -1 for a "
+            "base without origin"
         )
     if not bool((strand.abs() <= 1).all()) or not bool(((strand == 0) == (origin < 0)).all()):
-        yield "`strand` is to be 0 where `origin` is below 0, and +1 or -1 wherever a base has an origin"
+        yield "`strand` must be 0 where `origin` is -1, and +1 or -1 everywhere else"
     if bool((~valid & ((tokens != alphabet.N) | (origin >= 0) | view.soft_masked)).any()):
-        yield f"padding (not `valid`) holds something: there tokens are N, origin -1, strand 0, soft_masked False. {_TAKE}"
-    yield from _untrue_beside(view, window)
+        yield f"padding (not `valid`) is not empty; it must have token N, origin -1, strand 0 and soft_masked False. {GATHER}"
 
 
-def _untrue_beside(view: View, window: View) -> Iterator[str]:
+def _wrong_metadata(view: View, window: View) -> Iterator[str]:
+    """Yield a message for each inconsistency of the columns that follow the tokens."""
     origin, length = view.origin, view.tokens.shape[1]
     if not (identical(view.contig, window.contig) and identical(view.start, window.start)):
-        yield "`contig` or `start` changed: they say where the window lies, whatever is done to it"
+        yield "`contig` or `start` changed; they locate the window, which an augmentation does not move"
     if view.masked_index.shape[1]:
-        yield "it masked positions; that is a masking's to do"
+        yield "positions were masked; masking is the task of a masking component"
     if view.deviation is not None and not bool((view.deviation.isfinite() & (view.deviation >= 0)).all()):
-        yield "`deviation` is below 0 or not finite"
-    travels = (origin >= 0) & (view.soft_masked != window.soft_masked.gather(1, origin.clamp(0, length - 1)))
-    if bool(travels.any()) or bool((view.soft_masked & (origin < 0)).any()):
-        yield (
-            f"`soft_masked` does not travel with the bases: at {int(travels.sum())} positions it is not that of their origin. "
-            f"{_TAKE}"
-        )
+        yield "`deviation` is negative or not finite"
+    differs = (origin >= 0) & (view.soft_masked != window.soft_masked.gather(1, origin.clamp(0, length - 1)))
+    if bool(differs.any()) or bool((view.soft_masked & (origin < 0)).any()):
+        yield f"`soft_masked` does not follow the bases: it differs from their origin at {int(differs.sum())} places. {GATHER}"
 
 
 def unknown(case: Case) -> Iterator[str]:
-    """N is neither made nor unmade."""
-    component = made(case)
+    """Require that no N is introduced, and no N becomes a base."""
+    component = build(case)
     for key in KEYS:
         window = random_windows(16, 50, seed=key, unknown=0.0 if key % 2 else 0.3)
         view = component(window, row_random(key, 16))
-        known = view.valid & (view.origin >= 0)
-        was = (window.tokens == alphabet.N).gather(1, view.origin.clamp(0, 49))
-        invented = view.valid & (view.tokens == alphabet.N) & ~(known & was)
-        unmade = known & was & (view.tokens != alphabet.N)
-        if bool(invented.any()):
+        has_origin = view.valid & (view.origin >= 0)
+        was_unknown = (window.tokens == alphabet.N).gather(1, view.origin.clamp(0, 49))
+        introduced = view.valid & (view.tokens == alphabet.N) & ~(has_origin & was_unknown)
+        replaced = has_origin & was_unknown & (view.tokens != alphabet.N)
+        if bool(introduced.any()):
             yield (
-                f"N stands at {int(invented.sum())} valid positions of 16 views where the window has none at their origin; "
-                "what is put in is "
-                "A C G or T"
+                f"{int(introduced.sum())} valid positions of 16 views are N although the window has no N at their origin; "
+                "insert A, C, G or T only"
             )
-        if bool(unmade.any()):
-            yield f"{int(unmade.sum())} N of 16 windows became bases; an N stays one: change only tokens below alphabet.N"
-        if bool((invented | unmade).any()):
+        if bool(replaced.any()):
+            yield f"{int(replaced.sum())} N of 16 windows became bases; an N must stay N: change only tokens below alphabet.N"
+        if bool((introduced | replaced).any()):
             return
-
-
-def origin(case: Case) -> Iterator[str]:
-    """`origin` and `strand` say where each base of the view comes from; what comes from nowhere has origin -1."""
-    component = made(case)
-    for key in KEYS[:2]:
-        window = random_windows(6, 40, seed=11 + key, unknown=0.1)
-        found = list(_lost(component, window, key))
-        if found:
-            yield from found
-            return
-
-
-def _lost(component: Augmentation | Masking, window: View, key: int) -> Iterator[str]:
-    """Follows every base: at each place of each window it is made A, C, G and T in turn, all else being the same, the draw too.
-
-    A place of the view whose base takes four values as that one does holds it. A base that is replaced takes one value, however
-    the replacement is drawn; one that is changed because of its neighbours takes two or so.
-    """
-    tokens, origin, strand, changed = _followed(component, window, key)
-    same_map = (origin == origin[:, :, :1]).all(2) & (strand == strand[:, :, :1]).all(2)
-    said, turned = origin[:, :, 0], strand[:, :, 0]
-    distinct = (tokens[:, :, :, None] != tokens[:, :, None]).sum((2, 3)) == 12
-    holds = distinct & (tokens < alphabet.N).all(2) & same_map & changed[:, :, None]
-    place = torch.arange(window.tokens.shape[1])[None, :, None]
-    # What is put in may be a copy of what stands there (a tandem repeat that grows): it has no origin of its own.
-    copies = (holds.sum(2) > 1).any(1)[:, None, None]
-    if bool((wrong := holds & (said != place) & ~(copies & (said < 0))).any()):
-        row, at, where = wrong.nonzero()[0].tolist()
-        yield (
-            f"the base at {at} of a window stands at {where} of its view (it follows where that one is made A, C, G and T), "
-            "where `origin` "
-            f"says {int(said[row, at, where])}; so it is at {int(wrong.any(1).sum())} of {said.shape[0] * said.shape[2]} "
-            f"positions. {_TAKE}"
-        )
-    base = torch.arange(4)[None, None, :, None]
-    forward, backward = (tokens == base).all(2), (tokens == 3 - base).all(2)
-    if bool((wrong := holds & (said == place) & ((forward & (turned < 0)) | (backward & (turned > 0)))).any()):
-        row, at, where = wrong.nonzero()[0].tolist()
-        read = "as it is" if bool(forward[row, at, where]) else "complemented"
-        yield (
-            f"the base at {at} of a window stands at {where} of its view {read}, where `strand` says "
-            f"{int(turned[row, at, where]):+d}; so it is "
-            f"at {int(wrong.any(1).sum())} positions: +1 as in the genome, -1 complemented. {_TAKE}, with `flipped`"
-        )
-    constant = (tokens == tokens[:, :, :1]).all(2) & same_map & changed[:, :, None] & (said == place)
-    twice = constant & (holds & (said == place)).any(2, keepdim=True)
-    if int(twice.sum()) > 4 and int(twice.sum()) > 0.5 * int((holds & (said == place)).sum(2).gt(1).sum()):
-        row, at, where = twice.nonzero()[0].tolist()
-        yield (
-            f"`origin` says {at} at {where} of a view, where a base stands that does not come from there, and the one that "
-            "does stands elsewhere "
-            f"in it; so it is at {int(twice.sum())} positions: what is put in has origin -1 and strand 0 (`View.take` with "
-            "`inserted`)"
-        )
-
-
-def _followed(component: Augmentation | Masking, window: View, key: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Tokens, origin, strand of the views, each [R, place, base, L]; and the places that hold a base, [R, place]."""
-    rows, length = window.tokens.shape
-    part = torch.arange(rows).repeat_interleave(length * 4)
-    many = window.select(part)
-    place = torch.arange(length).repeat_interleave(4).repeat(rows)[:, None]
-    base = torch.arange(4).repeat(rows * length)[:, None]
-    known = many.tokens.gather(1, place) < alphabet.N
-    many = many.with_tokens(many.tokens.scatter(1, place, torch.where(known, base, many.tokens.gather(1, place))))
-    view = component(many, row_random(key, part))
-    shape = (rows, length, 4, length)
-    changed = (window.tokens < alphabet.N) & window.valid
-    return view.tokens.view(shape), view.origin.view(shape), view.strand.view(shape), changed
 
 
 def noise(case: Case) -> Iterator[str]:
-    """Noise that a view states already is kept, or made more: variances add."""
-    component, view = made(case), random_windows(6, 40)
+    """Require that noise that the view already has is kept or increased; variances add up."""
+    component, view = build(case), random_windows(6, 40)
     noisy = view.with_noise(torch.full((6,), 0.5))
     after = component(noisy, row_random(0, 6))
     if after.deviation is None or bool((after.deviation < 0.5 - 1e-6).any()):
         yield (
-            "a view with noise of deviation 0.5 came out with less; keep `deviation`, or add to its square: use "
-            "`dataclasses.replace`"
+            "a view with noise of deviation 0.5 came back with less; keep `deviation`, or add to its square (see "
+            "`dataclasses.replace`)"
         )
         return
     plain = component(view, row_random(0, 6))
     if relative_difference(after.tokens, plain.tokens):
-        yield "its tokens depend on the noise that the view states; noise is drawn later, when the bases are encoded"
+        yield "the tokens depend on the view's noise; noise is only drawn later, when bases are encoded"
 
 
 def composes(case: Case) -> Iterator[str]:
-    """Works on what another augmentation has made: origins that are not in order, strands, inserted bases."""
-    component = made(case)
+    """Require that the augmentation works on the output of another one: origins out of order, both strands, inserted bases."""
+    component = build(case)
     window = random_windows(12, 50, seed=5)
-    at = torch.arange(50)[None].expand(12, -1)
-    source = (window.lengths[:, None] - 1 - at).where(window.valid, at)
+    positions = torch.arange(50)[None].expand(12, -1)
+    source = (window.lengths[:, None] - 1 - positions).where(window.valid, positions)
     inserted = torch.full_like(source, alphabet.G)
-    before = window.gather(source.masked_fill((at % 9 == 4) & window.valid, -1), inserted=inserted, flipped=window.valid)
-    view = component(before, row_random("composes", 12))
-    if wrong := list(_kept(view, before)):
-        yield from wrong
+    before = window.gather(source.masked_fill((positions % 9 == 4) & window.valid, -1), inserted=inserted, flipped=window.valid)
+    yield from _invented_origins(component(before, row_random("composes", 12)), before)
 
 
-def _kept(view: View, before: View) -> Iterator[str]:
-    """What the result says of a base's origin must be what was said of it before."""
-    claims = {
-        (row, int(position)): int(strand)
-        for row in range(len(before.tokens))
-        for position, strand in zip(before.origin[row], before.strand[row], strict=True)
-    }
-    known = (view.origin >= 0).nonzero().tolist()
-    strange = [(row, at) for row, at in known if (row, int(view.origin[row, at])) not in claims]
-    if strange:
-        row, at = strange[0]
+def _invented_origins(view: View, before: View) -> Iterator[str]:
+    """Yield a message if the view has origins that its input did not have."""
+    known = {(row, int(position)) for row in range(len(before.tokens)) for position in before.origin[row]}
+    located = (view.origin >= 0).nonzero().tolist()
+    invented = [(row, index) for row, index in located if (row, int(view.origin[row, index])) not in known]
+    if invented:
+        row, index = invented[0]
         yield (
-            f"after another augmentation, {len(strange)} positions have an `origin` that no base of the view had, such as "
-            f"{int(view.origin[row, at])}: `origin` is in the window, not in the view that it is given; move it with the tokens"
+            f"after another augmentation, {len(invented)} positions have an `origin` that no base of the input had, such as "
+            f"{int(view.origin[row, index])}: `origin` is a position in the window, not in the input view; move it with the "
+            "tokens"
         )
 
 
 def resume(case: Case) -> Iterator[str]:
-    """A run that is cut off and resumed equals one that was not, bit for bit."""
+    """Require that a run that is interrupted and resumed equals an uninterrupted one, bit for bit."""
     views = recipe_document()["views"]
     for view in views.values():
         view["augment"] = [*view["augment"], component_entry(case)]

@@ -1,4 +1,4 @@
-"""What is asked of an encoder that takes more than a forward: a compiled one, and a run."""
+"""Conformance checks of encoders that need more than a forward pass: the meta device, torch.compile, and a resumed run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit import rng
-from findna_kit.testing.checks import CPU, relative_difference
+from findna_kit.testing.checks import CPU, abbreviate, largest_number, relative_difference
 from findna_kit.testing.experiments import component_entry, recipe_document, resume_differences
-from findna_kit.testing.samples import given
+from findna_kit.testing.samples import encoder_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,43 +24,55 @@ _LENGTH, _CLASSES = 24, 2
 _ROUNDING = 1e-4
 
 
+def meta(case: Case) -> Iterator[str]:
+    """Require that the encoder can be built on torch's meta device, as `findna-kit check` does."""
+    with torch.device("meta"):
+        encoder = case.component(case.config, length=_LENGTH + _CLASSES, class_tokens=_CLASSES)
+    placed = [name for name, tensor in (*encoder.named_parameters(), *encoder.named_buffers()) if tensor.device.type != "meta"]
+    if placed:
+        yield f"built under torch.device('meta'), {abbreviate(placed)} is on another device: do not name a device in __init__"
+
+
 def compiled(case: Case) -> Iterator[str]:
-    """Compiled by torch.compile (aot_eager), it gives the embeddings and gradients that it gives without, to rounding."""
-    eager, traced = _built(case), _built(case)
-    inputs = given(eager, [_LENGTH, 15], _LENGTH, _CLASSES)
+    """Require that with torch.compile (backend aot_eager), embeddings and gradients are the same to rounding."""
+    eager, traced = _build(case), _build(case)
+    inputs = encoder_inputs(eager, [_LENGTH, 15], _LENGTH, _CLASSES)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # dynamo's own, of torch's own parts
+        warnings.simplefilter("ignore")  # dynamo warns about code of torch itself
         traced.compile(backend="aot_eager")
         try:
-            mine, theirs = _passed(eager, inputs), _passed(traced, inputs)
+            expected, actual = _outputs_and_gradients(eager, inputs), _outputs_and_gradients(traced, inputs)
         finally:
+            # Compiled code is cached per process; without a reset it would affect later checks.
             torch._dynamo.reset()
-    scale = max(float(tensor.abs().max()) for name, tensor in mine.items() if name)
-    for name, tensor in mine.items():
-        own = max(float(tensor.abs().max()), 1e-3 * scale)
-        if not (change := relative_difference(theirs[name], tensor, own)) <= _ROUNDING:
-            what = f"the gradient of {name}" if name else "its embeddings"
+    scale = largest_number(tensor for name, tensor in expected.items() if name)
+    for name, tensor in expected.items():
+        # A gradient far below the largest one may consist of rounding alone.
+        size = max(float(tensor.abs().max()), 1e-3 * scale)
+        if not (change := relative_difference(actual[name], tensor, size)) <= _ROUNDING:
+            what = f"the gradient of {name}" if name else "the embeddings"
+            differ = "differs" if name else "differ"
             yield (
-                f"compiled by torch.compile(backend='aot_eager'), {what} differs by {change:.1g} of its size; wanted: the "
-                "same to "
-                "rounding. Keep Python state and data-dependent branches out of forward"
+                f"under torch.compile(backend='aot_eager'), {what} {differ} by {change:.1g} (relative) from eager mode; "
+                "expected: equal to rounding. Keep Python state and data-dependent branches out of `forward`"
             )
             return
 
 
-def _built(case: Case) -> Encoder:
+def _build(case: Case) -> Encoder:
     with rng.torch_seed("conformance", "compiled", device=CPU):
         encoder: Encoder = case.component(case.config, length=_LENGTH + _CLASSES, class_tokens=_CLASSES)
     return encoder.eval()
 
 
-def _passed(encoder: Encoder, inputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    """The embeddings, under no name, and the gradient of every parameter that has one."""
+def _outputs_and_gradients(encoder: Encoder, inputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """Return the embeddings under the empty name, and the gradient of every parameter that has one."""
     embeddings, _ = encoder(*inputs)
     embeddings.float().square().sum().backward()
-    return {"": embeddings.detach(), **{name: one.grad for name, one in encoder.named_parameters() if one.grad is not None}}
+    gradients = {name: parameter.grad for name, parameter in encoder.named_parameters() if parameter.grad is not None}
+    return {"": embeddings.detach(), **gradients}
 
 
 def resume(case: Case) -> Iterator[str]:
-    """A run that is cut off and resumed equals one that was not, bit for bit."""
+    """Require that a run that is interrupted and resumed equals an uninterrupted one, bit for bit."""
     yield from resume_differences(case, recipe_document(encoder=component_entry(case)))

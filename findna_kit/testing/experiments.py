@@ -1,4 +1,4 @@
-"""A component in a small recipe: assembled as anybody's, trained, cut off and resumed."""
+"""A component in a small recipe that is assembled like a user's, trained, interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from findna_kit.testing.checks import Case
 
 NAME = "under_test"
-"""What the component is called in the recipes below."""
+"""Name of the component under test in the recipes below."""
 LENGTH, BATCH, CLASS_TOKENS = 48, 8, 2
 STEPS, CUT = 5, 3
-"""A checkpoint is saved every second step: a run that is cut after the third goes on from the second."""
-_OWNER = PluginSource("conformance", "findna-kit", "under test")
+"""A checkpoint is saved every second step, so a run that is interrupted after step 3 resumes from step 2."""
+_SOURCE = PluginSource("conformance", "findna-kit", "under test")
 _MASK = {"name": "independent", "fraction": 0.3}
 _DISTILL = {"name": "self_distillation", "layers": 1, "hidden": 16, "bottleneck": 8, "prototypes": 12}
 
 
-def recipe_document(**parts: Any) -> dict[str, Any]:
-    """A small recipe of built-ins on the built-in genome, with some of its sections replaced."""
-    whole = {
+def recipe_document(**sections: Any) -> dict[str, Any]:
+    """Return a small recipe of built-in components on the built-in genome, with some sections replaced."""
+    defaults = {
         "name": "conformance", "seed": 5, "steps": STEPS,
         "data": {"genome": "builtin", "length": LENGTH, "batch_size": BATCH},
         "views": {
@@ -57,73 +57,80 @@ def recipe_document(**parts: Any) -> dict[str, Any]:
         },
         "evaluation": {"tasks": []},
     }  # fmt: skip
-    return {**whole, **parts}
+    return {**defaults, **sections}
 
 
 def component_entry(case: Case) -> dict[str, Any]:
-    """The component as a recipe states it."""
-    return {"name": NAME, **case.stated}
+    """Return the component as an entry of a recipe: its name and parameters."""
+    return {"name": NAME, **case.resolved}
 
 
-def read(case: Case, stated: Mapping[str, Any]) -> tuple[Recipe, Components, list[Plugin]]:
-    """The recipe, read as anybody's, and what it was chosen from. Raises RecipeError, PluginError."""
+def read_recipe(case: Case, document: Mapping[str, Any]) -> tuple[Recipe, Components, list[Plugin]]:
+    """Read a recipe with the component registered; return it with all components and plugins.
+
+    Raises RecipeError if the recipe is invalid, PluginError if the component cannot be registered.
+    """
     components, plugins = load_plugins()
-    with components.registering(_OWNER):
+    with components.registering(_SOURCE):
         next(registry for registry in components.registries() if registry.kind == case.kind).add(NAME, case.component)
+    # Through a file, so that the recipe takes the same path as a user's.
     with TemporaryDirectory() as folder:
         path = Path(folder) / "conformance.yaml"
-        path.write_text(json.dumps(stated))
+        path.write_text(json.dumps(document))
         return load_recipe(path, components, overrides=case.recipe), components, plugins
 
 
-class _Cut(Exception):
+class _Interruption(Exception):
     """Ends a run as a crash would."""
 
 
-def _cut(step: int, metrics: Mapping[str, float]) -> None:
+def _interrupt(step: int, metrics: Mapping[str, float]) -> None:
     if step == CUT:
-        raise _Cut
+        raise _Interruption
 
 
 @contextmanager
-def _trained(case: Case, stated: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
-    """The folders of a run that was left alone, and of one that was cut and resumed."""
-    from findna_kit.runs import RunLocation, start  # with scikit-learn: seconds that the other checks do not need
+def _trained(case: Case, document: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
+    """Train twice; yield the folders of an uninterrupted run and of one that was interrupted and resumed."""
+    from findna_kit.runs import RunLocation, start  # imports scikit-learn: seconds that the other checks do not need
 
-    recipe, components, plugins = read(case, stated)
+    recipe, components, plugins = read_recipe(case, document)
     with TemporaryDirectory() as folder:
-        whole, cut = Path(folder) / "whole", Path(folder) / "cut"
+        whole, resumed = Path(folder) / "whole", Path(folder) / "resumed"
 
-        def go(place: RunLocation, observer: Observer | None = None) -> None:
-            start(recipe, place, components=components, plugins=plugins, device="cpu", observer=observer)
+        def run(location: RunLocation, observer: Observer | None = None) -> None:
+            start(recipe, location, components=components, plugins=plugins, device="cpu", observer=observer)
 
-        go(RunLocation(out=whole))
+        run(RunLocation(out=whole))
         try:
-            go(RunLocation(out=cut), Observer(report=_cut))
-        except _Cut:
-            go(RunLocation(resume=cut))
-        yield whole, cut
+            run(RunLocation(out=resumed), Observer(report=_interrupt))
+        except _Interruption:
+            run(RunLocation(resume=resumed))
+        yield whole, resumed
 
 
-def resume_differences(case: Case, stated: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between a run and the same run, cut and resumed: nothing, if it is to be trusted."""
-    with _trained(case, stated) as (whole, cut):
-        differs = []
-        for part in (checkpoint.MODEL, checkpoint.STATE):
-            one, other = (load_file(checkpoint.path_of(run, STEPS) / part) for run in (whole, cut))
-            differs += [f"{name} is in one of them only" for name in sorted(one.keys() ^ other.keys())]
-            differs += [
-                f"{name} (by {relative_difference(other[name], one[name]):.1g} of its size)"
-                for name in sorted(one.keys() & other.keys())
-                if not identical(one[name], other[name])
+def resume_differences(case: Case, document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a message if a run that was interrupted and resumed differs from an uninterrupted one."""
+    with _trained(case, document) as (whole, resumed):
+        differing = []
+        for file in (checkpoint.MODEL, checkpoint.STATE):
+            expected, actual = (load_file(checkpoint.path_of(run, STEPS) / file) for run in (whole, resumed))
+            differing += [f"{name} is in one of them only" for name in sorted(expected.keys() ^ actual.keys())]
+            differing += [
+                f"{name} (by {relative_difference(actual[name], expected[name]):.1g}, relative)"
+                for name in sorted(expected.keys() & actual.keys())
+                if not identical(expected[name], actual[name])
             ]
-        rows = [[{k: v for k, v in row.items() if k != "bases_per_second"} for row in read_rows(run)] for run in (whole, cut)]
-        if not differs and rows[0] != rows[1]:
-            differs.append("rows of metrics.jsonl")
-    if differs:
+        # The throughput depends on the machine's load.
+        metrics = [
+            [{key: value for key, value in row.items() if key != "bases_per_second"} for row in read_rows(run)]
+            for run in (whole, resumed)
+        ]
+        if not differing and metrics[0] != metrics[1]:
+            differing.append("rows of metrics.jsonl")
+    if differing:
         yield (
-            f"{STEPS} steps of training were cut after step {CUT} and resumed, and do not equal {STEPS} steps in one go, bit "
-            "for "
-            f"bit: {abbreviate(differs)} differ. Keep all that moves in buffers (a rule: in state_dict), take randomness from `draw` "
-            "or torch's dropout only, and the time from the clock"
+            f"training for {STEPS} steps, interrupted after step {CUT} and resumed, differs from {STEPS} uninterrupted steps "
+            f"in: {abbreviate(differing)}. Keep all state in buffers (a teacher update: in state_dict), take randomness from "
+            "`draw` or torch's dropout only, and the time from the clock"
         )

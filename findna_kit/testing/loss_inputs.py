@@ -1,4 +1,4 @@
-"""What a loss is given, in parts or cut off from what made it; and gradients, compared."""
+"""Selection and detachment of the branch outputs that a loss receives, and comparison of gradients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.components.interfaces import BranchOutput
-from findna_kit.testing.checks import relative_difference
+from findna_kit.testing.checks import differing_tensors, largest_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,53 +15,53 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-4
 SHARE = 0.03
-"""Of the largest gradient: a smaller one may be zero but for rounding (a bias before a normalisation)."""
+"""Smallest scale of a gradient, as a share of the largest one. A smaller gradient may consist of rounding alone."""
 
 
 def select_rows(outputs: Mapping[str, BranchOutput], part: slice) -> dict[str, BranchOutput]:
-    """The outputs on some rows of the batch."""
+    """Return the outputs for some samples of the batch."""
 
-    def cut(value: Any) -> Any:
+    def select(value: Any) -> Any:
         return None if value is None else value[part]
 
     return {
         name: BranchOutput(
-            view=one.view.select(part), embeddings=cut(one.embeddings), class_embeddings=cut(one.class_embeddings),
-            pooled=cut(one.pooled), hidden={layer: state[part] for layer, state in one.hidden.items()}, rows=cut(one.rows),
-            heads={head: made[part] for head, made in one.heads.items()},
+            view=output.view.select(part), embeddings=select(output.embeddings),
+            class_embeddings=select(output.class_embeddings), pooled=select(output.pooled),
+            hidden={layer: state[part] for layer, state in output.hidden.items()}, rows=select(output.rows),
+            heads={head: value[part] for head, value in output.heads.items()},
         )
-        for name, one in outputs.items()
+        for name, output in outputs.items()
     }  # fmt: skip
 
 
-def detached_leaves(outputs: Mapping[str, BranchOutput], kept: list[tuple[Tensor, Tensor]]) -> dict[str, BranchOutput]:
-    """The outputs with every tensor cut off and asking for a gradient; each is kept beside a copy."""
+def detached_leaves(outputs: Mapping[str, BranchOutput], leaves: list[tuple[Tensor, Tensor]]) -> dict[str, BranchOutput]:
+    """Return the outputs with every tensor replaced by a detached leaf that requires a gradient.
 
-    def cut_off(value: Tensor) -> Tensor:
-        made = value.detach().clone().requires_grad_()
-        kept.append((made, made.detach().clone()))
-        return made
+    Each leaf is appended to `leaves` together with a copy, to detect changes in place.
+    """
 
-    def leaf(value: Tensor | None) -> Tensor | None:
-        return None if value is None else cut_off(value)
+    def detach(value: Tensor) -> Tensor:
+        leaf = value.detach().clone().requires_grad_()
+        leaves.append((leaf, leaf.detach().clone()))
+        return leaf
+
+    def detach_optional(value: Tensor | None) -> Tensor | None:
+        return None if value is None else detach(value)
 
     return {
         name: replace(
-            one, embeddings=leaf(one.embeddings), class_embeddings=leaf(one.class_embeddings), pooled=leaf(one.pooled),
-            rows=leaf(one.rows), hidden={layer: cut_off(state) for layer, state in one.hidden.items()},
-            heads={head: cut_off(made) for head, made in one.heads.items()},
+            output, embeddings=detach_optional(output.embeddings), class_embeddings=detach_optional(output.class_embeddings),
+            pooled=detach_optional(output.pooled), rows=detach_optional(output.rows),
+            hidden={layer: detach(state) for layer, state in output.hidden.items()},
+            heads={head: detach(value) for head, value in output.heads.items()},
         )
-        for name, one in outputs.items()
+        for name, output in outputs.items()
     }  # fmt: skip
 
 
-def differing_gradients(got: Mapping[str, Tensor], wanted: Mapping[str, Tensor], tolerance: float = ROUNDING) -> list[str]:
-    """Gradients that are not the same to rounding, with the factor where there is one."""
-    largest = max((float(one.abs().max()) for one in wanted.values()), default=0.0)
-    found = [f"the gradient of {name} is there in one case only" for name in sorted(got.keys() ^ wanted.keys())]
-    for name in sorted(got.keys() & wanted.keys()):
-        scale = max(float(wanted[name].abs().max()), SHARE * largest)
-        if not relative_difference(got[name], wanted[name], scale) <= tolerance:
-            norm = float(got[name].norm() / wanted[name].norm().clamp(min=1e-30))
-            found.append(f"the gradient of {name} ({norm:.3g} times as large)")
-    return found
+def differing_gradients(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Return the gradients that differ by more than rounding, each with the ratio of the norms."""
+    scale = SHARE * largest_number(expected.values())
+    labelled = [{f"the gradient of {name}": tensor for name, tensor in tensors.items()} for tensors in (actual, expected)]
+    return differing_tensors(labelled[0], labelled[1], dict.fromkeys(labelled[1], scale), ROUNDING)

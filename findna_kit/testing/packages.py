@@ -1,4 +1,4 @@
-"""The components of one installed package, and the checks that there are to be made of them."""
+"""All conformance checks of the components in one installed package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Conformance:
-    """One check of one component; where the component has no examples there is nothing to check, and `case` is None."""
+    """One check of one example of a component.
+
+    A component without examples cannot be built; it has one entry with neither `case` nor `criterion`.
+    """
 
     kind: str
     name: str
@@ -30,56 +33,61 @@ class Conformance:
 
     @property
     def component(self) -> str:
-        """`kind name`, and where there are several examples which one."""
+        """`kind name`, and the number of the example if there are several."""
         which = f" {self.example + 1}/{self.examples}" if self.examples > 1 else ""
         return f"{self.kind} {self.name}{which}"
 
     def __str__(self) -> str:
-        """`encoder-depthwise_conv-padding`."""
+        """Return `encoder-depthwise_conv-padding`, which pytest uses as the id of the test."""
         which = [str(self.example + 1)] if self.examples > 1 else []
         return "-".join([self.kind, self.name, *which, self.criterion.name if self.criterion else "no_examples"])
 
     def faults(self) -> list[str]:
-        """What is wrong, in sentences."""
+        """Return a message for each violation."""
         return [] if self.case is None or self.criterion is None else faults_of(self.case, self.criterion)
 
     def check(self) -> None:
-        """Raises Nonconforming with all that is wrong."""
-        if found := self.faults():
-            raise Nonconforming("\n".join([f"{self.kind} {self.case} does not conform:", *(f"  {one}" for one in found)]))
+        """Raise Nonconforming with all violations, if there are any."""
+        if faults := self.faults():
+            lines = [f"{self.kind} {self.case} does not conform:", *(f"  {fault}" for fault in faults)]
+            raise Nonconforming("\n".join(lines))
 
 
 def conformances(package: str) -> list[Conformance]:
-    """Every check of every component of a package, by the name of its plugin or its distribution.
+    """Return every check of every component of a package, given the name of its plugin or of its distribution.
 
-    Raises FindnaError where no such plugin is installed, PluginError where it does not load or registers nothing.
+    Raises FindnaError if no such plugin is installed, PluginError if it fails to load or registers nothing.
     """
     components = Components()
-    for offer in _offers(package):
-        loaded = load_plugin(offer, components)
+    for entry in _entries(package):
+        loaded = load_plugin(entry, components)
         if loaded.failure is not None:
             raise PluginError(str(loaded))
-    found = [(registry.kind, name, registry[name]) for registry in components.registries() for name in registry]
-    if not found:
+    registered = [(registry.kind, name, registry[name]) for registry in components.registries() for name in registry]
+    if not registered:
         raise PluginError(f"{package}: registers no component")
-    made: list[Conformance] = []
-    for kind, name, component in found:
+    checks: list[Conformance] = []
+    for kind, name, component in registered:
         family = build_cases(kind, component)
-        made += [
+        checks += [
             Conformance(kind, name, family.index(case), len(family), case, criterion)
             for case, criterion in planned_checks(family)
         ] or [Conformance(kind, name)]
-    return made
+    return checks
 
 
-def _offers(package: str) -> list[PluginEntry]:
-    """The package's entry points for components."""
-    every = [offer for offer in installed() if offer.group == COMPONENTS]
-    named = [one for one in every if package == one.owner.plugin or normal_name(package) == normal_name(one.owner.distribution)]
-    if not named:
-        known = sorted({name for one in every for name in (one.owner.plugin, one.owner.distribution)})
-        listed = ", ".join(f"{one.owner.plugin} ({one.owner.distribution})" for one in every)
+def _entries(package: str) -> list[PluginEntry]:
+    """Return the package's entry points for components. Raise FindnaError if there are none."""
+    entries = [entry for entry in installed() if entry.group == COMPONENTS]
+    matching = [
+        entry
+        for entry in entries
+        if package == entry.owner.plugin or normal_name(package) == normal_name(entry.owner.distribution)
+    ]
+    if not matching:
+        known = sorted({name for entry in entries for name in (entry.owner.plugin, entry.owner.distribution)})
+        listed = ", ".join(f"{entry.owner.plugin} ({entry.owner.distribution})" for entry in entries)
         raise FindnaError(
             f"no installed plugin or distribution is called {package!r}{nearest(package, known)} (installed: {listed})"
         )
-    return named
+    return matching

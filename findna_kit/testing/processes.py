@@ -1,4 +1,7 @@
-"""A loss over two real processes; run as a module, this waits for orders and forks the two for each."""
+"""The conformance check of a loss over two real processes.
+
+Run as a module, this is a server that has imported torch: it reads orders from stdin and forks two workers for each.
+"""
 
 from __future__ import annotations
 
@@ -22,174 +25,174 @@ from torch import Tensor, distributed
 
 from findna_kit.distributed import Engine
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.testing.checks import CPU, Case, abbreviate, relative_difference
+from findna_kit.testing.checks import CPU, Case, abbreviate, differing_tensors, largest_number
 from findna_kit.testing.loss_harness import CLOCK, LABEL, LossHarness, find_suitable_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SECONDS = 120
+_TIMEOUT = 120
+"""Seconds after which the two workers are stopped."""
 _TOLERANCE = 1e-5
 _SHARE = 0.3
-"""Of the largest gradient: what smaller ones are measured by."""
+"""Smallest scale of a gradient, as a share of the largest one."""
 _MICRO_BATCH = 3
-"""Of 8 rows: 3, 3 and 2 in one process, 3 and 1 in each of two."""
+"""The 8 samples are split into 3, 3 and 2 in one process, and into 3 and 1 in each of two."""
 
 
 def processes(case: Case) -> Iterator[str]:
-    """Over two processes, each with half of the batch, gradients, metrics and state are those of one process, to 1e-5."""
-    reason = _not_found(case.component)
+    """Require that over two processes with half of the batch each, gradients, metrics and state equal those of one process."""
+    reason = _import_problem(case.component)
     if reason is not None:
         yield reason
         return
     with TemporaryDirectory() as folder:
-        failure = _both(case, Path(folder))
+        failure = _run_two_processes(case, Path(folder))
         if failure:
-            yield f"two processes, each with half of the batch, did not get to the end of a step: {failure}"
+            yield f"two processes with half of the batch each did not complete a step: {failure}"
             return
-        for number, parameters in enumerate(case.family):
-            one = run_step(Case(case.kind, case.component, parameters, case.recipe), Engine(CPU, "fp32"))
-            if one is not None:
-                two = load_file(Path(folder) / f"{number}.safetensors")
-                yield from _apart(one, two, "" if len(case.family) == 1 else f" (with {dict(parameters)})")
+        for index, parameters in enumerate(case.family):
+            single = run_step(Case(case.kind, case.component, parameters, case.recipe), Engine(CPU, "fp32"))
+            if single is not None:
+                double = load_file(Path(folder) / f"{index}.safetensors")
+                yield from _differences(single, double, "" if len(case.family) == 1 else f" (with {dict(parameters)})")
 
 
-def _apart(one: dict[str, Tensor], two: dict[str, Tensor], which: str) -> Iterator[str]:
-    largest = max((float(value.abs().max()) for name, value in one.items() if name.startswith("gradient ")), default=0.0)
-    found = [f"{name} is there in one case only" for name in sorted(one.keys() ^ two.keys())]
-    for name in sorted(one.keys() & two.keys(), key=lambda name: (name != "count", name)):
-        size = float(one[name].abs().max()) if one[name].numel() else 0.0
-        scale = max(size, _SHARE * largest) if name.startswith("gradient ") else max(size, 1e-6)
-        if not relative_difference(two[name], one[name], scale) <= _TOLERANCE:
-            found.append(f"{name} ({float(two[name].norm() / one[name].norm().clamp(min=1e-30)):.4g} times as large)")
-    if found:
+def _differences(single: dict[str, Tensor], double: dict[str, Tensor], which: str) -> Iterator[str]:
+    """Yield a message if two processes give other numbers than one."""
+    largest = largest_number(value for name, value in single.items() if name.startswith("gradient "))
+    scales = {name: _SHARE * largest if name.startswith("gradient ") else 1e-6 for name in single}
+    differing = differing_tensors(double, single, scales, _TOLERANCE)
+    # The count first: a wrong count explains wrong gradients.
+    differing.sort(key=lambda message: not message.startswith("count "))
+    if differing:
         yield (
-            f"over two processes, each with half of the batch, these are not what one process makes{which}: {abbreviate(found)}. "
-            "Return a "
-            "sum over items and their `count`, nothing that is divided by the size of a batch; in `after_step` take means over "
-            "the rows of `carry`"
+            f"over two processes with half of the batch each, these differ from one process{which}: {abbreviate(differing)}. "
+            "Return a sum over items and their `count`, and divide nothing by the size of a batch; in `after_step` average "
+            "over the rows of `state_inputs`"
         )
 
 
 def run_step(case: Case, engine: Engine) -> dict[str, Tensor] | None:
-    """Of one step: gradients, metrics, and the state that the loss is left with; None where no views suit it."""
-    found = find_suitable_views(case)
-    if isinstance(found, list):
+    """Return the gradients, metrics and count of one step and the loss's state after it; None if no views suit the loss."""
+    suitable = find_suitable_views(case)
+    if isinstance(suitable, list):
         return None
-    tried = LossHarness(found[1], engine)
-    gradients, _, counts = tried.step(_MICRO_BATCH)
-    named = tried.experiment.trainable()
+    harness = LossHarness(suitable[1], engine)
+    gradients, _, counts = harness.step(_MICRO_BATCH)
+    named = harness.experiment.trainable()
     engine.all_reduce_gradients([named[name] for name in gradients])
     summed = {f"gradient {name}": named[name].grad.clone() for name in gradients}  # type: ignore[union-attr]
-    (metrics,) = tried.train(1, _MICRO_BATCH, first=CLOCK.step)
+    (metrics,) = harness.train(1, _MICRO_BATCH, first=CLOCK.step)
     numbers = {f"metric {name}": torch.tensor(value) for name, value in metrics.items()}
-    state = {f"state {name}": tensor.clone() for name, tensor in tried.loss.state_dict().items()}
+    state = {f"state {name}": tensor.clone() for name, tensor in harness.loss.state_dict().items()}
     return {**summed, **numbers, **state, "count": counts[LABEL].clone()}
 
 
-def _not_found(component: type[Any]) -> str | None:
-    """Why another process could not import the class."""
+def _import_problem(component: type[Any]) -> str | None:
+    """Return a message if another process could not import the class, else None."""
     name = f"{component.__module__}.{component.__qualname__}"
     if component.__module__ == "__main__" or "<locals>" in component.__qualname__:
-        return (
-            f"two processes import the class by name, and {name} has none that can be imported: define it at the top of a "
-            "module"
-        )
+        return f"two processes import the class by name, and {name} cannot be imported: define it at the top level of a module"
     return None
 
 
-def _both(case: Case, folder: Path) -> str:
-    """Has both run to their end; what the one that failed said, or nothing."""
+def _run_two_processes(case: Case, folder: Path) -> str:
+    """Run both workers to their end; return the error of the first that failed, or an empty string."""
     order = {
         "module": case.component.__module__, "class": case.component.__qualname__, "folder": str(folder),
         "family": [dict(parameters) for parameters in case.family], "recipe": list(case.recipe),
         "path": [path or str(Path.cwd()) for path in sys.path],
     }  # fmt: skip
-    waiting = _waiting()
-    assert waiting.stdin is not None
-    assert waiting.stdout is not None
-    waiting.stdin.write(json.dumps(order) + "\n")
-    waiting.stdin.flush()
-    answer = waiting.stdout.readline()
-    return json.loads(answer)["failure"] if answer else "the process that starts them has ended"
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(order) + "\n")
+    server.stdin.flush()
+    answer = server.stdout.readline()
+    return json.loads(answer)["failure"] if answer else "the process that starts the workers has ended"
 
 
 @cache
-def _waiting() -> subprocess.Popen[str]:
-    """The process that forks two for each order: it has imported torch, which would take longer than all that they do."""
+def _server() -> subprocess.Popen[str]:
+    """Start the process that forks the workers. Importing torch once takes longer than all steps of a test session."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    started = subprocess.Popen(
+    server = subprocess.Popen(
         [sys.executable, "-m", "findna_kit.testing.processes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=environment,
     )  # fmt: skip
-    atexit.register(_end, started)
-    return started
+    atexit.register(_close, server)
+    return server
 
 
-def _end(waiting: subprocess.Popen[str]) -> None:
-    for pipe in (waiting.stdin, waiting.stdout):
+def _close(server: subprocess.Popen[str]) -> None:
+    for pipe in (server.stdin, server.stdout):
         if pipe is not None:
             pipe.close()
-    waiting.wait()
+    server.wait()
 
 
-def _take_part(order: dict[str, Any], rank: int) -> None:
+def _work(order: dict[str, Any], rank: int) -> None:
+    """Run one step for each example; rank 0 writes the results."""
     folder, path = Path(order["folder"]), order["class"].split(".")
     sys.path[:] = order["path"]
     module: Any = importlib.import_module(order["module"])
     component = reduce(getattr, path, module)
-    distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    distributed.init_process_group("gloo", init_method=f"file://{folder / 'rendezvous'}", rank=rank, world_size=2)
     engine = Engine(CPU, "fp32", rank, world_size=2)
-    for number, parameters in enumerate(order["family"]):
-        made = run_step(Case("loss", component, parameters, tuple(order["recipe"])), engine)
-        if made is not None and rank == 0:
-            save_file({name: tensor.contiguous() for name, tensor in made.items()}, folder / f"{number}.safetensors")
+    for index, parameters in enumerate(order["family"]):
+        results = run_step(Case("loss", component, parameters, tuple(order["recipe"])), engine)
+        if results is not None and rank == 0:
+            save_file({name: tensor.contiguous() for name, tensor in results.items()}, folder / f"{index}.safetensors")
     distributed.barrier()
 
 
-def _forked(order: dict[str, Any], rank: int) -> int:
-    """The process's number; in the process itself it does not return."""
+def _fork_worker(order: dict[str, Any], rank: int) -> int:
+    """Fork a worker; return its process id. In the worker itself this does not return."""
     child = os.fork()
-    return child if child else _be(order, rank)
+    return child if child else _run_worker(order, rank)
 
 
-def _be(order: dict[str, Any], rank: int) -> NoReturn:
-    failed = 0
+def _run_worker(order: dict[str, Any], rank: int) -> NoReturn:
+    status = 0
     try:
-        _take_part(order, rank)
-    # What a stranger's loss raises is told to the process that asked.
+        _work(order, rank)
+    # Third-party code may raise anything; the error is written for the process that ordered the run.
     except BaseException as error:  # noqa: BLE001
-        failed = 1
+        status = 1
         (Path(order["folder"]) / f"failure-{rank}").write_text(f"{type(error).__name__}: {error}")
         traceback.print_exc()
     finally:
-        os._exit(failed)
+        # Without cleanup handlers: those belong to the server that was forked.
+        os._exit(status)
 
 
 def _carry_out(order: dict[str, Any]) -> str:
-    """Forks both, and waits; what went wrong first."""
-    left, until, failure = {_forked(order, rank): rank for rank in range(2)}, time.monotonic() + _SECONDS, ""
-    while left:
+    """Fork both workers and wait for them; return the first failure, or an empty string."""
+    running, deadline, failure = {_fork_worker(order, rank): rank for rank in range(2)}, time.monotonic() + _TIMEOUT, ""
+    while running:
         child, status = os.waitpid(-1, os.WNOHANG)
         if not child:
             time.sleep(0.01)
-            if time.monotonic() < until:
+            if time.monotonic() < deadline:
                 continue
-            failure = f"they had not finished after {_SECONDS} s; do both take the same steps?"
-        elif (rank := left.pop(child)) is not None and status and not failure:
-            told = Path(order["folder"]) / f"failure-{rank}"
-            failure = told.read_text() if told.is_file() else f"process {rank} ended with status {status}"
+            failure = f"they did not finish within {_TIMEOUT} s; do both take the same steps?"
+        elif (rank := running.pop(child)) is not None and status and not failure:
+            file = Path(order["folder"]) / f"failure-{rank}"
+            failure = file.read_text() if file.is_file() else f"process {rank} ended with status {status}"
         if failure:
-            for other in left:
+            # The other worker may wait for the failed one in a collective.
+            for other in running:
                 os.kill(other, signal.SIGKILL)
                 os.waitpid(other, 0)
             break
     return failure
 
 
-def _wait_for_orders() -> None:
+def _serve() -> None:
+    """Read orders from stdin and answer each with a line of JSON."""
     torch.set_num_threads(1)
-    # What the two would otherwise import each time; seconds.
+    # What every worker would otherwise import again, which takes seconds.
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], fused=True)
     load_plugins()
     for line in sys.stdin:
@@ -197,4 +200,4 @@ def _wait_for_orders() -> None:
 
 
 if __name__ == "__main__":
-    _wait_for_orders()
+    _serve()

@@ -1,4 +1,4 @@
-"""For pytest: the fixture `conformance`, one test for each check of each component of the author's plugin.
+"""Plugin for pytest: the fixture `conformance` runs one test for each check of each component of the author's plugin.
 
     # pyproject.toml
     [tool.pytest.ini_options]
@@ -8,7 +8,7 @@
     def test_conformance(conformance):
         conformance.check()
 
-This module is imported in every pytest session of the environment: what takes time is imported where the fixture is used.
+This module is imported in every pytest session of the environment, so torch is imported only where the fixture is used.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ OPTION, FIXTURE = "findna_kit_plugin", "conformance"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The ini option `findna_kit_plugin`."""
-    parser.addini(OPTION, "name of the FinDNA-Kit plugin whose components the fixture `conformance` is parametrised over")
+    """Add the ini option `findna_kit_plugin`."""
+    parser.addini(OPTION, "name of the FinDNA-Kit plugin whose components the fixture `conformance` checks")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test for each check; a failure in words where the option names no plugin that can be checked."""
+    """Parametrise tests that use the fixture with all checks. Fail if the option does not name an installed plugin."""
     if FIXTURE not in metafunc.fixturenames:
         return
     name = str(metafunc.config.getini(OPTION)).strip()
     if not name:
         pytest.fail(
-            f'the fixture `{FIXTURE}` needs the name of a plugin: set {OPTION} = "my_plugin", as its entry point of the group '
-            "findna_kit is called, in [tool.pytest.ini_options] of pyproject.toml",
+            f'the fixture `{FIXTURE}` needs the name of a plugin: set {OPTION} = "my_plugin" in [tool.pytest.ini_options] of '
+            "pyproject.toml, to the name of the plugin's entry point in the group findna_kit",
             pytrace=False,
         )
-    from findna_kit.testing.packages import conformances
+    from findna_kit.testing.packages import conformances  # imports torch: sessions without the fixture must start fast
 
     try:
-        found = conformances(name)
+        checks = conformances(name)
     except FindnaError as error:
-        pytest.fail(f"{OPTION} = {name!r}: {error}; it must be installed here: pip install --no-deps -e .", pytrace=False)
-    metafunc.parametrize(FIXTURE, found, ids=[str(one) for one in found], indirect=True)
+        pytest.fail(f"{OPTION} = {name!r}: {error}; install the plugin first: pip install --no-deps -e .", pytrace=False)
+    metafunc.parametrize(FIXTURE, checks, ids=[str(check) for check in checks], indirect=True)
 
 
 @pytest.fixture
 def conformance(request: pytest.FixtureRequest) -> Conformance:
-    """One check of one component: `conformance.check()` fails with all that is wrong, in words."""
-    made: Conformance = request.param
-    if made.case is None:
-        pytest.skip(f"{made.component} has no `examples` to be built from: check it with parameters, in a test of its own")
-    return made
+    """Return one check of one component; `conformance.check()` fails with a message for each violation."""
+    conformance: Conformance = request.param
+    if conformance.case is None:
+        pytest.skip(f"{conformance.component} has no `examples`: test it with check_{conformance.kind} and parameters")
+    return conformance

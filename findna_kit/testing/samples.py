@@ -1,4 +1,4 @@
-"""What components are tried on: small windows, made of nothing but a key, and what an encoder is given of them."""
+"""Small inputs for conformance checks: random windows that depend on a key alone, and encoder inputs made from them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
 @cache
 def builtin_contigs() -> tuple[Contig, ...]:
-    """Those of the built-in genome, on which windows are said to lie."""
+    """Return the contigs of the built-in genome, in which the sample windows are placed."""
     store = open_store(builtin_genome())
     return tuple(Contig(contig.name, contig.length) for contig in store.contigs)
 
 
 def random_windows(batch: int, length: int, *, seed: int = 0, unknown: float = 0.1, padded: bool = True) -> View:
-    """Random windows with N and soft-masking; the first is whole, the others, if `padded`, of any length."""
+    """Return random windows [batch, length] with N (a share `unknown`) and soft-masking.
+
+    With `padded`, all windows but the first have random lengths and are padded.
+    """
     numbers = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, 4, (batch, length), generator=numbers)
     tokens[torch.rand(batch, length, generator=numbers) < unknown] = alphabet.N
@@ -48,13 +51,16 @@ def random_windows(batch: int, length: int, *, seed: int = 0, unknown: float = 0
 
 @dataclass(frozen=True)
 class SampleWindows:
-    """Windows as a pure function of the step and the rows; each has its own share of N, so that rows count differently."""
+    """A source of windows as a pure function of the step and of the index in the global batch.
+
+    Each window has its own share of N, so that losses over bases have different counts for different samples.
+    """
 
     length: int
     purpose: str
 
     def draw(self, step: int, rows: Tensor) -> View:
-        """The windows at `rows` [B]."""
+        """Return the windows at the indices `rows` [B] of the global batch."""
         draw = Draw("conformance", self.purpose, step, rows=rows)
         tokens = draw.integers(0, 4, self.length)
         unknown = draw.uniform(self.length) < 0.5 * draw.uniform(1)
@@ -63,29 +69,32 @@ class SampleWindows:
         return View.of_windows(tokens.masked_fill(unknown, alphabet.N), soft_masked=soft_masked, start=start)
 
     def fixed(self, count: int) -> View:
-        """The same windows every time."""
+        """Return the same `count` windows on every call."""
         return self.draw(0, torch.arange(count))
 
 
 def sample_data(length: int) -> Data:
-    """Windows to train on, and to look at."""
+    """Return sources of training and validation windows of this length."""
     return Data(SampleWindows(length, "training"), SampleWindows(length, "validation"))
 
 
-def given(encoder: Encoder, lengths: list[int], total: int, class_tokens: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """`bases` and `valid` for sequences of those lengths, padded to `total`; some bases are N, some MASK.
+def encoder_inputs(
+    encoder: Encoder, lengths: list[int], total: int, class_tokens: int, *, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Return `bases` and `valid` for sequences of these lengths, padded to `total`; some bases are N, some MASK.
 
-    A sequence is a function of its place and the seed: a shorter one is the longer one's beginning.
+    A sequence depends on its index and the seed alone: with a smaller length it is the beginning of the longer one.
     """
     draw = Draw("conformance", "bases", seed, rows=torch.arange(len(lengths)))
+    # Always 512 numbers, cut afterwards, so that a sequence does not depend on `total`.
     kinds = draw.uniform(512)[:, :total]
     tokens = draw.integers(0, 4, 512)[:, :total].masked_fill(kinds < 0.1, alphabet.N).masked_fill(kinds > 0.85, alphabet.MASK)
     valid = torch.arange(total) < torch.tensor(lengths)[:, None]
-    return with_class_rows(encoder, encode_bases(tokens.masked_fill(~valid, alphabet.N)), valid, class_tokens)
+    return prepend_class_rows(encoder, encode_bases(tokens.masked_fill(~valid, alphabet.N)), valid, class_tokens)
 
 
-def with_class_rows(encoder: Encoder, bases: Tensor, valid: Tensor, class_tokens: int) -> tuple[Tensor, Tensor]:
-    """As the network gives them: class rows first, and none to an encoder that does not mix globally."""
+def prepend_class_rows(encoder: Encoder, bases: Tensor, valid: Tensor, class_tokens: int) -> tuple[Tensor, Tensor]:
+    """Prepend class rows as the model does: zeros that are valid, and none if the encoder does not mix globally."""
     rows = class_tokens if encoder.global_mixing else 0
     pad = torch.nn.functional.pad
     return pad(bases, (0, 0, rows, 0)), pad(valid, (rows, 0), value=True)

@@ -1,4 +1,4 @@
-"""What is asked of a teacher-update rule."""
+"""Conformance checks of teacher updates. Each function is one check; its docstring is the requirement."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from findna_kit import rng
 from findna_kit.assemble import assemble
 from findna_kit.schedules import Clock
-from findna_kit.testing.checks import CPU, abbreviate, identical, make_checks, relative_difference
-from findna_kit.testing.experiments import component_entry, read, recipe_document, resume_differences
+from findna_kit.testing.checks import CPU, abbreviate, differing_names, make_checks, relative_difference
+from findna_kit.testing.experiments import component_entry, read_recipe, recipe_document, resume_differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
     from findna_kit.testing.checks import Case
 
 CALLS = 8
-FLOAT, WHOLE = "running_float", "tracked_whole"
-"""Buffers that the student is given, so that a rule can be seen to move them."""
+FLOAT, INTEGER = "running_float", "tracked_whole"
+"""Buffers that are added to the student, so that their update in the teacher can be observed."""
 
 
 def _student(case: Case) -> nn.Module:
-    """A student of a real recipe, with a buffer of floats and one of whole numbers."""
-    student = assemble(read(case, recipe_document(teacher_update={"name": "ema"}))[0]).student
+    """Return the student of a real recipe, with one floating-point and one integer buffer added."""
+    student = assemble(read_recipe(case, recipe_document(teacher_update={"name": "ema"}))[0]).student
     student.register_buffer(FLOAT, torch.linspace(1, 2, 5))
-    student.register_buffer(WHOLE, torch.tensor(3))
+    student.register_buffer(INTEGER, torch.tensor(3))
     return student
 
 
-def _rule(case: Case) -> TeacherUpdate:
-    rule: TeacherUpdate = case.component(case.config)
-    return rule
+def _build(case: Case) -> TeacherUpdate:
+    update: TeacherUpdate = case.component(case.config)
+    return update
 
 
-def _drift(student: nn.Module, step: int) -> None:
-    """As if an optimizer had taken a step, and a forward had moved buffers."""
+def _change_student(student: nn.Module, step: int) -> None:
+    """Change parameters as an optimizer step does, and buffers as a forward pass does."""
     numbers = torch.Generator().manual_seed(step)
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=numbers))
     for name, buffer in student.named_buffers():
-        buffer.add_(torch.ones_like(buffer) if name in (FLOAT, WHOLE) else torch.zeros_like(buffer))
+        buffer.add_(torch.ones_like(buffer) if name in (FLOAT, INTEGER) else torch.zeros_like(buffer))
 
 
 def metrics(step: int) -> dict[str, float]:
-    """What a step tells a rule: losses that fall, of the step and the latest held-out ones."""
+    """Return metrics of a step as the trainer passes them: decreasing losses of training and of the last validation."""
     loss = 1.5 / (1 + step)
     return {
         name: loss
@@ -63,8 +63,8 @@ def metrics(step: int) -> dict[str, float]:
     }
 
 
-def _call(rule: TeacherUpdate, teacher: nn.Module, student: nn.Module, step: int) -> dict[str, float]:
-    return rule(teacher, student, Clock(step, CALLS), metrics(step))
+def _call(update: TeacherUpdate, teacher: nn.Module, student: nn.Module, step: int) -> dict[str, float]:
+    return update(teacher, student, Clock(step, CALLS), metrics(step))
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -75,173 +75,185 @@ def _copies(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
-def _differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
-    return [
-        name for name in sorted(one | other) if name not in one or name not in other or not identical(one[name], other[name])
-    ]
-
-
 def initial(case: Case) -> Iterator[str]:
-    """`initial` makes a teacher without gradient that shares nothing with the student, and leaves the student as it was."""
-    student, rule = _student(case), _rule(case)
+    """Require that `initial` returns a teacher without gradient and without shared memory, and does not change the student."""
+    student, update = _student(case), _build(case)
     before = _copies(student)
-    teacher = rule.initial(student)
-    if asking := [name for name, one in teacher.named_parameters() if one.requires_grad]:
-        yield f"the teacher's {abbreviate(asking)} ask for a gradient: `.requires_grad_(False)`"
-    own = {tensor.untyped_storage().data_ptr() for tensor in _tensors(student).values() if tensor.numel()}
-    if shared := [name for name, one in _tensors(teacher).items() if one.numel() and one.untyped_storage().data_ptr() in own]:
+    teacher = update.initial(student)
+    if trainable := [name for name, parameter in teacher.named_parameters() if parameter.requires_grad]:
+        yield f"the teacher's {abbreviate(trainable)} requires a gradient: call `.requires_grad_(False)`"
+    memory = {tensor.untyped_storage().data_ptr() for tensor in _tensors(student).values() if tensor.numel()}
+    shared = [
+        name for name, tensor in _tensors(teacher).items() if tensor.numel() and tensor.untyped_storage().data_ptr() in memory
+    ]
+    if shared:
         yield (
-            f"the teacher's {abbreviate(shared)} is the student's own memory: training would move both. Copy the student "
+            f"the teacher's {abbreviate(shared)} shares memory with the student: training would change both. Copy the student "
             "(copy.deepcopy)"
         )
-    if changed := _differing(before, _copies(student)):
+    if changed := differing_names(before, _copies(student)):
         yield f"`initial` changed the student's {abbreviate(changed)}"
-    if frozen := [name for name, one in student.named_parameters() if not one.requires_grad]:
-        yield f"`initial` took the gradient from the student's {abbreviate(frozen)}"
+    if frozen := [name for name, parameter in student.named_parameters() if not parameter.requires_grad]:
+        yield f"`initial` disabled the gradient of the student's {abbreviate(frozen)}"
 
 
-def moves_in_place(case: Case) -> Iterator[str]:
-    """A call moves the teacher in place: same tensors, finite, no gradient; the student stays; it returns numbers to log."""
-    student, rule = _student(case), _rule(case)
-    teacher = rule.initial(student)
-    places = {name: (one.data_ptr(), one.shape, one.dtype) for name, one in _tensors(teacher).items()}
+def updates_in_place(case: Case) -> Iterator[str]:
+    """Require that a call updates the teacher in place, with finite values and no gradient, and returns finite numbers."""
+    student, update = _student(case), _build(case)
+    teacher = update.initial(student)
+    layout = _memory_layout(teacher)
     for step in range(CALLS):
-        _drift(student, step)
+        _change_student(student, step)
         before = _copies(student)
-        logged = _call(rule, teacher, student, step)
-        if changed := _differing(before, _copies(student)):
-            yield f"a call changed the student's {abbreviate(changed)}; it moves the teacher only"
-        after = {name: (one.data_ptr(), one.shape, one.dtype) for name, one in _tensors(teacher).items()}
-        if other := [name for name in sorted(places | after) if places.get(name) != after.get(name)]:
-            yield (
-                f"after a call the teacher's {abbreviate(other)} are other tensors; move them in place (copy_, lerp_), so that a "
-                "checkpoint finds them"
+        logged = _call(update, teacher, student, step)
+        messages = []
+        if changed := differing_names(before, _copies(student)):
+            messages.append(f"a call changed the student's {abbreviate(changed)}; it must change the teacher only")
+        after = _memory_layout(teacher)
+        if replaced := [name for name in sorted(layout | after) if layout.get(name) != after.get(name)]:
+            messages.append(
+                f"after a call the teacher's {abbreviate(replaced)} is another tensor; update it in place (copy_, lerp_), so "
+                "that a checkpoint saves it"
             )
-        if wrong := [name for name, one in _tensors(teacher).items() if not one.isfinite().all()]:
-            yield f"after a call the teacher's {abbreviate(wrong)} are not finite"
-        if graph := [name for name, one in _tensors(teacher).items() if one.requires_grad or one.grad_fn is not None]:
-            yield f"after a call the teacher's {abbreviate(graph)} have a gradient; decorate __call__ with torch.no_grad()"
-        if odd := [name for name, value in logged.items() if not isinstance(value, int | float) or not math.isfinite(value)]:
-            yield f"it returns {abbreviate(odd)} to be logged, which is no finite number"
-        if changed or other or wrong or graph or odd:
+        messages += _invalid_values(teacher, logged)
+        if messages:
+            yield from messages
             return
 
 
+def _memory_layout(module: nn.Module) -> dict[str, tuple[int, torch.Size, torch.dtype]]:
+    return {name: (tensor.data_ptr(), tensor.shape, tensor.dtype) for name, tensor in _tensors(module).items()}
+
+
+def _invalid_values(teacher: nn.Module, logged: dict[str, float]) -> Iterator[str]:
+    """Yield a message for tensors that are not finite or have a gradient, and for logged values that are not numbers."""
+    tensors = _tensors(teacher)
+    if infinite := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        yield f"after a call the teacher's {abbreviate(infinite)} is not finite"
+    if graph := [name for name, tensor in tensors.items() if tensor.requires_grad or tensor.grad_fn is not None]:
+        yield f"after a call the teacher's {abbreviate(graph)} has a gradient; decorate __call__ with torch.no_grad()"
+    if wrong := [name for name, value in logged.items() if not isinstance(value, int | float) or not math.isfinite(value)]:
+        yield f"the returned {abbreviate(wrong)} is not a finite number and cannot be logged"
+
+
 def fixed_point(case: Case) -> Iterator[str]:
-    """A teacher that equals a student that stands still stays where it is, to rounding."""
-    student, rule = _student(case), _rule(case)
-    teacher = rule.initial(student)
-    if not _alike(teacher, student):
+    """Require that a teacher that equals a constant student does not change, to rounding."""
+    student, update = _student(case), _build(case)
+    teacher = update.initial(student)
+    if not _same_architecture(teacher, student):
         return
     teacher.load_state_dict(student.state_dict())
     before = _copies(teacher)
     for step in range(CALLS):
-        _call(rule, teacher, student, step)
+        _call(update, teacher, student, step)
     after = _copies(teacher)
-    if gone := [
-        f"{name} (by {relative_difference(after[name], before[name]):.1g})"
-        for name in before
-        if not relative_difference(after[name], before[name]) <= 1e-5
-    ]:
+    changes = {name: relative_difference(after[name], before[name]) for name in before}
+    if changed := [f"{name} (by {change:.1g})" for name, change in changes.items() if not change <= 1e-5]:
         yield (
-            f"the teacher equalled the student, which stood still, and {CALLS} calls moved {abbreviate(gone)}: shares of the old "
-            "teacher and of the "
-            "student are to add up to 1"
+            f"the teacher equalled the student, which did not change, and {CALLS} calls changed {abbreviate(changed)}: the "
+            "shares of the old teacher and of the student must add up to 1"
         )
 
 
-def _alike(teacher: nn.Module, student: nn.Module) -> bool:
-    """Whether they are of one architecture; an external teacher need not be."""
-    mine, theirs = _tensors(teacher), _tensors(student)
-    return {name: one.shape for name, one in mine.items()} == {name: one.shape for name, one in theirs.items()}
+def _same_architecture(teacher: nn.Module, student: nn.Module) -> bool:
+    """Return whether both have tensors of the same names and shapes; an external teacher need not have."""
+    shapes = [{name: tensor.shape for name, tensor in _tensors(module).items()} for module in (teacher, student)]
+    return shapes[0] == shapes[1]
 
 
 def buffers(case: Case) -> Iterator[str]:
-    """Where it moves parameters, it moves buffers too: floats are averaged or copied, whole numbers copied."""
-    student, rule = _student(case), _rule(case)
-    teacher = rule.initial(student)
-    if not _alike(teacher, student):
+    """Require that an update of parameters also updates buffers: floats are averaged or copied, integers are copied."""
+    student, update = _student(case), _build(case)
+    teacher = update.initial(student)
+    if not _same_architecture(teacher, student):
         return
-    floats, wholes = _tensors(teacher)[FLOAT], _tensors(teacher)[WHOLE]
-    new_float, new_whole = _tensors(student)[FLOAT], _tensors(student)[WHOLE]
     parameters = [name for name, _ in teacher.named_parameters()]
     for step in range(CALLS):
-        _drift(student, step)
+        _change_student(student, step)
         before = _copies(teacher)
-        _call(rule, teacher, student, step)
+        _call(update, teacher, student, step)
         after = _copies(teacher)
+        # A teacher whose parameters stay (frozen, gated) may keep its buffers too.
         if not any(relative_difference(after[name], before[name]) > 1e-5 for name in parameters):
             continue
-        fault = (
-            f"call {step + 1} moved the teacher's parameters and left a buffer of {{}} behind (a batch norm's running {{}}, "
-            "say): the "
-            "student's is {} and the teacher's {}, before and after. Go over `buffers()` beside `parameters()`"
-        )
-        distance = [float((one - new_float).abs().max()) for one in (before[FLOAT], floats)]
-        if distance[0] > 1e-6 and not distance[1] < distance[0]:
-            yield fault.format("floats", "mean", f"{float(new_float[0]):g}, ...", f"{float(floats[0]):g}, ...")
-        if int(wholes) != int(new_whole):
-            yield fault.format("whole numbers", "count", int(new_whole), int(wholes))
-        if distance[1] >= distance[0] > 1e-6 or int(wholes) != int(new_whole):
+        if messages := list(_stale_buffers(before, after, _copies(student), step)):
+            yield from messages
             return
 
 
+def _stale_buffers(before: dict[str, Tensor], after: dict[str, Tensor], student: dict[str, Tensor], step: int) -> Iterator[str]:
+    """Yield a message if a floating-point buffer came no nearer to the student's, or an integer one differs from it."""
+    template = (
+        f"call {step + 1} updated the teacher's parameters but not a buffer of {{}} (such as the {{}} of a batch norm): the "
+        "student has {} and the teacher {}, before and after. Update `buffers()` as well as `parameters()`"
+    )
+    distances = [float((teacher[FLOAT] - student[FLOAT]).abs().max()) for teacher in (before, after)]
+    if distances[0] > 1e-6 and not distances[1] < distances[0]:
+        yield template.format(
+            "floats", "running mean", f"{float(student[FLOAT][0]):g}, ...", f"{float(after[FLOAT][0]):g}, ..."
+        )
+    if int(after[INTEGER]) != int(student[INTEGER]):
+        yield template.format("integers", "batch count", int(student[INTEGER]), int(after[INTEGER]))
+
+
 def arguments_only(case: Case) -> Iterator[str]:
-    """A call depends on its arguments and the rule's state alone."""
+    """Require that the result of a call depends on its arguments and on the state of the teacher update alone."""
     results = []
     for seed in (1, 2):
-        student, rule = _student(case), _rule(case)
-        teacher = rule.initial(student)
+        student, update = _student(case), _build(case)
+        teacher = update.initial(student)
+        # Another state of torch's generator each time.
         with rng.torch_seed("conformance", seed, device=CPU):
             for step in range(CALLS):
-                _drift(student, step)
-                logged = _call(rule, teacher, student, step)
-        results.append((_copies(teacher), logged))
-    if differs := _differing(results[0][0], results[1][0]):
+                _change_student(student, step)
+                _call(update, teacher, student, step)
+        results.append(_copies(teacher))
+    if differing := differing_names(results[0], results[1]):
         yield (
-            f"two rules given the same moved {abbreviate(differs)} differently: no randomness, no time, no state outside of the "
-            "instance"
+            f"two instances with the same arguments gave a different {abbreviate(differing)}: use no randomness, no time, and "
+            "no state outside the instance"
         )
 
 
 def state(case: Case) -> Iterator[str]:
-    """`load_state_dict` takes back what `state_dict` gave, from the first step on, and goes on bit for bit."""
-    student, rule = _student(case), _rule(case)
-    teacher = rule.initial(student)
-    for saved_at in (0, 3):
-        for step in range(saved_at):
-            _drift(student, step)
-            _call(rule, teacher, student, step)
-        saved = rule.state_dict()
-        if odd := [name for name, value in saved.items() if not isinstance(value, Tensor)]:
-            yield f"state_dict holds {abbreviate(odd)}, which is no tensor; a checkpoint holds tensors: torch.tensor(value)"
+    """Require that a new instance that loads the `state_dict` continues bit for bit, from the first step on."""
+    student, update = _student(case), _build(case)
+    teacher = update.initial(student)
+    for steps in (0, 3):
+        for step in range(steps):
+            _change_student(student, step)
+            _call(update, teacher, student, step)
+        saved = update.state_dict()
+        if wrong := [name for name, value in saved.items() if not isinstance(value, Tensor)]:
+            yield f"state_dict contains {abbreviate(wrong)}, which is no tensor; checkpoints hold tensors: torch.tensor(value)"
             return
-        yield from _goes_on(case, rule, teacher, student, saved_at)
+        yield from _continuation_differences(case, update, teacher, student, steps)
 
 
-def _goes_on(case: Case, rule: TeacherUpdate, teacher: nn.Module, student: nn.Module, step: int) -> Iterator[str]:
-    """Whether a fresh rule with the state of this one does what this one does; both on copies."""
-    own = deepcopy((rule, teacher, student))
+def _continuation_differences(
+    case: Case, update: TeacherUpdate, teacher: nn.Module, student: nn.Module, step: int
+) -> Iterator[str]:
+    """Yield a message if a new instance with the saved state gives another teacher. Works on copies."""
+    update_copy, teacher_copy, student_copy = deepcopy((update, teacher, student))
     other_teacher, other_student = deepcopy(teacher), deepcopy(student)
-    fresh = _rule(case)
-    fresh.initial(other_student)
-    fresh.load_state_dict({name: value.detach().clone() for name, value in rule.state_dict().items()})
+    other = _build(case)
+    other.initial(other_student)
+    other.load_state_dict({name: value.detach().clone() for name, value in update.state_dict().items()})
     for later in range(step, step + 4):
-        for one in (own[2], other_student):
-            _drift(one, later)
-        _call(own[0], own[1], own[2], later)
-        _call(fresh, other_teacher, other_student, later)
-    if differs := _differing(_copies(own[1]), _copies(other_teacher)):
+        for module in (student_copy, other_student):
+            _change_student(module, later)
+        _call(update_copy, teacher_copy, student_copy, later)
+        _call(other, other_teacher, other_student, later)
+    if differing := differing_names(_copies(teacher_copy), _copies(other_teacher)):
         yield (
-            f"a fresh rule that was given the state_dict after {step} steps moves {abbreviate(differs)} otherwise than the one that "
-            "went on: put all "
-            "that it remembers into state_dict, and take it back in load_state_dict"
+            f"a new instance that loaded the state_dict after {step} steps gives another {abbreviate(differing)} than the "
+            "original: put all state into state_dict, and restore it in load_state_dict"
         )
 
 
 def resume(case: Case) -> Iterator[str]:
-    """A run that is cut off and resumed equals one that was not, bit for bit."""
+    """Require that a run that is interrupted and resumed equals an uninterrupted one, bit for bit."""
     yield from resume_differences(case, recipe_document(teacher_update=component_entry(case)))
 
 
-TEACHER_UPDATE = make_checks(initial, moves_in_place, fixed_point, buffers, arguments_only, state, resume)
+TEACHER_UPDATE = make_checks(initial, updates_in_place, fixed_point, buffers, arguments_only, state, resume)

@@ -65,9 +65,9 @@ class Experiment:
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the live tensors of branches and heads, by their names in a checkpoint."""
         return {
-            **checkpoint.prefixed("student", self.student.state_dict()),
-            **checkpoint.prefixed("teacher", self.teacher.state_dict()),
-            **checkpoint.prefixed("heads", self.predictors.state_dict()),
+            **checkpoint.add_prefix("student", self.student.state_dict()),
+            **checkpoint.add_prefix("teacher", self.teacher.state_dict()),
+            **checkpoint.add_prefix("heads", self.predictors.state_dict()),
         }
 
     def loss_tensors(self) -> dict[str, Tensor]:

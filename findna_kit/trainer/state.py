@@ -54,7 +54,7 @@ class TrainingState:
         step = checkpoint.steps_saved(self.run)[-1]
         path = checkpoint.path_of(self.run, step)
         model, state, values = checkpoint.load(self.run, step)
-        rule = checkpoint.part("teacher_update", state)
+        rule = checkpoint.strip_prefix("teacher_update", state)
         rest = {name: tensor for name, tensor in state.items() if not name.startswith("teacher_update.")}
         targets = {
             **self.experiment.model_tensors(),
@@ -81,5 +81,5 @@ def write_checkpoint(
 
 def _state_tensors(experiment: Experiment, optimizer: ScheduledAdamW) -> dict[str, Tensor]:
     """Return the tensors of the optimizer, the losses and the teacher update."""
-    rule = checkpoint.prefixed("teacher_update", experiment.teacher_update.state_dict())
+    rule = checkpoint.add_prefix("teacher_update", experiment.teacher_update.state_dict())
     return {**optimizer.tensors(), **experiment.loss_tensors(), **rule}

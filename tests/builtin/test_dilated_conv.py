@@ -161,8 +161,8 @@ def test_compiled_equals_eager():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kernel": 4}, "an odd number is wanted, so that a base stands in the middle"),
-        ({"largest_dilation": 6}, "a power of 2 is wanted: dilations double from 1"),
+        ({"kernel": 4}, "must be odd, so that the kernel has a central base"),
+        ({"largest_dilation": 6}, "must be a power of 2: dilations double from 1"),
         ({"largest_dilation": 0}, "greater than 0"),
         ({"blocks": 0}, "greater than 0"),
         ({"dropout": 1.0}, "less than 1"),

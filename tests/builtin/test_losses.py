@@ -230,11 +230,11 @@ def test_heads_are_the_projector_and_prototypes_or_five_outputs():
 
 
 def test_self_distillation_says_what_it_needs():
-    both, wanted = [plan("a", student=True), plan("b", teacher=True)], "needs a view that the teacher sees beside another one"
-    assert loss_of(SelfDistillation).problem(both) is None
-    assert loss_of(SelfDistillation).problem([plan("a", student=True, teacher=True)]).startswith(wanted)
-    assert loss_of(SelfDistillation).problem(both[:1]).startswith(wanted)
-    assert loss_of(SelfDistillation, class_tokens=0).problem(both) == "needs class tokens: set class_tokens above 0"
+    both, wanted = [plan("a", student=True), plan("b", teacher=True)], "needs a view that the teacher sees and a different one"
+    assert loss_of(SelfDistillation).check_views(both) is None
+    assert loss_of(SelfDistillation).check_views([plan("a", student=True, teacher=True)]).startswith(wanted)
+    assert loss_of(SelfDistillation).check_views(both[:1]).startswith(wanted)
+    assert loss_of(SelfDistillation, class_tokens=0).check_views(both) == "needs class tokens: set class_tokens above 0"
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe.shipped import find_recipe, shipped_studies
 from findna_kit.recipe.yaml_nodes import dump, parse
 from findna_kit.records.json_files import write_json
-from findna_kit.study.cells import STUDY, folders_of
-from findna_kit.study.load import cells_of, load_study
+from findna_kit.study.cells import cell_folders
+from findna_kit.study.files import STUDY
+from findna_kit.study.load import build_cells, load_study
 from tests.installing import findna
 from tests.metrics.boards import read_hparams
 from tests.study.executors.test_local import at_work, rows_kept, trained_some, until
@@ -170,7 +171,7 @@ def test_a_factorial_study_prints_its_main_effects_below(tmp_path):
     stated = load_study(str(study))
     out.mkdir()
     write_json(out / STUDY, stated.study.model_dump(mode="json"))
-    for one in folders_of(cells_of(stated, load_plugins()[0], [], lambda recipe: None), out, {}):
+    for one in cell_folders(build_cells(stated, load_plugins()[0], [], lambda recipe: None), out, {}):
         one.prepare()
         one.run.mkdir()
         write_json(one.run / "run.json", {"status": "finished"})

@@ -117,10 +117,10 @@ def test_run_prints_scores_beside_controls(tmp_path):
     assert "no protocol 'kn'; did you mean 'knn'?" in refused(
         "evaluate", tmp_path / "run", tmp_path / "task", "--protocol", "kn"
     )
-    assert "is no run's folder" in refused("evaluate", tmp_path, tmp_path / "task")
+    assert "is not a run folder" in refused("evaluate", tmp_path, tmp_path / "task")
     assert "nowhere" in refused("evaluate", tmp_path / "run", tmp_path / "nowhere")
-    assert "is not a path of a task (File name too long)" in refused("evaluate", tmp_path / "run", LONG)
-    assert "is no run's folder (File name too long)" in refused("evaluate", LONG, tmp_path / "task")
+    assert "is no path of a task (File name too long)" in refused("evaluate", tmp_path / "run", LONG)
+    assert "is not a run folder (File name too long)" in refused("evaluate", LONG, tmp_path / "task")
 
 
 def test_out_and_resume_exclude_each_other(tmp_path):

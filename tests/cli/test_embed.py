@@ -163,7 +163,7 @@ def test_of_very_many_rows_a_share_is_shown_and_it_is_said(run, table, tmp_path,
 
 
 BAD = {
-    "no run": ("{tmp} some.csv --out o.npy", "is no run's folder"),
+    "no run": ("{tmp} some.csv --out o.npy", "is not a run folder"),
     "no input": ("{run} none.csv --out o.npy", "none.csv cannot be read (No such file or directory)"),
     "empty FASTA": ("{run} empty.fa --out o.npy", "empty.fa is empty"),
     "protein CSV": ("{run} protein.csv --out o.npy", "protein.csv:2: 'E' is not a nucleotide letter"),

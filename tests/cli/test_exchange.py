@@ -68,7 +68,7 @@ def test_an_import_prints_where_every_tensor_came_from(taken, file):
         line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if line.startswith(("teacher", "student"))
     }
     assert lines["teacher.heads.masked.classifier.weight"] == "Teacher.linear.weight, rows a c g t, times 10"
-    assert set(lines) == set(checkpoint.load_model(folder, checkpoint.find(folder)))
+    assert set(lines) == set(checkpoint.load_model(folder, checkpoint.find_step(folder)))
     assert findna_kit.load(folder).branch == "teacher"
 
 
@@ -168,7 +168,7 @@ def test_pretraining_goes_on_from_an_import(taken, tmp_path):
     assert code == 0, err
     begun, came = checkpoint.load_model(tmp_path / "run", 0), checkpoint.load_model(taken[0], 46_860)
     assert all(begun[name].equal(came[name.replace("student.", "teacher.")]) for name in came)
-    assert checkpoint.find(tmp_path / "run") == 2
+    assert checkpoint.find_step(tmp_path / "run") == 2
     ended = checkpoint.load_model(tmp_path / "run", 2)
     assert not ended["student.encoder.embed.weight"].equal(begun["student.encoder.embed.weight"])
 
@@ -232,7 +232,7 @@ def test_exports_that_are_refused(run, tmp_path):
         "holds something that is no export",
         "nothing there is touched",
     )
-    refused(findna("export", tmp_path, "--out", tmp_path / "new"), "is no run's folder")
+    refused(findna("export", tmp_path, "--out", tmp_path / "new"), "is not a run folder")
     refused(findna("export", run, "--out", tmp_path / "new", "--step", 1), "has no checkpoint of step 1; saved: 0, 3")
     refused(
         findna("export", run, "--out", tmp_path / "new", "--format", "onxx"),

@@ -168,7 +168,7 @@ def test_a_run_on_a_genome_in_a_read_only_folder(kind, write, tmp_path):
 def test_a_cache_that_nobody_can_write(write, say, monkeypatch):
     path = write(PLAIN)
     monkeypatch.setenv("FINDNA_KIT_CACHE", "/proc/findna-kit")
-    assert "set FINDNA_KIT_CACHE to a folder with room" in say("genome", path, code=2)
+    assert "set FINDNA_KIT_CACHE to a folder with free space" in say("genome", path, code=2)
 
 
 @pytest.mark.parametrize("way", ["longer", "of the same size and time"])

@@ -69,7 +69,7 @@ def test_it_runs(folder):
 MISTAKES = {
     "a contig of another assembly": ("in.bed", "one0", "chr1", "in.bed:1: {0}/one.fa has no contig 'chr1'"),
     "beyond a contig's end": ("in.bed", "21000", "31000", "in.bed:1: 1000-31000 ends beyond 'one0', which has 30000 bases"),
-    "start after end": ("never.bed", "10000", "-1", "never.bed:2: 0--1 is no stretch"),
+    "start after end": ("never.bed", "10000", "-1", "never.bed:2: 0--1 is no interval"),
     "no interval": ("never.bed", FILES["never.bed"], "# none\n", "never.bed holds no interval"),
     "no such BED": ("both.yaml", "in.bed", "absent.bed", "data.genome.0.include: {0}/absent.bed: no such file or folder"),
     "no such FASTA": ("both.yaml", "one.fa", "three.fa", "data.genome.0.path: {0}/three.fa: no such file or folder"),

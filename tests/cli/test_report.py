@@ -46,7 +46,7 @@ def test_what_is_wrong_is_a_sentence(run, tmp_path, monkeypatch, words, sentence
 
 def test_a_run_that_cannot_be_embedded_is_refused(run, tmp_path):
     code, out, said = findna("report", run, "--embed", "builtin", "--out", tmp_path / "page.html")
-    assert (code, out) == (2, "") and "checkpoints/ with a checkpoint in it is looked for" in said
+    assert (code, out) == (2, "") and "it has no checkpoint in checkpoints/" in said
     assert not (tmp_path / "page.html").exists()
 
 

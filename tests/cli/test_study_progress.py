@@ -12,8 +12,9 @@ import termios
 from findna_kit.cli.study_progress import board
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.records.json_files import write_json
-from findna_kit.study.cells import STUDY, folders_of
-from findna_kit.study.load import cells_of, load_study
+from findna_kit.study.cells import cell_folders
+from findna_kit.study.files import STUDY
+from findna_kit.study.load import build_cells, load_study
 from tests.study.writing import write_study
 
 CLEARED = re.compile(r"\r\x1b\[2K(?:\x1b\[1A\x1b\[2K)*|\r(?:\x1b\[1A\x1b\[2K)+")
@@ -46,18 +47,18 @@ def test_of_more_cells_than_lines_those_that_run_are_shown_and_then_as_finished(
     stated = load_study(str(study))
     out.mkdir()
     write_json(out / STUDY, stated.study.model_dump(mode="json"))
-    cells = folders_of(cells_of(stated, load_plugins()[0], [], lambda recipe: None), out, {})
+    cells = cell_folders(build_cells(stated, load_plugins()[0], [], lambda recipe: None), out, {})
     assert len(cells) == 32
     for one in cells[:-2]:
         one.folder.mkdir(parents=True)
-        one.fail("long ago")
+        one.record_failure("long ago")
     code, drawn = on_a_terminal(
         "ablate", study, "--out", out, "--device", "cpu", "--jobs", 2, lines=24, columns=80
     )  # fmt: skip
     assert code == 3
     assert {len(lines) for lines in drawn} <= set(range(1, 24)), "it fits"
     for one in cells[-2:]:
-        seen = [line.split()[1] for lines in drawn for line in lines if line.startswith(f"{one.cell.place} ")]
+        seen = [line.split()[1] for lines in drawn for line in lines if line.startswith(f"{one.cell.relative_path} ")]
         assert list(dict.fromkeys(seen)) == ["running", "finished"], "in this order, and never back"
         assert seen == sorted(seen, reverse=True)
     heads = list(dict.fromkeys(lines[0].rstrip() for lines in drawn))

@@ -106,7 +106,7 @@ def test_a_run_is_asked_what_it_trained_on(clean, tmp_path):
 def test_mistakes_are_sentences(clean, tmp_path):
     assert "does not exist, and no shipped task has that name" in refused(tmp_path / "nothing")
     assert "there is no file" in refused(clean, "--genome", tmp_path / "nothing.fa")
-    assert "is no run's folder" in refused(clean, "--run", tmp_path)
+    assert "is not a run folder" in refused(clean, "--run", tmp_path)
 
 
 def test_the_list_names_every_shipped_task(tmp_path):

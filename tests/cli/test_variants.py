@@ -106,7 +106,7 @@ def test_options_that_are_refused(variants, options, sentences, tmp_path):
 
 
 @pytest.mark.parametrize(("words", "sentence"), [
-    (["absent", "in.vcf", "--out", "out.tsv"], "absent: is no run's folder"),
+    (["absent", "in.vcf", "--out", "out.tsv"], "absent: is not a run folder"),
     (["RUN", "absent.vcf", "--out", "out.tsv"], "absent.vcf: cannot be read: No such file or directory"),
     (["RUN", "genome.fa", "--out", "out.tsv"], "genome.fa:1: is not VCF: it must begin with ##fileformat=VCF"),
     (["RUN", "in.vcf", "--out", "out.bcf"], "the name must end in .vcf, .vcf.gz, .tsv or .tsv.gz"),

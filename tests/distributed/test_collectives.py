@@ -60,7 +60,7 @@ def test_one_process_sums_and_gathers_itself():
 def test_a_batch_that_does_not_divide_is_refused():
     engine = Engine(CPU, "fp32", rank=1, world_size=3)
     assert engine.local_indices(6).tolist() == [2, 3]
-    with pytest.raises(FindnaError, match="batch_size 8 does not divide into 3 processes"):
+    with pytest.raises(FindnaError, match="batch_size 8 is not divisible by the number of processes, 3"):
         engine.local_indices(8)
 
 

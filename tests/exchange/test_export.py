@@ -175,12 +175,12 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from findna_kit.exchange import export
-write = exporting.write_json
+write = export.write_json
 def dies(path, content):
     write(path, content)
     os.kill(os.getpid(), signal.SIGKILL)
-exporting.write_json = dies
-exporting.export_run(Path(sys.argv[1]), Path(sys.argv[2]), overwrite=True)
+export.write_json = dies
+export.export_run(Path(sys.argv[1]), Path(sys.argv[2]), overwrite=True)
 """
 
 
@@ -196,7 +196,7 @@ def test_a_kill_in_the_midst_leaves_what_was_there(run, tmp_path):
 
 def test_what_is_no_run_and_no_step_is_refused(run, tmp_path):
     for source, asked, sentence in (
-        (tmp_path, {}, "is no run's folder"),
+        (tmp_path, {}, "is not a run folder"),
         (run, {"step": 2}, "has no checkpoint of step 2; saved: 0, 3"),
     ):
         with pytest.raises(FindnaError, match=sentence):

@@ -112,7 +112,7 @@ def test_every_key_and_every_tensor_is_accounted_for(run, file):
     given_ = torch.load(file, weights_only=True)
     assert set(report["keys"]) == {f"{branch}.{key}" for branch in ("Teacher", "Student") for key in given_[branch]}
     assert report["epochs_run"] == 29
-    model, state, _ = checkpoint.load(run, checkpoint.find(run))
+    model, state, _ = checkpoint.load(run, checkpoint.find_step(run))
     assert set(report["tensors"]) == set(model)
     assert {name for names in report["keys"].values() for name in names} == set(model)
     assert set(report["made_here"]) == set(state) == {"losses.distill.center"}
@@ -154,7 +154,7 @@ def test_pretraining_goes_on_from_it(run, tmp_path):
     begun, source = (checkpoint.load_model(folder, step) for folder, step in ((tmp_path / "run", 0), (run, 46_860)))
     for name in source:
         assert begun[name].equal(source[name.replace("student.", "teacher.")]), name
-    assert checkpoint.find(tmp_path / "run") == 2
+    assert checkpoint.find_step(tmp_path / "run") == 2
 
 
 def of(theirs, change=lambda made: None, epochs=29):

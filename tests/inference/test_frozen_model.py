@@ -124,7 +124,7 @@ def test_class_pooling_needs_class_tokens(tmp_path):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(FindnaError, match="is no run's folder"):
+    with pytest.raises(FindnaError, match="is not a run folder"):
         findna_kit.load(tmp_path)
 
 

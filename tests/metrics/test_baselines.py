@@ -61,7 +61,7 @@ def by_loops(chunks, windows, masked, context):
 
 
 def joined(chunks):
-    """As genome_data hands them over: an N after each."""
+    """As runs.baselines hands them over: an N after each."""
     return np.concatenate([np.append(chunk, alphabet.N) for chunk in chunks]).astype(np.uint8)
 
 

@@ -28,7 +28,7 @@ def test_every_session_has_its_settings_and_results(tmp_path):
 
 def test_anew_takes_the_place_of_what_was_there(tmp_path):
     write_hparams(tmp_path / "board", TWO)
-    (tmp_path / ".board.new").mkdir()  # left by a kill
+    (tmp_path / ".board.123").mkdir()  # left by a kill
     write_hparams(tmp_path / "board", TWO[:1])
     assert list(read_hparams(tmp_path / "board")[1]) == ["low/seed-0"]
     assert [path.name for path in tmp_path.iterdir()] == ["board"]

@@ -33,7 +33,7 @@ def test_what_is_before_the_wanted_row_is_not_read(tmp_path):
     """A damaged row is met where it stands, and not before."""
     written(tmp_path, [{"loss": 1.0}, *ROWS])
     assert next(newest_rows(tmp_path)) == ROWS[-1]
-    with pytest.raises(FindnaError, match=r"metrics.jsonl: holds a row that is no metrics of a step"):
+    with pytest.raises(FindnaError, match=r"metrics.jsonl: has a row that is not the metrics of a step"):
         list(newest_rows(tmp_path))
     (tmp_path / "metrics.jsonl").write_text("half a line\n")
     with pytest.raises(FindnaError, match="restore the file from a copy"):

@@ -144,7 +144,7 @@ def test_rows_are_read_as_the_loss_says():
 
 @pytest.mark.parametrize("reads", ["masked", "class", "pooled", "all"])
 def test_rows_that_were_not_asked_for_are_an_error(reads):
-    with pytest.raises(ValueError, match=f"the branch was not asked for what `reads: {reads}` needs"):
+    with pytest.raises(ValueError, match=f"the branch was not asked for what `head_input: {reads}` needs"):
         read_rows(BranchOutput(view_of("ACGT")), reads)
 
 

@@ -222,7 +222,7 @@ def test_a_run_is_made_and_loaded(tmp_path):
 def test_a_token_loss_on_an_average_is_refused_by_check():
     code, _, err = findna("check", "masked_only", "--set", "encoder.rc=average")
     assert code == 2
-    assert "losses.masked: asks for the bases of one strand, and the encoder cannot tell the strands apart" in err
+    assert "losses.masked: predicts the bases of one strand, but the encoder cannot tell the strands apart" in err
 
 
 def test_an_encoder_that_has_a_strand_of_its_own_takes_no_rc(monkeypatch):

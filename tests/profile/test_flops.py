@@ -46,25 +46,25 @@ def test_convolutions_by_hand_with_and_without_groups():
 
 @pytest.mark.parametrize("groups", [1, 2, 8])
 def test_the_backward_pass_of_a_convolution(groups):
-    from findna_kit.profile.flops import ALL, _Counter
+    from findna_kit.profile.flops import TOTAL, _Counter
 
     layer, counter = nn.Conv1d(8, 16, 5, padding="same", groups=groups), _Counter()
     x = torch.randn(3, 8, 50, requires_grad=True)
     forward = 2 * 3 * 50 * 16 * (8 // groups) * 5
     with counter:
         layer(x).sum().backward()
-    assert counter.of(ALL) == 3 * forward
+    assert counter.of(TOTAL) == 3 * forward
 
 
 def test_attention_on_a_cpu_is_counted():
-    from findna_kit.profile.flops import ALL, _Counter
+    from findna_kit.profile.flops import TOTAL, _Counter
 
     q, k, v = (torch.randn(2, 4, 10, 8, requires_grad=True) for _ in range(3))
     counter = _Counter()
     with counter:
         nn.functional.scaled_dot_product_attention(q, k, v).sum().backward()
     product = 2 * 2 * 4 * 10 * 10 * 8
-    assert counter.of(ALL) == (2 + 5) * product, "two forward; backward the scores again, and two for each of the two"
+    assert counter.of(TOTAL) == (2 + 5) * product, "two forward; backward the scores again, and two for each of the two"
     assert counter.uncounted() == ()
 
 

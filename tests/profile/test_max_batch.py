@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from findna_kit.profile import max_batch
-from findna_kit.profile.max_batch import SHARE, SIZES, available_memory, bytes_held, largest_batch, rows_within
-from findna_kit.profile.workload import ready
+from findna_kit.profile.max_batch import SHARE, SIZES, available_memory, largest_batch, max_rows, peak_tensor_bytes
+from findna_kit.profile.workload import prepare_workload
 from tests.building import small
 
 
 @pytest.fixture(scope="module")
 def subject():
-    return ready(small("self_distill")[0], "cpu")
+    return prepare_workload(small("self_distill")[0], "cpu")
 
 
 def test_what_tensors_hold_is_counted_while_they_live():
@@ -32,18 +32,18 @@ def test_what_tensors_hold_is_counted_while_they_live():
 
 def test_the_prediction_is_what_a_larger_pass_holds(subject):
     experiment = subject.experiment()
-    needs = [bytes_held(subject, experiment, rows, rows) for rows in SIZES]
-    held = bytes_held(subject, experiment, 64, 64)
-    assert rows_within(held, needs) == pytest.approx(64, abs=1), "small tensors of steps of their own are not quite a line"
+    needs = [peak_tensor_bytes(subject, experiment, rows, rows) for rows in SIZES]
+    held = peak_tensor_bytes(subject, experiment, 64, 64)
+    assert max_rows(held, needs) == pytest.approx(64, abs=1), "small tensors of steps of their own are not quite a line"
     assert all(parameter.grad is None for parameter in experiment.trainable().values())
 
 
 def test_rows_within_a_line_and_a_parabola():
     line = [100 + 7 * rows for rows in SIZES]
-    assert [rows_within(memory, line) for memory in (99, 106, 107, 807)] == [0, 0, 1, 101]
+    assert [max_rows(memory, line) for memory in (99, 106, 107, 807)] == [0, 0, 1, 101]
     bent = [100 + 7 * rows + 3 * rows**2 for rows in SIZES]
     for rows in (1, 50, 1000):
-        assert rows_within(100 + 7 * rows + 3 * rows**2 + 0.5, bent) == rows
+        assert max_rows(100 + 7 * rows + 3 * rows**2 + 0.5, bent) == rows
 
 
 def test_on_a_cpu_it_is_predicted_from_available_memory(subject, monkeypatch):
@@ -59,7 +59,7 @@ def test_on_a_cpu_it_is_predicted_from_available_memory(subject, monkeypatch):
 
 
 def test_what_compares_all_rows_is_said_to_need_more():
-    found = largest_batch(ready(small("info_nce")[0], "cpu"))
+    found = largest_batch(prepare_workload(small("info_nce")[0], "cpu"))
     assert "a loss that compares all rows with all may leave room for fewer" in found["how"]
 
 
@@ -101,5 +101,5 @@ def test_a_container_s_limit(tmp_path):
 def test_the_parabola_is_never_flatter_than_a_line():
     # Allocations in steps may bend it down: then the last slope counts.
     bent = [100, 200, 290]
-    assert rows_within(290 + 10 * (290 - 200) / 8, bent) == 26
-    assert math.isfinite(rows_within(10**12, bent))
+    assert max_rows(290 + 10 * (290 - 200) / 8, bent) == 26
+    assert math.isfinite(max_rows(10**12, bent))

@@ -7,8 +7,8 @@ import pytest
 
 from findna_kit.metrics.writers import read_rows
 from findna_kit.profile import throughput
-from findna_kit.profile.throughput import WARM_UP, Throughput, joined, measure
-from findna_kit.profile.workload import ready
+from findna_kit.profile.throughput import WARM_UP, Throughput, combine, measure
+from findna_kit.profile.workload import prepare_workload
 from findna_kit.runs import RunLocation, start
 from tests.building import small
 from tests.runs.test_evaluate import write_task
@@ -45,7 +45,7 @@ def test_the_steps_measured_come_after_the_warm_up(monkeypatch):
         return real(*arguments)
 
     monkeypatch.setattr(throughput, "train_step", counting)
-    found = measure(ready(small("self_distill", "steps=4")[0], "cpu"), 3)
+    found = measure(prepare_workload(small("self_distill", "steps=4")[0], "cpu"), 3)
     assert [clock.step for clock in clocks] == [0, 1, 2, 3, 0], "more steps than the run has begin again"
     assert (len(clocks), len(found.steps)) == (WARM_UP + 3, 3)
     assert min(*found.steps, found.look, found.save) > 0
@@ -56,12 +56,12 @@ def test_the_steps_measured_come_after_the_warm_up(monkeypatch):
 def test_a_look_at_tasks_is_measured_where_the_run_takes_one(tmp_path):
     write_task(tmp_path / "task")
     evaluation = f"evaluation={{tasks: [{tmp_path / 'task'}], protocols: [knn], every: 2}}"
-    assert measure(ready(small("masked_only", evaluation)[0], "cpu"), 1).task_look > 0
+    assert measure(prepare_workload(small("masked_only", evaluation)[0], "cpu"), 1).task_look > 0
 
 
 def test_several_measurements_are_joined():
     other = Throughput((8.0, 9.0), look=20.0, save=300.0, task_look=None, start=1.5)
-    found = joined([PACE, other])
+    found = combine([PACE, other])
     assert found == Throughput((1.0, 2.0, 6.0, 8.0, 9.0), look=15.0, save=200.0, task_look=1000.0, start=1.0)
     assert found.step == 6.0
     plain = found.plain(12)

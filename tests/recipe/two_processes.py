@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from findna_kit.assemble import assemble
+from findna_kit.data.genomes import open_genomes
 from findna_kit.distributed import Engine, start_engine
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.runs.genome_data import open_genome
 from findna_kit.schedules import Clock
 from findna_kit.trainer.optimizers import ScheduledAdamW
 from findna_kit.trainer.step import train_step
@@ -63,7 +63,7 @@ def steps(engine: Engine, path: Path) -> dict[str, object]:
     experiment = assemble(recipe)
     experiment.student.train()
     experiment.teacher.eval()
-    genome = open_genome(recipe)
+    genome = open_genomes(recipe.data, recipe.seed)
     experiment.on_genome(genome.contigs)
     optimizer = (Descent if path.stem in DESCENT else ScheduledAdamW)(experiment)
     before = {name: tensor.clone() for name, tensor in experiment.model_tensors().items()}

@@ -81,7 +81,7 @@ def test_what_is_refused(run, tmp_path):
         compare([run])
     with pytest.raises(FindnaError, match="a run is given twice; give each once"):
         compare([run, run.parent / "." / "run"])
-    with pytest.raises(FindnaError, match=r"is not a run's folder: it has no run.json"):
+    with pytest.raises(FindnaError, match=r"is not a run folder: it has no run.json"):
         compare([run, tmp_path])
     bad = copied(run, tmp_path / "bad", [{"loss": 1}])
     with pytest.raises(FindnaError, match=r"metrics.jsonl: holds a row"):

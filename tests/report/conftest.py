@@ -9,13 +9,14 @@ import pytest
 from findna_kit.evaluation import EvaluationRequest
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.records.json_files import write_json
-from findna_kit.report import EvaluationRequest as Page
+from findna_kit.report import ReportRequest as Page
 from findna_kit.report import write_report
-from findna_kit.report.sections.embeddings import Embed
+from findna_kit.report.sections.embeddings import EmbeddingRequest
 from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
-from findna_kit.study.cells import STUDY, folders_of
+from findna_kit.study.cells import cell_folders
 from findna_kit.study.executors.local import ExecutionOptions, LocalExecutor
-from findna_kit.study.load import cells_of, load_study
+from findna_kit.study.files import STUDY
+from findna_kit.study.load import build_cells, load_study
 from findna_kit.study.run import StudyObserver, ablate
 from tests.building import small
 from tests.report.browser import chromium
@@ -51,10 +52,10 @@ def study(tmp_path_factory):
     file = str(write_study(folder))
     components, plugins = load_plugins()
     stated = load_study(file)
-    cells = cells_of(stated, components, [], lambda recipe: None)
+    cells = build_cells(stated, components, [], lambda recipe: None)
     (folder / "tiny").mkdir()
     write_json(folder / "tiny" / STUDY, stated.study.model_dump(mode="json"))  # so that `ablate` goes on with it
-    for one in folders_of(cells, folder / "tiny", {}):
+    for one in cell_folders(cells, folder / "tiny", {}):
         one.prepare()
         start(one.cell.recipe, RunLocation(resume=one.run), components=components, plugins=plugins, device="cpu")
         evaluate_run(one.run, one.cell.recipe.evaluation.tasks, Scoring(EvaluationRequest(("knn",))))
@@ -65,7 +66,7 @@ def study(tmp_path_factory):
         ExecutionOptions(),
         components=components,
         plugins=plugins,
-        watcher=watcher,
+        observer=watcher,
         executor=LocalExecutor(),
     ).result
     return folder / "tiny"
@@ -93,7 +94,9 @@ def path(made, study, wide, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     run = crafted(shutil.copytree(made / "two", folder / "two"))
     of_study = crafted_study(shutil.copytree(study, folder / "tiny"))
-    asked = Page([made / "one", made / "bare", of_study], folder / "page.html", embed=Embed(str(made / "task"), device="cpu"))
+    asked = Page(
+        [made / "one", made / "bare", of_study], folder / "page.html", embed=EmbeddingRequest(str(made / "task"), device="cpu")
+    )
     write_report(asked)
     write_report(Page([run, made / "one"], folder / "crafted.html"))
     write_report(Page([wide], folder / "wide.html"))

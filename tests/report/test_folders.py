@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from findna_kit.errors import FindnaError, RecipeError
-from findna_kit.report.folders import Run, StudyFolder, read_folder
+from findna_kit.report.folders import RunFolder, StudyFolder, read_folder
 from findna_kit.report.page import read, render
-from findna_kit.study.cells import FAILED
+from findna_kit.study.files import FAILED
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def change(path, **values):
 
 
 def test_a_run_and_a_study_are_told_apart(made, study):
-    assert isinstance(read_folder(made / "one", "one"), Run)
+    assert isinstance(read_folder(made / "one", "one"), RunFolder)
     found = read_folder(study, "tiny")
     assert isinstance(found, StudyFolder)
     assert [(cell.condition, cell.seed, cell.state) for cell in found.cells] == [
@@ -33,9 +33,11 @@ def test_a_run_and_a_study_are_told_apart(made, study):
 
 def test_a_run_that_is_running_and_one_that_was_killed(run):
     change(run / "run.json", status="running", reason=None)
-    assert read_folder(run, "run").status.startswith("says running, but no process here holds the folder: it was killed")
-    hold = "import sys; from pathlib import Path; from findna_kit.records.run_folder import alone\n"
-    hold += "with alone(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    assert read_folder(run, "run").status.startswith(
+        "recorded as running, but no process on this machine holds its lock: it was killed"
+    )
+    hold = "import sys; from pathlib import Path; from findna_kit.records.run_folder import exclusive_lock\n"
+    hold += "with exclusive_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", hold, run], stdin=-1, stdout=-1, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         assert read_folder(run, "run").status == "running"
@@ -50,7 +52,7 @@ def test_how_a_run_ended_is_said(run):
     assert read_folder(run, "run").status == "not recorded: there is no run.json"
     (run / "run.json").write_text('{"imported": {"file": "theirs.pt"}}')
     assert read_folder(run, "run").status == "imported"
-    assert "not known: imported from theirs.pt" in render(read([run]))
+    assert "unknown: imported from theirs.pt" in render(read([run]))
 
 
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
@@ -76,11 +78,13 @@ def test_a_cell_that_failed_or_is_not_scored(study, tmp_path):
 def test_what_is_neither_is_refused(tmp_path, study):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "recipe.yaml").write_text("years of work")
-    with pytest.raises(FindnaError, match=r"thesis: neither a run's folder nor a study's; give what `run` or `ablate` made$"):
+    with pytest.raises(
+        FindnaError, match=r"thesis: neither a run's folder nor a study's; give a folder that `run` or `ablate` made$"
+    ):
         read_folder(tmp_path / "thesis", "thesis")
-    with pytest.raises(FindnaError, match="nowhere: is no folder"):
+    with pytest.raises(FindnaError, match="nowhere: is not a folder"):
         read_folder(tmp_path / "nowhere", "nowhere")
-    with pytest.raises(FindnaError, match=r"recipe.yaml: is no folder"):
+    with pytest.raises(FindnaError, match=r"recipe.yaml: is not a folder"):
         read_folder(tmp_path / "thesis" / "recipe.yaml", "recipe.yaml")
     cell = study / "cells" / "reference" / "seed-0"
     with pytest.raises(FindnaError, match=rf"the run of this cell is {cell}/run"):
@@ -88,15 +92,15 @@ def test_what_is_neither_is_refused(tmp_path, study):
 
 
 @pytest.mark.parametrize(("name", "content", "sentence"), [
-    ("run.json", "{", r"run\.json: is no JSON \(.*\); restore it from a copy"),
-    ("run.json", "[]", r"run\.json: is not what this version of the kit writes \(all of it: "),
-    ("run.json", '{"seed": "seven"}', r"run\.json: is not what this version of the kit writes \(seed: "),
+    ("run.json", "{", r"run\.json: is not valid JSON \(.*\); restore it from a copy"),
+    ("run.json", "[]", r"run\.json: does not have the expected content \(the whole file: "),
+    ("run.json", '{"seed": "seven"}', r"run\.json: does not have the expected content \(seed: "),
     ("evaluation.json", "{", r"evaluation\.json: is no JSON"),
-    ("evaluation.json", '{"task": {}}', r"evaluation\.json: is not what this version's `findna-kit evaluate` writes"),
-    ("audit.json", '{"task": {"between": 3}}', r"audit\.json: is not what this version's `findna-kit tasks audit` w"),
-    ("metrics.jsonl", '{"step": 0}\nnothing\n{"step": 1}\n', r"metrics\.jsonl: line 2 is no row of metrics"),
-    ("metrics.jsonl", '{"step": 0}\n{"loss": 1}\n', r"metrics\.jsonl: holds a row that is no metrics of a step"),
-    ("metrics.jsonl", '{"step": "one"}\n', r"metrics\.jsonl: holds a row that is no metrics of a step"),
+    ("evaluation.json", '{"task": {}}', r"evaluation\.json: does not have the expected content .*; `findna-kit evaluate` "),
+    ("audit.json", '{"task": {"between": 3}}', r"audit\.json: does not have the expected content .*; `findna-kit tasks audit`"),
+    ("metrics.jsonl", '{"step": 0}\nnothing\n{"step": 1}\n', r"metrics\.jsonl: line 2 is not a row of metrics"),
+    ("metrics.jsonl", '{"step": 0}\n{"loss": 1}\n', r"metrics\.jsonl: has a row that is not the metrics of a step"),
+    ("metrics.jsonl", '{"step": "one"}\n', r"metrics\.jsonl: has a row that is not the metrics of a step"),
 ])  # fmt: skip
 def test_a_damaged_file_is_named(run, name, content, sentence):
     (run / name).write_text(content)
@@ -105,10 +109,10 @@ def test_a_damaged_file_is_named(run, name, content, sentence):
 
 
 @pytest.mark.parametrize(("name", "content", "sentence"), [
-    ("study.json", '{"name": "tiny"}', r"study\.json: is not what this version of the kit writes \(recipe: Field required"),
-    ("result.json", "[1]", r"result\.json: is not what `ablate` writes"),
-    ("result.json", '{"study": {}}', r"result\.json: is not what this version's `findna-kit ablate` writes \(KeyError"),
-    ("cells/reference/seed-0/failed.json", "{", r"failed\.json: is no JSON"),
+    ("study.json", '{"name": "tiny"}', r"study\.json: does not have the expected content \(recipe: Field required"),
+    ("result.json", "[1]", r"result\.json: does not have the expected content \(the whole file"),
+    ("result.json", '{"study": {}}', r"result\.json: does not have the expected content \(tasks: Field required"),
+    ("cells/reference/seed-0/failed.json", "{", r"failed\.json: is not valid JSON"),
 ])  # fmt: skip
 def test_a_damaged_file_of_a_study_is_named(study, tmp_path, name, content, sentence):
     copy = shutil.copytree(study, tmp_path / "study")

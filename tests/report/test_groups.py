@@ -5,7 +5,7 @@ import json
 import pytest
 
 from findna_kit.report.folders import read_run
-from findna_kit.report.groups import grouped, labels_of
+from findna_kit.report.groups import group_runs, shortest_labels
 
 
 def runs(folder, *columns):
@@ -21,33 +21,33 @@ def runs(folder, *columns):
 
 
 def test_one_run_is_its_own_line(tmp_path):
-    (group,), steps = grouped([("alone", runs(tmp_path, [3.0, 2.0, 1.0]))])
+    (group,), steps = group_runs([("alone", runs(tmp_path, [3.0, 2.0, 1.0]))])
     curve = group.curve("loss")
-    assert (curve.pieces, curve.band, steps, group.words) == ([[(0, 3.0), (1, 2.0), (2, 1.0)]], (), 2, "alone")
+    assert (curve.pieces, curve.band, steps, group.title) == ([[(0, 3.0), (1, 2.0), (2, 1.0)]], (), 2, "alone")
     assert group.curve("accuracy") is None
 
 
 def test_several_are_their_mean_and_their_range(tmp_path):
-    (group,), _ = grouped([("both", runs(tmp_path, [3.0, 2.0], [5.0, 6.0]))])
+    (group,), _ = group_runs([("both", runs(tmp_path, [3.0, 2.0], [5.0, 6.0]))])
     curve = group.curve("loss")
     assert curve.pieces == [[(0, 4.0), (1, 4.0)]]
     assert curve.band == [(0, 3.0, 5.0), (1, 2.0, 6.0)]
-    assert group.words == "both (2 seeds)"
+    assert group.title == "both (2 seeds)"
 
 
 def test_a_mean_is_drawn_where_all_have_a_value(tmp_path):
     """Or it would jump where the one that is behind ends."""
-    (group,), _ = grouped([("both", runs(tmp_path, [3.0, 2.0, 9.0], [5.0, None]))])
+    (group,), _ = group_runs([("both", runs(tmp_path, [3.0, 2.0, 9.0], [5.0, None]))])
     assert group.curve("loss").pieces == [[(0, 4.0)]]
 
 
 @pytest.mark.parametrize(("count", "stretches"), [(1, 240), (24, 100), (500, 30)])
 def test_many_groups_have_fewer_points_each(tmp_path, count, stretches):
     (one,) = runs(tmp_path, [float(step) for step in range(1000)])
-    groups, _ = grouped(
+    groups, _ = group_runs(
         [(str(number), [one]) for number in range(count)][:2] + [(str(n), []) for n in range(max(0, count - 2))]
     )
-    assert len(groups[0].series[0]["loss"].stretches) <= stretches
+    assert len(groups[0].series[0]["loss"].bins) <= stretches
 
 
 @pytest.mark.parametrize(("folders", "labels"), [
@@ -57,4 +57,4 @@ def test_many_groups_have_fewer_points_each(tmp_path, count, stretches):
     (["/a/b", "/b"], ["a/b", "/b"]),
 ])  # fmt: skip
 def test_labels_are_short_and_tell_folders_apart(folders, labels):
-    assert labels_of(folders) == labels
+    assert shortest_labels(folders) == labels

@@ -76,7 +76,7 @@ def test_a_page_of_a_long_run_is_small_and_its_spike_is_there(tmp_path):
     assert len(text) < 300_000
     assert "77.25 (10,000)" in text, "where it was"
     assert text.count("between 1 and 77.25") == 6
-    assert "Of neighbouring rows the lowest and the highest are drawn." in text
+    assert "Of neighbouring rows, the lowest and the highest value are drawn." in text
 
 
 @pytest.mark.slow

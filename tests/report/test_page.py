@@ -11,8 +11,9 @@ from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation.result_tables import table_rows
 from findna_kit.report import ReportRequest, write_report
 from findna_kit.report.page import MARK, read, render
-from findna_kit.report.sections.embeddings import Embed
-from findna_kit.study.results import rows
+from findna_kit.report.sections.embeddings import EmbeddingRequest
+from findna_kit.study.files import StudyResult
+from findna_kit.study.tables import condition_rows
 from tests.report.reading import Page
 
 
@@ -93,7 +94,7 @@ def test_a_run_says_what_it_is(made, page):
     said = spoken(page)
     for value in (
         record["genomes"][0]["digest"], f"torch {record['versions']['torch']}", f"{record['parameters']:,}",
-        "encoder chordmixer", "builtin (findna-kit 0.1.0)", "8 of 8", "12 of 12", "finished", str(made.resolve() / "one"),
+        "encoder chordmixer", "builtin (findna-kit 0.1.0)", "8 of 8", "12 of 12", "finished",
     ):  # fmt: skip
         assert value in said, value
 
@@ -111,8 +112,8 @@ def test_scores_stand_as_evaluate_has_them(made, page):
 def test_leakage_and_what_was_not_looked_for_are_said(page):
     said = spoken(page)
     assert "Test rows found in the other parts: 30 of 30 (100.0%)." in said
-    assert "have not been searched for test rows. findna-kit tasks audit" in said
-    assert "No audit of a task is kept (of bare)." in said
+    assert "have not been searched for test samples. findna-kit tasks audit" in said
+    assert "No task has been audited for leakage with bare." in said
 
 
 def test_two_recipes_are_compared_key_by_key(page):
@@ -127,7 +128,8 @@ def test_losses_collapse_signals_and_cost_are_shown(page, made):
     captions = " ".join(page.words("figcaption"))
     for family in (
         "masked: loss", "distill: loss", "pooled rankme", "class deviation", "distill: teacher entropy share",
-        "masked: bits per base, held-out windows without augmentation", "what moves the weights", "task: mcc",
+        "masked: bits per base, validation windows without augmentation", "learning rate, momentum and gradient norm",
+        "task: mcc",
     ):  # fmt: skip
         assert family in captions, family
     assert "not recorded" not in page.words("tr")[[row.startswith("training time") for row in page.words("tr")].index(True) + 1]
@@ -135,22 +137,22 @@ def test_losses_collapse_signals_and_cost_are_shown(page, made):
 
 
 def test_a_picture_of_embeddings_is_made_when_it_is_asked_for(made, page):
-    assert "None are shown" in spoken(page) and "--embed TASK" in spoken(page)
-    asked = Embed(str(made / "task"), device="cpu")
+    assert "No embedding plot. Add one with:" in spoken(page) and "--embed TASK" in spoken(page)
+    asked = EmbeddingRequest(str(made / "task"), device="cpu")
     shown = Page(render(read([made / "one", made / "two"]), asked))
     assert "Mean-pooled embeddings of 30 of the 30 test sequences of task" in spoken(shown)
-    assert [words for words in shown.words("desc") if words.startswith("30 points, 15 of 0, 15 of 1; across PC 1")]
+    assert [words for words in shown.words("desc") if words.startswith("30 points, 15 of 0, 15 of 1; horizontal axis PC 1")]
     assert render(read([made / "one", made / "two"]), asked) == shown.text
 
 
 def test_a_study_says_what_it_declared_and_what_it_found(study, of_study):
     result = json.loads((study / "result.json").read_text())
     said = spoken(of_study)
-    for row in rows(result):
+    for row in condition_rows(StudyResult.model_validate(result)):
         assert all(cell in said for cell in row if cell), row
     assert "rate: high" in said and '{"optimizer.learning_rate": 0.01}' in said
     assert "4 cells: 4 finished." in said
-    assert "smallest that can be reached: 0.5" in said
+    assert "smallest p that can be reached: 0.5" in said
     (drawn,) = [one["words"] for one in of_study.of("desc") if "not enough seeds to say" in one["words"]]
     assert drawn.startswith("rate-high: ")
     assert "reference (2 seeds)" in said and "Lines are means over seeds" in said
@@ -165,8 +167,8 @@ def test_a_study_that_is_not_finished_compares_nothing(study, tmp_path):
     shutil.rmtree(cell / "run")
     (cell / "failed.json").write_text('{"reason": "exit code 3: the loss is not finite"}')
     said = spoken(Page(render(read([begun]))))
-    assert "Not finished yet, so nothing is compared" in said
-    assert "4 cells: 2 finished, 1 failed, 1 not begun." in said
+    assert "The study is not finished, so there is nothing to compare yet" in said
+    assert "4 cells: 2 finished, 1 failed, 1 not started." in said
     assert "failed: exit code 3: the loss is not finite" in said
 
 
@@ -174,7 +176,7 @@ def test_a_study_in_which_nothing_has_begun_has_a_page(study, tmp_path):
     (tmp_path / "new").mkdir()
     shutil.copy(study / "study.json", tmp_path / "new")
     said = spoken(Page(render(read([tmp_path / "new"]))))
-    assert "4 cells: 4 not begun." in said and "No cell has begun." in said
+    assert "4 cells: 4 not started." in said and "No cell has started." in said
 
 
 def test_other_surroundings_of_a_cell_are_said(study, tmp_path):
@@ -183,7 +185,7 @@ def test_other_surroundings_of_a_cell_are_said(study, tmp_path):
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "versions": {**record["versions"], "torch": "1.0"}}))
     said = spoken(Page(render(read([moved]))))
-    assert "Cells were run in 2 different surroundings" in said and "torch 1.0" in said
+    assert "Cells were run in 2 different environments" in said and "torch 1.0" in said
 
 
 def test_a_run_of_which_nothing_is_there_yet_has_a_page(made, tmp_path):
@@ -192,8 +194,8 @@ def test_a_run_of_which_nothing_is_there_yet_has_a_page(made, tmp_path):
     (tmp_path / "run" / "run.json").write_text(json.dumps({"status": "failed", "reason": "no space", "steps": record["steps"]}))
     said = spoken(Page(render(read([tmp_path / "run"]))))
     for sentence in (
-        "failed: no space", "no step is recorded in metrics.jsonl", "Loss terms: metrics.jsonl holds none yet.",
-        "Collapse signals: metrics.jsonl holds none yet.", "there is no recipe.yaml in its folder", "not evaluated yet",
+        "failed: no space", "metrics.jsonl has no steps", "Losses: metrics.jsonl has none yet.",
+        "Collapse signals: metrics.jsonl has none yet.", "its folder has no recipe.yaml", "not evaluated yet",
     ):  # fmt: skip
         assert sentence in said, sentence
 
@@ -211,7 +213,7 @@ def test_what_is_no_report_of_ours_is_never_touched(made, tmp_path, out):
     run = shutil.copytree(made / "bare", tmp_path / "run")
     mine = tmp_path / out if out else run / "report.html"
     mine.write_text("my thesis")
-    with pytest.raises(OutputExists, match="no report of findna-kit, so it is not touched"):
+    with pytest.raises(OutputExists, match="is not a report of findna-kit, so it is not replaced"):
         write_report(ReportRequest([run], tmp_path / out if out else None, overwrite=True))
     assert mine.read_text() == "my thesis"
 
@@ -219,7 +221,7 @@ def test_what_is_no_report_of_ours_is_never_touched(made, tmp_path, out):
 def test_a_named_page_is_replaced_when_that_is_said(made, tmp_path):
     asked = [made / "bare", made / "one"]
     out = write_report(ReportRequest(asked, tmp_path / "deep" / "both.html"))
-    with pytest.raises(OutputExists, match="is there already; name another --out, or --overwrite it"):
+    with pytest.raises(OutputExists, match="exists already; name another --out, or use --overwrite"):
         write_report(ReportRequest(asked, out))
     write_report(ReportRequest(asked[:1], out, overwrite=True))
     assert '<h2 id="runs">Run bare</h2>' in out.read_text()
@@ -227,7 +229,7 @@ def test_a_named_page_is_replaced_when_that_is_said(made, tmp_path):
 
 def test_a_folder_is_no_page(made, tmp_path):
     (tmp_path / "there").mkdir()
-    with pytest.raises(OutputExists, match="is not touched"):
+    with pytest.raises(OutputExists, match="is not replaced"):
         write_report(ReportRequest([made / "bare"], tmp_path / "there", overwrite=True))
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputExists, match="cannot be written: "):
@@ -235,9 +237,9 @@ def test_a_folder_is_no_page(made, tmp_path):
 
 
 def test_several_folders_want_a_place_and_one_is_wanted_once(made):
-    with pytest.raises(FindnaError, match="a page of 2 folders belongs to none of them: say with --out"):
+    with pytest.raises(FindnaError, match=r"a report of 2 folders needs --out FILE\.html"):
         write_report(ReportRequest([made / "one", made / "two"]))
-    with pytest.raises(FindnaError, match="is given twice; once is enough"):
+    with pytest.raises(FindnaError, match="is given twice; give it once"):
         read([made / "one", made / "two" / ".." / "one"])
 
 

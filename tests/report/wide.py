@@ -8,10 +8,11 @@ import shutil
 
 import numpy as np
 
-from findna_kit.study.cells import STUDY, folders_of
+from findna_kit.study.cells import cell_folders
+from findna_kit.study.files import STUDY
 from findna_kit.study.results import analyse
-from findna_kit.study.run import write_tables
-from findna_kit.study.schema import Cell, Study
+from findna_kit.study.run import write_result
+from findna_kit.study.schema import Study, StudyCell
 from tests.building import small
 
 TASKS = {f"/data/tasks/{path}": path.rpartition("/")[2] for path in (
@@ -32,12 +33,12 @@ def write_wide(folder, run):
     study = Study.model_validate_json(json.dumps(DECLARED))
     random = np.random.default_rng(7)
     recipe = small("self_distill")[0]
-    cells = [Cell(condition, seed, recipe) for condition in study.conditions() for seed in study.every_seed]
+    cells = [StudyCell(condition, seed, recipe) for condition in study.conditions() for seed in study.every_seed]
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     (evaluation,) = json.loads((run / "evaluation.json").read_text()).values()
     by_seed = random.normal(0, 0.04, (8, len(TASKS)))
     shift = dict(zip(study.conditions(), SHIFTS, strict=True))
-    folders = folders_of(cells, folder, TASKS)
+    folders = cell_folders(cells, folder, TASKS)
     for one in folders:
         one.run.mkdir(parents=True)
         for name in ("run.json", "recipe.yaml"):
@@ -58,6 +59,6 @@ def write_wide(folder, run):
             scored[path] = entry
         (one.run / "evaluation.json").write_text(json.dumps(scored))
     result = analyse(study, folders)
-    write_tables(folder, result)
+    write_result(folder, result)
     (folder / STUDY).write_text(json.dumps(study.model_dump(mode="json")))
     return folder

@@ -246,9 +246,9 @@ def test_a_result_says_the_precision(run, task):
 
 
 def test_a_path_that_no_file_can_have_is_a_sentence(run, task):
-    with pytest.raises(FindnaError, match=r"is not a run's folder \(File name too long\)"):
+    with pytest.raises(FindnaError, match=r"is not a run folder \(File name too long\)"):
         score(Path("x" * 300), [task])
-    with pytest.raises(FindnaError, match=r"is not a run's folder \(No such file"):
+    with pytest.raises(FindnaError, match=r"is not a run folder \(No such file"):
         score(run / "nowhere", [task])
     with pytest.raises(TaskError, match=r"is not a path of a task \(File name too long\)"):
         score(run, ["x" * 300])

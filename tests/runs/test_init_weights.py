@@ -46,7 +46,8 @@ def test_the_encoder_of_the_teacher_begins_both_branches(source):
         assert tensors[f"student.{name}"].equal(before[f"teacher.{name}"])
         assert tensors[f"teacher.{name}"].equal(before[f"teacher.{name}"])
     assert not tensors["student.heads.masked.classifier.weight"].equal(before["teacher.heads.masked.classifier.weight"])
-    assert "step-00000003 is what both branches begin with" in remark
+    assert remark.startswith("init_from: both branches start with encoder of the teacher of ")
+    assert remark.endswith("step-00000003")
 
 
 def test_the_other_branch_another_step_and_the_heads(source):
@@ -68,7 +69,7 @@ def test_heads_alone_leave_the_encoder_to_the_seed(source):
 @pytest.mark.parametrize(("overrides", "sentence"), [
     (("encoder.dim=33",), r"init_from: encoder of the teacher of .*step-00000003 does not fit:\n  .*encoder.embed.weight"),
     (("losses.distill.prototypes=9", "init_from.parts=[heads]"), r"distill.logits.weight: float32\[24, 16\] in the checkpoint"),
-    (("losses.distill=null", "init_from.parts=[heads]"), "not wanted: student.heads.distill"),
+    (("losses.distill=null", "init_from.parts=[heads]"), "unexpected: student.heads.distill"),
     (("encoder={name: transformer, dim: 24, heads: 2}",), "has the encoder 'chordmixer', this recipe 'transformer'"),
     (("init_from.step=7",), "has no checkpoint of step 7; saved: 0, 1, 2, 3"),
 ])  # fmt: skip
@@ -83,11 +84,11 @@ def test_what_does_not_fit_whole_is_refused_and_nothing_taken(source, overrides,
 
 def test_an_encoder_stated_otherwise_is_said_where_its_tensors_fit(source):
     _, remarks = begun(source, "encoder.dropout=0.1")
-    assert remarks[1:] == ["init_from: encoder.dropout: 0.0 -> 0.1; the weights are taken all the same"]
+    assert remarks[1:] == ["init_from: encoder.dropout: 0.0 -> 0.1; the weights are used anyway"]
 
 
 def test_a_folder_that_is_no_run_is_a_sentence(tmp_path):
-    with pytest.raises(CheckpointMismatch, match="is no run's folder"):
+    with pytest.raises(CheckpointMismatch, match="is not a run folder"):
         begun(tmp_path)
 
 
@@ -105,7 +106,7 @@ def test_a_run_outlives_the_one_that_it_began_with(source, tmp_path):
     said = []
     observer = Observer(said.append)
     start(recipe, RunLocation(resume=tmp_path / "run"), components=components, plugins=plugins, device="cpu", observer=observer)
-    assert any("begin with" in sentence for sentence in said)
+    assert any("both branches start with" in sentence for sentence in said)
     shutil.rmtree(tmp_path / "first")
     assert findna_kit.load(tmp_path / "run").embed(["ACGT"]).shape == (1, 22)
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000002")

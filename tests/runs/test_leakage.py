@@ -201,7 +201,7 @@ def test_a_run_of_no_step_was_trained_on_nothing(tmp_path, planted):
 
 @pytest.mark.parametrize("folder", ["nowhere", "x" * 300])
 def test_what_is_no_run_is_refused(tmp_path, planted, folder):
-    with pytest.raises(FindnaError, match=r"is no run's folder \(run.json: .*\); give the folder that `run` made"):
+    with pytest.raises(FindnaError, match=r"is not a run folder \(run.json: .*\); give the folder that `run` made"):
         audit_tasks([planted], run=tmp_path / folder)
 
 

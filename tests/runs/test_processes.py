@@ -13,7 +13,7 @@ from findna_kit.distributed import SUPERVISOR, Engine, Launch
 from findna_kit.errors import FindnaError, Interrupted, PluginError
 from findna_kit.runs import RunLocation, start
 from findna_kit.runs.processes import _reports_loss, apply_launcher, requeue
-from findna_kit.runs.start import _begun
+from findna_kit.runs.start import start_reporters
 from findna_kit.trainer import Observer
 from tests.building import small
 
@@ -132,7 +132,7 @@ def test_under_the_supervisor_a_lost_process_is_reported_in_a_file(tmp_path, mon
 
 
 def refuse(*_):
-    raise PluginError("reporter 'board' could not begin")
+    raise PluginError("reporter 'board' could not start")
 
 
 def test_a_reporter_that_cannot_start_stops_every_process(tmp_path):
@@ -146,8 +146,8 @@ def test_a_reporter_that_cannot_start_stops_every_process(tmp_path):
             return super().broadcast_object(make)
 
     engine, recipe = Recorded(torch.device("cpu"), "fp32"), stating(1)
-    with pytest.raises(PluginError, match="could not begin"):
-        _begun(Observer(), SimpleNamespace(begin=refuse), engine, tmp_path, recipe)
+    with pytest.raises(PluginError, match="could not start"):
+        start_reporters(Observer(), SimpleNamespace(start=refuse), engine, tmp_path, recipe)
     assert len(broadcasts) == 1
     other = Observer()
-    assert _begun(other, None, engine, tmp_path, recipe) is other
+    assert start_reporters(other, None, engine, tmp_path, recipe) is other

@@ -111,8 +111,8 @@ def test_one_that_fails_is_said_once_and_told_nothing_more(tmp_path, seed, reaso
     run(tmp_path / "run", "tires", "rows", said=said, overrides=[f"seed={seed}"])
     (line,) = [line for line in said if "tires" in line]
     assert line == (
-        f"the reporter 'tires' of findna-paper 1.2 failed at step 2 and is told nothing more: {reason}; "
-        "the run goes on, and its metrics.jsonl has every row"
+        f"the reporter 'tires' of findna-paper 1.2 failed at step 2 and receives no more metrics: {reason}; "
+        "the run continues, and its metrics.jsonl has every row"
     )
     assert [row["step"] for row in read_rows(tmp_path / "run")] == [0, 1, 2, 3, 4]
     assert [step for step, _ in reported(tmp_path / "run")[1:]] == [1, 2, 3, 4], "the others are told on"
@@ -122,8 +122,8 @@ def test_one_that_fails_is_said_once_and_told_nothing_more(tmp_path, seed, reaso
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("refuses", "the reporter 'refuses' of findna-paper 1.2 could not begin: OSError: no account; run without it"),
-        ("nothing", r"the reporter 'nothing' of findna-paper 1.2 gave None where callable\(step, metrics\) is wanted"),
+        ("refuses", "the reporter 'refuses' of findna-paper 1.2 could not start: OSError: no account; run without it"),
+        ("nothing", r"the reporter 'nothing' of findna-paper 1.2 returned None instead of a callable\(step, metrics\)"),
     ],
 )
 def test_one_that_cannot_begin_refuses_the_run_before_its_first_file(tmp_path, name, said):
@@ -145,9 +145,9 @@ def test_what_one_wrote_is_replaced_with_the_run_and_kept_by_a_resume(tmp_path):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("row", "--report row: no plugin brings a reporter of that name; did you mean 'rows'? (known: "),
+        ("row", "--report row: no plugin has a reporter of that name; did you mean 'rows'? (known: "),
         ("torn", "the reporter 'torn' of findna-torn 1.0 cannot be imported: OSError: torn; findna-kit plugins doctor shows"),
-        ("number", "the reporter 'number' of findna-paper 1.2 is no function: paper:number is 3"),
+        ("number", "the reporter 'number' of findna-paper 1.2 is not a function: paper:number is 3"),
     ],
 )
 def test_what_cannot_be_chosen_is_refused_before_there_is_a_folder(tmp_path, name, said):
@@ -165,7 +165,7 @@ def test_the_variable_leaves_them_out_and_two_owners_of_a_name_are_an_error(site
     monkeypatch.setenv("FINDNA_KIT_PLUGINS", "findna-paper")
     Reporters(["rows"])
     monkeypatch.setenv("FINDNA_KIT_PLUGINS", "none")
-    with pytest.raises(FindnaError, match=r"--report rows: no plugin brings a reporter of that name \(known: none\)"):
+    with pytest.raises(FindnaError, match=r"--report rows: no plugin has a reporter of that name \(known: none\)"):
         Reporters(["rows"])
 
 

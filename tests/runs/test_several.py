@@ -225,7 +225,7 @@ def test_processes_that_have_parted_stop_with_one_sentence_and_save_nothing_more
 
 
 @pytest.mark.parametrize(("choice", "sentence"), [
-    ("trainer.devices=3", "data.batch_size 8 does not divide into 3 processes"),
+    ("trainer.devices=3", "data.batch_size 8 is not divisible by the number of processes, 3"),
     ("trainer.nodes=2", "trainer.nodes 2: on several machines a launcher starts the processes: srun findna-kit run"),
 ])  # fmt: skip
 def test_what_cannot_be_shared_is_refused_before_anything_starts(choice, sentence, tmp_path, monkeypatch):

@@ -9,12 +9,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from findna_kit.checkpoint import path_of, steps_saved
+from findna_kit.data.genomes import open_genomes
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
 from findna_kit.records.paths import LOCK
 from findna_kit.records.run_folder import exclusive_lock
 from findna_kit.records.run_status import is_locked
-from findna_kit.runs import RunLocation, Scoring, evaluate_run, open_genome, start
+from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
 from findna_kit.trainer import Observer
 from tests.building import ROOT, small
 
@@ -151,7 +152,7 @@ def test_resume_needs_the_same_genome(tmp_path):
     fasta.write_text(">a\n" + "ACGTTGCAAGCT" * 2000 + "\n")
     run(tmp_path / "run", "steps=1", f"data.genome={fasta}")
     fasta.write_text(">a\n" + "ACGTTGCAAGCA" * 2000 + "\n")
-    with pytest.raises(FindnaError, match=r"is not what .* was started with \(its digest differs\)"):
+    with pytest.raises(FindnaError, match=r"is not the file that .* was started with \(another digest\)"):
         run(tmp_path / "run", "steps=1", f"data.genome={fasta}", resume=True)
 
 
@@ -178,8 +179,8 @@ def test_auto_takes_what_was_resolved_before(tmp_path):
 
 
 def test_one_process_at_a_time(tmp_path):
-    holds = "import sys,time; from pathlib import Path; from findna_kit.records.run_folder import alone\n"
-    holds += f"with alone(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
+    holds = "import sys,time; from pathlib import Path; from findna_kit.records.run_folder import exclusive_lock\n"
+    holds += f"with exclusive_lock(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout.readline() == "held\n"
@@ -202,7 +203,7 @@ def test_a_run_that_stops_itself_says_so_in_its_record(tmp_path):
 
 def test_training_windows_keep_away_from_what_is_held_out():
     recipe, _, _ = small("masked_only")
-    genome = open_genome(recipe)
+    genome = open_genomes(recipe.data, recipe.seed)
     import torch
 
     view = genome.windows.training.draw(3, torch.arange(20_000))

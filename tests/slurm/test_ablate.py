@@ -94,8 +94,8 @@ def test_what_is_killed_is_run_by_the_second_call_and_nothing_else(cluster, tmp_
 
     code, printed, said = ended(ablating(cluster, study, out, "--jobs", "4"))
     assert code == 0, said
-    assert f"cells/rate-long/seed-0: was ended by scancel (job {dead[0]}) meanwhile, and goes on now" in said
-    assert f"cells/rate-long/seed-1: was ended by SIGKILL (job {dead[1]}) meanwhile, and goes on now" in said
+    assert f"cells/rate-long/seed-0: was ended by scancel (job {dead[0]}) since the last call, and is submitted again" in said
+    assert f"cells/rate-long/seed-1: was ended by SIGKILL (job {dead[1]}) since the last call, and is submitted again" in said
     assert "rate-higher" in printed and (out / "result.json").is_file()
     assert {folder: files(folder) for folder in before} == before, "what was finished was not touched"
     assert {name: len(cell.jobs) for name, cell in cells.items()} == {name: 1 + ("long" in name) for name in names}
@@ -122,8 +122,8 @@ def test_what_becomes_of_each_job_is_noticed_and_said_by_a_call_that_lives(clust
     first.send_signal(signal.SIGINT)
     code, _, said = ended(first)
     assert (code, said.splitlines()[-1]) == (
-        130, f"jobs {', '.join(numbers)} go on without this command, and the same one finds them again; "
-        f"`scancel {' '.join(numbers)}` ends them",
+        130, f"jobs {', '.join(numbers)} continue without this command; run the same command to follow them again, "
+        f"or end them with `scancel {' '.join(numbers)}`",
     )  # fmt: skip
     second = ablating(cluster, study, out, "--jobs", "3")
     cluster.until(lambda: all(rows_kept(cell) for cell in cells), what="training")
@@ -183,8 +183,8 @@ def test_a_job_that_slurm_has_forgotten_is_noticed_by_a_call_that_lives(forgetfu
                 os.kill(process, signal.SIGKILL)
             cluster.until(lambda: "Invalid job id" in cluster.ask("squeue", "-h", "--states=all", "-j", dead[0])[2])
 
-    found = SlurmExecutor({"time": 10}, lambda sentence: None, patience=15).run([one], ExecutionOptions(device="cpu"), changed)
-    assert found == {one.cell.place: f"the end of its job, which Slurm has forgotten (job {dead[0]})"}
+    found = SlurmExecutor({"time": 10}, lambda sentence: None, timeout=15).run([one], ExecutionOptions(device="cpu"), changed)
+    assert found == {one.cell.relative_path: f"the end of its job, which Slurm no longer knows (job {dead[0]})"}
     assert one.state() == "missing"
 
 

@@ -13,7 +13,7 @@ from tests.trainer.test_resume import without_times
 
 STEPS = ("--set", "steps=150", "--set", "trainer.validate_every=50", "--set", "trainer.checkpoint_every=10")
 RUN = ("run", "self_distill", *CHOICES, *STEPS, "--set", "trainer.requeue=true", "--resume", "run")
-((_, SCRIPT), _) = blocks(page("cluster.md"))
+(SCRIPT,) = [text for _, text in blocks(page("cluster.md"), "sh") if text.startswith("#!")]
 """The page's own, with other numbers."""
 
 

@@ -11,9 +11,9 @@ from filelock import FileLock
 
 from findna_kit.errors import FindnaError
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.study.cells import CellFolder, folders_of, scores_of
+from findna_kit.study.cells import CellFolder, cell_folders, condition_scores
 from findna_kit.study.load import load_study
-from findna_kit.study.schema import Cell
+from findna_kit.study.schema import StudyCell
 from tests.building import small
 from tests.study.writing import write_study
 
@@ -27,7 +27,7 @@ def recipe(*overrides):
 
 @pytest.fixture
 def cell(tmp_path):
-    return folders_of([Cell("reference", 3, recipe())], tmp_path, TASKS)[0]
+    return cell_folders([StudyCell("reference", 3, recipe())], tmp_path, TASKS)[0]
 
 
 def scored(cell, value=0.5, *, status="finished", tasks=tuple(TASKS), protocols=("knn",)):
@@ -71,7 +71,7 @@ def test_finished_is_trained_and_scored_on_every_task(cell, how, state):
 @pytest.mark.parametrize("which", ["cell", "run"])
 def test_running_is_held_by_some_process(cell, which):
     scored(cell, status="running")
-    cell.fail("long ago")
+    cell.record_failure("long ago")
     with another_process(cell.folder / ".lock" if which == "cell" else cell.run / ".lock"):
         assert cell.state() == "running"
         assert cell.state() == "running", "asking takes nothing from it"
@@ -80,7 +80,7 @@ def test_running_is_held_by_some_process(cell, which):
 
 def test_it_is_held_for_as_long_as_its_process_lives(cell):
     cell.prepare()
-    with cell.taken() as mark:
+    with cell.lock_descriptor() as mark:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=(mark,))
     assert cell.state() == "running", "though whoever started it has let go"
     process.kill()
@@ -90,8 +90,8 @@ def test_it_is_held_for_as_long_as_its_process_lives(cell):
 
 def test_a_failure_is_kept_until_it_is_run_again(cell):
     cell.prepare()
-    cell.fail("exit code 3: the loss is not finite")
-    assert (cell.state(), cell.reason()) == ("failed", "exit code 3: the loss is not finite")
+    cell.record_failure("exit code 3: the loss is not finite")
+    assert (cell.state(), cell.failure_reason()) == ("failed", "exit code 3: the loss is not finite")
     cell.prepare()
     assert cell.state() == "missing"
 
@@ -100,17 +100,17 @@ def test_its_recipe_is_saved_whole(cell):
     cell.prepare()
     assert (cell.folder / "recipe.yaml").read_text() == cell.cell.recipe.dump()
     assert "steps: 2" in (cell.folder / "recipe.yaml").read_text()
-    cell.refuse_another(COMPONENTS)
+    cell.check_same_recipe(COMPONENTS)
 
 
 def test_another_recipe_is_refused_and_says_what_differs(cell):
-    cell.refuse_another(COMPONENTS)
+    cell.check_same_recipe(COMPONENTS)
     cell.prepare()
-    changed = CellFolder(Cell("reference", 3, recipe("data.batch_size=4", "trainer.devices=2")), cell.folder, TASKS)
+    changed = CellFolder(StudyCell("reference", 3, recipe("data.batch_size=4", "trainer.devices=2")), cell.folder, TASKS)
     with pytest.raises(FindnaError) as error:
-        changed.refuse_another(COMPONENTS)
+        changed.check_same_recipe(COMPONENTS)
     first, *differs = str(error.value).splitlines()
-    assert first.startswith(f"{cell.folder / 'recipe.yaml'}: was begun with another recipe; take another --out")
+    assert first.startswith(f"{cell.folder / 'recipe.yaml'}: this cell was started with another recipe; take another --out")
     assert differs == ["  data.batch_size: 8 -> 4"], "processes may be more or fewer"
     assert (cell.folder / "recipe.yaml").read_text() == cell.cell.recipe.dump()
 
@@ -129,14 +129,14 @@ def test_a_damaged_result_is_a_sentence(cell):
 
 def test_scores_stand_by_seed_and_task(tmp_path):
     study = load_study(str(write_study(tmp_path, seeds="[4, 2]", metric="knn/mcc"))).study
-    cells = [Cell(condition, seed, recipe()) for condition in study.conditions() for seed in (2, 4)]
-    folders = folders_of(cells, tmp_path, TASKS)
+    cells = [StudyCell(condition, seed, recipe()) for condition in study.conditions() for seed in (2, 4)]
+    folders = cell_folders(cells, tmp_path, TASKS)
     for place, one in enumerate(folders):
         scored(one, place / 8)
-    assert scores_of(study, folders, "rate-high").tolist() == [[3 / 8, 3 / 8], [2 / 8, 2 / 8]]
+    assert condition_scores(study, folders, "rate-high").tolist() == [[3 / 8, 3 / 8], [2 / 8, 2 / 8]]
     scored(folders[0], np.nan)
-    with pytest.raises(FindnaError, match="reference: knn/mcc of a seed is no number"):
-        scores_of(study, folders, "reference")
+    with pytest.raises(FindnaError, match="reference: knn/mcc of a seed is not a finite number"):
+        condition_scores(study, folders, "reference")
 
 
 def test_locks_are_left_as_they_were(cell):

@@ -1,25 +1,26 @@
-"""docs/compare-objectives.md: its study is one, every key and shipped study is named, and its numbers are those of the code."""
+"""The pages about studies: a valid example, every key and every shipped study, and the numbers of the code."""
 
 import re
 
 from findna_kit.evaluation.scores import SCORES
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe.shipped import shipped_studies
-from findna_kit.study.load import cells_of, load_study, with_values
-from findna_kit.study.sampler import AT_RANDOM
+from findna_kit.study.load import build_cells, load_study, with_values
+from findna_kit.study.sampler import RANDOM_TRIALS
 from findna_kit.study.schema import PROTOCOLS, Budget, Study
-from findna_kit.study.search_space import TOGETHER, Range, Search
-from findna_kit.study.statistics import FEW, smallest_family_p
+from findna_kit.study.search_space import DEFAULT_BATCH, Search, SearchRange
+from findna_kit.study.statistics import MIN_SEEDS, smallest_family_p
 from tests.pages import blocks, page
 
-PAGE = page("compare-objectives.md")
+PAGE, KEYS, TUNE, STATISTICS = (page(f"{name}.md") for name in ("compare-objectives", "study-file", "tune", "statistics"))
 
 
 def test_its_study_is_good(tmp_path):
-    (_, text), (_, search) = blocks(PAGE, "yaml")
+    ((_, text),) = blocks(PAGE, "yaml")
+    ((_, search),) = blocks(TUNE, "yaml")
     (tmp_path / "mine.yaml").write_text(text + search)
     stated = load_study(str(tmp_path / "mine.yaml"))
-    cells = cells_of(with_values(stated, stated.study.search.middle), load_plugins()[0], [], lambda recipe: None)
+    cells = build_cells(with_values(stated, stated.study.search.midpoint), load_plugins()[0], [], lambda recipe: None)
     assert list(dict.fromkeys(cell.condition for cell in cells)) == [
         "reference", "objective-masked", "objective-none", "encoder-conv",
     ]  # fmt: skip
@@ -27,7 +28,7 @@ def test_its_study_is_good(tmp_path):
 
 
 def test_every_key_is_in_its_table_and_no_other():
-    table = PAGE.partition("## The file, key by key")[2].partition("\n\nA level")[0]
+    table = KEYS.partition("| --- | --- |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Study.model_fields)
     assert all(f"{{{name}: N}}" in table for name in Budget.model_fields)
     (metric,) = [line for line in table.splitlines() if line.startswith("| `metric`")]
@@ -35,11 +36,11 @@ def test_every_key_is_in_its_table_and_no_other():
 
 
 def test_every_key_of_a_search_is_in_its_table():
-    table = PAGE.partition("## Searching first")[2].partition("\n## ")[0]
+    table = TUNE.partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Search.model_fields)
-    assert all(f"`{name}`" in table or name in ("low", "high", "choices") for name in Range.model_fields)
-    assert f"left out: {TOGETHER}. So many" in table
-    assert (AT_RANDOM, "its first ten are drawn at random" in table) == (10, True)
+    assert all(f"`{name}`" in table or name in ("low", "high", "choices") for name in SearchRange.model_fields)
+    assert f"default: {DEFAULT_BATCH}. This many trials" in table
+    assert (RANDOM_TRIALS, "its first ten trials are random" in table) == (10, True)
 
 
 def test_every_design_is_in_its_table():
@@ -54,6 +55,7 @@ def test_every_shipped_study_is_named():
 
 
 def test_what_few_seeds_cannot_say():
-    assert f"below {FEW} seeds nothing can be shown" in PAGE
-    assert "8 seeds serve up to 6" in PAGE
+    assert f"fewer than {MIN_SEEDS} seeds no difference can be shown" in PAGE
+    assert f"fewer than {MIN_SEEDS} seeds no difference can be shown" in STATISTICS
+    assert "8 seeds are enough for up to 6 comparisons" in STATISTICS
     assert smallest_family_p(8, 6, "holm") <= 0.05 < smallest_family_p(8, 7, "holm")

@@ -10,8 +10,8 @@ from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.recipe.shipped import shipped_studies
 from findna_kit.study.cells import CellFolder
-from findna_kit.study.load import cells_of, load_study
-from findna_kit.study.run import _labels as labels_of
+from findna_kit.study.load import build_cells, load_study
+from findna_kit.study.run import _task_names
 from tests.building import small
 from tests.evaluation.tasks.test_folders import gue
 from tests.study.writing import CUT, write_study
@@ -20,7 +20,7 @@ COMPONENTS = load_plugins()[0]
 
 
 def cells(folder, check=lambda recipe: None, **keys):
-    return cells_of(load_study(str(write_study(folder, **keys))), COMPONENTS, [], check)
+    return build_cells(load_study(str(write_study(folder, **keys))), COMPONENTS, [], check)
 
 
 def recipes(folder, **keys):
@@ -42,7 +42,7 @@ def test_a_cell_is_the_recipe_with_its_level_its_seed_and_what_the_study_judges_
         f"evaluation={{tasks: [{tmp_path / 'task'}], protocols: [probe]}}",
     )  # fmt: skip
     assert found["rate-high", 3].recipe == expected
-    assert found["rate-high", 3].place == "cells/rate-high/seed-3"
+    assert found["rate-high", 3].relative_path == "cells/rate-high/seed-3"
 
 
 def test_conditions_of_a_seed_differ_in_their_level_alone(tmp_path):
@@ -108,7 +108,7 @@ def test_a_budget_is_turned_into_steps(tmp_path, budget, steps):
 
 def test_a_budget_of_less_than_a_step_is_refused(tmp_path):
     said = wrong(tmp_path, budget="{tokens: 500}")
-    assert said[:2] == ["the condition reference:", "a step draws 512 nucleotides, more than the budget's 500 tokens"]
+    assert said[:2] == ["the condition reference:", "one step takes 512 nucleotides, more than the budget's 500 tokens"]
 
 
 def test_a_broken_level_names_its_condition_and_stands_on_its_line(tmp_path):
@@ -165,7 +165,7 @@ def test_shipped_studies_are_good_and_small_and_can_say_something(name):
     def check(recipe):
         sizes.append(sum(one.numel() for one in assemble(recipe, device="meta").student.encoder.parameters()))
 
-    found = cells_of(stated, COMPONENTS, [], check)
+    found = build_cells(stated, COMPONENTS, [], check)
     assert stated.study.name == name.removeprefix("ablations/")
     assert (len(stated.study.every_seed), stated.study.tasks) == (8, ("builtin",))
     assert len(found) == 8 * len(stated.study.conditions()) <= 48
@@ -187,7 +187,7 @@ def test_shipped_tasks_keep_their_names_and_their_data_are_found_by_the_variable
     monkeypatch.setenv("FINDNA_KIT_TASKS", str(tmp_path))
     (reference, *_) = cells(tmp_path, tasks="[gue/tf_1, task]")
     assert reference.recipe.evaluation.tasks == ("gue/tf_1", str(tmp_path / "task"))
-    assert labels_of(["gue/tf_1", str(tmp_path / "task")]) == {"gue/tf_1": "gue/tf_1", str(tmp_path / "task"): "task"}
+    assert _task_names(["gue/tf_1", str(tmp_path / "task")]) == {"gue/tf_1": "gue/tf_1", str(tmp_path / "task"): "task"}
     folder = CellFolder(reference, tmp_path / "cell", {"gue/tf_1": "gue/tf_1"})
     record = {"status": "finished"}
     folder.run.mkdir(parents=True)

@@ -11,8 +11,8 @@ import torch
 
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.study.cells import RECIPE, folders_of
-from findna_kit.study.load import cells_of, load_study
+from findna_kit.study.cells import RECIPE, cell_folders
+from findna_kit.study.load import build_cells, load_study
 from findna_kit.trainer.forward import training_batch
 from tests.building import SMALL_HEAD, experiment_of
 from tests.study.writing import CUT, write_study
@@ -49,7 +49,7 @@ def drawn(tmp_path_factory):
     )
     stated = load_study(str(path))
     found = {}
-    for one in folders_of(cells_of(stated, COMPONENTS, [], lambda recipe: None), folder / "out", {}):
+    for one in cell_folders(build_cells(stated, COMPONENTS, [], lambda recipe: None), folder / "out", {}):
         one.prepare()
         experiment, genome, _ = experiment_of(load_recipe(one.folder / RECIPE, COMPONENTS))
         rows = torch.arange(experiment.batch_size)

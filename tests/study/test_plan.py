@@ -19,13 +19,13 @@ def planned(folder, jobs=1, **keys):
     study = write_study(folder, **{"factors": LEVELS, "budget": "{steps: 4}", **keys})
     return plan_study(
         str(study), ExecutionOptions(jobs, "cpu"), 2, components=COMPONENTS, plugins=PLUGINS, check=lambda recipe: None,
-        say=lambda sentence: None,
+        log=lambda sentence: None,
     )  # fmt: skip
 
 
 @pytest.fixture
 def paced(monkeypatch):
-    monkeypatch.setattr(planning, "paces", lambda subjects, *others: dict.fromkeys(subjects, PACE))
+    monkeypatch.setattr(planning, "measure_throughput", lambda subjects, *others: dict.fromkeys(subjects, PACE))
 
 
 def test_each_condition_is_measured_and_the_rest_follows(tmp_path, paced):
@@ -56,8 +56,8 @@ def test_the_smallest_p_is_printed_and_few_seeds_are_warned_of(tmp_path, paced, 
     found = planned(tmp_path, seeds=seeds)
     assert found["smallest_p"] == least
     said = "\n".join(found["sentences"])
-    assert f"3 conditions, {seeds} seeds: the smallest adjusted p that a condition alone can reach is {least:.2g}" in said
-    assert ("below 6 seeds no difference can be shown at 0.05, however large" in said) == warned
+    assert f"3 conditions, {seeds} seeds: the smallest adjusted p that a single condition can reach is {least:.2g}" in said
+    assert ("with fewer than 6 seeds, no difference can reach 0.05, however large it is" in said) == warned
 
 
 def test_steps_are_those_of_the_budget(tmp_path, paced):
@@ -66,12 +66,12 @@ def test_steps_are_those_of_the_budget(tmp_path, paced):
     assert {name: one["steps"] for name, one in found["conditions"].items()} == {
         "reference": 3, "width-wide": 0, "width-untrained": 0,
     }  # fmt: skip
-    assert "width-wide: the budget is too small for a step" in found["sentences"]
+    assert "width-wide: the budget is smaller than one step" in found["sentences"]
     found = planned(tmp_path, budget="{seconds: 30}")
     assert {name: one["steps"] for name, one in found["conditions"].items()} == {
         "reference": 33, "width-wide": 33, "width-untrained": 0,
     }  # fmt: skip
-    assert "budget: seconds 30 a cell" in found["sentences"]
+    assert "budget: seconds 30 for each cell" in found["sentences"]
     assert any(sentence.startswith("ablate measures again") for sentence in found["sentences"])
 
 
@@ -79,7 +79,8 @@ def test_as_rows(tmp_path, paced):
     found = planned(tmp_path, seeds=1)
     head, reference, _, none = rows(found)
     assert head == [
-        "condition", "parameters", "memory, MiB", "largest batch", "a step", "steps/s", "steps", "a cell", "core-hours, 1 seed",
+        "condition", "parameters", "memory, MiB", "max. batch", "time/step", "steps/s", "steps", "time/cell",
+        "core-hours, 1 seed",
     ]  # fmt: skip
     plan = found["conditions"]["reference"]
     assert reference[:4] == [
@@ -87,14 +88,22 @@ def test_as_rows(tmp_path, paced):
         f"{plan['largest_batch']['rows']:,}",
     ]  # fmt: skip
     assert reference[4:8] == ["0.5 s", "2", "4", "0:01:05"]
-    assert (none[0], none[2:]) == ("width-untrained", ["", "", "", "", "0", "trains nothing", ""])
+    assert (none[0], none[2:]) == ("width-untrained", ["", "", "", "", "0", "not trained", ""])
 
 
 def test_flops_of_a_base_by_component(tmp_path, paced):
     losses = "{loss: {masked: {}, weighed: {losses.more: {name: masked_nucleotides, weight: 2}}, none: {losses: {}, steps: 0}}}"
     found = planned(tmp_path, seeds=1, factors=losses)
     head, reference, weighed = flops_rows(found)
-    assert head == ["FLOPs per base", "encoder, forward", "encoder, backward", "teacher", "losses.masked", "losses.more", "all"]
+    assert head == [
+        "FLOPs per base",
+        "encoder, forward",
+        "encoder, backward",
+        "teacher",
+        "losses.masked",
+        "losses.more",
+        "total",
+    ]
     by_base = found["conditions"]["reference"]["flops"]["base_by_component"]
     assert reference == ["reference", *(f"{number:,.0f}" for number in by_base.values()), "", reference[-1]]
     assert weighed[0] == "loss-weighed" and weighed[5] == weighed[4] != "0"

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from findna_kit.study.cells import folders_of
-from findna_kit.study.results import COLUMNS, analyse, as_csv, as_latex, as_markdown, rows, tables, warnings_of
-from findna_kit.study.run import write_tables
-from findna_kit.study.schema import Cell, Study
+from findna_kit.study.cells import cell_folders
+from findna_kit.study.files import StudyResult
+from findna_kit.study.results import analyse as analyse_study
+from findna_kit.study.results import design_warnings
+from findna_kit.study.run import write_result
+from findna_kit.study.schema import Study, StudyCell
+from findna_kit.study.tables import COLUMNS, as_csv, as_latex, as_markdown, condition_rows, tables
 from tests.building import small
 
 RECIPE = small("masked_only", "evaluation={tasks: [/data/one, builtin], protocols: [knn]}")[0]
@@ -24,6 +27,19 @@ def declared(seeds=8, **keys):
     return Study.model_validate_json(json.dumps({**plain, "seeds": seeds, **keys}))
 
 
+def analyse(study, folders):
+    """The result as result.json has it."""
+    return analyse_study(study, folders).plain()
+
+
+def model(found):
+    return StudyResult.model_validate(found)
+
+
+def rows(found):
+    return condition_rows(model(found))
+
+
 def draws(study, seed=0):
     """Scores [seeds, tasks] by condition: the second is better by 0.2, the third by nothing."""
     random = np.random.default_rng(seed)
@@ -33,8 +49,8 @@ def draws(study, seed=0):
 
 
 def written(study, scores, folder, tasks=TASKS):
-    cells = [Cell(condition, seed, RECIPE) for condition in study.conditions() for seed in study.every_seed]
-    folders = folders_of(cells, folder, tasks)
+    cells = [StudyCell(condition, seed, RECIPE) for condition in study.conditions() for seed in study.every_seed]
+    folders = cell_folders(cells, folder, tasks)
     for one in folders:
         one.run.mkdir(parents=True)
         values = scores[one.cell.condition][study.every_seed.index(one.cell.seed)]
@@ -100,29 +116,35 @@ def test_rows_have_the_controls_last(result):
         "builtin",
         "difference of knn/mcc",
         "p",
-        "adjusted",
+        "adjusted p",
         "Hedges' g",
         "verdict",
     ]
-    assert (first[0], first[1], first[-1]) == ("reference", "8", "the others are compared with this one")
+    assert (first[0], first[1], first[-1]) == ("reference", "8", "reference")
     effect = result[0]["conditions"]["rate-high"]["effect"]
     value, low, high = (effect["overall"][key] for key in ("value", "low", "high"))
     assert second[5:] == [f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "0.00781", "0.0156", f"{effect['size']:+.2f}", "better"]
     assert third[-1] == "no difference shown"
     assert [(row[0], row[3], row[-1]) for row in controls] == [
-        ("k-mer logistic regression", "0.700", "a control"), ("random initialisation", "0.350", "a control"),
+        ("k-mer logistic regression", "0.700", "control"), ("random initialisation", "0.350", "control"),
     ]  # fmt: skip
     assert {len(row) for row in rows(result[0])} == {10}
 
 
 @pytest.mark.parametrize(("seeds", "warned"), [
-    (1, ["3 conditions, 1 seed: the smallest adjusted p that a condition alone can reach is 1", "below 6 seeds"]),
-    (5, ["3 conditions, 5 seeds: the smallest adjusted p that a condition alone can reach is 0.12", "below 6 seeds"]),
-    (6, ["3 conditions, 6 seeds: the smallest adjusted p that a condition alone can reach is 0.062", "with 2 comparisons"]),
-    (7, ["3 conditions, 7 seeds: the smallest adjusted p that a condition alone can reach is 0.031"]),
+    (1, [
+        "3 conditions, 1 seed: the smallest adjusted p that a single condition can reach is 1",
+        "with fewer than 6 seeds, no difference can reach 0.05",
+    ]),
+    (5, [
+        "3 conditions, 5 seeds: the smallest adjusted p that a single condition can reach is 0.12",
+        "with fewer than 6 seeds, no difference can reach 0.05",
+    ]),
+    (6, ["3 conditions, 6 seeds: the smallest adjusted p that a single condition can reach is 0.062", "with 2 comparisons"]),
+    (7, ["3 conditions, 7 seeds: the smallest adjusted p that a single condition can reach is 0.031"]),
 ])  # fmt: skip
 def test_what_so_many_seeds_cannot_say_is_said_before(seeds, warned):
-    said = warnings_of(declared(seeds))
+    said = design_warnings(declared(seeds))
     assert [sentence.startswith(begin) for sentence, begin in zip(said, warned, strict=True)] == [True] * len(warned)
 
 
@@ -152,7 +174,7 @@ def test_the_correction_is_the_declared_one(tmp_path):
 
 
 def read_csv(found):
-    return list(csv.DictReader(io.StringIO(as_csv(found))))
+    return list(csv.DictReader(io.StringIO(as_csv(model(found)))))
 
 
 def numbers(row):
@@ -221,16 +243,19 @@ def test_main_effects_are_over_all_levels_of_the_other_factors(crossed):
 
 def test_main_effects_are_in_every_table(crossed):
     found, _ = crossed
-    conditions, mains = tables(found)
+    conditions, mains = tables(model(found))
     assert conditions == rows(found)
-    assert mains[0] == ["main effect", "difference of knn/mcc", "p", "adjusted", "Hedges' g", "verdict"]
+    assert mains[0] == ["main effect", "difference of knn/mcc", "p", "adjusted p", "Hedges' g", "verdict"]
     assert [row[0] for row in mains[1:]] == ["rate: high minus low", "rate: higher minus low", "width: wide minus narrow"]
     assert (mains[1][1][:6], mains[1][3], mains[1][-1]) == ("+0.199", "0.0234", "better")
-    assert "| rate: high minus low | +0.199 [" in as_markdown(found)
-    assert as_latex(found).count(r"\begin{tabular}{lrrrrl}") == 1
-    assert r"rate: high minus low & +0.199 [" in as_latex(found)
-    for text in (as_markdown(found), as_latex(found)):
-        assert "A main effect is a level minus its factor's first" in text and "(smallest: 0.023)" in text
+    assert "| rate: high minus low | +0.199 [" in as_markdown(model(found))
+    assert as_latex(model(found)).count(r"\begin{tabular}{lrrrrl}") == 1
+    assert r"rate: high minus low & +0.199 [" in as_latex(model(found))
+    for text in (as_markdown(model(found)), as_latex(model(found))):
+        assert (
+            "A main effect is a level minus the first level of its factor" in text
+            and "(smallest p that can be reached: 0.023)" in text
+        )
     table = {(row["name"], row["task"]): row for row in read_csv(found) if row["kind"] == "main effect"}
     (effect,) = [one["effect"] for one in found["main_effects"]["levels"] if one["level"] == "wide"]
     assert numbers(table["width: wide minus narrow", ""])[:3] == [*effect["overall"].values()]
@@ -239,38 +264,38 @@ def test_main_effects_are_in_every_table(crossed):
 
 
 def test_other_designs_have_no_main_effects(result, tmp_path):
-    assert "main_effects" not in result[0] and len(tables(result[0])) == 1
+    assert "main_effects" not in result[0] and len(tables(model(result[0]))) == 1
     for keys in ({"design": "factorial"}, {"factors": FACTORS}, {"factors": FACTORS, "design": "leave_one_out"}):
         study = declared(2, **keys)
         random = np.random.default_rng(0)
         scores = {name: random.random((2, 2)) for name in study.conditions()}
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         assert "main_effects" not in analyse(study, written(study, scores, folder))
-    assert not any("main effects" in sentence for sentence in warnings_of(study))
+    assert not any("main effects" in sentence for sentence in design_warnings(study))
 
 
 def test_what_main_effects_can_reach_is_said_before():
-    said = warnings_of(declared(7, factors=FACTORS, design="factorial"))
-    assert said[1] == "3 main effects: the smallest that one alone can reach is 0.047"
+    said = design_warnings(declared(7, factors=FACTORS, design="factorial"))
+    assert said[1] == "3 main effects: the smallest adjusted p that a single one can reach is 0.047"
 
 
 def test_markdown_is_a_table_with_how_to_read_it(tmp_path):
     study = declared()
     tasks = {"/data/one": "a|b", "builtin": "builtin"}
-    text = as_markdown(analyse(study, written(study, draws(study), tmp_path, tasks)))
+    text = as_markdown(analyse_study(study, written(study, draws(study), tmp_path, tasks)))
     head, line, *body, empty, legend = text.splitlines()
     assert head.startswith("| condition | seeds | steps | a\\|b | builtin |")
     assert line == "| " + " | ".join(["---"] * 10) + " |"
     assert (len(body), empty) == (5, "")
     assert {row.replace("\\|", "").count("|") for row in [head, *body]} == {11}
     assert legend.startswith("tiny_1: mean knn/mcc over 8 seeds; differences are paired by seed and averaged over tasks")
-    assert "adjusted by holm (smallest that can be reached: 0.016)" in legend
+    assert "adjusted by holm (smallest p that can be reached: 0.016)" in legend
 
 
 def test_latex_is_a_booktabs_table_whose_words_are_escaped(tmp_path):
     study = declared()
     tasks = {"/data/one": "50%_of{a}\\b", "builtin": "~^#$&<>"}
-    text = as_latex(analyse(study, written(study, draws(study), tmp_path, tasks)))
+    text = as_latex(analyse_study(study, written(study, draws(study), tmp_path, tasks)))
     legend, begin, top, head, middle, *body, bottom, end = text.splitlines()
     assert (begin, top, middle) == (r"\begin{tabular}{lrrrrrrrrl}", r"\toprule", r"\midrule")
     assert (bottom, end) == (r"\bottomrule", r"\end{tabular}")
@@ -285,9 +310,9 @@ def test_latex_is_a_booktabs_table_whose_words_are_escaped(tmp_path):
 def test_the_files_hold_what_is_printed(result, tmp_path):
     folder = tmp_path / "tables"
     folder.mkdir()
-    write_tables(folder, result[0])
+    write_result(folder, model(result[0]))
     assert {path.name for path in folder.iterdir()} == {"result.json", "result.csv", "result.md", "result.tex"}
     assert json.loads((folder / "result.json").read_text()) == result[0]
-    assert (folder / "result.md").read_text() == as_markdown(result[0])
-    assert (folder / "result.tex").read_text() == as_latex(result[0])
-    assert (folder / "result.csv").read_text() == as_csv(result[0])
+    assert (folder / "result.md").read_text() == as_markdown(model(result[0]))
+    assert (folder / "result.tex").read_text() == as_latex(model(result[0]))
+    assert (folder / "result.csv").read_text() == as_csv(model(result[0]))

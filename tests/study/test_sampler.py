@@ -5,11 +5,12 @@ import math
 import pytest
 
 from findna_kit.study.sampler import propose
-from findna_kit.study.search_space import Range, Search
+from findna_kit.study.search_space import Search, SearchRange
 
 SPACE = {
-    "rate": Range(low=1e-4, high=1e-1, log=True), "weight": Range(low=0, high=1), "blocks": Range(low=1, high=3, integer=True),
-    "encoder": Range(choices=({"name": "a"}, {"name": "b"})),
+    "rate": SearchRange(low=1e-4, high=1e-1, log=True), "weight": SearchRange(low=0, high=1),
+    "blocks": SearchRange(low=1, high=3, integer=True),
+    "encoder": SearchRange(choices=({"name": "a"}, {"name": "b"})),
 }  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def test_the_same_again_and_another_for_another_number_or_seed(sampler):
 
 
 def test_a_grid_is_every_combination_in_order():
-    space = {"a": Range(choices=(1, 2)), "b": Range(choices=(True, None, "x"))}
+    space = {"a": SearchRange(choices=(1, 2)), "b": SearchRange(choices=(True, None, "x"))}
     one = search("grid", space=space)
     drawn = [one.values(propose(one, number, [])) for number in range(one.count)]
     assert drawn == [{"a": a, "b": b} for a in (1, 2) for b in (True, None, "x")]

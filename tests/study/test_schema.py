@@ -31,32 +31,32 @@ def refused(path):
 
 @pytest.mark.parametrize(("keys", "at", "sentence"), [
     ({"metrics": "knn/mcc"}, "9:1", "metrics: unknown key; did you mean 'metric'?"),
-    ({"metric": "knn/mc"}, "8:9", "metric: protocol/score is wanted, of the scores accuracy, mcc, macro_f1, auroc, auprc"),
+    ({"metric": "knn/mc"}, "8:9", "metric: must be protocol/score, with one of the scores accuracy, mcc, macro_f1, auroc"),
     ({"metric": "probes/mcc"}, "8:9", "of the protocols knn, probe, finetune; did you mean 'probe'? (got 'probes/mcc')"),
-    ({"metric": "few_shot/mcc"}, "8:9", "few_shot is a score for each number of shots, and studies are not judged by it"),
-    ({"metric": "few_shot_5/mcc"}, "8:9", "few_shot is a score for each number of shots"),
-    ({"metric": "mcc"}, "8:9", "protocol/score is wanted, of the protocols"),
+    ({"metric": "few_shot/mcc"}, "8:9", "few_shot has a score for each number of shots, so a study cannot be judged by it"),
+    ({"metric": "few_shot_5/mcc"}, "8:9", "few_shot has a score for each number of shots"),
+    ({"metric": "mcc"}, "8:9", "must be protocol/score, with one of the protocols"),
     ({"metric": None}, "1:1", "metric: missing; it is required"),
     ({"factors": "{}"}, "4:10", "factors: at least 1 item is wanted"),
-    ({"factors": "{one: {alone: {}}}"}, "4:11", "factors.one: a factor has a reference and at least one other level"),
+    ({"factors": "{one: {alone: {}}}"}, "4:11", "factors.one: a factor needs a reference and at least one other level"),
     ({"factors": "{one: {a: {}, b: 3}}"}, "4:27", "factors.one.b: a map is wanted (got 3)"),
     ({"factors": "{One: {a: {}, b: {}}}"}, "4:11", "factors.One: a label is made of lower-case letters, digits and _"),
     ({"factors": "{one: {a: {}, b c: {}}}"}, "4:24", "factors.one.b c: a label is made of lower-case letters"),
-    ({"factors": "{one: {a: {}, b: {seed: 4}}}"}, "4:28", "factors.one.b.seed: the study's seeds state it"),
-    ({"factors": "{one: {a: {}, b: {evaluation.seeds: 4}}}"}, "4:28", "the study's tasks and metric state it"),
-    ({"factors": "{one: {a: {}, b: {name: x}}}"}, "4:28", "a run is called as its condition; leave it out"),
-    ({"overrides": "{base: x}"}, "3:13", "overrides.base: a base is stated in the recipe's file; leave it out"),
-    ({"overrides": "{steps: 9}"}, "1:1", "steps are stated by the budget and beside it too"),
-    ({"factors": "{one: {a: {}, b: {steps: 9}}}"}, "1:1", "steps are stated by the budget and beside it too"),
-    ({"seeds": "[1, 2, 1]"}, "5:8", "seeds: 1 is stated twice; once is enough"),
+    ({"factors": "{one: {a: {}, b: {seed: 4}}}"}, "4:28", "factors.one.b.seed: the study's `seeds` set it"),
+    ({"factors": "{one: {a: {}, b: {evaluation.seeds: 4}}}"}, "4:28", "the study's `tasks` and `metric` set it"),
+    ({"factors": "{one: {a: {}, b: {name: x}}}"}, "4:28", "each run is named after its condition; leave it out"),
+    ({"overrides": "{base: x}"}, "3:13", "overrides.base: a base belongs in the recipe's file; leave it out"),
+    ({"overrides": "{steps: 9}"}, "1:1", "steps are set by the budget and by a level or the overrides"),
+    ({"factors": "{one: {a: {}, b: {steps: 9}}}"}, "1:1", "steps are set by the budget and by a level or the overrides"),
+    ({"seeds": "[1, 2, 1]"}, "5:8", "seeds: 1 is listed twice; list it once"),
     ({"seeds": "0"}, "5:8", "seeds: must be greater than 0 (got 0)"),
     ({"seeds": "[-1]"}, "5:9", "seeds.0: must be at least 0 (got -1)"),
     ({"seeds": "many"}, "5:8", "seeds: a whole number or a list is wanted (got 'many')"),
-    ({"tasks": "[builtin, builtin]"}, "7:8", "tasks: builtin is stated twice; once is enough"),
+    ({"tasks": "[builtin, builtin]"}, "7:8", "tasks: builtin is listed twice; list it once"),
     ({"tasks": "[]"}, "7:8", "tasks: at least 1 item is wanted"),
-    ({"budget": "{}"}, "6:9", "budget: exactly one of steps, tokens, flops, seconds is wanted"),
-    ({"budget": "{steps: 2, tokens: 9}"}, "6:9", "budget: exactly one of steps, tokens, flops, seconds is wanted"),
-    ({"budget": "{seconds: 2, flops: 9}"}, "6:9", "budget: exactly one of steps, tokens, flops, seconds is wanted"),
+    ({"budget": "{}"}, "6:9", "budget: give exactly one of steps, tokens, flops, seconds"),
+    ({"budget": "{steps: 2, tokens: 9}"}, "6:9", "budget: give exactly one of steps, tokens, flops, seconds"),
+    ({"budget": "{seconds: 2, flops: 9}"}, "6:9", "budget: give exactly one of steps, tokens, flops, seconds"),
     ({"budget": "{hours: 2}"}, "6:10", "budget.hours: unknown key (known: steps, tokens, flops, seconds)"),
     ({"budget": "{seconds: 0}"}, "6:19", "budget.seconds: must be greater than 0 (got 0)"),
     ({"budget": "{flops: -1.0e+9}"}, "6:17", "budget.flops: must be greater than 0"),
@@ -64,7 +64,7 @@ def refused(path):
     ({"name": "a/b"}, "1:7", "name: must match"),
     ({"design": "factorials"}, "9:9", "design: 'one_at_a_time', 'leave_one_out' or 'factorial' is wanted (got 'factorials')"),
     ({"recipe": "masked_onyl"}, "2:9", "no shipped recipe has that name; did you mean 'masked_only'?"),
-    ({"recipe": "study.yaml"}, "2:9", "recipe: circular: a recipe is wanted, and this is the study itself"),
+    ({"recipe": "study.yaml"}, "2:9", "recipe: circular: must name a recipe, and this is the study itself"),
     ({"recipe": "task"}, "2:9", "recipe: this is a folder, not a recipe"),
     ({"correction": "bonferroni"}, "9:13", "correction: 'holm' or 'benjamini_hochberg' is wanted"),
     ({"name": "!!python/object:os.system x"}, "1:7", "name: YAML tags are refused"),
@@ -82,7 +82,7 @@ def test_every_problem_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "sentence"), [
-    ("- a\n", "a study is a map of keys"), ("", "empty"), ("a: [\n", "not valid YAML"), ("a: 1\na: 2\n", "a: "),
+    ("- a\n", "a study must be a map of keys"), ("", "empty"), ("a: [\n", "not valid YAML"), ("a: 1\na: 2\n", "a: "),
 ])  # fmt: skip
 def test_what_is_no_study_is_a_sentence(tmp_path, text, sentence):
     (tmp_path / "study.yaml").write_text(text)
@@ -168,12 +168,12 @@ def test_a_name_that_no_folder_takes_is_refused(tmp_path):
     levels = [f"{'factor' * 9}_{number}: {{a: {{}}, b: {{x: {number}}}}}" for number in range(4)]
     long = ", ".join(levels)
     (problem,) = refused(write_study(tmp_path, factors=f"{{{long}}}", design="factorial"))
-    assert "letters, 200 at most; shorten the labels" in problem
+    assert "characters, at most 200 are allowed; shorten the labels" in problem
 
 
 def test_where_each_level_states_it(tmp_path):
     path = write_study(tmp_path, factors="{one: {a: {}, b: {x.y: [1, null], z: {w: ä}}}}", overrides="{steps: 0}")
-    assert load_study(str(path)).places == {
+    assert load_study(str(path)).locations == {
         '--set x.y=[1, null]': f"{path}:4:28", '--set z={"w": "ä"}': f"{path}:4:44", "--set steps=0": f"{path}:3:13",
     }  # fmt: skip
 

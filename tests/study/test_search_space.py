@@ -4,8 +4,8 @@ import pytest
 
 from findna_kit.errors import FindnaError, RecipeError
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.study.load import cells_of, load_study, with_values
-from findna_kit.study.search_space import Range, Search
+from findna_kit.study.load import build_cells, load_study, with_values
+from findna_kit.study.search_space import Search, SearchRange
 from tests.study.writing import write_study
 
 LOSS = "held_out/masked/loss"
@@ -25,44 +25,44 @@ def refused(folder, **keys):
 
 def test_a_good_one(tmp_path):
     search = load_study(str(write_study(tmp_path, search=stated()))).study.search
-    assert (search.by.words, search.count, search.batch) == (f"{LOSS} (lower is better)", 2, 4)
-    assert search.middle == {"optimizer.weight_decay": pytest.approx(10**-2.5)}
+    assert (search.criterion.words, search.count, search.batch) == (f"{LOSS} (lower is better)", 2, 4)
+    assert search.midpoint == {"optimizer.weight_decay": pytest.approx(10**-2.5)}
     for text in (SPACE, "{optimizer.weight_decay: {choices: [0.1, {linear: {start: 1, end: 2}}]}}"):
         study = load_study(str(write_study(tmp_path, search=stated(space=text)))).study
         assert type(study).model_validate_json(study.model_dump_json()) == study, "as a study's folder keeps it"
-    grid = {"a.b": Range(choices=({"x": 1}, None)), "c": Range(choices=(1, 2, 3))}
+    grid = {"a.b": SearchRange(choices=({"x": 1}, None)), "c": SearchRange(choices=(1, 2, 3))}
     search = Search(metric="collapse/teacher/pooled_rankme", direction="maximise", sampler="grid", seed=1, space=grid)
-    assert (search.count, search.batch, search.by.maximise) == (6, 6, True)
+    assert (search.count, search.batch, search.criterion.maximise) == (6, 6, True)
     assert search.values({"a.b": 1, "c": 2}) == {"a.b": None, "c": 3}
-    assert Range(low=1, high=4, integer=True).middle == 2
+    assert SearchRange(low=1, high=4, integer=True).midpoint == 2
 
 
 @pytest.mark.parametrize(("keys", "sentence"), [
     ({"metric": "probe/mcc"}, "search: metric: probe/mcc: is a score on test rows, and test sets choose nothing"),
-    ({"metric": "task/knn/validation_mcc"}, "metric: task/knn/validation_mcc: trials are not scored on tasks; take one"),
+    ({"metric": "task/knn/validation_mcc"}, "metric: task/knn/validation_mcc: trials are not scored on tasks; take a metric"),
     ({"metric": "evaluation/task/knn/mcc"}, "trials are not scored on tasks"),
     ({"metric": "masked/loss"}, "is of what was trained on, or nobody's; a run is chosen by what was held out"),
     ({"metric": "collapse/teacher/pooled_rankme"}, "metric: collapse/teacher/pooled_rankme: whether more of it is better"),
     ({"direction": "maximise"}, "metric: held_out/masked/loss: lower is better; leave maximise out"),
     ({"direction": "up"}, "search.direction: 'minimise' or 'maximise' is wanted (got 'up')"),
-    ({"trials": None}, "search: trials: missing; tpe goes on for as many as are asked for"),
+    ({"trials": None}, "search: trials: missing; the sampler tpe needs the number of trials"),
     ({"trials": 0}, "search.trials: must be greater than 0 (got 0)"),
-    ({"sampler": "grid", "trials": None}, "space: a grid is of choices, and optimizer.weight_decay has none"),
-    ({"sampler": "grid", "space": "{optimizer.weight_decay: {choices: [0.1, 0.2]}}"}, "there are combinations, 2; leave"),
-    ({"seed": 1}, "search.seed: 1 is one of the study's seeds, where what it chooses would look better than it is"),
+    ({"sampler": "grid", "trials": None}, "space: a grid needs choices, and optimizer.weight_decay has none"),
+    ({"sampler": "grid", "space": "{optimizer.weight_decay: {choices: [0.1, 0.2]}}"}, "a grid has one trial for each of its 2"),
+    ({"seed": 1}, "search.seed: 1 is one of the study's seeds: on it, the chosen values would look better than they are"),
     ({"space": "{}"}, "search.space: at least 1 item is wanted"),
-    ({"space": "{seed: {choices: [1, 2]}}"}, "search.space.seed: the study's seeds state it, for every condition"),
-    ({"space": "{steps: {low: 1, high: 9, integer: true}}"}, "space: steps are what a trial costs, for all the same"),
+    ({"space": "{seed: {choices: [1, 2]}}"}, "search.space.seed: the study's `seeds` set it, the same for every condition"),
+    ({"space": "{steps: {low: 1, high: 9, integer: true}}"}, "space: all trials must have the same number of steps"),
     ({"space": "{optimizer.learning_rate: {low: 0, high: 1}}"},
-     "search.space.optimizer.learning_rate: factors.rate.high states optimizer.learning_rate already; leave one of them out"),
-    ({"space": "{optimizer: {choices: [{name: adamw}, {}]}}"}, "search.space.optimizer: factors.rate.high states optim"),
-    ({"space": "{encoder.dim: {low: 11, high: 22, integer: true}}"}, "search.space.encoder.dim: overrides states encoder"),
-    ({"space": "{a: {low: 1}}"}, "search.space.a: low and high are wanted, or choices"),
+     "search.space.optimizer.learning_rate: factors.rate.high sets optimizer.learning_rate already; leave one of them out"),
+    ({"space": "{optimizer: {choices: [{name: adamw}, {}]}}"}, "search.space.optimizer: factors.rate.high sets optim"),
+    ({"space": "{encoder.dim: {low: 11, high: 22, integer: true}}"}, "search.space.encoder.dim: overrides sets encoder"),
+    ({"space": "{a: {low: 1}}"}, "search.space.a: needs low and high, or choices"),
     ({"space": "{a: {low: 1, high: 1}}"}, "search.space.a: low must be less than high (got 1 and 1)"),
     ({"space": "{a: {low: 0, high: 1, log: true}}"}, "search.space.a: log: low must be greater than 0 (got 0)"),
-    ({"space": "{a: {low: 0.5, high: 2, integer: true}}"}, "search.space.a: integer: low and high must be whole numbers"),
+    ({"space": "{a: {low: 0.5, high: 2, integer: true}}"}, "search.space.a: integer: low and high must be integers"),
     ({"space": "{a: {choices: [1]}}"}, "search.space.a.choices: at least 2 items are wanted"),
-    ({"space": "{a: {choices: [1, 2], low: 1}}"}, "search.space.a: choices are all that there is to choose from"),
+    ({"space": "{a: {choices: [1, 2], low: 1}}"}, "search.space.a: choices cannot be combined with low, high, log or integer"),
     ({"space": "{a: {low: 1, high: 2, integr: true}}"}, "search.space.a.integr: unknown key; did you mean 'integer'?"),
 ])  # fmt: skip
 def test_what_is_refused_is_said_on_its_line(tmp_path, keys, sentence):
@@ -79,9 +79,9 @@ def test_what_is_refused_is_said_on_its_line(tmp_path, keys, sentence):
     (LOSS, "losses.other.temperature", False), ("collapse/x", "losses.masked.smoothing", False), (LOSS, "encoder.dim", False),
 ])  # fmt: skip
 def test_no_value_may_change_what_it_is_measured_by(metric, path, refused_):
-    keys = {"metric": metric, "trials": 1, "seed": 9, "space": {path: Range(low=1, high=2)}, "direction": "minimise"}
+    keys = {"metric": metric, "trials": 1, "seed": 9, "space": {path: SearchRange(low=1, high=2)}, "direction": "minimise"}
     if refused_:
-        with pytest.raises(ValueError, match=f"space: {path} changes what {metric} is measured on or in"):
+        with pytest.raises(ValueError, match=f"space: {path} changes the data or the scale of {metric}"):
             Search(**keys)
     else:
         assert Search(**keys).count == 1
@@ -90,16 +90,16 @@ def test_no_value_may_change_what_it_is_measured_by(metric, path, refused_):
 def test_values_are_in_every_condition_and_what_is_wrong_is_said_where_their_range_stands(tmp_path):
     components = load_plugins()[0]
     study = load_study(str(write_study(tmp_path, search=stated(space="{optimizer.weight_decay: {low: -1, high: 2}}"))))
-    cells = cells_of(with_values(study, {"optimizer.weight_decay": 0.5}), components, [], lambda recipe: None)
+    cells = build_cells(with_values(study, {"optimizer.weight_decay": 0.5}), components, [], lambda recipe: None)
     assert {(cell.condition, cell.recipe.optimizer.weight_decay.constant) for cell in cells} == {
         ("reference", 0.5),
         ("rate-high", 0.5),
     }
     with pytest.raises(FindnaError, match=r"study.yaml:9:\d+  optimizer.weight_decay: must be at least 0"):
-        cells_of(with_values(study, {"optimizer.weight_decay": -1}), components, [], lambda recipe: None)
+        build_cells(with_values(study, {"optimizer.weight_decay": -1}), components, [], lambda recipe: None)
 
 
 @pytest.mark.parametrize("budget", ["{flops: 1.0e+12}", "{seconds: 10}"])
 def test_not_beside_a_budget_that_is_measured(budget, tmp_path):
-    with pytest.raises(RecipeError, match="search: what a step costs may follow from what is searched for; take a budget of"):
+    with pytest.raises(RecipeError, match="search: the cost of a step may depend on the searched values; use a budget of"):
         load_study(str(write_study(tmp_path, search=stated(), budget=budget)))

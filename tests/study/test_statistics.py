@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from findna_kit.study.statistics import (
-    FEW,
+    MIN_SEEDS,
     benjamini_hochberg,
     effects,
     hedges_g,
@@ -203,7 +203,7 @@ def test_the_smallest_p_is_reached_and_no_smaller(seeds):
 
 
 def test_below_six_seeds_nothing_can_be_found():
-    assert smallest_p(FEW - 1) > 0.05 >= smallest_p(FEW)
+    assert smallest_p(MIN_SEEDS - 1) > 0.05 >= smallest_p(MIN_SEEDS)
     strong = effects(np.zeros((5, 4)), {"level": np.ones((5, 4))}, TASKS)["level"]
     assert strong.verdict == "not enough seeds to say"
 

@@ -1,4 +1,4 @@
-"""What the checks find wrong with a class, by check."""
+"""Helpers of tests that plant a fault in a component and expect the checks to find it."""
 
 from findna_kit.testing.conformance import CHECKS, build_cases, faults_of
 
@@ -7,17 +7,17 @@ SLOW = ("compiled", "processes", "resume")
 
 
 def found(kind, component, parameters=None, *, checks=None, recipe=()):
-    """{check: sentences} of those that found something; `checks`: these alone, else all that are quick."""
+    """Return {check: messages} of the checks that found something; `checks`: run these only, else all quick ones."""
     (case,) = build_cases(kind, component, parameters or {}, recipe)
     chosen = [one for one in CHECKS[kind] if (one.name in checks if checks else one.name not in SLOW)]
     assert chosen
     return {one.name: faults for one in chosen if (faults := faults_of(case, one))}
 
 
-def assert_found(kind, component, checks, *said, **options):
-    """Some of the `checks` find something, no other one does, and what they say has every one of these parts."""
+def assert_found(kind, component, checks, *phrases, **options):
+    """Assert that only `checks` find something, and that every phrase occurs in their messages."""
     faults = found(kind, component, **options)
-    assert faults.keys() <= set(checks), "nothing else is blamed"
-    whole = " ".join(sentence for sentences in faults.values() for sentence in sentences)
-    for part in said:
-        assert part in whole
+    assert faults.keys() <= set(checks), "another check found something"
+    text = " ".join(message for messages in faults.values() for message in messages)
+    for phrase in phrases:
+        assert phrase in text

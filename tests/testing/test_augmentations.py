@@ -198,34 +198,38 @@ def test_one_without_a_fault_conforms():
 PLANTED = {
     LosesOrigin: (
         {"origin", "unknown"},
-        "follows where that one is made A, C, G and T), where `origin` says",
-        "`View.take` moves",
+        "that position follows when the base is replaced by A, C, G and T), but `origin` there is",
+        "`View.gather` moves",
     ),
-    ForgetsOrigin: ({"origin", "unknown", "composes"}, "where `origin` says -1", "`View.take` moves"),
-    OffByOne: ({"origin", "columns_consistent", "unknown"}, "stands at 0 of its view", "where `origin` says"),
-    LosesStrand: ({"origin"}, "of its view complemented, where `strand` says +1", "with `flipped`"),
-    ClaimsWhatItPutsIn: ({"origin"}, "a base stands that does not come from there", "has origin -1 and strand 0"),
-    LoopsOverSequences: ({"vectorised"}, "it loops over the sequences of the batch", "whole tensors [B, L]"),
-    LoopsInPlainPython: ({"vectorised"}, "it loops over the sequences of the batch", "for 130"),
-    LoopsOverPositions: ({"vectorised"}, "it loops over positions", "sequences of 192"),
-    InventsN: ({"unknown", "origin"}, "N stands at", "what is put in is A C G or T"),
-    UnmakesN: ({"unknown", "origin"}, "became bases; an N stays one", "below alphabet.N"),
-    OneDrawForAll: ({"randomness"}, "share one draw", "use every row's own"),
+    ForgetsOrigin: ({"origin", "unknown", "composes"}, "but `origin` there is -1", "`View.gather` moves"),
+    OffByOne: ({"origin", "columns_consistent", "unknown"}, "is at position 0 of its view", "but `origin` there is"),
+    LosesStrand: ({"origin"}, "is complemented at position", "but `strand` there is +1", "with `flipped`"),
+    ClaimsWhatItPutsIn: ({"origin"}, "where the base does not come from that position", "have origin -1 and strand 0"),
+    LoopsOverSequences: ({"vectorised"}, "there is a loop over the samples", "whole tensors [B, L]"),
+    LoopsInPlainPython: ({"vectorised"}, "there is a loop over the samples", "for 130"),
+    LoopsOverPositions: ({"vectorised"}, "there is a loop over the positions", "sequences of 192"),
+    InventsN: ({"unknown", "origin"}, "are N although the window has no N", "insert A, C, G or T only"),
+    UnmakesN: ({"unknown", "origin"}, "became bases; an N must stay N", "below alphabet.N"),
+    OneDrawForAll: ({"randomness"}, "share random numbers", "use a separate row for each sample"),
     OwnGenerator: (
         {"randomness", "origin", "noise"},
-        "called twice with one draw it gave other",
+        "two calls with the same draw gave different",
         "take every random number from `draw`",
     ),
-    IgnoresTheKey: ({"randomness"}, "6 keys of draw gave the same views", "take random numbers from `draw`"),
+    IgnoresTheKey: ({"randomness"}, "6 different draws gave the same views", "take random numbers from `draw`"),
     InPlace: (
         {"input_unchanged", "randomness", "origin", "noise"},
-        "changed tokens of the view it was given, in place",
+        "the input view's tokens was changed in place",
         "new tensors",
     ),
-    ForgetsLowerCase: ({"columns_consistent"}, "`soft_masked` does not travel with the bases", "`View.take` moves"),
-    PaddingFirst: ({"columns_consistent"}, "a valid position follows one that is not", "padding stands last"),
-    TakesNoiseAway: ({"noise"}, "came out with less", "add to its square"),
-    OriginInTheView: ({"composes", "unknown"}, "`origin` is in the window, not in the view", "move it with the tokens"),
+    ForgetsLowerCase: ({"columns_consistent"}, "`soft_masked` does not follow the bases", "`View.gather` moves"),
+    PaddingFirst: ({"columns_consistent"}, "a valid position follows padding", "padding must be last"),
+    TakesNoiseAway: ({"noise"}, "came back with less", "add to its square"),
+    OriginInTheView: (
+        {"composes", "unknown"},
+        "`origin` is a position in the window, not in the input view",
+        "move it with the tokens",
+    ),
 }
 
 
@@ -236,8 +240,8 @@ def test_a_planted_fault_is_found_in_words(component):
 
 def test_another_length_is_found():
     (sentence,) = found("augmentation", Shortens, checks=["columns_consistent"])["columns_consistent"]
-    assert "(12, 50) and became torch.int64 (12, 49)" in sentence
-    assert "shape and type are kept" in sentence
+    assert "(12, 50) and is torch.int64 (12, 49)" in sentence
+    assert "shape and type must stay" in sentence
 
 
 def test_the_message_names_class_and_parameters():
@@ -246,9 +250,9 @@ def test_the_message_names_class_and_parameters():
 
 
 def test_a_view_from_a_global_generator_is_found_by_resuming():
-    """Each run draws on from where the last one stopped."""
+    """Each run continues the generator's sequence from where the previous run stopped."""
     (sentence,) = found("augmentation", OwnGenerator, checks=["resume"])["resume"]
-    assert "do not equal 5 steps in one go, bit for bit" in sentence
+    assert "differs from 5 uninterrupted steps" in sentence
 
 
 def test_work_counts_calls_of_torch_and_lines():

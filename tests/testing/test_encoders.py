@@ -181,25 +181,29 @@ def test_those_without_a_fault_conform():
 
 
 PLANTED = {
-    ReadsPadding: ({"padding"}, "other bases were put under the padding", "may change"),
+    ReadsPadding: ({"padding"}, "other values were put into the padding", "nothing may change"),
     MeansOverAll: ({"padding"}, "padding", "leave it out of a mean"),
-    Unused: ({"gradients"}, "no gradient reaches spare.weight, spare.bias", "take it out of the module"),
-    LyingDim: ({"shapes"}, "it made (2, 1, 8); (2, 1, 10) is wanted", "dim 10"),
+    Unused: ({"gradients"}, "no gradient reaches spare.weight, spare.bias", "remove it from the module"),
+    LyingDim: ({"shapes"}, "the embeddings are (2, 1, 8); expected (2, 1, 10)", "dim 10"),
     LyingStride: ({"shapes", "padding", "batch", "precision", "gradients"}, "stride 2", ""),
-    LyingBound: ({"declares"}, "max_length 37; None, or at least 40 is wanted", "`length` counts class rows"),
-    HiddenState: ({"state"}, "a fresh instance with its state_dict gives other embeddings", "register it"),
-    Noisy: ({"deterministic", "padding", "hidden", "batch", "state", "precision"}, "two results", "off after eval()"),
-    Counting: ({"pure"}, "moved calls", "state moves once a step"),
-    InPlace: ({"pure", "gradients", "padding"}, "changed `bases` or `valid` in place", "copy first"),
+    LyingBound: ({"declares"}, "max_length 37; expected None or at least 40", "`length` includes class rows"),
+    HiddenState: ({"state"}, "a new instance with the same state_dict gives other embeddings", "Register them"),
+    Noisy: (
+        {"deterministic", "padding", "hidden", "batch", "state", "precision"},
+        "two calls in evaluation mode give different embeddings",
+        "off after eval()",
+    ),
+    Counting: ({"pure"}, "changed calls", "state changes once per step"),
+    InPlace: ({"pure", "gradients", "padding"}, "changed `bases` or `valid` in place", "copy them first"),
     Overflows: ({"precision"}, "under torch.autocast(bfloat16)", "`.float()`"),
-    OtherLayers: ({"hidden"}, "was asked for no hidden layer and gave [0]", "wanted: an empty dict"),
+    OtherLayers: ({"hidden"}, "no hidden layer was requested and [0] were returned", "expected an empty dict"),
     NamesADevice: ({"meta"}, "scale is on another device", "do not name a device"),
-    NotInvariant: ({"strand"}, "says strand 'invariant'", "valid nucleotides in reverse order"),
-    NotEquivariant: ({"strand"}, "says strand 'equivariant'", "the halves of the channels swapped"),
+    NotInvariant: ({"strand"}, "declares strand 'invariant'", "valid positions in reverse order"),
+    NotEquivariant: ({"strand"}, "declares strand 'equivariant'", "the halves of the channels swapped"),
     CentresTheBatch: (
         {"batch", "padding"},
-        "a sequence alone differs from the same one in a batch of 3",
-        "No statistics over the batch",
+        "the embeddings of a sequence alone and in a batch of 3 differ",
+        "Use no statistics over the batch",
     ),
 }
 
@@ -211,15 +215,15 @@ def test_a_planted_fault_is_found_in_words(component):
 
 def test_batch_normalisation_is_found_by_name_and_by_what_it_does():
     faults = found("encoder", BatchNormed)
-    assert "has batch normalisation (norm); put LayerNorm" in faults["batch_norm"][0]
-    assert "moved norm.running_mean, norm.running_var" in faults["pure"][0]
+    assert "contains batch normalisation (norm); use LayerNorm" in faults["batch_norm"][0]
+    assert "changed norm.running_mean, norm.running_var" in faults["pure"][0]
 
 
 def test_what_an_encoder_raises_is_said_with_its_place():
     (sentence,) = found("encoder", FixedLength, checks=["shapes"])["shapes"]
     assert sentence.startswith("raised RuntimeError at test_encoders.py:")
     assert "in seen: The size of tensor" in sentence
-    assert "of any length up to its own; beyond, if unbounded" in sentence
+    assert "Require that embeddings are [B, C + ceil(L / stride), dim]" in sentence
 
 
 def test_all_that_is_wrong_comes_at_once():
@@ -235,7 +239,7 @@ def test_all_that_is_wrong_comes_at_once():
 
 
 def test_parameters_that_the_config_refuses():
-    with pytest.raises(Nonconforming, match=r"parameters: Config refuses the parameters \{'dim': 0\}: dim: Input should be"):
+    with pytest.raises(Nonconforming, match=r"parameters: Config rejects the parameters \{'dim': 0\}: dim: Input should be"):
         check_encoder(Good, {"dim": 0})
 
 
@@ -245,7 +249,7 @@ def test_compiling_that_changes_what_comes_out_is_found():
             return super().seen(x * (2.0 if torch.compiler.is_compiling() else 1.0), valid)
 
     (sentence,) = found("encoder", Differs, checks=["compiled"])["compiled"]
-    assert "compiled by torch.compile(backend='aot_eager'), its embeddings differs" in sentence
+    assert "under torch.compile(backend='aot_eager'), the embeddings differ" in sentence
 
 
 def test_state_that_a_checkpoint_does_not_hold_is_found_by_resuming():
@@ -259,5 +263,5 @@ def test_state_that_a_checkpoint_does_not_hold_is_found_by_resuming():
             return super().seen(x * (1 + 0.01 * self.calls), valid)
 
     (sentence,) = found("encoder", Drifts, checks=["resume"])["resume"]
-    assert sentence.startswith("5 steps of training were cut after step 3 and resumed, and do not equal 5 steps in one go")
+    assert sentence.startswith("training for 5 steps, interrupted after step 3 and resumed, differs from 5 uninterrupted steps")
     assert "student.encoder." in sentence

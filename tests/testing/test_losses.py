@@ -126,7 +126,7 @@ class CountsSteps(Good):
 
 
 class NeverSays(Good):
-    """Raises where there is no class token; `problem` is silent."""
+    """Raises where there is no class token, although `check_views` returns None."""
 
     head_input = "class"
 
@@ -184,23 +184,31 @@ def test_one_without_a_fault_conforms():
 PLANTED = {
     MovesInForward: (
         {"pure_forward", "sums", "micro_batches"},
-        "`forward` moved center",
-        "move it in `after_step`, once a step",
+        "`forward` changed center",
+        "change the state in `after_step`, once per step",
     ),
-    CountsInForward: ({"pure_forward", "after_step"}, "`forward` moved calls", "`Term.carry`"),
-    MeansOverTheBatch: ({"sums", "micro_batches"}, "no sum over items", "the trainer divides by the global `count`"),
-    MeansWithCountOne: ({"sums", "micro_batches"}, "they are to add up", "(no mean)"),
-    TakesTheTeacherAlong: ({"student_only"}, "a gradient reaches the teacher's outputs", "`.detach()`ed"),
-    ChangesTheTeacher: ({"student_only", "sums", "pure_forward"}, "changed an output of a branch in place", "make new ones"),
-    ForgetsItsState: ({"after_step"}, "two steps moved center, which no checkpoint holds", "register_buffer, persistent"),
-    CountsSteps: ({"after_step"}, "two steps moved seen['steps']", "numbers and counters too"),
+    CountsInForward: ({"pure_forward", "after_step"}, "`forward` changed calls", "`LossOutput.state_inputs`"),
+    MeansOverTheBatch: ({"sums", "micro_batches"}, "not a sum over items", "the trainer divides by the global `count`"),
+    MeansWithCountOne: ({"sums", "micro_batches"}, "these must add up", "(no mean)"),
+    TakesTheTeacherAlong: ({"student_only"}, "a gradient reaches the teacher's outputs", "`.detach()`"),
+    ChangesTheTeacher: (
+        {"student_only", "sums", "pure_forward"},
+        "an output of a branch was changed in place",
+        "create new ones",
+    ),
+    ForgetsItsState: (
+        {"after_step"},
+        "two steps changed center, which is not in the checkpoint",
+        "register_buffer, persistent",
+    ),
+    CountsSteps: ({"after_step"}, "two steps changed seen['steps']", "including numbers and counters"),
     NeverSays: (
-        {"problem"},
-        "with class_tokens 0, `problem` said None, and then the step raised ValueError: no class tokens",
-        "say it in `problem`",
+        {"check_views"},
+        "and class_tokens 0, `check_views` returned None, and the step raised ValueError: no class tokens",
+        "describe the problem in `check_views`",
     ),
-    SaysNothing: ({"problem"}, "`problem` said nothing", "else a sentence is wanted"),
-    KeepsAHead: ({"own_heads"}, "`twin_heads` gave the same projector twice", "build the modules in it"),
+    SaysNothing: ({"check_views"}, "`check_views` returned an empty message", "else a sentence"),
+    KeepsAHead: ({"heads"}, "two calls of `twin_heads` returned the same projector", "create the modules in the method"),
 }
 
 
@@ -210,10 +218,10 @@ def test_a_planted_fault_is_found_in_words(component):
 
 
 def test_what_is_no_term_is_found():
-    sentences = " ".join(found("loss", AVector, checks=["term"])["term"])
-    assert "`Term.sum` has the shape (1,); one number is wanted" in sentences
-    assert "the metric 'distance' is to be a tensor of one number" in sentences
-    assert "`carry['rows']` (2, 6) is to be detached, its first dimension the 8 rows" in sentences
+    sentences = " ".join(found("loss", AVector, checks=["output"])["output"])
+    assert "`LossOutput.sum` has the shape (1,); expected a scalar" in sentences
+    assert "the metric 'distance' must be a scalar tensor" in sentences
+    assert "`state_inputs['rows']` (2, 6) must be detached, and its first dimension must be the 8 samples" in sentences
 
 
 def test_a_sum_without_a_gradient_is_found():
@@ -227,7 +235,7 @@ def test_what_is_not_finite_is_found():
 @pytest.mark.parametrize("component", [MeansWithCountOne, CentresByItsOwnBatch], ids=lambda component: component.__name__)
 def test_one_that_is_wrong_over_two_processes_is_found_there(component):
     (sentence,) = found("loss", component, checks=["processes"])["processes"]
-    assert sentence.startswith("over two processes, each with half of the batch, these are not what one process makes: ")
+    assert sentence.startswith("over two processes with half of the batch each, these differ from one process: ")
     assert "times as large)" in sentence
     assert "Return a sum over items and their `count`" in sentence
 
@@ -237,7 +245,7 @@ def test_two_processes_need_a_name_to_import():
         pass
 
     (sentence,) = found("loss", Local, checks=["processes"])["processes"]
-    assert "define it at the top of a module" in sentence
+    assert "define it at the top level of a module" in sentence
 
 
 class RaisesInTheSecondProcess(Good):
@@ -248,17 +256,17 @@ class RaisesInTheSecondProcess(Good):
 
 def test_what_is_raised_in_one_of_the_two_is_said():
     (sentence,) = found("loss", RaisesInTheSecondProcess, checks=["processes"])["processes"]
-    assert sentence.endswith("did not get to the end of a step: RuntimeError: not here")
+    assert sentence.endswith("did not complete a step: RuntimeError: not here")
 
 
 def test_state_that_is_not_saved_shows_in_a_resumed_run():
-    assert "do not equal 5 steps in one go" in found("loss", ForgetsItsState, checks=["resume"])["resume"][0]
+    assert "differs from 5 uninterrupted steps" in found("loss", ForgetsItsState, checks=["resume"])["resume"][0]
 
 
 def test_views_that_suit_no_loss_tried_are_listed_and_can_be_given():
-    (sentence,) = found("loss", NeedsADataSetting, checks=["problem"])["problem"]
-    assert "it works on none of the views tried; give check_loss a `recipe=`" in sentence
-    assert "one view of the student's: needs three views of the student's" in sentence
+    (sentence,) = found("loss", NeedsADataSetting, checks=["check_views"])["check_views"]
+    assert "the loss accepts none of the views of this check; call check_loss with `recipe=`" in sentence
+    assert "one view of the student: needs three views of the student's" in sentence
     own = ["views.first={see: [student, teacher]}", "views.third={see: [student], count: 2}", "views.second=null"]
     assert found("loss", NeedsADataSetting, checks=["sums", "student_only"], recipe=own) == {}
 
@@ -266,4 +274,4 @@ def test_views_that_suit_no_loss_tried_are_listed_and_can_be_given():
 def test_all_that_is_wrong_comes_at_once():
     with pytest.raises(Nonconforming) as raised:
         check_loss(WorksOnNothing, {"output": 4})
-    assert "WorksOnNothing(output=4) does not conform:\n  problem: it works on none" in str(raised.value)
+    assert "WorksOnNothing(output=4) does not conform:\n  check_views: the loss accepts none" in str(raised.value)

@@ -114,21 +114,25 @@ def test_one_without_a_fault_conforms():
 PLANTED = {
     MasksN: (
         {"positions"},
-        "masked positions of weight above 0 are N",
-        "`findna_kit.components.mask_corruption.maskable_bases`",
+        "masked positions with a weight above 0 are N",
+        "`maskable_bases` of findna_kit.components",
     ),
     MasksPadding: ({"positions"}, "are padding", "weight 0"),
     MasksInserted: ({"positions"}, "are inserted bases", "weight 0"),
-    CountsContent: ({"slots", "randomness"}, "the number of slots M depends on what is in the views", "on the length alone"),
-    ShowsN: ({"positions"}, "`corrupted` shows [4]", "MASK = 5"),
-    ShowsBeside: ({"positions"}, "`corrupted` shows [7]", "MASK = 5"),
-    Twice: ({"positions"}, "positions are masked twice", "stands once"),
-    Heavy: ({"positions"}, "masked_weight goes from 1.5 to 1.5", "from 0 (unused) to 1"),
-    Outside: ({"positions"}, "masked_index goes from -1 to", "unused slots too"),
-    ChangesTokens: ({"slots", "positions"}, "it changed tokens", "tokens are the targets"),
-    Idle: ({"something"}, "by 6 of 6 draws it masked nothing", "nothing to count"),
-    Loops: ({"vectorised"}, "it loops over the sequences of the batch", "whole tensors"),
-    SameForAll: ({"randomness", "positions"}, "share one draw", "every row's own"),
+    CountsContent: (
+        {"slots", "randomness"},
+        "the number of slots M depends on the content of the views",
+        "on the length alone",
+    ),
+    ShowsN: ({"positions"}, "`corrupted` contains [4]", "MASK = 5"),
+    ShowsBeside: ({"positions"}, "`corrupted` contains [7]", "MASK = 5"),
+    Twice: ({"positions"}, "positions are masked twice", "may be in one slot"),
+    Heavy: ({"positions"}, "masked_weight ranges from 1.5 to 1.5", "from 0 (unused) to 1"),
+    Outside: ({"positions"}, "masked_index ranges from -1 to", "unused slots must hold a valid index"),
+    ChangesTokens: ({"slots", "positions"}, "the view's tokens changed", "tokens are the targets"),
+    Idle: ({"something"}, "6 of 6 draws masked no base", "nothing to count"),
+    Loops: ({"vectorised"}, "there is a loop over the samples", "whole tensors"),
+    SameForAll: ({"randomness", "positions"}, "share random numbers", "a separate row for each sample"),
 }
 
 

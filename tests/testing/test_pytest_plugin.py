@@ -55,7 +55,7 @@ def test_tests_without_the_fixture_need_no_option(pytester):
 def test_a_component_without_examples_is_skipped_in_words(author):
     result = author("-o", "findna_kit_plugin=teachers", "-k", "no_examples", "-rs")
     assert result.parseoutcomes().get("skipped", 0) >= 1
-    result.stdout.fnmatch_lines(["*teacher_update external has no `examples` to be built from*"])
+    result.stdout.fnmatch_lines(["*teacher_update external has no `examples`: test it with check_teacher_update*"])
 
 
 def test_the_plugin_comes_without_torch():

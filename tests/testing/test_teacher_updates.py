@@ -144,33 +144,37 @@ def test_one_without_a_fault_conforms():
 PLANTED = {
     SkipsBuffers: (
         {"buffers"},
-        "left a buffer of floats behind (a batch norm's running mean, say)",
-        "Go over `buffers()` beside `parameters()`",
+        "but not a buffer of floats (such as the running mean of a batch norm)",
+        "Update `buffers()` as well as `parameters()`",
     ),
     SkipsWholeNumbers: (
         {"buffers"},
-        "left a buffer of whole numbers behind (a batch norm's running count, say)",
-        "the student's is 4 and the teacher's 3",
+        "but not a buffer of integers (such as the batch count of a batch norm)",
+        "the student has 4 and the teacher 3",
     ),
     Grows: (
         {"fixed_point", "buffers"},
-        "the teacher equalled the student, which stood still, and 8 calls moved",
-        "add up to 1",
+        "the teacher equalled the student, which did not change, and 8 calls changed",
+        "must add up to 1",
     ),
     IsTheStudent: (
-        {"initial", "moves_in_place", "state", "buffers", "fixed_point"},
-        "is the student's own memory",
+        {"initial", "updates_in_place", "state", "buffers", "fixed_point"},
+        "shares memory with the student",
         "copy.deepcopy",
     ),
-    AsksForAGradient: ({"initial", "moves_in_place"}, "ask for a gradient", "`.requires_grad_(False)`"),
-    Replaces: ({"moves_in_place"}, "are other tensors", "move them in place"),
-    MovesTheStudent: ({"moves_in_place"}, "a call changed the student's", "it moves the teacher only"),
-    Random: ({"arguments_only", "state"}, "two rules given the same moved", "no randomness"),
-    OwnRandom: ({"arguments_only", "state"}, "two rules given the same moved", "no state outside"),
-    ForgetsItsCalls: ({"state"}, "a fresh rule that was given the state_dict after 3 steps moves", "put all that it remembers"),
-    SavesANumber: ({"state"}, "state_dict holds calls, which is no tensor", "torch.tensor(value)"),
-    Explodes: ({"moves_in_place", "fixed_point", "buffers", "arguments_only", "state"}, "are not finite", ""),
-    LogsNothingFinite: ({"moves_in_place"}, "it returns momentum to be logged, which is no finite number", ""),
+    AsksForAGradient: ({"initial", "updates_in_place"}, "requires a gradient", "`.requires_grad_(False)`"),
+    Replaces: ({"updates_in_place"}, "is another tensor", "update it in place"),
+    MovesTheStudent: ({"updates_in_place"}, "a call changed the student's", "it must change the teacher only"),
+    Random: ({"arguments_only", "state"}, "two instances with the same arguments gave a different", "use no randomness"),
+    OwnRandom: ({"arguments_only", "state"}, "two instances with the same arguments gave a different", "no state outside"),
+    ForgetsItsCalls: (
+        {"state"},
+        "a new instance that loaded the state_dict after 3 steps gives another",
+        "put all state into state_dict",
+    ),
+    SavesANumber: ({"state"}, "state_dict contains calls, which is no tensor", "torch.tensor(value)"),
+    Explodes: ({"updates_in_place", "fixed_point", "buffers", "arguments_only", "state"}, "is not finite", ""),
+    LogsNothingFinite: ({"updates_in_place"}, "the returned momentum is not a finite number", ""),
 }
 
 
@@ -181,4 +185,4 @@ def test_a_planted_fault_is_found_in_words(component):
 
 def test_a_forgotten_state_shows_in_a_resumed_run():
     (sentence,) = found("teacher_update", ForgetsItsCalls, {"momentum": 0.9}, checks=["resume"])["resume"]
-    assert "do not equal 5 steps in one go" in sentence
+    assert "differs from 5 uninterrupted steps" in sentence

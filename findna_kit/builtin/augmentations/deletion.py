@@ -1,4 +1,4 @@
-"""Deletion of a stretch (EvoAug; Lee et al. 2023, Genome Biology 24:105)."""
+"""Deletion of a segment (EvoAug; Lee et al. 2023, Genome Biology 24:105)."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shift
 
 
 class Deletion(Augmentation):
-    """Takes out a stretch and fills up with random bases, half of them before the sequence, half after it."""
+    """Deletion of a random segment of each sequence, which is padded with random bases, half of them on each side."""
 
     class Config(SegmentConfig):
-        """How long the stretch is."""
+        """Length of the deleted segment."""
 
     examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The view with a stretch missing from each sequence."""
+        """Return the view with a random segment of each sequence deleted."""
         count = view.lengths[:, None]
         length, largest = self.config.draw(view, draw)
         begin = draw.integers(0, count - largest + 1, 1)
-        filled, whole = length // 2, view.tokens.shape[1]
-        random = torch.full_like(count, -whole)  # below 0 from any position
+        left, width = length // 2, view.tokens.shape[1]  # left: random bases before the sequence
+        random = torch.full_like(count, -width)  # a shift that makes every position negative, which means inserted
+        # Segments of the result: random bases, the sequence up to the deletion, the sequence after it, random bases, padding.
         source = partial(
             shifted_segments,
-            whole,
-            ends=(filled, filled + begin, count - length + filled, count),
-            shifts=(random, -filled, length - filled, random, torch.zeros_like(count)),
+            width,
+            ends=(left, left + begin, count - length + left, count),
+            shifts=(random, -left, length - left, random, torch.zeros_like(count)),
         )
-        return view.gather(source, inserted=draw.integers(0, 4, whole), padding_stays=True)
+        return view.gather(source, inserted=draw.integers(0, 4, width), padding_stays=True)

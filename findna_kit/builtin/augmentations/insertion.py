@@ -10,27 +10,31 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shift
 
 
 class Insertion(Augmentation):
-    """Puts random bases into each sequence. EvoAug's result is longer by `maximum`; this is its central part, L long."""
+    """Insertion of random bases at a random position of each sequence, whose ends are cut to the original length.
+
+    EvoAug's result is longer by `maximum`; this is the central part of it, of length L.
+    """
 
     class Config(SegmentConfig):
-        """How many bases are put in."""
+        """Number of inserted bases."""
 
     examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The view with a random stretch in each sequence, cut at both ends to the length that it had."""
+        """Return the view with random bases inserted into each sequence; its length is unchanged."""
         count = view.lengths[:, None]
         length, largest = self.config.draw(view, draw)
         begin = draw.integers(0, count.clamp(min=1), 1)
-        cut = largest // 2 - (largest - length) // 2  # of what the longer sequence begins with, this much is not seen
-        first, whole = (begin - cut).clamp(min=0).minimum(count), view.tokens.shape[1]
+        cut = largest // 2 - (largest - length) // 2  # bases that are cut from the start of the longer sequence
+        first, width = (begin - cut).clamp(min=0).minimum(count), view.tokens.shape[1]
         last = (begin - cut + length).minimum(count)
-        random = torch.full_like(count, -whole)  # below 0 from any position
+        random = torch.full_like(count, -width)  # a shift that makes every position negative, which means inserted
+        # Segments of the result: the sequence up to the insertion, random bases, the sequence after it, padding.
         source = partial(
             shifted_segments,
-            whole,
+            width,
             ends=(first, last, count),
             shifts=(cut, random, cut - length, torch.zeros_like(count)),
         )
-        return view.gather(source, inserted=draw.integers(0, 4, whole), padding_stays=True)
+        return view.gather(source, inserted=draw.integers(0, 4, width), padding_stays=True)

@@ -1,4 +1,4 @@
-"""Inversion of a stretch (EvoAug; Lee et al. 2023, Genome Biology 24:105)."""
+"""Inversion of a segment (EvoAug; Lee et al. 2023, Genome Biology 24:105)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, posit
 
 
 class Inversion(Augmentation):
-    """Puts the reverse complement of a stretch in its place."""
+    """Reverse complement of a random segment of each sequence, in its place."""
 
     class Config(SegmentConfig):
-        """How long the stretch is."""
+        """Length of the inverted segment."""
 
     examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The view with a stretch of each sequence read from the other strand."""
-        at, count = positions_and_lengths(view)
+        """Return the view with a random segment of each sequence reverse-complemented."""
+        position, count = positions_and_lengths(view)
         length, largest = self.config.draw(view, draw)
         begin = draw.integers(0, count - largest + 1, 1)
-        inside = (at >= begin) & (at < begin + length)
-        return view.gather((2 * begin + length - 1 - at).where(inside, at), flipped=inside, padding_stays=True)
+        inside = (position >= begin) & (position < begin + length)
+        source = (2 * begin + length - 1 - position).where(inside, position)  # mirrored at the middle of the segment
+        return view.gather(source, flipped=inside, padding_stays=True)

@@ -9,16 +9,16 @@ from findna_kit.components import Augmentation, ComponentConfig, Draw, View
 
 
 class Noise(Augmentation):
-    """States the noise of a view. It is drawn once, when the bases are encoded, after everything else."""
+    """Gaussian noise on the one-hot bases. It is drawn once, when the bases are encoded, after every other augmentation."""
 
     class Config(ComponentConfig):
-        """How much."""
+        """Standard deviation of the noise."""
 
-        deviation: float = Field(0.2, ge=0, description="standard deviation; several noises add in variance")
+        deviation: float = Field(0.2, ge=0, description="standard deviation; the variances of several noises add up")
 
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The view with that much more noise."""
+        """Return the view with more noise: its variance grows by `deviation` squared."""
         before = torch.zeros(view.tokens.shape[0], device=view.tokens.device) if view.deviation is None else view.deviation
         return view.with_noise((before.square() + self.config.deviation**2).sqrt())

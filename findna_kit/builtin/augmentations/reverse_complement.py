@@ -1,4 +1,4 @@
-"""Reverse complement: the same stretch read from the other strand."""
+"""Reverse complement: the same sequence read from the other strand."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from findna_kit.components import Augmentation, ComponentConfig, Draw, View, pos
 
 
 class ReverseComplement(Augmentation):
-    """Turns some sequences round; targets, origin and strand turn with them."""
+    """Reverse complement of randomly chosen sequences; targets, origin and strand follow."""
 
     class Config(ComponentConfig):
-        """How often."""
+        """Probability of the change."""
 
-        probability: float = Field(0.5, ge=0, le=1, description="share of the sequences that are turned round")
+        probability: float = Field(0.5, ge=0, le=1, description="probability that a sequence is reverse-complemented")
 
     examples = ({}, {"probability": 1})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The view with each sequence as it is or reverse-complemented; padding stays last."""
-        at, count = positions_and_lengths(view)
-        turned = draw.uniform(1) < self.config.probability
-        source = count - 1 - at
-        torch.where(at < count * turned, source, at, out=source)
-        return view.gather(source, flipped=turned, padding_stays=True)
+        """Return the view with some sequences reverse-complemented; padding stays last."""
+        position, count = positions_and_lengths(view)
+        flipped = draw.uniform(1) < self.config.probability
+        source = count - 1 - position
+        # Positions of unflipped sequences and of padding stay: `count * flipped` is 0 for a sequence that is not flipped.
+        torch.where(position < count * flipped, source, position, out=source)
+        return view.gather(source, flipped=flipped, padding_stays=True)

@@ -10,19 +10,20 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shift
 
 
 class Translocation(Augmentation):
-    """Cuts each sequence in two and swaps the parts: a roll to the right or, as often, to the left."""
+    """A circular roll of each sequence by a random distance, to the left or to the right with equal probability."""
 
     class Config(SegmentConfig):
-        """How far the sequence is rolled."""
+        """Distance of the roll."""
 
     examples = ({"maximum": 8}, {"minimum": 3, "maximum": 40})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The view with each sequence rolled on the ring of its valid positions."""
+        """Return the view with each sequence rolled around its valid positions."""
         count = view.lengths[:, None]
         length, _ = self.config.draw(view, draw)
-        length = torch.where(draw.uniform(1) < 0.5, -length, length) % count.clamp(min=1)  # to the right, whichever it was
+        # Modulo the length of the sequence, a roll to the left is a roll to the right.
+        length = torch.where(draw.uniform(1) < 0.5, -length, length) % count.clamp(min=1)
         source = partial(
             shifted_segments,
             view.tokens.shape[1],

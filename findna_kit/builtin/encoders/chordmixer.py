@@ -1,9 +1,9 @@
 """ChordMixer (Khalitov, Yu, Cheng and Yang 2023, ICLR; arXiv 2206.05852), as FinDNA uses it.
 
-A layer is `x + shift(dropout(mlp(x)))`. The channels are split into groups; group 0 stays, group i moves by 2^(i-1) rows
-along the ring of class and valid rows, so that ceil(log2 length) layers carry every row to every other. No norm, no
-positional encoding. Offsets belong to channels and the number of layers is fixed by the training length: another length
-meets the same network, its offsets taken modulo its own ring.
+A layer is `x + shift(dropout(mlp(x)))`. The channels are split into groups; group 0 stays, group i moves by 2^(i-1) positions
+along the ring of class rows and valid positions, so that after ceil(log2 length) layers every position has reached every other.
+There is no normalisation and no positional encoding. Offsets belong to channels, and the number of layers is fixed by the
+training length; for another length the same network is used, with offsets modulo the length of its ring.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 
 _SMALL = 1 << 16
-"""Numbers that one look-up moves on a CPU: of so few, a copy for each group costs more in calls than in what it copies."""
+"""Numbers up to which a shift on a CPU is one index lookup: for so few, calling a copy per group costs more than copying."""
 
 
 class ChordMixer(Encoder):
-    """Mixes a ring of any length in O(L log L)."""
+    """Global mixing by shifting channel groups along a ring, in O(L log L) for any length L."""
 
     class Config(ComponentConfig):
-        """Sizes of the mixer."""
+        """Sizes of the network."""
 
         dim: int = Field(132, gt=0, description="channels")
         hidden: int = Field(256, gt=0, description="width inside each layer's MLP")
-        blocks: int = Field(2, gt=0, description="times that all rows meet all others")
-        layers: int | None = Field(None, gt=0, le=24, description="layers in a block; null: ceil(log2 of the training length)")
+        blocks: int = Field(2, gt=0, description="blocks; each mixes every position with every other")
+        layers: int | None = Field(None, gt=0, le=24, description="layers per block; null: ceil(log2 of the training length)")
         dropout: float = Field(0.0, ge=0, lt=1, description="share of each layer's update dropped")
 
     examples = ({"dim": 14, "hidden": 16, "blocks": 2}, {"dim": 7, "hidden": 8, "blocks": 1, "layers": 3, "dropout": 0.1})
@@ -53,7 +53,7 @@ class ChordMixer(Encoder):
         )
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """Embeddings [B, C + L, dim]; hidden states are those after each block."""
+        """Return embeddings [B, C + L, dim] and the hidden states after the blocks in `layers`."""
         shift = _Shift.of(self.groups, valid)
         x, hidden = self.embed(bases), {}
         for depth, block in enumerate(self.blocks):
@@ -65,6 +65,8 @@ class ChordMixer(Encoder):
 
 
 class _Layer(nn.Module):
+    """`x + shift(dropout(mlp(x)))`, [B, R, dim] to the same."""
+
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.Dropout(dropout))
@@ -75,17 +77,21 @@ class _Layer(nn.Module):
 
 
 def _groups(dim: int, layers: int) -> tuple[tuple[slice, int], ...]:
-    """Channels and offset of each of the layers + 1 groups; where they do not divide, the first are one channel wider."""
+    """Return channels and offset of each of the layers + 1 groups; if these do not divide, the first are one channel wider."""
     count = min(layers + 1, dim)
     edges = [index * (dim // count) + min(index, dim % count) for index in range(count + 1)]
     return tuple((slice(a, b), 0 if i == 0 else 2 ** (i - 1)) for i, (a, b) in enumerate(pairwise(edges)))
 
 
 class _Shift:
-    """Moves each group of channels by its offset on the ring; `back` undoes it.
+    """Shifts each group of channels by its offset along the ring; `back` is the inverse.
 
-    Where every row is valid the ring is the whole length, and slices are copied; of a small batch every number is looked up.
-    With padding each sequence has a ring of its own: rows are gathered, and padding keeps its place.
+    There are four implementations, chosen for speed. Without padding the ring is the whole length: slices are copied, or for a
+    small batch one index lookup moves every number. With padding each sequence has a ring of its own: positions are gathered
+    group by group, and padding keeps its place. For export all groups are gathered at once.
+
+    index: with padding, the source positions of each group for the shift and for its inverse. whole: for export, the source
+    positions [B, R, dim] of all channels. small: whether to use one index lookup.
     """
 
     def __init__(
@@ -97,35 +103,38 @@ class _Shift:
         small: bool = False,
     ) -> None:
         self.groups, self.index, self.whole, self.small = groups, index, whole, small
-        self._places: dict[bool, Tensor] = {}
+        self._lookup: dict[bool, Tensor] = {}
 
     @classmethod
     def of(cls, groups: tuple[tuple[slice, int], ...], valid: Tensor) -> _Shift:
-        exporting = torch.compiler.is_exporting()  # its graph is for every padding, so that nothing may be asked of it
+        """Choose the implementation for a batch. valid: [B, R], class rows included."""
+        exporting = torch.compiler.is_exporting()  # an exported graph serves every padding, so it may not depend on `valid`
         if not exporting and bool(valid.all()):
             few = valid.device.type == "cpu" and valid.numel() * groups[-1][0].stop <= _SMALL
             return cls(groups, None, small=few and not torch.compiler.is_compiling())
-        at = torch.arange(valid.shape[1], device=valid.device)[None]
+        position = torch.arange(valid.shape[1], device=valid.device)[None]
         ring = valid.sum(1, keepdim=True)
-        on = at < ring
-        ahead = [((at + offset) % ring.clamp(min=1)).where(on, at) for _, offset in groups]
+        on_ring = position < ring
+        ahead = [((position + offset) % ring.clamp(min=1)).where(on_ring, position) for _, offset in groups]
         if exporting:
             whole = [_columns(rows, channels) for rows, (channels, _) in zip(ahead, groups, strict=True)]
             return cls(groups, None, torch.cat(whole, dim=2))
-        behind = [((at - offset) % ring.clamp(min=1)).where(on, at) for _, offset in groups]
+        behind = [((position - offset) % ring.clamp(min=1)).where(on_ring, position) for _, offset in groups]
         return cls(groups, (ahead, behind))
 
     def __call__(self, x: Tensor, *, back: bool = False) -> Tensor:
-        if self.whole is not None:  # of all groups at once: an exported graph has one node where it had one for each
+        if self.whole is not None:  # all groups at once: one node of the exported graph instead of one per group
             return x.gather(1, self.whole)
         if not self.small:
             return self._copied(x, back=back)
-        if back not in self._places:
-            every = torch.arange(x[0].numel()).view_as(x[:1])
-            self._places[back] = self._copied(every, back=back).flatten()
-        return x.flatten(1).index_select(1, self._places[back]).view_as(x)
+        if back not in self._lookup:
+            # The lookup table is what the slow implementation does to the numbers' indices.
+            indices = torch.arange(x[0].numel()).view_as(x[:1])
+            self._lookup[back] = self._copied(indices, back=back).flatten()
+        return x.flatten(1).index_select(1, self._lookup[back]).view_as(x)
 
     def _copied(self, x: Tensor, *, back: bool) -> Tensor:
+        """Shift group by group: by gathering where there is padding, otherwise by copying two slices."""
         out = torch.empty_like(x)
         rows = x.shape[1]
         for number, (channels, offset) in enumerate(self.groups):
@@ -139,12 +148,12 @@ class _Shift:
 
 
 def _columns(rows: Tensor, channels: slice) -> Tensor:
-    """[B, R] to [B, R, channels]: the same rows in each."""
+    """Expand source positions [B, R] to [B, R, channels], the same in each channel."""
     return rows[..., None].expand(-1, -1, channels.stop - channels.start)
 
 
 class _ShiftAndAdd(torch.autograd.Function):
-    """`x + shift(update)`. The gradient of a permutation is its inverse: autograd would build it out of eleven slices."""
+    """`x + shift(update)`. The gradient of a permutation is its inverse; autograd would build it from a slice per group."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, update: Tensor, shift: _Shift) -> Tensor:

@@ -1,7 +1,7 @@
 """Residual dilated convolutions, after GPN (Benegas, Batra and Song 2023, PNAS 120(44) e2311219120).
 
-A block is `x + gelu(conv(norm(x)))`, then `x + mlp(norm(x))`. GPN norms the updates instead: at our sizes the masked loss then
-begins at twice the bits per base of a guess, and pooled embeddings stay nearly constant.
+A block is `x + gelu(conv(norm(x)))`, then `x + mlp(norm(x))`. GPN normalises the updates instead. At our sizes the masked loss
+then begins at twice the bits per base of a uniform guess, and pooled embeddings stay nearly constant.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 
 
 class DilatedConv(Encoder):
-    """Mixes neighbourhoods: an embedding sees `(kernel - 1) / 2` times the sum of the dilations to either side of its base."""
+    """Residual dilated convolutions. The receptive field extends `(kernel - 1) / 2` times the sum of dilations to each side."""
 
     class Config(ComponentConfig):
         """Sizes of the network."""
 
         dim: int = Field(128, gt=0, description="channels")
         hidden: int = Field(256, gt=0, description="width inside each block's MLP")
-        blocks: int = Field(6, gt=0, description="residual blocks; dilations are 1, 2, 4, ... and from the largest 1 again")
-        kernel: int = Field(9, gt=0, description="bases that a convolution looks at; odd")
-        largest_dilation: int = Field(32, gt=0, description="widest spacing of those bases; a power of 2")
+        blocks: int = Field(6, gt=0, description="residual blocks, with dilations 1, 2, 4, ..., and after the largest 1 again")
+        kernel: int = Field(9, gt=0, description="width of the convolution in bases; odd")
+        largest_dilation: int = Field(32, gt=0, description="largest dilation; a power of 2")
         dropout: float = Field(0.0, ge=0, lt=1, description="share of each update dropped")
 
         @field_validator("kernel")
         @classmethod
         def _odd(cls, kernel: int) -> int:
             if kernel % 2 == 0:
-                raise ValueError("an odd number is wanted, so that a base stands in the middle")
+                raise ValueError("must be odd, so that the kernel has a central base")
             return kernel
 
         @field_validator("largest_dilation")
         @classmethod
         def _power(cls, largest: int) -> int:
             if largest & (largest - 1):
-                raise ValueError("a power of 2 is wanted: dilations double from 1")
+                raise ValueError("must be a power of 2: dilations double from 1")
             return largest
 
         @property
         def dilations(self) -> list[int]:
-            """Of each block."""
+            """The dilation of each block."""
             cycle = self.largest_dilation.bit_length()
             return [2 ** (block % cycle) for block in range(self.blocks)]
 
@@ -63,7 +63,7 @@ class DilatedConv(Encoder):
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """Embeddings [B, L, dim]; hidden states are those after each block."""
+        """Return embeddings [B, L, dim] and the hidden states after the blocks in `layers`."""
         x, hidden = self.embed(bases), {}
         padding = ~valid[..., None]
         for depth, block in enumerate(self.blocks):
@@ -74,6 +74,8 @@ class DilatedConv(Encoder):
 
 
 class _Block(nn.Module):
+    """A dilated convolution and an MLP, both residual and pre-norm, [B, L, dim] to the same."""
+
     def __init__(self, config: DilatedConv.Config, dilation: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.dim)
@@ -84,8 +86,8 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, padding: Tensor) -> Tensor:
-        # `same` sets zeros beyond both ends, and padding looks like what is beyond.
-        seen = self.norm(x).masked_fill(padding, 0)
-        x = x + self.dropout(F.gelu(self.conv(seen.transpose(1, 2)).transpose(1, 2)))
+        # `same` pads with zeros at both ends; padding must look the same, or it would change the valid positions.
+        masked = self.norm(x).masked_fill(padding, 0)
+        x = x + self.dropout(F.gelu(self.conv(masked.transpose(1, 2)).transpose(1, 2)))
         updated: Tensor = x + self.dropout(self.mlp(x))
         return updated

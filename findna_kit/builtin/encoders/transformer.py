@@ -1,4 +1,4 @@
-"""A small Transformer encoder (Vaswani et al. 2017) with rotary positions (Su et al. 2021, RoFormer), pre-norm."""
+"""A small pre-norm Transformer encoder (Vaswani et al. 2017) with rotary positions (Su et al. 2021, RoFormer)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class Transformer(Encoder):
-    """Attention over all rows. Trained on one length, it is not asked for more: `max_length` is the training window's."""
+    """Transformer encoder with attention over all positions. Sequences may not be longer than the training windows."""
 
     class Config(ComponentConfig):
-        """Sizes of the Transformer."""
+        """Sizes of the network."""
 
         dim: int = Field(128, gt=0, description="channels")
         hidden: int = Field(512, gt=0, description="width of the feed-forward layers")
-        blocks: int = Field(4, gt=0, description="attention and feed-forward pairs")
-        heads: int = Field(4, gt=0, description="attention heads; dim / heads must be even")
+        blocks: int = Field(4, gt=0, description="blocks, each of attention and a feed-forward network")
+        heads: int = Field(4, gt=0, description="attention heads; dim must be an even multiple of them")
         dropout: float = Field(0.0, ge=0, lt=1, description="share of each update dropped")
 
         @model_validator(mode="after")
@@ -47,17 +47,17 @@ class Transformer(Encoder):
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """Embeddings [B, C + L, dim]; hidden states are those after each block."""
+        """Return embeddings [B, C + L, dim] and the hidden states after the blocks in `layers`."""
         x = self.embed(bases)
         classes = len(self.class_vectors)
         x = torch.cat([x[:, :classes] + self.class_vectors.to(x.dtype), x[:, classes:]], dim=1)
-        # Unless a graph is made for export, which is for every padding.
+        # Without padding no mask is needed, which is faster. An exported graph serves every padding, so it always has the mask.
         unpadded = not torch.compiler.is_exporting() and bool(valid.all())
         mask = None if unpadded else valid[:, None, None, :]
-        turn = _rotation(x.shape[1], self.head_dim, x.device)
+        rotation = _rotation(x.shape[1], self.head_dim, x.device)
         hidden = {}
         for depth, block in enumerate(self.blocks):
-            x = block(x, mask, turn)
+            x = block(x, mask, rotation)
             if depth in layers:
                 hidden[depth] = x
         normed: Tensor = self.norm(x)
@@ -65,6 +65,8 @@ class Transformer(Encoder):
 
 
 class _Block(nn.Module):
+    """Attention and a feed-forward network, both residual and pre-norm, [B, R, dim] to the same."""
+
     def __init__(self, config: Transformer.Config) -> None:
         super().__init__()
         self.heads, self.head_dim = config.heads, config.dim // config.heads
@@ -76,22 +78,23 @@ class _Block(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None, turn: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, rotation: tuple[Tensor, Tensor]) -> Tensor:
         q, k, v = rearrange(self.qkv(self.attention_norm(x)), "b r (three h d) -> three b h r d", three=3, h=self.heads)
-        mixed = F.scaled_dot_product_attention(_rotate(q, turn), _rotate(k, turn), v, attn_mask=mask)
+        mixed = F.scaled_dot_product_attention(_rotate(q, rotation), _rotate(k, rotation), v, attn_mask=mask)
         x = x + self.dropout(self.out(rearrange(mixed, "b h r d -> b r (h d)")))
         updated: Tensor = x + self.dropout(self.feed_forward(x))
         return updated
 
 
-def _rotation(rows: int, dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [rows, dim / 2] of position times 10000^(-2i / dim)."""
+def _rotation(positions: int, dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine, both [positions, dim / 2], of position times 10000^(-2i / dim)."""
     frequency = 10000.0 ** (-torch.arange(0, dim, 2, device=device) / dim)
-    angle = torch.arange(rows, device=device)[:, None] * frequency
+    angle = torch.arange(positions, device=device)[:, None] * frequency
     return angle.cos(), angle.sin()
 
 
-def _rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    cosine, sine = (part.to(x.dtype) for part in turn)
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
+def _rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate queries or keys [B, heads, positions, dim]: channel i is paired with channel i + dim / 2."""
+    cosine, sine = (values.to(x.dtype) for values in rotation)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class InfoNCE(Loss):
-    """`- log exp(z_i z'_i / t) / sum_j exp(z_i z'_j / t)` over every pair of the student's views, both ways."""
+    """`- log exp(z_i z'_i / t) / sum_j exp(z_i z'_j / t)` for every pair of student views, in both directions."""
 
     class Config(ComponentConfig):
-        """Temperature and head."""
+        """Temperature and projector."""
 
-        temperature: float = Field(0.1, gt=0, description="divides the cosine similarities")
+        temperature: float = Field(0.1, gt=0, description="temperature, which divides the cosine similarities")
         layers: int = Field(2, ge=1, description="linear layers of the projector")
         hidden: int = Field(256, gt=0, description="width of the projector")
         output: int = Field(128, gt=0, description="width of the projections")
@@ -32,26 +32,29 @@ class InfoNCE(Loss):
     coupling = "batch"
 
     def twin_heads(self) -> dict[str, nn.Module]:
-        """A projector of the pooled embedding."""
+        """Return the projector of the pooled embedding."""
         return {"projector": Projector(self.dim, self.config.hidden, self.config.output, self.config.layers)}
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """Two views of the student's."""
+        """Require two views that the student sees."""
         return None if sum(view.student for view in views) > 1 else "needs two views that the student sees"
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Sequences, times ordered pairs of views."""
+        """Count sequences times ordered pairs of views."""
         tokens = next(iter(student.values())).tokens
         return torch.tensor(float(len(tokens) * len(student) * (len(student) - 1)), device=tokens.device)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Cross-entropy in nats over heads' `projector` [B, output]; metric: how often the right window is the nearest."""
+        """Return the cross-entropy in nats, from the head `projector` [B, output].
+
+        Metric: `accuracy`, the share of projections whose nearest one in the other view is of the same window.
+        """
         z = [F.normalize(output.heads["projector"].float(), dim=-1) for output in student.values()]
-        own = torch.arange(len(z[0]), device=z[0].device)
+        target = torch.arange(len(z[0]), device=z[0].device)
         nats, correct = [], []
         for first, second in combinations(z, 2):
             similarity = first @ second.T / self.config.temperature
             for logits in (similarity, similarity.T):
-                nats.append(F.cross_entropy(logits, own, reduction="sum"))
-                correct.append((logits.argmax(1) == own).sum())
+                nats.append(F.cross_entropy(logits, target, reduction="sum"))
+                correct.append((logits.argmax(1) == target).sum())
         return LossOutput(torch.stack(nats).sum(), {"accuracy": torch.stack(correct).sum().float()})

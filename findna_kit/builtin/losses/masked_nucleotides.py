@@ -1,4 +1,4 @@
-"""Masked nucleotides: cross-entropy at the masked positions (Devlin et al. 2019, BERT; FinDNA's first term)."""
+"""Masked nucleotides: cross-entropy at the masked positions (Devlin et al. 2019, BERT; the first loss of FinDNA)."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 
 
 class MaskedNucleotides(Loss):
-    """`- log p(base)` summed over the masked positions of the student's views; the classes are A C G T."""
+    """Masked-nucleotide prediction: `- log p(base)` over the masked positions of the student's views; classes are A C G T."""
 
     class Config(ComponentConfig):
-        """Nothing to choose."""
+        """No parameters."""
 
     head_input = "masked"
     nucleotide_head = "classifier"
 
     def twin_heads(self) -> dict[str, nn.Module]:
-        """One linear layer; the teacher has a copy, so that it can be asked for nucleotides too."""
+        """Return one linear layer. The teacher has a copy, so that it can predict nucleotides too."""
         return {"classifier": nn.Linear(self.dim, 4)}
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """At least one view of the student must be masked."""
+        """Require a masked view that the student sees."""
         if any(view.student and view.masked for view in views):
             return None
         return "needs a view with `mask` that the student sees"
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Masked positions."""
+        """Count masked positions by weight."""
         return torch.stack([view.masked_weight.sum() for view in student.values()]).sum()
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Cross-entropy in nats over heads' `classifier` [B, M, 4]; metrics: accuracy and bits per base."""
+        """Return the cross-entropy in nats, from the head `classifier` [B, M, 4]; metrics: accuracy and bits per base."""
         nats, correct = [], []
         for output in student.values():
             if not output.view.masked_index.shape[1]:
                 continue
             logits, target = output.heads["classifier"].float(), output.view.masked_targets
-            # A slot that is not used may point at N, which has no class; its weight is 0.
+            # An unused slot may point at N, which has no class; its weight is 0.
             per_base = F.cross_entropy(logits.flatten(0, 1), target.clamp(max=3).flatten(), reduction="none")
             weight = output.view.masked_weight
             nats.append((per_base.view_as(weight) * weight).sum())

@@ -1,4 +1,4 @@
-"""Self-distillation over class tokens: DINO's cross-entropy (Caron et al. 2021, equations 1 to 4), as FinDNA uses it."""
+"""Self-distillation on class tokens: the cross-entropy of DINO (Caron et al. 2021, equations 1 to 4), as FinDNA uses it."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 class SelfDistillation(Loss):
     """`- sum_k q_k log p_k` with `p = softmax(P / student_temperature)` and `q = softmax((Q - centre) / teacher_temperature)`.
 
-    Summed over sequences, class tokens and pairs of a student's and another, teacher's view. There is one centre per class
-    token, moved once per step: `centre <- m centre + (1 - m) mean_batch(Q)`, where m is at most step / (step + 1).
+    It is summed over sequences, class tokens and pairs of a student view and a different teacher view. Each class token has a
+    centre, which is updated once per step: `centre <- m centre + (1 - m) mean_batch(Q)`, where m is at most step / (step + 1).
     """
 
     class Config(ComponentConfig):
-        """Temperatures, centring and the head."""
+        """Temperatures, centring and head."""
 
-        student_temperature: float = Field(0.1, gt=0, description="divides the student's logits")
+        student_temperature: float = Field(0.1, gt=0, description="temperature of the student: divides its logits")
         teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
-            ScheduleValue(constant=0.04), description="divides the teacher's centred logits"
+            ScheduleValue(constant=0.04), description="temperature of the teacher: divides its centred logits"
         )
         center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre kept per step")
         head: Literal["prototypes", "five_way"] = Field(
-            "prototypes", description="an MLP and cosines to prototypes, or the paper's one linear layer to 5 outputs"
+            "prototypes", description="prototypes: an MLP and cosines to prototypes; five_way: the paper's one linear layer"
         )
         layers: int = Field(3, ge=1, description="linear layers of the MLP")
         hidden: int = Field(512, gt=0, description="width of the MLP")
@@ -65,7 +65,7 @@ class SelfDistillation(Loss):
         self.register_buffer("center", torch.zeros(class_tokens, outputs))
 
     def twin_heads(self) -> dict[str, nn.Module]:
-        """The projection of the class embeddings; its last output is `logits`."""
+        """Return the projection heads of the class embeddings; the last output is `logits`."""
         if self.config.head == "five_way":
             return {"logits": nn.Linear(self.dim, 5)}
         return {
@@ -74,22 +74,23 @@ class SelfDistillation(Loss):
         }
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """Class tokens, and a view of the teacher's beside another one of the student's."""
+        """Require class tokens, and a student view other than some teacher view."""
         if self.class_tokens == 0:
             return "needs class tokens: set class_tokens above 0"
         if not _pairs([v.name for v in views if v.student], [v.name for v in views if v.teacher]):
-            return "needs a view that the teacher sees beside another one that the student sees"
+            return "needs a view that the teacher sees and a different one that the student sees"
         return None
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Pairs of views, times sequences, times class tokens."""
+        """Count pairs of views times sequences times class tokens."""
         tokens = next(iter(teacher.values())).tokens
         return torch.tensor(float(len(_pairs(student, teacher)) * len(tokens) * self.class_tokens), device=tokens.device)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Cross-entropy in nats over heads' `logits` [B, C, K].
+        """Return the cross-entropy in nats, from the head `logits` [B, C, K].
 
-        Metrics: the entropy of q in nats, and as a share of ln K, which it reaches where the teacher is uniform: collapse.
+        Metrics: `teacher_entropy`, the entropy of q in nats, and `teacher_entropy_share`, the same divided by ln K. A share
+        of 1 means that the teacher is uniform: collapse.
         """
         logits = {name: output.heads["logits"].float() for name, output in teacher.items()}
         temperature = self.config.teacher_temperature(clock)
@@ -104,16 +105,17 @@ class SelfDistillation(Loss):
         return LossOutput(total, metrics, {"logits": torch.stack(list(logits.values())).mean(0).detach()})
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
-        """Moves the centre towards the mean of the teacher's logits over the global batch.
+        """Update the centre with the mean of the teacher's logits over the global batch.
 
-        The first steps average what was seen so far: a centre that crept up from 0 would for a while leave in the targets
-        what all windows have in common, and the student would learn that constant and nothing else.
+        The first steps use the plain mean of all batches so far. A centre that rose slowly from 0 would leave in the targets
+        what all windows have in common, and the student would learn only that constant.
         """
-        kept = min(self.config.center_momentum, clock.step / (clock.step + 1))
-        self.center.lerp_(state_inputs["logits"].mean(0), 1 - kept)
+        momentum = min(self.config.center_momentum, clock.step / (clock.step + 1))
+        self.center.lerp_(state_inputs["logits"].mean(0), 1 - momentum)
 
 
 def _pairs(
     student: Mapping[str, object] | Sequence[str], teacher: Mapping[str, object] | Sequence[str]
 ) -> list[tuple[str, str]]:
+    """Return the pairs of a student view and a different teacher view, by name."""
     return [(s, t) for s in student for t in teacher if s != t]

@@ -8,18 +8,19 @@ from findna_kit.components import Draw, MaskCorruptionConfig, Masking, View, mas
 
 
 class IndependentMasking(Masking):
-    """Masks bases here and there; each is hidden, replaced or left by itself."""
+    """Masking of independently chosen positions; each is replaced by MASK or by a random base, or left as it is."""
 
     class Config(MaskCorruptionConfig):
-        """How many, and what the student is shown there."""
+        """Share of masked bases, and their corruption."""
 
     examples = ({}, {"fraction": 1}, {"fraction": 0.1, "mask_share": 0, "random_share": 1})
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The masked view."""
-        slots, own = self.config.max_masked(view), maskable_bases(view)
-        # As integers, which compare faster: the bits of two floats from 0 up are in the order of the floats.
-        number = draw.uniform(own.shape[1]).masked_fill_(~own, 2.0).view(torch.int32)
+        """Return the masked view."""
+        slots, maskable = self.config.max_masked(view), maskable_bases(view)
+        # The positions with the smallest random numbers are masked; the number 2 puts a position that may not be masked last.
+        # The bits of non-negative floats have the order of the floats, and integers compare faster.
+        number = draw.uniform(maskable.shape[1]).masked_fill_(~maskable, 2.0).view(torch.int32)
         index = number.topk(slots, dim=1, largest=False).indices
-        return self.config.mask(view, index, self.config.num_masked(own), draw.uniform(slots), draw)
+        return self.config.mask(view, index, self.config.num_masked(maskable), draw.uniform(slots), draw)

@@ -1,1 +1,1 @@
-"""Teacher-update rules, one file each."""
+"""Teacher updates, one file each."""

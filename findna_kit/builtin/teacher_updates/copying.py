@@ -1,4 +1,4 @@
-"""What rules that copy the student share."""
+"""Copying the student, shared by teacher updates."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def copy_into(teacher: nn.Module, student: nn.Module) -> None:
-    """Every parameter and buffer of the student's, in place."""
-    for mine, theirs in zip(teacher.state_dict().values(), student.state_dict().values(), strict=True):
-        mine.copy_(theirs)
+    """Copy every parameter and buffer of the student into the teacher, in place."""
+    for old, new in zip(teacher.state_dict().values(), student.state_dict().values(), strict=True):
+        old.copy_(new)

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 
 class EMA(TeacherUpdate):
-    """`teacher <- m teacher + (1 - m) student`, once a step; the paper's m goes from 0.996 to 1 by half a cosine."""
+    """Exponential moving average of the student: `teacher <- m teacher + (1 - m) student` once per step.
+
+    By default m rises from 0.996 to 1 along half a cosine, as in BYOL.
+    """
 
     class Config(AveragingConfig):
-        """How fast the teacher follows."""
+        """Momentum of the average."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
             ScheduleValue(cosine=Cosine(start=0.996, end=1.0, warmup=0.0)), description="share of the old teacher kept per step"
@@ -28,7 +31,7 @@ class EMA(TeacherUpdate):
     config: Config
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Moves parameters and buffers; logs `momentum`."""
+        """Update parameters and buffers of the teacher; log `momentum`."""
         momentum = self.config.momentum(clock)
         ema_update(teacher, student, momentum, self.config.buffers)
         return {"momentum": momentum}

@@ -1,4 +1,4 @@
-"""A teacher that never moves: distillation from a network that stands (Hinton, Vinyals and Dean 2015, arXiv 1503.02531)."""
+"""A frozen teacher: distillation from a fixed network (Hinton, Vinyals and Dean 2015, arXiv 1503.02531)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
 
 class Frozen(TeacherUpdate):
-    """The teacher stays the initial student, pretrained where the recipe says `init_from`; a finished run gives the student."""
+    """A teacher that stays the initial student, which `init_from` in the recipe may take from another run.
+
+    A finished run exports the student.
+    """
 
     class Config(ComponentConfig):
-        """Nothing to choose."""
+        """No parameters."""
 
     export_branch = "student"
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Moves nothing."""
+        """Leave the teacher unchanged."""
         return {}

@@ -1,4 +1,4 @@
-"""No teacher of its own: the student's weights without gradient (Chen and He 2021, SimSiam's stop-gradient)."""
+"""No separate teacher: the student's weights without gradient (Chen and He 2021, the stop-gradient of SimSiam)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class NoTeacher(TeacherUpdate):
-    """The teacher is the student after every step; a finished run gives the student."""
+    """A teacher that equals the student after every step. A finished run exports the student."""
 
     class Config(ComponentConfig):
-        """Nothing to choose."""
+        """No parameters."""
 
     export_branch = "student"
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Copies the student."""
+        """Copy the student into the teacher."""
         copy_into(teacher, student)
         return {}

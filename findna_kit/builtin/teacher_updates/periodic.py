@@ -1,4 +1,4 @@
-"""A copy from time to time: the target network of deep Q-learning (Mnih et al. 2015, Nature 518:529)."""
+"""Periodic copies of the student: the target network of deep Q-learning (Mnih et al. 2015, Nature 518:529)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class PeriodicCopy(TeacherUpdate):
-    """The teacher takes the student's weights every so many steps and stands in between; a finished run gives the student."""
+    """A copy of the student that is renewed every `every` steps. A finished run exports the student."""
 
     class Config(ComponentConfig):
-        """How often."""
+        """Interval between copies."""
 
-        every: int = Field(100, gt=0, description="steps from one copy to the next")
+        every: int = Field(100, gt=0, description="steps between copies of the student")
 
     examples = ({"every": 1}, {"every": 3})
     config: Config
     export_branch = "student"
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Copies the student where the step now being taken makes the number of steps done a multiple of `every`."""
+        """Copy the student into the teacher if this step completes a multiple of `every` steps."""
         if (clock.step + 1) % self.config.every == 0:
             copy_into(teacher, student)
         return {}

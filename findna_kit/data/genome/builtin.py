@@ -1,4 +1,4 @@
-"""The genome that lies in the package: a stretch of *D. melanogaster* chr2R, and what of it is held out."""
+"""The built-in genome: a region of *D. melanogaster* chr2R that ships with the package, and its held-out regions."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ if TYPE_CHECKING:
 
 
 def builtin_genome() -> Path:
-    """The built-in FASTA."""
+    """Return the path of the built-in FASTA."""
     return _data("genome.fa.gz")
 
 
 def builtin_regions(store: TokenStore) -> dict[str, Regions]:
-    """Its held-out stretches: `validation`, of the pretraining; `test`, of the built-in task, never trained on."""
+    """Return the held-out regions: `validation` of pretraining, and `test` of the built-in task, which is never trained on."""
     return read_named_bed(_data("regions.bed"), store)
 
 
 def builtin_digest() -> str:
-    """sha256 of the built-in FASTA, by the record that lies beside it."""
-    return str(_described()["sha256"])
+    """Return the sha256 of the built-in FASTA, as recorded in SOURCES.json."""
+    return str(_source_record()["sha256"])
 
 
 def is_builtin(store: TokenStore) -> bool:
-    """Whether a store holds the bases of the built-in genome, from whatever file: a copy, unpacked, in other lines or case."""
+    """Return whether a store holds the bases of the built-in genome, also from a copy with other compression, lines or case."""
     if store.digest == builtin_digest():
         return True
-    if [contig.length for contig in store.contigs] != [_described()["bases"]]:
+    # The cheap check comes first: comparing bases opens the built-in store.
+    if [contig.length for contig in store.contigs] != [_source_record()["bases"]]:
         return False
     return store.same_bases(open_store(builtin_genome()))
 
 
-def _described() -> dict[str, Any]:
-    described: dict[str, Any] = json.loads(_data("SOURCES.json").read_text())["files"]["genome.fa.gz"]
-    return described
+def _source_record() -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(_data("SOURCES.json").read_text())["files"]["genome.fa.gz"]
+    return record
 
 
 def _data(name: str) -> Path:

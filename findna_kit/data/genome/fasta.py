@@ -1,6 +1,6 @@
-"""A FASTA becomes codes, read once by pyfaidx: its handle is opened, used and closed by one process.
+"""Converting a FASTA to codes with pyfaidx, once per file; the handle is opened, used and closed by one process.
 
-A code is one byte a base: the low three bits hold the token (A C G T N), bit 3 says that the letter was lower case.
+A code is one byte per base: the lower three bits hold the token (A C G T N), bit 3 is set for a lower-case letter.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 TOKEN_BITS = 0b0111
 SOFT_MASKED = 0b1000
-_OTHER, _STRANGE = 0b0001_0000, 0b0010_0000
-_CHUNK = 1 << 18
-_LINE = 1 << 16
-_LOOK = 1 << 16
+# Two more bits, which are only used while reading: a letter other than ACGTN, and a byte that no sequence may contain.
+_OTHER, _INVALID = 0b0001_0000, 0b0010_0000
+_CHUNK = 1 << 18  # bases read at a time
+_LINE = 1 << 16  # length of the lines of a FASTA that had to be wrapped anew
+_HEAD = 1 << 16  # bytes of a file that are checked before it is read
+# Letters of amino acids that no nucleotide code uses, and the share of them above which a file is taken for protein.
 _PROTEIN, _PROTEIN_SHARE = "EFIJLOPQZ*", 0.02
 
 _OTHER_FORMATS = {
@@ -45,23 +47,23 @@ _OTHER_FORMATS = {
     b"\xfe\xff": "is UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)",
 }
 _BGZIP_START, _BGZIP_END = b"\x1f\x8b\x08\x04", bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-"""Of the first block, which bytes 12 and 13 call BC; and the empty last block, whole (SAM specification, 4.1)."""
+"""The first bytes of a bgzip file, whose bytes 12 and 13 are "BC"; and its empty last block (SAM specification, 4.1)."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a FASTA holds: name and length of each contig, and how often each letter other than ACGTN occurs."""
+    """The contents of a FASTA: name and length of each contig, and the count of each letter other than ACGTN."""
 
     contigs: tuple[tuple[str, int], ...]
     other_letters: dict[str, int]
 
 
-class _Uneven(Exception):
-    """The lines are not what an index can stand on; the message is the error, should wrapping them anew not help."""
+class _UnevenLines(Exception):
+    """The lines cannot be indexed. The file is then wrapped anew; the message is used if that does not help."""
 
 
 class _Handle(Faidx):  # type: ignore[misc]
-    """pyfaidx leaves its file open when the index cannot be made; this does not."""
+    """A pyfaidx handle that closes its file when the index cannot be built; pyfaidx leaves it open."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -73,7 +75,10 @@ class _Handle(Faidx):  # type: ignore[misc]
 
 
 def inspect(source: Path) -> bool:
-    """True for gzip or bgzip, False for plain text. GenomeError for what is plainly no FASTA, by its first 64 KiB."""
+    """Return True for gzip or bgzip and False for plain text.
+
+    Raises GenomeError if the first 64 KiB show that the file is not a FASTA.
+    """
     with _reading(source):
         if source.is_dir():
             raise GenomeError(f"{source} is a folder; give the FASTA file in it")
@@ -85,13 +90,13 @@ def inspect(source: Path) -> bool:
             end = file.read()
         gzipped = start.startswith(b"\x1f\x8b")
         with gzip.open(source) if gzipped else source.open("rb") as file:
-            text = file.read(_LOOK)
+            text = file.read(_HEAD)
     for magic, message in _OTHER_FORMATS.items():
         if text.startswith(magic):
             raise GenomeError(f"{source} {message}")
     if start.startswith(_BGZIP_START) and start[12:14] == b"BC" and end != _BGZIP_END:
-        way = "fetch it again, or, if it is whole, pack it anew (gunzip -c FILE | bgzip > NEW)"
-        raise GenomeError(f"{source} is bgzip without its last block, so probably truncated; {way}")
+        advice = "fetch it again, or, if it is complete, compress it anew (gunzip -c FILE | bgzip > NEW)"
+        raise GenomeError(f"{source} is bgzip without its last block, so probably truncated; {advice}")
     if not text.strip():
         raise GenomeError(f"{source} is empty; a FASTA with at least one sequence is wanted")
     if b"\0" in text:
@@ -106,10 +111,11 @@ def inspect(source: Path) -> bool:
 
 
 def read_fasta(source: Path, *, gzipped: bool, folder: Path, out: BinaryIO, report: Report | None = None) -> Contents:
-    """Writes the codes of all contigs, one after the other, to `out`; temporary files go to `folder`.
+    """Write the codes of all contigs to `out`, one contig after the other.
 
-    report(bases done, all bases) is called after each chunk. Memory is bounded by the chunk and the longest line.
-    GenomeError for a file that cannot be used as a genome.
+    gzipped: whether `source` is compressed, as `inspect` returns. folder: for temporary files.
+    report: called as report(bases read, all bases) after each chunk. Memory is bounded by the chunk and the longest line.
+    Raises GenomeError for a file that cannot be used as a genome.
     """
     text = folder / "genome.fa"
     if gzipped:
@@ -117,18 +123,18 @@ def read_fasta(source: Path, *, gzipped: bool, folder: Path, out: BinaryIO, repo
             while block := packed.read(_CHUNK):
                 unpacked.write(block)
     else:
-        text.symlink_to(source.absolute())  # so that pyfaidx sees no .gz in the name of what is plain text
+        text.symlink_to(source.absolute())  # under a name without .gz, which pyfaidx would take for compressed
     try:
         return _encode(source, text, out, report)
-    except _Uneven:
-        even = folder / "even.fa"
-        with text.open("rb") as old, even.open("wb") as new:
+    except _UnevenLines:
+        wrapped = folder / "even.fa"
+        with text.open("rb") as old, wrapped.open("wb") as new:
             _wrap(old, new)
     out.seek(0)
     out.truncate()
     try:
-        return _encode(source, even, out, report)
-    except _Uneven as error:
+        return _encode(source, wrapped, out, report)
+    except _UnevenLines as error:
         raise GenomeError(f"{source}: {error}") from error
 
 
@@ -142,7 +148,7 @@ def _encode(source: Path, text: Path, out: BinaryIO, report: Report | None) -> C
         for name, start, end in _chunks(handle):
             letters = handle.fetch(name, start + 1, end).encode("latin-1", "replace")
             if len(letters) != end - start:
-                raise _Uneven(f"the lines of {name!r} are not of one length; wrap them anew (seqkit seq FILE)")
+                raise _UnevenLines(f"the lines of {name!r} are not of one length; wrap them anew (seqkit seq FILE)")
             codes = np.frombuffer(letters.translate(_CODES), dtype=np.uint8)
             if codes.max() >= _OTHER:
                 _count_others(name, letters, codes, others)
@@ -160,19 +166,20 @@ def _encode(source: Path, text: Path, out: BinaryIO, report: Report | None) -> C
 
 @contextmanager
 def _index(source: Path, text: Path) -> Iterator[Any]:
+    """Open a pyfaidx handle; turn each error of pyfaidx into one that names the user's file and the remedy."""
     try:
         handle = _Handle(text)
     except FastaIndexingError as error:
         if "Line length" in str(error):
-            raise _Uneven(str(error).replace(str(text), str(source))) from error
+            raise _UnevenLines(str(error).replace(str(text), str(source))) from error
         if "Bad sequence name" in str(error):
             raise GenomeError(f"{source} has a '>' line without a name; give each sequence one") from error
         raise GenomeError(f"{source} is no FASTA: {str(error).replace(str(text), str(source))}") from error
-    except RuntimeError as error:  # pyfaidx 0.9.2 does not expect a record that ends in two blank lines
-        raise _Uneven("the FASTA has blank lines in it; wrap it anew (seqkit seq FILE)") from error
+    except RuntimeError as error:  # pyfaidx 0.9.2 fails on a record that ends in two blank lines
+        raise _UnevenLines("the FASTA has blank lines in it; wrap it anew (seqkit seq FILE)") from error
     except UnicodeDecodeError as error:
         raise GenomeError(f"{source} holds bytes that are not UTF-8 text; save it as plain text") from error
-    except ValueError as error:  # what pyfaidx raises for a name that stands twice, and nothing else here
+    except ValueError as error:  # raised by pyfaidx for a duplicate name, and for nothing else here
         raise GenomeError(f"{source} gives two sequences one name ({error}); rename one of them") from error
     try:
         yield handle
@@ -181,10 +188,10 @@ def _index(source: Path, text: Path) -> Iterator[Any]:
 
 
 def _chunks(handle: Any) -> Iterator[tuple[str, int, int]]:
-    """(contig, start, end). No chunk ends where a line does: pyfaidx would read that line's end twice.
+    """Yield (contig name, start, end). No chunk ends at the end of a line: pyfaidx would read that line's end twice.
 
-    So the chunks of a contig are neighbouring bytes of the file, and if each has the wanted number of letters and none that
-    is strange, they are the contig, however its lines are. (pyfaidx compares lines by bytes: CRLF here and there fools it.)
+    So the chunks of a contig are adjacent bytes of the file. If each has the expected number of letters and none is invalid,
+    they are the contig, whatever its lines look like. (pyfaidx compares lines in bytes; mixed CRLF and LF defeat it.)
     """
     for name, record in handle.index.items():
         start = 0
@@ -196,17 +203,21 @@ def _chunks(handle: Any) -> Iterator[tuple[str, int, int]]:
 
 
 def _count_others(name: str, letters: bytes, codes: np.ndarray[Any, np.dtype[np.uint8]], others: np.ndarray[Any, Any]) -> None:
-    strange = np.flatnonzero(codes & _STRANGE)
-    if len(strange):
-        shown = chr(letters[strange[0]])
-        raise _Uneven(f"{name!r} holds {shown!r}, which is no letter of a sequence; take it out")
-    at = np.flatnonzero(codes & _OTHER)
+    """Add the counts of letters other than ACGTN to `others` [256]. Raises _UnevenLines for a byte that is no letter."""
+    invalid = np.flatnonzero(codes & _INVALID)
+    if len(invalid):
+        shown = chr(letters[invalid[0]])
+        raise _UnevenLines(f"{name!r} holds {shown!r}, which is no letter of a sequence; take it out")
+    other = np.flatnonzero(codes & _OTHER)
     upper = np.frombuffer(letters.upper(), dtype=np.uint8)
-    others += np.bincount(upper[at], minlength=256)
+    others += np.bincount(upper[other], minlength=256)
 
 
 def _wrap(old: BinaryIO, new: BinaryIO) -> None:
-    """Lines of one length, without blanks, blank lines or ';' comments. A loop over lines, for the rare file that needs it."""
+    """Copy a FASTA with lines of one length, without blanks, blank lines and ';' comments.
+
+    This is a loop over lines in Python, slow but needed only for the rare file that pyfaidx cannot index.
+    """
     pending = bytearray()
     for line in old:
         if line.startswith(b">"):
@@ -223,6 +234,7 @@ def _wrap(old: BinaryIO, new: BinaryIO) -> None:
 
 @contextmanager
 def _reading(source: Path) -> Iterator[None]:
+    """Turn errors of opening and decompressing the source into GenomeErrors that say what to do."""
     try:
         yield
     except FileNotFoundError as error:
@@ -232,18 +244,19 @@ def _reading(source: Path) -> Iterator[None]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise GenomeError(f"{source} is a broken or truncated gzip file ({error}); fetch it again") from error
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:  # a full disk, for one, is not the source's fault
+        if error.errno != errno.ENAMETOOLONG:  # a full disk, for example, is not a fault of the source
             raise
         raise GenomeError(f"{source}: the name is too long for a file; give the path of a FASTA") from error
 
 
-def _table() -> bytes:
+def _code_table() -> bytes:
+    """Return the code of every byte, as a table for `bytes.translate`."""
     letters = bytes(range(256))
     text = np.array([chr(letter).isascii() and (chr(letter).isalpha() or chr(letter) in "-.*") for letter in letters])
     codes = alphabet.encode(letters) | alphabet.is_soft_masked(letters) * np.uint8(SOFT_MASKED)
     codes |= ~alphabet.is_known_letter(letters) * np.uint8(_OTHER)
-    codes |= ~text * np.uint8(_STRANGE)
+    codes |= ~text * np.uint8(_INVALID)
     return codes.astype(np.uint8).tobytes()
 
 
-_CODES = _table()
+_CODES = _code_table()

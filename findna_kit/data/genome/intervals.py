@@ -1,4 +1,4 @@
-"""Sets of integers as runs: sorted, disjoint, half-open, kept as two int64 arrays (start, end) of one length."""
+"""Sets of integers as runs: two int64 arrays (start, end) of sorted, disjoint, half-open intervals."""
 
 from __future__ import annotations
 
@@ -14,39 +14,41 @@ if TYPE_CHECKING:
 
 
 def merged(start: Integers, end: Integers) -> Runs:
-    """The runs that any half-open intervals cover together: touching ones joined, empty ones dropped."""
-    kept = end > start
-    start, end = start[kept], end[kept]
+    """Return the union of half-open intervals as runs: touching intervals are joined, empty ones dropped."""
+    nonempty = end > start
+    start, end = start[nonempty], end[nonempty]
     if not len(start):
         return start, end
     order = np.argsort(start, kind="stable")
+    # `reach`: the largest end so far. A run begins where the next start lies beyond it.
     start, reach = start[order], np.maximum.accumulate(end[order])
     first = np.concatenate(([True], start[1:] > reach[:-1]))
     return start[first], reach[np.append(first[1:], True)]
 
 
 def inside(points: Integers, runs: Runs) -> NDArray[np.bool_]:
-    """True for each of `points` that lies in a run."""
+    """Return for each of `points` whether it lies in a run."""
     start, end = runs
-    found: NDArray[np.bool_] = np.searchsorted(start, points, "right") > np.searchsorted(end, points, "right")
-    return found
+    # More runs have begun than ended at the point.
+    contained: NDArray[np.bool_] = np.searchsorted(start, points, "right") > np.searchsorted(end, points, "right")
+    return contained
 
 
-def intersection(one: Runs, other: Runs) -> Runs:
-    """What lies in both."""
-    low, high = _pieces(one, other)
-    kept = inside(low, one) & inside(low, other)
-    return merged(low[kept], high[kept])
+def intersection(first: Runs, second: Runs) -> Runs:
+    """Return the integers that lie in both sets."""
+    low, high = _pieces(first, second)
+    chosen = inside(low, first) & inside(low, second)
+    return merged(low[chosen], high[chosen])
 
 
-def difference(one: Runs, other: Runs) -> Runs:
-    """What lies in the first alone."""
-    low, high = _pieces(one, other)
-    kept = inside(low, one) & ~inside(low, other)
-    return merged(low[kept], high[kept])
+def difference(first: Runs, second: Runs) -> Runs:
+    """Return the integers that lie in the first set but not in the second."""
+    low, high = _pieces(first, second)
+    chosen = inside(low, first) & ~inside(low, second)
+    return merged(low[chosen], high[chosen])
 
 
-def _pieces(one: Runs, other: Runs) -> Runs:
-    # Between two neighbouring edges nothing changes, so each piece lies wholly inside or outside of either set.
-    edges = np.unique(np.concatenate([*one, *other]))
+def _pieces(first: Runs, second: Runs) -> Runs:
+    # Between two neighbouring edges nothing changes, so each piece lies entirely inside or outside of each set.
+    edges = np.unique(np.concatenate([*first, *second]))
     return edges[:-1], edges[1:]

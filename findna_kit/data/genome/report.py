@@ -1,4 +1,4 @@
-"""What is in a genome, for `findna-kit genome FASTA`."""
+"""The statistics of a genome that `findna-kit genome FASTA` prints."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 def genome_report(store: TokenStore, *, length: int, max_unknown: float) -> dict[str, Any]:
-    """Plain numbers for JSON: contigs, totals, letters read as something else, and the windows that each rule leaves.
+    """Return the statistics of a genome as plain numbers for JSON.
 
-    Shares are of all bases; GC is of A C G T alone, and None where there are none.
+    Contigs, totals, letters other than ACGTN, and how many window starts remain under each condition: inside one contig
+    (`inside_contigs`), and with at most a share `max_unknown` of N as well (`known_enough`). The share of soft-masked bases is
+    of all bases; GC is of A C G T alone, and None where there are none.
     """
     unknown, soft_masked, strong = _counts(store)
     inside = starts_inside(store, Regions.whole(store), length)
@@ -46,10 +48,11 @@ def genome_report(store: TokenStore, *, length: int, max_unknown: float) -> dict
 
 
 def _counts(store: TokenStore) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """N, lower case, and G or C of each contig."""
+    """Count N, lower-case letters, and G or C of each contig: three arrays [contigs]."""
     counts = np.zeros((3, len(store.contigs)), dtype=np.int64)
     for low, codes in store.chunks():
         tokens = codes & np.uint8(fasta.TOKEN_BITS)
+        # One pass over the memory map, in chunks; reduceat sums each contig's share of a chunk.
         first = store.offsets[np.searchsorted(store.offsets, low, "right") :]
         places = np.unique(np.append(low, first[first < low + len(codes)]))
         owners = np.searchsorted(store.offsets, places, "right") - 1

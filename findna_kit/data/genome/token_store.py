@@ -1,4 +1,4 @@
-"""The token store: a genome as a memory map in the cache folder, one byte a base, keyed by the FASTA's content."""
+"""The token store: a genome as a memory map in the cache folder, one byte per base, keyed by the digest of its FASTA."""
 
 from __future__ import annotations
 
@@ -35,16 +35,19 @@ log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "FINDNA_KIT_CACHE"
 _LAYOUT = "genomes-1"
-"""Folder in the cache; another layout of the files takes another name, so that versions of the kit never meet."""
-_REMEMBERED = 1000
+"""Folder in the cache. A change of the file format changes this name, so that versions of the kit do not read each other's."""
+_MAX_DIGESTS = 1000
+"""Digests that are remembered; the oldest are dropped."""
+
 _SETTLED = 2.0
-"""Seconds: a file changed a moment ago may change again within one tick of its clock, so its digest is not remembered."""
+"""Seconds since the last change after which a digest is remembered: a file may change twice within one tick of its clock."""
+
 _CHUNK = 1 << 24
 
 
 @dataclass(frozen=True)
-class Contig:
-    """One sequence of a genome; `offset` is the place of its first base in the map."""
+class StoredContig:
+    """One sequence of a genome; `offset` is the position of its first base in the memory map."""
 
     name: str
     length: int
@@ -53,41 +56,41 @@ class Contig:
 
 @dataclass(frozen=True)
 class TokenStore:
-    """A genome, mapped read-only. Pickled it carries its path, not its bases, and opens its own map again.
+    """A genome as a read-only memory map. A pickled store holds the path, not the bases, and maps the file again.
 
-    digest: sha256 of the FASTA as given. source: that FASTA. path: the map. other_letters: how often each letter other than
-    ACGTN (either case) stood in the FASTA; U was read as T, all others as N.
+    digest: sha256 of the FASTA file. source: that FASTA. path: the file of the memory map.
+    other_letters: the number of letters other than ACGTN (either case) in the FASTA; U was read as T, all others as N.
     """
 
     digest: str
     source: Path
     path: Path
-    contigs: tuple[Contig, ...]
+    contigs: tuple[StoredContig, ...]
     other_letters: dict[str, int]
 
     @cached_property
     def codes(self) -> NDArray[np.uint8]:
-        """The map, [bases]: token in bits 0-2, soft-masked in bit 3."""
+        """The memory map, uint8 [bases]: the token in bits 0-2, soft-masking in bit 3."""
         return np.memmap(self.path, dtype=np.uint8, mode="r")
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        """Each contig's place in the map."""
+        """Offset of each contig in the memory map, [contigs]."""
         return np.array([contig.offset for contig in self.contigs], dtype=np.int64)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Each contig's length."""
+        """Length of each contig, [contigs]."""
         return np.array([contig.length for contig in self.contigs], dtype=np.int64)
 
     @property
     def bases(self) -> int:
-        """Of all contigs."""
+        """The number of bases of all contigs."""
         return int(self.lengths.sum())
 
     @cached_property
     def unknown(self) -> Runs:
-        """Where the map holds N."""
+        """The runs of N, as offsets in the memory map."""
         starts, ends = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
         for low, codes in self.chunks():
             is_unknown = (codes & fasta.TOKEN_BITS) == alphabet.N
@@ -98,25 +101,25 @@ class TokenStore:
         return merged(np.concatenate(starts), np.concatenate(ends))
 
     def chunks(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """(place, codes) of stretches of the map, in order, each of at most 16 Mi bases."""
+        """Yield (offset, codes) of consecutive chunks of the memory map, each of at most 16 Mi bases."""
         for low in range(0, len(self.codes), _CHUNK):
             yield low, np.asarray(self.codes[low : low + _CHUNK])
 
     def index(self, name: str) -> int:
-        """The number of the contig of that name; GenomeError with the nearest name."""
-        found = self._numbers.get(name)
-        if found is None:
-            raise GenomeError(f"{self.source} has no contig {name!r}{nearest(name, self._numbers)}")
-        return found
+        """Return the index of the contig of that name. Raises GenomeError with the nearest name if there is none."""
+        index = self._indices.get(name)
+        if index is None:
+            raise GenomeError(f"{self.source} has no contig {name!r}{nearest(name, self._indices)}")
+        return index
 
     def tokens(self, contig: int, start: int, end: int) -> NDArray[np.uint8]:
-        """Tokens [end - start] of a stretch of one contig; IndexError outside it."""
+        """Return the tokens [end - start] of a region of one contig. Raises IndexError outside the contig."""
         self._refuse_outside(np.array([contig]), np.array([start]), end - start)
-        place = self.contigs[contig].offset
-        return np.asarray(self.codes[place + start : place + end]) & np.uint8(fasta.TOKEN_BITS)
+        offset = self.contigs[contig].offset
+        return np.asarray(self.codes[offset + start : offset + end]) & np.uint8(fasta.TOKEN_BITS)
 
     def same_bases(self, other: TokenStore) -> bool:
-        """Whether both hold the same bases, contig by contig, whatever the files, names, lines and case they came in."""
+        """Return whether both stores hold the same bases, contig by contig; names, line lengths and case may differ."""
         if not np.array_equal(self.lengths, other.lengths):
             return False
         pairs = zip(self.chunks(), other.chunks(), strict=True)
@@ -125,9 +128,12 @@ class TokenStore:
     def windows(
         self, contig: NDArray[np.int64], start: NDArray[np.int64], length: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Tokens [B, length] uint8 and soft-masking [B, length] bool; IndexError for a window not inside its contig [B]."""
+        """Return tokens, uint8 [B, length], and soft-masking, bool [B, length], of windows given by contig and start, both [B].
+
+        Raises IndexError for a window that does not lie inside its contig.
+        """
         self._refuse_outside(contig, start, length)
-        # Whole stretches are copied, where an index for every base would cost eight times as much.
+        # A sliding view copies whole windows; an index for every base would cost eight times as much.
         codes: NDArray[np.uint8] = sliding_window_view(np.asarray(self.codes), length)[self.offsets[contig] + start]
         return codes & np.uint8(fasta.TOKEN_BITS), codes >= fasta.SOFT_MASKED
 
@@ -141,22 +147,23 @@ class TokenStore:
             raise IndexError(f"window {start[row]}-{start[row] + length} is not inside {name!r}, which has {size} bases")
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {contig.name: number for number, contig in enumerate(self.contigs)}
+    def _indices(self) -> dict[str, int]:
+        return {contig.name: index for index, contig in enumerate(self.contigs)}
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
 
 def cache_folder() -> Path:
-    """`FINDNA_KIT_CACHE`, or the user's cache folder (XDG)."""
+    """Return the cache folder: `FINDNA_KIT_CACHE`, or the user's cache folder (XDG)."""
     return Path(os.environ.get(CACHE_VARIABLE) or user_cache_dir("findna-kit")).expanduser().absolute()
 
 
 def open_store(path: Path, *, report: Callable[[int, int], None] | None = None) -> TokenStore:
-    """The token store of a FASTA (plain, gzip or bgzip), built in the cache folder if it is not there yet.
+    """Return the token store of a FASTA (plain, gzip or bgzip); build it in the cache folder if it is not there yet.
 
-    report(bases done, all bases) is called while it is built. GenomeError for a file that cannot be used as a genome.
+    report: called as report(bases read, all bases) while the store is built.
+    Raises GenomeError for a file that cannot be used as a genome.
     """
     path = Path(path)
     gzipped = fasta.inspect(path)
@@ -165,40 +172,44 @@ def open_store(path: Path, *, report: Callable[[int, int], None] | None = None) 
         folder.mkdir(parents=True, exist_ok=True)
         identity = _identity(path)
         digest = _digest(path, folder, identity)
-        found = _read(path, folder, digest)
-        if found is None:
+        store = _read(path, folder, digest)
+        if store is None:
+            # Read again under the lock: another process may have built it in the meantime.
             with FileLock(folder / f"{digest}.lock"):
-                found = _read(path, folder, digest) or _build(path, folder, digest, gzipped=gzipped, report=report)
+                store = _read(path, folder, digest) or _build(path, folder, digest, gzipped=gzipped, report=report)
                 if _identity(path) != identity:
                     raise GenomeError(f"{path} changed while it was read; try again when it is complete")
     except OSError as error:
-        message = f"the token store of {path} cannot be kept in {folder}: {error}; set {CACHE_VARIABLE} to a folder with room"
-        raise GenomeError(message) from error
-    return found
+        remedy = f"set {CACHE_VARIABLE} to a folder with free space"
+        raise GenomeError(f"the token store of {path} cannot be written to {folder}: {error}; {remedy}") from error
+    return store
 
 
 def _read(path: Path, folder: Path, digest: str) -> TokenStore | None:
+    """Return the store of that digest; None if there is none, or if its files are damaged or incomplete."""
     tokens, description = folder / f"{digest}.tokens", folder / f"{digest}.json"
     if not description.exists():
         return None
     try:
-        read = json.loads(description.read_bytes())
-        lengths = [length for _, length in read["contigs"]]
+        content = json.loads(description.read_bytes())
+        lengths = [length for _, length in content["contigs"]]
         offsets = np.cumsum([0, *lengths]).tolist()
-        whole = tokens.stat().st_size == offsets[-1]
+        complete = tokens.stat().st_size == offsets[-1]
     except (ValueError, KeyError, TypeError, FileNotFoundError):
-        whole = False
-    if not whole:
+        complete = False
+    if not complete:
         return None
-    contigs = tuple(Contig(name, length, offset) for (name, length), offset in zip(read["contigs"], offsets[:-1], strict=True))
-    return TokenStore(digest, path, tokens, contigs, read["other_letters"])
+    contigs = tuple(
+        StoredContig(name, length, offset) for (name, length), offset in zip(content["contigs"], offsets[:-1], strict=True)
+    )
+    return TokenStore(digest, path, tokens, contigs, content["other_letters"])
 
 
 def _build(path: Path, folder: Path, digest: str, *, gzipped: bool, report: Callable[[int, int], None] | None) -> TokenStore:
     if (folder / f"{digest}.json").exists():
         log.warning("the token store of %s in %s is damaged; it is built again", path, folder)
     building = folder / f"{digest}.building"
-    shutil.rmtree(building, ignore_errors=True)  # of a process that was killed: this one holds the lock
+    shutil.rmtree(building, ignore_errors=True)  # left by a process that was killed; this process holds the lock
     building.mkdir()
     try:
         with (building / "tokens").open("w+b") as out:
@@ -217,13 +228,14 @@ def _build(path: Path, folder: Path, digest: str, *, gzipped: bool, report: Call
 
 
 def _identity(path: Path) -> str:
+    """Return what identifies a file's content without reading it: its inode, size and times of change."""
     state = path.stat()
-    # The time of the inode's change cannot be set: new bytes under the old size and time of change (cp -p, rsync -t) are seen.
+    # ctime cannot be set by programs: new bytes under the old size and mtime (cp -p, rsync -t) are noticed.
     return f"{state.st_dev}:{state.st_ino}:{state.st_size}:{state.st_mtime_ns}:{state.st_ctime_ns}"
 
 
 def _digest(path: Path, folder: Path, identity: str) -> str:
-    """sha256 of the file; not hashed again while its inode, size and times of change stay."""
+    """Return the sha256 of the file; it is remembered while the file's inode, size and times of change stay the same."""
     memory = folder / "digests.json"
     remembered = _remembered(memory).get(identity)
     if remembered is not None:
@@ -234,9 +246,9 @@ def _digest(path: Path, folder: Path, identity: str) -> str:
         try:
             with FileLock(folder / "digests.lock"):
                 known = {**_remembered(memory), identity: digest}
-                _write(memory, dict(list(known.items())[-_REMEMBERED:]))
-        except OSError as error:  # a cache shared read-only serves what it holds; what must be built there fails by itself
-            log.info("the digest of %s is not remembered: %s", path, error)
+                _write(memory, dict(list(known.items())[-_MAX_DIGESTS:]))
+        except OSError as error:  # a shared read-only cache can still serve the stores that it holds
+            log.info("could not save the digest of %s: %s", path, error)
     return digest
 
 
@@ -244,14 +256,17 @@ def _remembered(memory: Path) -> dict[str, str]:
     try:
         known = json.loads(memory.read_bytes())
     except (FileNotFoundError, ValueError):
-        return {}  # nothing is lost: the file is hashed again
+        return {}  # a lost or damaged memory only costs hashing the files again
     return known if isinstance(known, dict) else {}
 
 
 def _write(path: Path, content: Any) -> None:
-    """Whole or absent. The caller holds a lock, so one name beside does, and what a kill left there is written over."""
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text(json.dumps(content), encoding="utf-8")
-    sync(beside)
-    beside.replace(path)
+    """Write JSON atomically: the file is complete or absent.
+
+    The caller holds a lock, so a temporary file of a fixed name will do; one that a killed process left is overwritten.
+    """
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.write_text(json.dumps(content), encoding="utf-8")
+    sync(temporary)
+    temporary.replace(path)
     sync(path.parent)

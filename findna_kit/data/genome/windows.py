@@ -1,4 +1,4 @@
-"""Windows of a genome as a pure function of (seed, purpose, step, row in the global batch): no iterator, no state."""
+"""Windows of a genome, a pure function of (seed, purpose, step, index in the global batch): no iterator and no state."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 def starts_inside(store: TokenStore, regions: Regions, length: int) -> Runs:
-    """Where a window may start, as places in the map: it lies whole inside one region, so inside one contig."""
+    """Return the window starts, as offsets in the memory map, at which the whole window lies inside one region."""
     place = store.offsets[regions.contig]
     return intervals.merged(place + regions.start, place + regions.end - length + 1)
 
 
 def starts_known(store: TokenStore, length: int, max_unknown: float) -> Runs:
-    """Where a window, contigs aside, has a share of N of at most `max_unknown`.
+    """Return the window starts, as offsets in the memory map, at which at most `max_unknown` of the window is N.
 
-    The N in a window are a piecewise linear function of its start, which bends where a run of N enters or leaves the window:
-    each piece is solved, so time and memory go with the runs of N, not with the bases.
+    Contig boundaries are ignored. The number of N in a window is a piecewise linear function of its start, which bends where a
+    run of N enters or leaves the window. Each piece is solved, so time and memory grow with the runs of N, not with the bases.
     """
-    allowed = int(max_unknown * length + 1e-9)  # 0.29 of 100 is 29, though the product is below
+    allowed = int(max_unknown * length + 1e-9)  # 0.29 of 100 is 29, although the floating-point product is slightly less
     start, end = store.unknown
     last = store.bases - length + 1
     if last <= 0:
@@ -46,6 +46,7 @@ def starts_known(store: TokenStore, length: int, max_unknown: float) -> Runs:
     before = np.append(0, np.cumsum(end - start))
 
     def count_before(place: Integers) -> Integers:
+        """Count the N before an offset."""
         run = np.searchsorted(start, place, "right")
         inside_run = np.maximum(0, end[run - 1] - place) * (run > 0) if len(end) else 0
         counted: Integers = before[run] - inside_run
@@ -59,10 +60,10 @@ def starts_known(store: TokenStore, length: int, max_unknown: float) -> Runs:
 
 
 class WindowSampler:
-    """Windows of `length` from `regions`, uniform over the eligible starts.
+    """Draws windows of `length` from `regions`, uniformly over the eligible starts.
 
-    A start is eligible if its whole window lies inside one region and at most `max_unknown` of it is N.
-    GenomeError if no start is.
+    A start is eligible if the whole window lies inside one region and at most a share `max_unknown` of it is N. Raises
+    GenomeError if no start is eligible.
     """
 
     def __init__(
@@ -78,38 +79,39 @@ class WindowSampler:
 
     @property
     def contigs(self) -> int:
-        """Of the genome."""
+        """The number of contigs of the genome."""
         return len(self._store.contigs)
 
     @property
     def count(self) -> int:
-        """Eligible starts."""
+        """The number of eligible starts."""
         return int(self._upto[-1])
 
     def draw(self, step: int, rows: Tensor) -> View:
-        """The windows of these rows [B] of the global batch of a step, whichever other rows are asked for."""
+        """Return the windows with indices `rows` [B] of the global batch of a step; they do not depend on the other indices."""
         rank = Draw(*self._key, step, rows=rows.cpu()).integers(0, self.count).numpy()
         run = np.searchsorted(self._upto, rank, "right")
         return self._view(self._start[run] + rank - (self._upto - self._counts)[run])
 
     def fixed(self, count: int) -> View:
-        """The same `count` windows every time, spread evenly; they overlap only where there is no room, or beside N.
+        """Return the same `count` windows at every call, spread evenly; they overlap only where the regions are too small.
 
-        GenomeError if fewer starts are eligible.
+        Raises GenomeError if fewer than `count` starts are eligible.
         """
         if count > self.count:
             raise GenomeError(
                 f"{count} different windows of {self._length} are wanted, but only {self.count} can be had; "
-                "ask for fewer, or hold out a larger stretch"
+                "ask for fewer, or hold out larger regions"
             )
-        room = -(-self._counts // self._length)  # windows side by side in each run of starts
-        upto = np.cumsum(room)
+        capacity = -(-self._counts // self._length)  # windows that fit side by side into each run of starts
+        upto = np.cumsum(capacity)
         if count <= upto[-1]:
-            seat = _even(count, int(upto[-1]))
-            run = np.searchsorted(upto, seat, "right")
-            seat -= (upto - room)[run]
-            gaps = np.maximum(room[run] - 1, 1)
-            return self._view(self._start[run] + seat * (self._counts[run] - 1) // gaps)
+            slot = _even(count, int(upto[-1]))
+            run = np.searchsorted(upto, slot, "right")
+            slot -= (upto - capacity)[run]
+            gaps = np.maximum(capacity[run] - 1, 1)
+            return self._view(self._start[run] + slot * (self._counts[run] - 1) // gaps)
+        # Too many to lie side by side: evenly spaced starts, whose windows overlap.
         rank = _even(count, self.count)
         run = np.searchsorted(self._upto, rank, "right")
         return self._view(self._start[run] + rank - (self._upto - self._counts)[run])
@@ -125,47 +127,48 @@ class WindowSampler:
 
 
 class MixedWindows:
-    """Windows of several genomes: each row's genome is drawn by weight, then its window as from that genome alone.
+    """Draws windows of several genomes: first the genome by weight, then a window as from that genome alone.
 
-    Contigs are counted on from genome to genome. Weights are relative to each other.
+    Contigs are numbered through all genomes. Weights are relative to each other.
     """
 
     def __init__(self, samplers: Sequence[WindowSampler], weights: Sequence[float], *, seed: int, purpose: str) -> None:
         self._samplers, self._key = samplers, (seed, "genomes", purpose)
         self._upto = np.cumsum(weights) / sum(weights)
-        self._upto[-1] = 1.0  # whatever the rounding
+        self._upto[-1] = 1.0  # exactly, so that no number in [0, 1) lies beyond it
 
     def draw(self, step: int, rows: Tensor) -> View:
-        """The windows of these rows [B] of the global batch of a step, whichever other rows are asked for."""
+        """Return the windows with indices `rows` [B] of the global batch of a step; they do not depend on the other indices."""
         share = Draw(*self._key, step, rows=rows.cpu()).uniform().numpy()
         owner = np.searchsorted(self._upto, share, "right")
         order = [torch.from_numpy(np.flatnonzero(owner == number)) for number in range(len(self._samplers))]
         drawn = [sampler.draw(step, rows.cpu()[chosen]) for sampler, chosen in zip(self._samplers, order, strict=True)]
-        return self._joined(drawn).select(torch.cat(order).argsort())
+        return self._concatenate(drawn).select(torch.cat(order).argsort())
 
     def fixed(self, count: int) -> View:
-        """The same `count` windows every time, each genome's share of them by weight, to the nearest."""
+        """Return the same `count` windows at every call; each genome contributes its weight, rounded."""
         upto = (self._upto * count).round().astype(np.int64)
         counts = np.diff(upto, prepend=0).tolist()
-        return self._joined([sampler.fixed(share) for sampler, share in zip(self._samplers, counts, strict=True)])
+        return self._concatenate([sampler.fixed(share) for sampler, share in zip(self._samplers, counts, strict=True)])
 
-    def _joined(self, views: list[View]) -> View:
+    def _concatenate(self, views: list[View]) -> View:
         before = np.cumsum([0, *(sampler.contigs for sampler in self._samplers)])
         counted = [replace(view, contig=view.contig + int(first)) for view, first in zip(views, before, strict=False)]
         return View.concatenate(counted)
 
 
 def _even(count: int, places: int) -> Integers:
-    """`count` different numbers below `places`, each in the middle of its part."""
+    """Return `count` different numbers below `places`, each in the middle of one of `count` equal intervals."""
     return (2 * np.arange(count, dtype=np.int64) + 1) * places // (2 * count)
 
 
 def _why_none(store: TokenStore, regions: Regions, purpose: str, length: int, max_unknown: float) -> str:
-    nothing = f"no window of {length} bases can be drawn from {store.source} for {purpose}"
+    """Explain why no start is eligible."""
+    problem = f"no window of {length} bases can be drawn from {store.source} for {purpose}"
     longest = int(store.lengths.max())
     if longest < length:
-        return f"{nothing}: its longest contig has {longest} bases; set data.length to at most that"
-    stretch = int((regions.end - regions.start).max(initial=0))
-    if stretch < length:
-        return f"{nothing}: the longest stretch for it has {stretch} bases; set data.length to at most that"
-    return f"{nothing}: more than {max_unknown:g} of each is N; raise data.max_unknown, or take another genome"
+        return f"{problem}: its longest contig has {longest} bases; set data.length to at most that"
+    longest = int((regions.end - regions.start).max(initial=0))
+    if longest < length:
+        return f"{problem}: the longest {purpose} region has {longest} bases; set data.length to at most that"
+    return f"{problem}: more than {max_unknown:g} of each is N; raise data.max_unknown, or take another genome"

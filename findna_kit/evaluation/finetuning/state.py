@@ -53,7 +53,7 @@ def save(
     optimizer: ScheduledAdamW,
 ) -> None:
     """Write the state of an epoch atomically, and then remove that of the epoch before."""
-    state = {**optimizer.tensors(), **checkpoint.prefixed("best", best)}
+    state = {**optimizer.tensors(), **checkpoint.add_prefix("best", best)}
     checkpoint.save(folder, len(values.history), current, state, {**asdict(values), "digest": digest, "moved": optimizer.moved})
     checkpoint.prune(folder, _ONLY_LAST)
 
@@ -80,7 +80,7 @@ def restore(
         if values.get("digest") != digest:
             _discard(folder, log, "has other settings, samples, weights, device, torch version or number of threads")
             return None
-        expected = {**current, **optimizer.empty(values["moved"]), **checkpoint.prefixed("best", saved_best)}
+        expected = {**current, **optimizer.empty(values["moved"]), **checkpoint.add_prefix("best", saved_best)}
         checkpoint.fill(f"{folder}: the state", expected, {**model, **state})
     except CheckpointMismatch:
         _discard(folder, log, "cannot be read")

@@ -146,7 +146,7 @@ def _sequences(
     tokens = np.full(len(row), alphabet.N, dtype=np.uint8)
     # The low three bits of a code are the token; the others mark soft-masking.
     tokens[inside] = store.codes[(store.offsets[contig[row]] + position)[inside]] & np.uint8(7)
-    text = alphabet.decode(np.where(reverse[row], alphabet.PAIRED[tokens], tokens))
+    text = alphabet.decode(np.where(reverse[row], alphabet.COMPLEMENT[tokens], tokens))
     return [text[low:high] for low, high in zip(ends - size, ends, strict=True)]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LETTERS = np.zeros(256, dtype=bool)
 # Other letters are not DNA: a protein sequence, or swapped columns.
-_LETTERS[[ord(letter) for letter in alphabet.WRITTEN]] = True
+_LETTERS[[ord(letter) for letter in alphabet.IUPAC_LETTERS]] = True
 
 
 @dataclass(frozen=True)

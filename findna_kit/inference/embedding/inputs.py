@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from findna_kit.data.genome import TokenStore
-    from findna_kit.data.genome.bed import Interval
+    from findna_kit.data.genome.bed import BedInterval
 
     Row = tuple[tuple[str, ...], str]
     """The cells of the ids of a row, and its sequence."""
@@ -169,7 +169,7 @@ def _bed(path: Path, store: TokenStore) -> SequenceSource:
     return SequenceSource((*_REGION, "score", "strand"), frozenset({"start", "end"}), count, longest, description, rows)
 
 
-def _bed_row(line: Interval, store: TokenStore) -> Row:
+def _bed_row(line: BedInterval, store: TokenStore) -> Row:
     contig = store.contigs[line.contig].name
     sequence = alphabet.decode(store.tokens(line.contig, line.start, line.end))
     if line.strand == "-":
@@ -234,7 +234,7 @@ def _table_rows(path: Path, header: list[str]) -> Iterator[Row]:
             sequence = row[column].strip()
             if not sequence:
                 raise FindnaError(f"{where}: the sequence is empty: fill it or remove the row")
-            if wrong := sequence.strip(alphabet.WRITTEN):  # strip leaves a string that begins with the first other letter
+            if wrong := sequence.strip(alphabet.IUPAC_LETTERS):  # strip leaves a string that begins with the first other letter
                 raise FindnaError(f"{where}: {wrong[0]!r} is not a nucleotide letter: use A C G T N or IUPAC codes")
             yield tuple(cell for number, cell in enumerate(row) if number != column), sequence
 

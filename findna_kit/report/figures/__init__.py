@@ -1,1 +1,1 @@
-"""Drawings as inline SVG: vectors, no script, every text a text."""
+"""Drawings as inline SVG, without scripts, whose text can be selected and read aloud."""

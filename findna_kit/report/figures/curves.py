@@ -1,4 +1,4 @@
-"""Curves over the steps: a line for each series, a band where it stands for several runs, marks that tell lines apart."""
+"""Plots of curves over steps: a line for each series, a band for the range over several runs, and marks on the lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from findna_kit.report.figures.canvas import LETTER, WIDTH, Canvas, mark, number, shape, style
-from findna_kit.report.figures.scale import Range, ticks
+from findna_kit.report.figures.scale import AxisRange, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,16 +20,16 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Curve:
-    """One series. place: its style; pieces: its points, parted where one is not finite; band: (step, low, high) around it."""
+    """One series. index: selects its style; pieces: its points, split where a value is not finite; band: (step, low, high)."""
 
-    place: int
+    index: int
     pieces: Sequence[Sequence[Point]]
     band: Sequence[tuple[float, float, float]] = ()
 
 
 @dataclass(frozen=True)
-class Level:
-    """A value that does not change with the steps, and what it is."""
+class ReferenceLine:
+    """A constant value, drawn as a horizontal line with its name."""
 
     name: str
     value: float
@@ -37,66 +37,68 @@ class Level:
 
 @dataclass(frozen=True)
 class Axes:
-    """What panels beside each other share: the steps, and where they begin, always; the values where they are of one kind."""
+    """Axes of a panel. All panels of a figure share steps and left margin; values too, if they have the same unit."""
 
-    steps: Range
-    values: Range | None
+    steps: AxisRange
+    values: AxisRange | None
     left: float
 
 
 def draw_curves(
-    key: str, title: str, description: str, curves: Sequence[Curve], axes: Axes, level: Level | None = None
+    key: str, title: str, description: str, curves: Sequence[Curve], axes: Axes, reference: ReferenceLine | None = None
 ) -> Markup:  # fmt: skip
-    """All curves of one panel."""
+    """Return one panel with its curves."""
     canvas = Canvas(key, _HEIGHT, title, description)
     values = axes.values
     if values is None:
-        canvas.text(WIDTH / 2, _HEIGHT / 2, "no value is recorded", anchor="middle")
+        canvas.text(WIDTH / 2, _HEIGHT / 2, "no values recorded", anchor="middle")
         return canvas.markup()
     left = axes.left
     frame = _Frame(axes.steps, values, left)
     _draw_axes(canvas, frame, ticks(values, _TICKS))
     for curve in curves:
         if curve.band:
-            canvas.path(frame.area(curve.band), "band", style(curve.place)[0])
-    if level is not None:
-        y = frame.y(level.value)
+            canvas.path(frame.area(curve.band), "band", style(curve.index)[0])
+    if reference is not None:
+        y = frame.y(reference.value)
         canvas.line(left, y, WIDTH - _RIGHT, y, "level")
-        canvas.text(WIDTH - _RIGHT - 2, y - 4 if y > _TOP + 16 else y + 13, level.name, "halo", anchor="end")
+        canvas.text(WIDTH - _RIGHT - 2, y - 4 if y > _TOP + 16 else y + 13, reference.name, "halo", anchor="end")
     for curve in curves:
         _draw_curve(canvas, frame, curve)
     return canvas.markup()
 
 
-def room(ranges: Iterable[Range | None]) -> float:
-    """What the longest tick of any of these needs left of a panel."""
-    return 12 + LETTER * max((len(text) for one in ranges if one is not None for _, text in ticks(one, _TICKS)), default=0)
+def left_margin(ranges: Iterable[AxisRange | None]) -> float:
+    """Return the margin that the longest tick label of these value axes needs."""
+    return 12 + LETTER * max(
+        (len(text) for values in ranges if values is not None for _, text in ticks(values, _TICKS)), default=0
+    )
 
 
 @dataclass(frozen=True)
 class _Frame:
-    steps: Range
-    values: Range
+    steps: AxisRange
+    values: AxisRange
     left: float
 
     def x(self, step: float) -> float:
-        return self.steps.place(step, self.left, WIDTH - _RIGHT)
+        return self.steps.position(step, self.left, WIDTH - _RIGHT)
 
     def y(self, value: float) -> float:
-        return self.values.place(value, _HEIGHT - _BOTTOM, _TOP)
+        return self.values.position(value, _HEIGHT - _BOTTOM, _TOP)
 
     def line(self, points: Sequence[Point]) -> str:
         return "M" + "L".join(f"{number(self.x(step))} {number(self.y(value))}" for step, value in points)
 
     def area(self, band: Sequence[tuple[float, float, float]]) -> str:
-        there = [(step, high) for step, _, high in band]
+        forth = [(step, high) for step, _, high in band]
         back = [(step, low) for step, low, _ in reversed(band)]
-        return self.line([*there, *back]) + "z"
+        return self.line([*forth, *back]) + "z"
 
 
-def _draw_axes(canvas: Canvas, frame: _Frame, written: Sequence[tuple[float, str]]) -> None:
+def _draw_axes(canvas: Canvas, frame: _Frame, value_ticks: Sequence[tuple[float, str]]) -> None:
     right, bottom = WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-    for value, text in written:
+    for value, text in value_ticks:
         canvas.line(frame.left, frame.y(value), right, frame.y(value), "grid")
         canvas.text(frame.left - 8, frame.y(value) + 4, text, anchor="end")
     canvas.line(frame.left, bottom, right, bottom, "axis")
@@ -107,17 +109,18 @@ def _draw_axes(canvas: Canvas, frame: _Frame, written: Sequence[tuple[float, str
 
 
 def _draw_curve(canvas: Canvas, frame: _Frame, curve: Curve) -> None:
-    colour, dash = style(curve.place)
+    colour, dash = style(curve.index)
     if lines := "".join(frame.line(piece) for piece in curve.pieces if len(piece) > 1):
         canvas.path(lines, "curve", colour, dash)
     points = [point for piece in curve.pieces for point in piece]
-    alone = [piece[0] for piece in curve.pieces if len(piece) == 1]
-    few = points if len(points) <= 2 * _MARKS else [*alone, *_spread(points, curve.place)]
-    marks = "".join(mark(frame.x(step), frame.y(value), shape(curve.place)) for step, value in few)
+    single_points = [piece[0] for piece in curve.pieces if len(piece) == 1]
+    # Single points have no line, so each needs a mark; of a line some are enough.
+    marked = points if len(points) <= 2 * _MARKS else [*single_points, *_spread(points, curve.index)]
+    marks = "".join(mark(frame.x(step), frame.y(value), shape(curve.index)) for step, value in marked)
     if marks:
         canvas.path(marks, "mark", colour)
 
 
-def _spread(points: Sequence[Point], place: int) -> list[Point]:
-    """Some points, evenly apart, and apart from those of other series."""
-    return [points[int((count + (0.5 + 0.37 * place) % 1) / _MARKS * len(points)) % len(points)] for count in range(_MARKS)]
+def _spread(points: Sequence[Point], index: int) -> list[Point]:
+    """Return some evenly spaced points, at other steps than those of the other series."""
+    return [points[int((count + (0.5 + 0.37 * index) % 1) / _MARKS * len(points)) % len(points)] for count in range(_MARKS)]

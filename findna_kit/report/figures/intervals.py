@@ -1,4 +1,4 @@
-"""A forest: a line of words for each row and below it its value with the ends of its interval, all on one axis."""
+"""Forest plots: for each row two lines of text, and below them the value with its interval, all on one axis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from findna_kit.report.figures.canvas import LETTER, LINE, WIDTH, Canvas, Shape, mark
-from findna_kit.report.figures.scale import Range, ticks
+from findna_kit.report.figures.scale import AxisRange, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,10 @@ _FIT = int((WIDTH - 8) / LETTER)
 
 @dataclass(frozen=True)
 class Bar:
-    """One row. told: its numbers and verdict in words; low and high are None where there is no interval."""
+    """One row. text: its numbers and verdict; low and high are None where there is no interval."""
 
     name: str
-    told: str
+    text: str
     value: float
     low: float | None
     high: float | None
@@ -31,17 +31,17 @@ class Bar:
 
 
 def draw_intervals(
-    key: str, title: str, description: str, bars: Sequence[Bar], *, axis: str, values: Range | None = None,
+    key: str, title: str, description: str, bars: Sequence[Bar], *, axis: str, values: AxisRange | None = None,
     zero: bool = False,
 ) -> Markup:  # fmt: skip
-    """All rows. values: of an axis that other drawings have too; zero: with a line where nothing differs."""
+    """Return the plot. values: range of the axis, if other plots share it; zero: draw a line at zero."""
     height = _TOP + _ROW * len(bars) + _BOTTOM
     canvas = Canvas(key, height, title, description)
     values = values or range_of(bars, zero=zero)
     bottom = height - _BOTTOM
 
     def x(value: float) -> float:
-        return values.place(value, _LEFT, WIDTH - _RIGHT)
+        return values.position(value, _LEFT, WIDTH - _RIGHT)
 
     for value, text in ticks(values, 4):
         canvas.line(x(value), _TOP, x(value), bottom, "grid")
@@ -50,10 +50,10 @@ def draw_intervals(
     canvas.text(WIDTH - _RIGHT, height - 9, axis, anchor="end")
     if zero:
         canvas.line(x(0), _TOP, x(0), bottom, "zero")
-    for place, bar in enumerate(bars):
-        y = _TOP + _ROW * place
+    for row, bar in enumerate(bars):
+        y = _TOP + _ROW * row
         canvas.text(4, y + LINE - 3, shortened(bar.name), "strong", "halo")
-        canvas.text(4, y + 2 * LINE - 3, shortened(bar.told), "halo")
+        canvas.text(4, y + 2 * LINE - 3, shortened(bar.text), "halo")
         middle, colour = y + 2.7 * LINE, f"c{bar.colour}"
         if bar.low is not None and bar.high is not None:
             canvas.line(x(bar.low), middle, x(bar.high), middle, "interval", colour)
@@ -63,15 +63,15 @@ def draw_intervals(
     return canvas.markup()
 
 
-def range_of(bars: Sequence[Bar], *, zero: bool) -> Range:
-    """That every interval fits into."""
+def range_of(bars: Sequence[Bar], *, zero: bool) -> AxisRange:
+    """Return the axis range that holds every interval."""
     ends = [end for bar in bars for end in (bar.low, bar.value, bar.high) if end is not None]
-    return Range.around([*ends, *([0.0] if zero else [])]) or Range(-1.0, 1.0)
+    return AxisRange.around([*ends, *([0.0] if zero else [])]) or AxisRange(-1.0, 1.0)
 
 
-def shortened(words: str) -> str:
-    """As much as a line holds, from both ends; the whole is in the table beside the drawing."""
-    if len(words) <= _FIT:
-        return words
+def shortened(text: str) -> str:
+    """Return the beginning and the end of a text, as much as fits a line. The table next to the plot has all of it."""
+    if len(text) <= _FIT:
+        return text
     half = (_FIT - 1) // 2
-    return f"{words[:half]}…{words[-half:]}"
+    return f"{text[:half]}…{text[-half:]}"

@@ -1,4 +1,4 @@
-"""From values to places on a drawing, and which of them are written at its axes."""
+"""Axes of plots: from values to positions, and the choice and text of tick labels."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ _ROUND = (1, 2, 5, 10, 20)
 
 
 @dataclass(frozen=True)
-class Range:
-    """From the smallest to the largest value of an axis; never empty."""
+class AxisRange:
+    """Range of an axis, from its smallest to its largest value; never empty."""
 
     low: float
     high: float
 
     @classmethod
-    def around(cls, values: Iterable[float], *, margin: float = 0.04) -> Range | None:
-        """That holds all of the values, with a share of it to spare on either side; None where there are none."""
-        found = [value for value in values if math.isfinite(value)]
-        if not found:
+    def around(cls, values: Iterable[float], *, margin: float = 0.04) -> AxisRange | None:
+        """Return the range of the finite values, widened by a share on either side; None where there are none."""
+        finite = [value for value in values if math.isfinite(value)]
+        if not finite:
             return None
-        low, high = min(found), max(found)
+        low, high = min(finite), max(finite)
         spare = (high - low) * margin
-        if spare <= abs(high) * 1e-9:  # one value alone, or none that a picture could tell apart
+        if spare <= abs(high) * 1e-9:  # a single value, or values too close to be told apart
             spare = abs(high) * 0.05 or 0.5
         return cls(low - spare, high + spare)
 
-    def place(self, value: float, at_low: float, at_high: float) -> float:
-        """Where a value stands between two places."""
+    def position(self, value: float, at_low: float, at_high: float) -> float:
+        """Return the position of a value between the positions of the range's ends."""
         return at_low + (value - self.low) / (self.high - self.low) * (at_high - at_low)
 
 
-def ticks(shown: Range, wanted: int, *, whole: bool = False) -> list[tuple[float, str]]:
-    """So many round values in the range, or half as many more at most, and how each is written. whole: whole numbers alone."""
-    step = _step((shown.high - shown.low) / (1.5 * wanted))
+def ticks(axis: AxisRange, count: int, *, whole: bool = False) -> list[tuple[float, str]]:
+    """Return round values in the range with their labels: about `count`, at most half as many more. whole: integers only."""
+    step = _step((axis.high - axis.low) / (1.5 * count))
     if whole:
         step = max(1.0, step)
-    first, last = math.ceil(shown.low / step - 1e-9), math.floor(shown.high / step + 1e-9)
-    values = [count * step for count in range(first, last + 1)]
-    return [(value, written(value, step)) for value in values]
+    first, last = math.ceil(axis.low / step - 1e-9), math.floor(axis.high / step + 1e-9)
+    values = [multiple * step for multiple in range(first, last + 1)]
+    return [(value, tick_label(value, step)) for value in values]
 
 
 def _step(rough: float) -> float:
     power = 10.0 ** math.floor(math.log10(rough))
-    return power * next(one for one in _ROUND if one * power >= rough * 0.999)
+    return power * next(factor for factor in _ROUND if factor * power >= rough * 0.999)
 
 
-def written(value: float, step: float) -> str:
-    """A tick's value with the digits that its neighbours at this distance need."""
+def tick_label(value: float, step: float) -> str:
+    """Return the text of a tick, with the digits that distinguish it from ticks one step away."""
     if value == 0:
         return "0"
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -1,1 +1,1 @@
-"""What a page says, heading by heading; each module gives the blocks below one."""
+"""Sections of a page: each module builds the blocks below one heading."""

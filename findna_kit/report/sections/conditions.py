@@ -1,74 +1,77 @@
-"""A study's scores: of each condition on each task, beside their controls, with intervals over seeds."""
+"""Section "Scores" of a study: the scores of each condition on each task, with controls and intervals over seeds."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from findna_kit.evaluation.result_tables import FEATURE_NAMES, score_text
-from findna_kit.records.evaluation_json import ScoreInterval
-from findna_kit.report.blocks import Note, Section, Table
-from findna_kit.report.sections.scores import together, written_by
+from findna_kit.evaluation.result_tables import FEATURE_NAMES
+from findna_kit.report.blocks import Note, Section, TableBlock
+from findna_kit.report.sections.scores import keep_intervals_together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from findna_kit.report.blocks import Block
     from findna_kit.report.folders import StudyFolder
+    from findna_kit.study.files import StudyResult
+    from findna_kit.study.statistics import MeanInterval
 
 
-def conditions_section(part: str, of: StudyFolder) -> Section:
-    """The table, once the study is finished; and where the scores of a single cell are."""
-    blocks: list[Block] = []
-    if of.result is not None:
-        with written_by(of.folder / "result.json", "ablate"):
-            blocks += _scores(of.result)
-    cell = of.folder / "cells" / "CONDITION" / "seed-N" / "run"
-    said = (
-        "Every score of a single cell, with its interval over the test rows, is in its own page; no study is judged by those."
+def conditions_section(part: str, study: StudyFolder) -> Section:
+    """Return the section: the table of a finished study, and how to see the scores of a single cell."""
+    blocks = [] if study.result is None else _scores(study.result)
+    cell = study.folder / "cells" / "CONDITION" / "seed-N" / "run"
+    text = (
+        "The report of a single cell has all its scores, with intervals over the test samples. "
+        "A study is not judged by those intervals."
     )
-    return Section(f"{part}-scores", "Scores", [*blocks, Note(said, command=f"findna-kit report {shlex.quote(str(cell))}")])
+    note = Note(text, command=f"findna-kit report {shlex.quote(str(cell))}")
+    return Section(f"{part}-scores", "Scores", [*blocks, note])
 
 
-def _scores(result: Mapping[str, Any]) -> list[Block]:
-    metric, tasks, seeds = result["study"]["metric"], list(result["tasks"]), len(result["seeds"])
+def _scores(result: StudyResult) -> list[Block]:
+    tasks, seeds = list(result.tasks), len(result.seeds)
     if seeds > 1:
-        ends = (
-            f"In brackets the {result['interval']['level']:.0%} interval of the mean: Student's, over seeds. Conditions share "
-            "their seeds, so whether two of them differ is read from the paired differences under Effects, not from intervals "
-            "that overlap."
+        intervals = (
+            f"In brackets: the {result.interval.level:.0%} interval of the mean (Student's t, over seeds). Conditions share "
+            "their seeds, so judge whether two of them differ by the paired differences under Effects, not by whether "
+            "these intervals overlap."
         )
     else:
-        ends = "Of a single seed there is no interval."
+        intervals = "A single seed has no interval."
     rows = [
-        [name, *(_text(condition["scores"][task]["mean"]) for task in tasks)]
-        for name, condition in result["conditions"].items()
+        [name, *(_mean_text(condition.scores[task].mean) for task in tasks)] for name, condition in result.conditions.items()
     ]
-    rows += [[f"control: {name}", *(_text(own[task]) for task in tasks)] for name, own in _controls(result).items()]
-    caption = f"{metric}: mean over {seeds} seeds" if seeds > 1 else f"{metric} of seed {result['seeds'][0]}"
-    said = (
-        "Controls are scored as the encoders are: by their own network before training, by k-mers, by the most frequent class. "
-        "One without brackets is the same with every seed."
+    rows += [
+        [f"control: {name}", *(_mean_text(by_task[task]) for task in tasks)] for name, by_task in _controls(result).items()
+    ]
+    caption = f"{result.metric}: mean over {seeds} seeds" if seeds > 1 else f"{result.metric} of seed {result.seeds[0]}"
+    controls = (
+        "Controls are scored in the same way as the encoders: the condition's own network before training, k-mer counts, and "
+        "the most frequent class. A control without brackets is the same for every seed."
     )
-    return [Note(ends), Table(caption, ["condition", *tasks], [together(row) for row in rows]), Note(said)]
+    table = TableBlock(caption, ["condition", *tasks], [keep_intervals_together(row) for row in rows])
+    return [Note(intervals), table, Note(controls)]
 
 
-def _controls(result: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping[str, Any]]]:
-    """Each control by task; one that is not the same in every condition once for each, with the condition's name."""
-    found: dict[str, Mapping[str, Mapping[str, Any]]] = {}
-    every = {name: condition["controls"] for name, condition in result["conditions"].items()}
-    for who in next(iter(every.values())):
-        own = {name: controls[who] for name, controls in every.items()}
-        first, *others = own.values()
+def _controls(result: StudyResult) -> dict[str, Mapping[str, MeanInterval]]:
+    """Return the controls by name and task. One that differs between conditions is listed for each condition."""
+    controls: dict[str, Mapping[str, MeanInterval]] = {}
+    for control in result.controls:
+        by_condition = {name: condition.controls[control] for name, condition in result.conditions.items()}
+        first, *others = by_condition.values()
         if all(other == first for other in others):
-            found[FEATURE_NAMES[who]] = first
+            controls[FEATURE_NAMES[control]] = first
         else:
-            found |= {f"{FEATURE_NAMES[who]}, {name}": one for name, one in own.items()}
-    return found
+            controls |= {f"{FEATURE_NAMES[control]}, {name}": by_task for name, by_task in by_condition.items()}
+    return controls
 
 
-def _text(mean: Mapping[str, Any]) -> str:
-    """Where seeds do not differ, or there is one, the value alone."""
-    if mean["low"] is None:
-        return f"{mean['value']:.3f}"
-    return score_text(ScoreInterval(value=mean["value"], low=mean["low"], high=mean["high"]))
+def _mean_text(mean: MeanInterval) -> str:
+    """Return a mean with its interval; without one where there is a single seed or seeds do not differ."""
+    if mean.low is None or mean.high is None:
+        return f"{mean.value:.3f}"
+    # Rounding first, then adding 0.0, so that a tiny negative number is not written as -0.000.
+    value, low, high = (f"{round(number, 3) + 0.0:.3f}" for number in (mean.value, mean.low, mean.high))
+    return f"{value} [{low}, {high}]"

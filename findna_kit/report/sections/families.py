@@ -1,4 +1,4 @@
-"""Which metrics stand beside each other: those of one kind share their axis of values; and under which heading."""
+"""Grouping of metrics into figures: metrics of one kind share their axis of values, and each figure has a heading."""
 
 from __future__ import annotations
 
@@ -10,84 +10,93 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Heading = Literal["losses", "masked", "looks", "collapse", "optimiser", "speed", "other"]
+"""Keys of the headings; they become part of the links to sections, so they stay as they are."""
 _SIGNALS = re.compile(r"(^|_)(entropy|deviation|rank|rankme|spread|variance|information)(_|$)")
-_ONE_EACH: dict[str, Heading] = {
+"""Metrics of a loss that are signs of collapse."""
+_SCALAR_HEADINGS: dict[str, Heading] = {
     "loss": "losses", "learning_rate": "optimiser", "momentum": "optimiser", "gradient_norm": "optimiser",
     "bases_per_second": "speed",
 }  # fmt: skip
-_ALONE: dict[Heading, str] = {"optimiser": "what moves the weights", "speed": "nucleotides a second", "other": "all others"}
+"""Headings of metrics whose name is a single word."""
+_SCALAR_TITLES: dict[Heading, str] = {
+    "optimiser": "learning rate, momentum and gradient norm", "speed": "bases per second", "other": "other metrics",
+}  # fmt: skip
+Key = tuple[str, ...]
 
 
 @dataclass
 class Family:
-    """Metrics of one kind. panels: by metric what its panel is called; level: metrics that are constant, drawn as a line."""
+    """Metrics of one kind, which are drawn in one figure.
+
+    panels: the title of each metric's panel. levels: constant metrics, drawn as a horizontal line, by the name of their
+    baseline or control. best: whether higher or lower values are better. shared: whether panels share the axis of values.
+    """
 
     title: str
     heading: Heading
     panels: dict[str, str] = field(default_factory=dict)
     levels: dict[str, list[str]] = field(default_factory=dict)
-    """By the last word of a baseline's or control's name; the metrics that hold it."""
     best: Literal["high", "low"] = "high"
     from_zero: bool = False
     shared: bool = True
-    """Whether its panels have one axis of values."""
 
 
 def families(names: Iterable[str]) -> list[Family]:
-    """Every metric in its family, in the order in which they were given."""
-    found: dict[tuple[str, ...], Family] = {}
+    """Return the families of all metrics, in the order in which the metrics are given."""
+    by_key: dict[Key, Family] = {}
     baselines: dict[str, list[str]] = {}
     for name in names:
         first, *rest = name.split("/")
         if first == "baseline" and len(rest) == 2:
             baselines.setdefault(rest[1], []).append(name)
         elif first == "evaluation" and len(rest) >= 3:
-            _look(found, name, rest)
+            _add_task_score(by_key, name, rest)
         else:
-            key, family, panel = _placed(name, first, rest)
-            found.setdefault(key, family).panels[name] = panel
-    for key, family in found.items():
+            key, family, panel = _family_of(name, first, rest)
+            by_key.setdefault(key, family).panels[name] = panel
+    for key, family in by_key.items():
         if family.heading == "masked":
             family.levels = {name.split("/")[1]: [name] for name in baselines.get(key[2], [])}
             family.best = "low" if key[2] in ("bits_per_base", "loss") else "high"
-    for family in found.values():  # the first look at what is held out comes before the first step
-        family.panels = dict(sorted(family.panels.items(), key=lambda panel: panel[1] == "held out"))
-    return [family for family in found.values() if family.panels]
+    for family in by_key.values():
+        # The first validation precedes the first step, so validation would come first; put training before it.
+        family.panels = dict(sorted(family.panels.items(), key=lambda panel: panel[1] == "validation"))
+    return [family for family in by_key.values() if family.panels]
 
 
-def _placed(name: str, first: str, rest: list[str]) -> tuple[tuple[str, ...], Family, str]:
-    """The key of a metric's family, the family as it begins, and the title of the metric's panel."""
+def _family_of(name: str, first: str, rest: list[str]) -> tuple[Key, Family, str]:
+    """Return the key of a metric's family, a new family for it, and the title of the metric's panel."""
     if first == "held_out_plain" and len(rest) == 3:
         label, metric, branch = rest
-        title = f"{label}: {_words(metric)}, held-out windows without augmentation"
+        title = f"{label}: {_words(metric)}, validation windows without augmentation"
         return ("masked", label, metric), Family(title, "masked"), branch
     if first == "collapse" and len(rest) == 2:
         branch, metric = rest
         return ("collapse", metric), Family(_words(metric), "collapse", from_zero=True), branch
     if first == "held_out" and len(rest) == 2:
-        return _term(rest[0], rest[1], "held out")
+        return _loss_family(rest[0], rest[1], "validation")
     if len(rest) == 1:
-        return _term(first, rest[0], "in training")
-    heading: Heading = "other" if rest else _ONE_EACH.get(first, "other")
+        return _loss_family(first, rest[0], "training")
+    heading: Heading = "other" if rest else _SCALAR_HEADINGS.get(first, "other")
     if heading == "losses":
-        return ("alone", name), Family("loss: all terms, weighted", heading), "in training"
-    return ("alone", heading), Family(_ALONE[heading], heading, shared=False), _words(name)
+        return ("alone", name), Family("total loss (weighted sum)", heading), "training"
+    return ("alone", heading), Family(_SCALAR_TITLES[heading], heading, shared=False), _words(name)
 
 
-def _term(label: str, metric: str, where: str) -> tuple[tuple[str, ...], Family, str]:
-    """Of a loss: in training and held out on one axis."""
+def _loss_family(label: str, metric: str, panel: str) -> tuple[Key, Family, str]:
+    """Return the family of a loss's metric, whose training and validation values share their axis."""
     signal = _SIGNALS.search(metric) is not None
     family = Family(f"{label}: {_words(metric)}", "collapse" if signal else "losses", from_zero=signal)
-    return ("term", label, metric), family, where
+    return ("term", label, metric), family, panel
 
 
-def _look(found: dict[tuple[str, ...], Family], name: str, rest: list[str]) -> None:
-    """Scores of a task while the run goes on; the control among them is the same at every look."""
-    control = rest[-1] == "kmer"
-    *task, protocol, score = rest[:-1] if control else rest
+def _add_task_score(by_key: dict[Key, Family], name: str, rest: list[str]) -> None:
+    """Add a task's score during training to its family; its k-mer control, which is constant, as a horizontal line."""
+    is_control = rest[-1] == "kmer"
+    *task, protocol, score = rest[:-1] if is_control else rest
     key = ("look", *task, score)
-    family = found.setdefault(key, Family(f"{'/'.join(task)}: {score}", "looks"))
-    if control:
+    family = by_key.setdefault(key, Family(f"{'/'.join(task)}: {score}", "looks"))
+    if is_control:
         family.levels.setdefault("k-mers", []).append(name)
     else:
         family.panels[name] = protocol

@@ -1,4 +1,4 @@
-"""Scores on labelled tasks, beside their controls, as evaluation.json has them; and what counting predicts at masked bases."""
+"""Section "Scores" of runs: scores on labelled tasks with their controls, and the baselines at masked bases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from findna_kit.evaluation.result_tables import (
     table_rows,
 )
 from findna_kit.records.paths import EVALUATION_JSON
-from findna_kit.report.blocks import Figure, Note, Panel, Section, Table
+from findna_kit.report.blocks import Figure, Note, Panel, Section, TableBlock
 from findna_kit.report.figures.intervals import Bar, draw_intervals, range_of
 
 if TYPE_CHECKING:
@@ -27,136 +27,148 @@ if TYPE_CHECKING:
 
     from findna_kit.records.evaluation_json import ContenderResult, TaskResult
     from findna_kit.report.blocks import Block
-    from findna_kit.report.folders import Run
+    from findna_kit.report.figures.canvas import Shape
+    from findna_kit.report.folders import RunFolder
 
 _BRACKETS = re.compile(r"\[[^\[\]]*\]")
-_STRANDS = "Strand disagreement (0: both strands give the same, 1: as far apart as two sequences)"
+_STRANDS = "Strand disagreement (0: both strands have the same embedding, 1: they differ as much as two sequences)"
 
 
-def scores_section(part: str, runs: Sequence[Run]) -> Section:
-    """Every task of every run; of several runs first side by side."""
+def scores_section(part: str, runs: Sequence[RunFolder]) -> Section:
+    """Return the section: for several runs a table of their scores side by side, then every task of every run."""
     blocks: list[Block] = []
     if len(runs) > 1 and any(run.evaluation for run in runs):
         blocks += _side_by_side(runs)
     for number, run in enumerate(runs):
         if not run.evaluation:
-            call = f"findna-kit evaluate {shlex.quote(str(run.folder))} TASK"
-            blocks.append(Note(f"{run.label}: not evaluated yet.", missing=True, command=call))
-        for place, result in enumerate(run.evaluation.values()):
-            with written_by(run.folder / EVALUATION_JSON, "evaluate"):
-                blocks += _task(f"{part}-scores-{number}-{place}", run, result, several=len(runs) > 1)
+            command = f"findna-kit evaluate {shlex.quote(str(run.folder))} TASK"
+            blocks.append(Note(f"{run.label}: not evaluated yet.", missing=True, command=command))
+        for index, result in enumerate(run.evaluation.values()):
+            with writer_named(run.folder / EVALUATION_JSON, "evaluate"):
+                blocks += _task(f"{part}-scores-{number}-{index}", run, result, several=len(runs) > 1)
     blocks += _baselines(runs)
     return Section(f"{part}-scores", "Scores", blocks)
 
 
 @contextmanager
-def written_by(path: Path, command: str) -> Iterator[None]:
-    """Inside, what is missing in a file, or is of another kind, is one sentence that names the file."""
+def writer_named(path: Path, command: str) -> Iterator[None]:
+    """Turn an error about missing or unexpected content of a file into a FindnaError that names the file and its command."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FindnaError(
-            f"{path}: is not what this version's `findna-kit {command}` writes ({type(error).__name__}: {error}); make it anew"
+            f"{path}: does not have the expected content ({type(error).__name__}: {error}); "
+            f"`findna-kit {command}` writes it again"
         ) from error
 
 
-def sentence(line: str) -> str:
-    """A line as one."""
+def as_sentence(line: str) -> str:
+    """Return a line with a capital letter and a full stop."""
     return f"{line[:1].upper()}{line[1:]}."
 
 
-def together(row: Sequence[str]) -> list[str]:
-    """The cells of a row, each interval on one line."""
-    return [_BRACKETS.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), cell) for cell in row]
+def keep_intervals_together(row: Sequence[str]) -> list[str]:
+    """Return the cells of a row with non-breaking spaces in intervals, so that no interval is split over two lines."""
+    return [_BRACKETS.sub(lambda match: match[0].replace(" ", "\N{NO-BREAK SPACE}"), cell) for cell in row]
 
 
-def _task(key: str, run: Run, result: TaskResult, *, several: bool) -> list[Block]:
-    whose = f"{run.label}: " if several else ""
+def _task(key: str, run: RunFolder, result: TaskResult, *, several: bool) -> list[Block]:
+    prefix = f"{run.label}: " if several else ""
     first, *remarks = about_lines(result, "" if result.path == result.task else f" in {result.path}")
     interval = result.interval
     level = f"{interval.level:.0%} intervals, {interval.method}, {interval.resamples:,} resamples; {result.areas}"
     head, *rows = map(_important_first, table_rows(result))
-    notes: list[Block] = [Note(sentence(f"{whose}{first}. In brackets {level}")), *(Note(sentence(one)) for one in remarks)]
+    notes: list[Block] = [
+        Note(as_sentence(f"{prefix}{first}. In brackets: {level}")),
+        *(Note(as_sentence(remark)) for remark in remarks),
+    ]
     if run.last_step is not None and result.step != run.last_step:
-        notes.append(Note(f"Scored at step {result.step:,}; the run has come to step {run.last_step:,}.", missing=True))
-    title = f"{whose}{SCORE_NAMES[result.metric]} on {result.task}"
-    table = Table(f"{whose}scores on {result.task}", head, [together(row) for row in rows])
-    return [Figure(title, _pictures(key, result), table), *notes, Note(f"{_STRANDS}: {strands_text(result)}.")]
+        notes.append(
+            Note(f"Scored at step {result.step:,}, but the run has continued to step {run.last_step:,}.", missing=True)
+        )
+    title = f"{prefix}{SCORE_NAMES[result.metric]} on {result.task}"
+    table = TableBlock(f"{prefix}scores on {result.task}", head, [keep_intervals_together(row) for row in rows])
+    return [Figure(title, _forest_plots(key, result), table), *notes, Note(f"{_STRANDS}: {strands_text(result)}.")]
 
 
 def _important_first(row: Sequence[str]) -> list[str]:
-    """A phone shows two or three columns before it scrolls: who, how, the task's own score; last how that came about."""
-    protocol, who, seeds, chosen, own, *others, verdict = row
-    return [who, protocol, own, verdict, *others, seeds, chosen]
+    """Return a row with the most important columns first: a phone shows two or three before it has to scroll."""
+    protocol, features, seeds, chosen, score, *others, verdict = row
+    return [features, protocol, score, verdict, *others, seeds, chosen]
 
 
-def _pictures(key: str, result: TaskResult) -> list[Panel]:
-    """A forest for each protocol, on one axis: the encoder and every control."""
+def _forest_plots(key: str, result: TaskResult) -> list[Panel]:
+    """Return a forest plot of the encoder and its controls for each protocol, all with the same axis."""
     metric = result.metric
-    every = {
-        protocol: [_bar(FEATURE_NAMES[who], row, metric, who) for who, row in block.contenders().items()]
+    by_protocol = {
+        protocol: [_bar(FEATURE_NAMES[name], row, metric, name) for name, row in block.contenders().items()]
         for protocol, block in result.protocols.items()
     }
-    values = range_of([bar for bars in every.values() for bar in bars], zero=False)
+    values = range_of([bar for bars in by_protocol.values() for bar in bars], zero=False)
     return [
         Panel(
             protocol_name(protocol),
             draw_intervals(
-                f"{key}-{number}", protocol_name(protocol), ". ".join(f"{bar.name}: {bar.told}" for bar in bars), bars,
+                f"{key}-{number}", protocol_name(protocol), ". ".join(f"{bar.name}: {bar.text}" for bar in bars), bars,
                 axis=SCORE_NAMES[metric], values=values,
             ),
         )
-        for number, (protocol, bars) in enumerate(every.items())
+        for number, (protocol, bars) in enumerate(by_protocol.items())
     ]  # fmt: skip
 
 
-def _bar(name: str, row: ContenderResult, metric: str, who: str) -> Bar:
+def _bar(name: str, row: ContenderResult, metric: str, contender: str) -> Bar:
     seeds = f", {row.seeds} seeds" if row.seeds > 1 else ""
-    found, own = row.score(metric), who == "encoder"
-    told = f"{score_text(found)}{seeds}"
-    return Bar(name, told, found.value, found.low, found.high, "circle" if own else "square", 0 if own else 7)
+    score, is_encoder = row.score(metric), contender == "encoder"
+    text = f"{score_text(score)}{seeds}"
+    bar_style: tuple[Shape, int] = ("circle", 0) if is_encoder else ("square", 7)
+    return Bar(name, text, score.value, score.low, score.high, *bar_style)
 
 
-def _side_by_side(runs: Sequence[Run]) -> list[Block]:
-    """The encoders' scores, task by task: as each run states them, nothing compared."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
+def _side_by_side(runs: Sequence[RunFolder]) -> list[Block]:
+    """Return a table of the encoders' scores by task. It compares nothing: each run has its own intervals."""
+    scores: dict[tuple[str, str], dict[str, str]] = {}
     names: dict[str, str] = {}
     for run in runs:
-        with written_by(run.folder / EVALUATION_JSON, "evaluate"):
+        with writer_named(run.folder / EVALUATION_JSON, "evaluate"):
             for path, result in run.evaluation.items():
                 names[path] = f"{result.task}, {SCORE_NAMES[result.metric]}"
                 for protocol, block in result.protocols.items():
-                    found.setdefault((path, protocol), {})[run.label] = score_text(block.encoder.score(result.metric))
+                    scores.setdefault((path, protocol), {})[run.label] = score_text(block.encoder.score(result.metric))
     rows = [
-        together([f"{names[path]}, {protocol_name(protocol)}", *(own.get(run.label, "not scored") for run in runs)])
-        for (path, protocol), own in found.items()
+        keep_intervals_together(
+            [f"{names[path]}, {protocol_name(protocol)}", *(by_run.get(run.label, "not scored") for run in runs)]
+        )
+        for (path, protocol), by_run in scores.items()
     ]
-    table = Table(
-        "Encoders side by side, each with its own interval", ["task and protocol", *(run.label for run in runs)], rows
+    table = TableBlock(
+        "Scores of the encoders side by side, each with its own interval",
+        ["task and protocol", *(run.label for run in runs)],
+        rows,
     )
-    said = (
-        "These intervals hold the chance of the test rows, not of another training: a difference between two runs is shown by "
-        "a study over seeds (findna-kit ablate), not by this table."
+    text = (
+        "These intervals cover the sampling of the test set, not the variance between trainings: to show a difference between "
+        "two runs, use a study over seeds (findna-kit ablate), not this table."
     )
-    return [Note(said), table]
+    return [Note(text), table]
 
 
-def _baselines(runs: Sequence[Run]) -> list[Block]:
-    """The models that only count, and the networks at the last look."""
+def _baselines(runs: Sequence[RunFolder]) -> list[Block]:
+    """Return a table of each run's baselines: models that predict masked bases from counted contexts."""
     blocks: list[Block] = []
     for run in runs:
         if not run.record.baselines:
             continue
-        with written_by(run.folder / "run.json", "run"):
+        with writer_named(run.folder / "run.json", "run"):
             rows = [
                 [
                     name.replace("_", " "),
-                    f"{own.accuracy:.3f}",
-                    f"{own.bits_per_base:.3f}",
-                    f"{own.fitted_on_bases:,.0f}",
+                    f"{baseline.accuracy:.3f}",
+                    f"{baseline.bits_per_base:.3f}",
+                    f"{baseline.fitted_on_bases:,.0f}",
                 ]
-                for name, own in run.record.baselines.items()
+                for name, baseline in run.record.baselines.items()
             ]
-        caption = f"{run.label}: masked bases, predicted by counting on the clean bases around them"
-        blocks.append(Table(caption, ["model", "accuracy", "bits per base", "fitted on bases"], rows, folded=True))
+        caption = f"{run.label}: baselines at masked bases (counts of the unmasked bases around them)"
+        blocks.append(TableBlock(caption, ["model", "accuracy", "bits per base", "fitted on bases"], rows, folded=True))
     return blocks

@@ -1,4 +1,4 @@
-"""Cells on this machine: each a process of its own, so many at a time."""
+"""Executor for this machine: each cell is a process of its own, and a given number of them run at a time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
     from findna_kit.study.cells import CellFolder
 
-_LOOK = 0.2
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """How cells are run. retry: those that failed before, too."""
+    """Options of running cells. jobs: how many at a time; without: plugins to leave out; retry: run failed cells again."""
 
     jobs: int = 1
     device: str = "auto"
@@ -37,114 +37,122 @@ class ExecutionOptions:
 class LocalExecutor:
     """Runs cells on this machine."""
 
-    def refuse(self, recipe: Recipe) -> None:
-        """FindnaError for more than one machine, and for processes that the batch does not divide into."""
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raise FindnaError for a recipe of several nodes, and where the batch size is not a multiple of the processes."""
         if recipe.trainer.nodes > 1:
             raise FindnaError(
                 f"trainer.nodes {recipe.trainer.nodes}: cells are run on this machine alone; leave nodes out, or take "
                 "--executor slurm"
             )
-        refuse_uneven(recipe)
+        check_even_batch(recipe)
 
-    def run(self, folders: Sequence[CellFolder], way: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
-        """As `run_here`. FindnaError where a Slurm job has one of the cells."""
-        for one in folders:
-            if claim := JobLock.read(one.folder):
+    def run(self, folders: Sequence[CellFolder], options: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
+        """Run the cells as `run_locally` does. Raise FindnaError where a Slurm job has one of them."""
+        for folder in folders:
+            if lock := JobLock.read(folder.folder):
                 raise FindnaError(
-                    f"{one.cell.place}: job {claim.id or claim.name} of Slurm has it; --executor slurm asks what became of it"
+                    f"{folder.cell.relative_path}: belongs to Slurm job {lock.id or lock.name}; "
+                    "continue with --executor slurm, which checks what became of the job"
                 )
-        return run_here(folders, way, changed)
+        return run_locally(folders, options, changed)
 
 
-def refuse_uneven(recipe: Recipe) -> None:
-    """FindnaError for processes that the batch does not divide into."""
-    trainer, rows = recipe.trainer, recipe.data.batch_size
-    if rows % (trainer.devices * trainer.nodes):
-        stated = f"trainer.devices {trainer.devices}" + (f" on trainer.nodes {trainer.nodes}" if trainer.nodes > 1 else "")
-        raise FindnaError(f"data.batch_size {rows} does not divide into {stated}")
+def check_even_batch(recipe: Recipe) -> None:
+    """Raise FindnaError where the batch size is not a multiple of the number of processes."""
+    trainer, batch_size = recipe.trainer, recipe.data.batch_size
+    if batch_size % (trainer.devices * trainer.nodes):
+        processes = f"trainer.devices {trainer.devices}"
+        if trainer.nodes > 1:
+            processes += f" on trainer.nodes {trainer.nodes}"
+        raise FindnaError(f"data.batch_size {batch_size} cannot be divided evenly among {processes}")
 
 
-def run_here(folders: Sequence[CellFolder], way: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
-    """Runs the cells, `jobs` at a time; one that fails is kept with its reason, and the others go on.
+def run_locally(folders: Sequence[CellFolder], options: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
+    """Run the cells, `jobs` at a time, and return the signals that killed some, by their paths.
 
-    A cell that another process is running (an earlier call's, which was killed) is waited for. Gives the signal's name of those
-    that were killed. Raises Interrupted where a signal asked to stop, when every cell has saved; a second one kills them.
+    A cell that fails is recorded with its reason, and the others continue. A cell that another process runs (left by an earlier
+    call that was killed) is waited for. On a signal, all running cells save a checkpoint, then Interrupted is raised; a second
+    signal kills them.
     """
-    here, stop = _Here(way, changed, list(folders)), StopRequest()
+    pool, stop = LocalPool(options, changed, list(folders)), StopRequest()
     with stop.listening():
         try:
             try:
-                while (here.waiting or here.running) and stop.signal is None:
-                    here.look()
-                    time.sleep(_LOOK)
+                while (pool.waiting or pool.running) and stop.signal is None:
+                    pool.update()
+                    time.sleep(_POLL_SECONDS)
             finally:
-                here.end(signal.SIGTERM)
+                pool.stop(signal.SIGTERM)
         except KeyboardInterrupt:
-            here.end(signal.SIGKILL)
+            pool.stop(signal.SIGKILL)
             raise
     if stop.signal is not None:
-        raise Interrupted(stop.signal, "stopped, once the running cells had saved; the same command goes on with the study")
-    return here.killed
+        raise Interrupted(
+            stop.signal, "stopped; the running cells have saved a checkpoint. Run the same command to continue the study"
+        )
+    return pool.killed
 
 
-def command(one: CellFolder, way: ExecutionOptions) -> list[str]:
-    """What runs a cell, from wherever it stands."""
-    left_out = [word for name in way.without for word in ("--without", name)]
-    recipe, run = str(one.folder / RECIPE), str(one.run)
-    return [sys.executable, "-m", "findna_kit", "run", recipe, "--resume", run, "--device", way.device, *left_out]
+def cell_command(folder: CellFolder, options: ExecutionOptions) -> list[str]:
+    """Return the command that runs a cell, or continues it."""
+    without = [word for name in options.without for word in ("--without", name)]
+    recipe, run = str(folder.folder / RECIPE), str(folder.run)
+    return [sys.executable, "-m", "findna_kit", "run", recipe, "--resume", run, "--device", options.device, *without]
 
 
-def cell_threads(way: ExecutionOptions, recipe: Recipe) -> int:
-    """Of each process of a cell: what OMP_NUM_THREADS says or else the cores, shared among all that run at a time."""
-    stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if stated.isdigit() and int(stated):
-        return int(stated)
-    return max(1, (os.cpu_count() or 1) // (way.jobs * recipe.trainer.devices))
+def cell_threads(options: ExecutionOptions, recipe: Recipe) -> int:
+    """Return the threads of each process of a cell: OMP_NUM_THREADS, or else an equal share of the cores."""
+    value = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if value.isdigit() and int(value):
+        return int(value)
+    return max(1, (os.cpu_count() or 1) // (options.jobs * recipe.trainer.devices))
 
 
 @dataclass
-class _Here:
-    way: ExecutionOptions
+class LocalPool:
+    """The waiting and running cells of one call. killed: signals that killed cells, by their paths."""
+
+    options: ExecutionOptions
     changed: Callable[[], None]
     waiting: list[CellFolder]
     running: dict[subprocess.Popen[bytes], CellFolder] = field(default_factory=dict)
     killed: dict[str, str] = field(default_factory=dict)
 
-    def look(self) -> None:
-        """Starts what there is room for, and judges what has ended."""
+    def update(self) -> None:
+        """Record what has ended, then start waiting cells up to the limit."""
         for process in [process for process in self.running if process.poll() is not None]:
-            self._judge(self.running.pop(process), process.returncode)
+            self._record_exit(self.running.pop(process), process.returncode)
             self.changed()
-        for one in list(self.waiting):
-            if len(self.running) >= self.way.jobs:
+        for folder in list(self.waiting):
+            if len(self.running) >= self.options.jobs:
                 break
-            state = one.state()
-            if state != "running":
-                self.waiting.remove(one)
+            state = folder.state()
+            if state != "running":  # another process may still run it; it stays in the queue until that has ended
+                self.waiting.remove(folder)
                 if state != "finished":
-                    self.running[self._started(one)] = one
+                    self.running[self._start(folder)] = folder
                 self.changed()
 
-    def end(self, number: int) -> None:
-        """Sends a signal to every cell that runs, and waits."""
+    def stop(self, number: int) -> None:
+        """Send a signal to every running cell, and wait until all have ended."""
         for process in self.running:
             process.send_signal(number)
-        for process, one in self.running.items():
-            self._judge(one, process.wait(), asked=True)
+        for process, folder in self.running.items():
+            self._record_exit(folder, process.wait(), requested=True)
         self.running.clear()
 
-    def _started(self, one: CellFolder) -> subprocess.Popen[bytes]:
-        one.prepare()
-        threads = cell_threads(self.way, one.cell.recipe)
-        with (one.folder / LOG).open("ab") as log, one.taken() as mark:
+    def _start(self, folder: CellFolder) -> subprocess.Popen[bytes]:
+        folder.prepare()
+        # Without a limit each process would use all cores, and the processes would slow each other down.
+        environment = {"OMP_NUM_THREADS": str(cell_threads(self.options, folder.cell.recipe)), **os.environ}
+        with (folder.folder / LOG).open("ab") as log, folder.lock_descriptor() as descriptor:
             return subprocess.Popen(  # noqa: S603 - this very program
-                command(one, self.way), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-                pass_fds=(mark,),
-                env={"OMP_NUM_THREADS": str(threads), **os.environ},  # busy threads beside each other slow all of them
+                cell_command(folder, self.options), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                pass_fds=(descriptor,), env=environment,
             )  # fmt: skip
 
-    def _judge(self, one: CellFolder, code: int, *, asked: bool = False) -> None:
-        """Keeps why a cell failed; one that was stopped, or killed, is only missing."""
-        by = one.ended(code)
-        if code < 0 and by is not None and not asked:
-            self.killed[one.cell.place] = by
+    def _record_exit(self, folder: CellFolder, code: int, *, requested: bool = False) -> None:
+        """Record why a cell failed. A cell that was stopped or killed has not failed: it is missing, and can be resumed."""
+        signal_name = folder.record_exit(code)
+        if code < 0 and signal_name is not None and not requested:
+            self.killed[folder.cell.relative_path] = signal_name

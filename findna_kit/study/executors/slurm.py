@@ -1,297 +1,279 @@
-"""Cells as jobs of a Slurm cluster, so many queued or running at a time; submitit writes, submits and requeues them."""
+"""Executor for a Slurm cluster: each cell is a job, and a given number of jobs are queued or running at a time.
+
+submitit writes, submits and requeues the jobs. Their states come from squeue, and from the files of `job_lock` in each cell.
+"""
 
 from __future__ import annotations
 
-import io
-import os
-import re
 import time
-from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, Interrupted, require_extra
-from findna_kit.study.cells import LOG
 from findna_kit.study.executors import squeue
-from findna_kit.study.executors.local import command, refuse_uneven
-from findna_kit.study.executors.slurm_job import CellJob
-from findna_kit.study.job_lock import BEAT, JOB_LOGS, JobLock, drop, last_beat, read_end
+from findna_kit.study.executors.local import check_even_batch
+from findna_kit.study.executors.slurm_submission import SubmissionRefused, is_submitted, job_name, submit
+from findna_kit.study.job_lock import HEARTBEAT, JobExit, JobLock, last_heartbeat, remove_job_files
 from findna_kit.trainer import StopRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from findna_kit.recipe import Recipe
     from findna_kit.study.cells import CellFolder
     from findna_kit.study.executors.local import ExecutionOptions
+    from findna_kit.study.executors.slurm_options import SlurmSettings
 
-PATIENCE = 120.0
-"""Seconds without a beat until a job that Slurm does not know any more counts as gone: a file system may show it late."""
-_LOOK, _SETTLE = 0.5, 5.0
-"""Seconds between looks at the cells' files; after Slurm has said that a job is over, until it has left no word."""
-_ASK = (2.0, 20.0)
-"""Seconds between questions to Slurm: at first and when something has changed, and at most."""
-_AWAY = ("unable to contact", "timed out", "connection refused", "temporarily")
-"""What sbatch says where the controller is away for a moment, and has refused nothing."""
-_TIMEOUTS = 100
-"""How often a job that ran out of its time is queued again."""
+HEARTBEAT_TIMEOUT = 120.0
+"""Seconds without a heartbeat after which a job that Slurm no longer knows counts as lost.
+
+A shared file system may show a heartbeat late, so this is many times the interval of the heartbeats.
+"""
+_POLL_SECONDS = 0.5
+"""Seconds between checks of the cells' files."""
+_SETTLE_SECONDS = 5.0
+"""Seconds to wait, after Slurm has reported the end of a job, until its files count as complete."""
+_QUERY_SECONDS = (2.0, 20.0)
+"""Seconds between queries of squeue: after a change, and at most. In between the pause grows by half each time."""
+_CONTROLLER_AWAY = ("unable to contact", "timed out", "connection refused", "temporarily")
+"""Parts of messages of sbatch that mean that the controller is not reachable, rather than that it refused the job."""
 
 
 class SlurmExecutor:
-    """Runs cells as jobs. Raises FindnaError where submitit is not installed, or no Slurm answers: before anything is written.
+    """Runs cells as Slurm jobs.
 
-    settings: for submitit's Slurm executor; say: is told what a job waits for.
+    Raises FindnaError where submitit is not installed or Slurm does not answer, before anything is written. settings: of
+    submitit's Slurm executor. log: receives sentences about jobs that wait. timeout: seconds without a heartbeat.
     """
 
-    def __init__(self, settings: Mapping[str, Any], say: Callable[[str], None], *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, settings: SlurmSettings, log: Callable[[str], None], *, timeout: float = HEARTBEAT_TIMEOUT
+    ) -> None:  # fmt: skip
         require_extra("submitit", "slurm", "--executor slurm")
-        squeue.ready()
-        self._settings, self._say, self._patience = dict(settings), say, patience
+        squeue.check_available()
+        self._settings, self._log, self._timeout = dict(settings), log, timeout
 
-    def refuse(self, recipe: Recipe) -> None:
-        """FindnaError for processes that the batch does not divide into."""
-        refuse_uneven(recipe)
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raise FindnaError where the batch size is not a multiple of the number of processes."""
+        check_even_batch(recipe)
 
-    def run(self, folders: Sequence[CellFolder], way: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
-        """Runs the cells; jobs that an earlier call left are waited for. Gives what ended those that were ended from outside.
+    def run(self, folders: Sequence[CellFolder], options: ExecutionOptions, changed: Callable[[], None]) -> dict[str, str]:
+        """Run the cells, and return what ended some of them from outside, by their paths.
 
-        Raises Interrupted where a signal asked to stop: jobs are left as they are. FindnaError where Slurm refuses a job.
+        Jobs of an earlier call are taken over. On a signal, jobs continue and Interrupted is raised. Raises FindnaError where
+        Slurm refuses a job.
         """
-        absolute = [replace(one, folder=one.folder.absolute()) for one in folders]
-        slurm, stop = _Jobs(way, changed, self._settings, self._say, self._patience, absolute), StopRequest()
+        absolute = [replace(folder, folder=folder.folder.absolute()) for folder in folders]
+        queue, stop = JobQueue(options, changed, self._settings, self._log, self._timeout, absolute), StopRequest()
         with stop.listening():
-            while (slurm.waiting or slurm.held) and stop.signal is None:
-                slurm.look()
-                time.sleep(_LOOK)
+            while (queue.waiting or queue.tracked) and stop.signal is None:
+                queue.update()
+                time.sleep(_POLL_SECONDS)
         if stop.signal is not None:
-            raise Interrupted(stop.signal, _left(slurm.held))
-        return slurm.ended
+            raise Interrupted(stop.signal, _remaining_jobs(queue.tracked))
+        return queue.ended
 
 
 @dataclass
-class _Held:
-    """A job in hand.
+class TrackedJob:
+    """A job that this call follows.
 
-    mine: submitted by this call; alive: seen to wait or run in this call; heard: when its beat was last seen to change; over:
-    since when Slurm has no more to say of it; told: what the user was told of it last.
+    submitted_here: by this call, not by an earlier one. seen_alive: this call has seen it wait or run. heartbeat_seen: when
+    its heartbeat was last seen to change, by this process's clock. over_since: since when Slurm reports its end, or does not
+    know it. last_message: what was last logged about it.
     """
 
-    one: CellFolder
-    claim: JobLock
-    mine: bool = False
-    alive: bool = False
-    beat: int | None = None
-    heard: float = field(default_factory=time.monotonic)
-    over: float | None = None
-    told: str | None = None
+    folder: CellFolder
+    lock: JobLock
+    submitted_here: bool = False
+    seen_alive: bool = False
+    heartbeat: int | None = None
+    heartbeat_seen: float = field(default_factory=time.monotonic)
+    over_since: float | None = None
+    last_message: str | None = None
 
     @property
-    def number(self) -> str:
-        return f"job {self.claim.id}" if self.claim.id else f"job named {self.claim.name}"
+    def label(self) -> str:
+        """Return what messages call the job."""
+        return f"job {self.lock.id}" if self.lock.id else f"job named {self.lock.name}"
 
-    def listen(self) -> bool:
-        """Whether a beat has been seen that was not there before."""
-        beat = last_beat(self.one.folder)
-        if beat == self.beat:
+    @property
+    def path(self) -> str:
+        """Return the path of the job's cell in the study's folder."""
+        return self.folder.cell.relative_path
+
+    def check_heartbeat(self) -> bool:
+        """Return whether the heartbeat has changed since the last call."""
+        # Compared with itself only: the clocks of nodes and file servers differ.
+        heartbeat = last_heartbeat(self.folder.folder)
+        if heartbeat == self.heartbeat:
             return False
-        self.beat, self.heard = beat, time.monotonic()
+        self.heartbeat, self.heartbeat_seen = heartbeat, time.monotonic()
         return True
 
 
 @dataclass
-class _Jobs:
-    way: ExecutionOptions
+class JobQueue:
+    """The cells of one call: those that wait for a job, and those whose jobs are followed.
+
+    ended: what ended cells from outside, by their paths.
+    """
+
+    options: ExecutionOptions
     changed: Callable[[], None]
-    settings: Mapping[str, Any]
-    say: Callable[[str], None]
-    patience: float
+    settings: SlurmSettings
+    log: Callable[[str], None]
+    timeout: float
     waiting: list[CellFolder]
-    held: list[_Held] = field(default_factory=list)
+    tracked: list[TrackedJob] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
-    _pause: float = _ASK[0]
-    _asked: float = 0.0
+    _pause: float = _QUERY_SECONDS[0]
+    _queried: float = 0.0
 
     def __post_init__(self) -> None:
-        self.held = [_Held(one, claim) for one in self.waiting if (claim := JobLock.read(one.folder))]
-        self.waiting = [one for one in self.waiting if JobLock.read(one.folder) is None]
+        self.tracked = [TrackedJob(folder, lock) for folder in self.waiting if (lock := JobLock.read(folder.folder))]
+        self.waiting = [folder for folder in self.waiting if JobLock.read(folder.folder) is None]
 
-    def look(self) -> None:
-        """Judges what has ended, and submits what there is room for."""
-        before = len(self.held)
-        beats = [one.listen() for one in self.held]  # every one
-        for done in [held for held in self.held if read_end(held.one.folder) == 0 and held.one.state() == "finished"]:
-            self._close(done)
-        if self.held and time.monotonic() - self._asked > self._pause:
-            self._ask()
-        for one in list(self.waiting):
-            if len(self.held) >= self.way.jobs:
+    def update(self) -> None:
+        """Follow up on jobs that have ended, then submit waiting cells up to the limit."""
+        before = len(self.tracked)
+        heartbeats = [job.check_heartbeat() for job in self.tracked]  # a list, because any() would stop at the first change
+        for job in [job for job in self.tracked if JobExit.read(job.folder.folder) == JobExit(0)]:
+            if job.folder.state() == "finished":
+                self._release(job)
+        if self.tracked and time.monotonic() - self._queried > self._pause:
+            self._query_slurm()
+        for folder in list(self.waiting):
+            if len(self.tracked) >= self.options.jobs:
                 break
-            self._start(one)
-        if any(beats) or len(self.held) != before:
-            self._pause = _ASK[0]
+            self._start(folder)
+        if any(heartbeats) or len(self.tracked) != before:
+            self._pause = _QUERY_SECONDS[0]
             self.changed()
 
-    def _ask(self) -> None:
-        self._asked, self._pause = time.monotonic(), min(1.5 * self._pause, _ASK[1])
+    def _query_slurm(self) -> None:
+        self._queried, self._pause = time.monotonic(), min(1.5 * self._pause, _QUERY_SECONDS[1])
         try:
-            known = squeue.look([held.claim.name for held in self.held])
-            for held in list(self.held):
-                self._judge(held, known.get(held.claim.name))
-        except squeue.NoAnswer:
-            return  # and so nothing is known; to be silent for a while is no death
+            known = squeue.query_jobs([job.lock.name for job in self.tracked])
+            for job in list(self.tracked):
+                self._follow_up(job, known.get(job.lock.name))
+        except squeue.SlurmUnavailable:
+            return  # nothing is known about the jobs; that Slurm does not answer must not count as their end
 
-    def _judge(self, held: _Held, job: squeue.Job | None) -> None:
-        one = held.one
-        if job is not None and job.id != held.claim.id:
-            held.claim = replace(held.claim, id=job.id)
-            held.claim.write(one.folder)
-        if job is not None and not job.over:
-            if not held.mine and held.beat is None and not _written(one, job.id):
-                squeue.cancel(job)
-                self._close(held)
-                self.waiting.insert(0, one)
-                return
-            held.over, held.alive = None, True
-            if job.state == "PENDING":
-                (one.folder / BEAT).unlink(missing_ok=True)  # of an earlier start, which Slurm has ended and queued again
-            self._tell(held, job)
-        elif job is None and held.claim.id is None:  # it was never submitted: whoever meant to was killed
-            self._close(held)
-            self.waiting.insert(0, one)
-        elif job is not None or time.monotonic() - held.heard > self.patience:
-            held.over = held.over or time.monotonic()
-            self._pause = _ASK[0]
-            if self._settled(held, job):
-                self._end(held, job)
+    def _follow_up(self, job: TrackedJob, status: squeue.JobStatus | None) -> None:
+        """Act on what Slurm reports of a job. status: None where Slurm does not know it."""
+        if status is not None and status.id != job.lock.id:
+            job.lock = replace(job.lock, id=status.id)
+            job.lock.write(job.folder.folder)
+        if status is not None and not status.over:
+            self._follow_up_live(job, status)
+        elif status is None and job.lock.id is None:  # the call that was about to submit it was killed
+            self._release(job)
+            self.waiting.insert(0, job.folder)
+        elif status is not None or time.monotonic() - job.heartbeat_seen > self.timeout:
+            job.over_since = job.over_since or time.monotonic()
+            self._pause = _QUERY_SECONDS[0]
+            if self._files_complete(job, status):
+                self._end(job, status)
 
-    def _settled(self, held: _Held, job: squeue.Job | None) -> bool:
-        """Whether all that a job has written is there to be read; a file system of several nodes may show it late."""
-        code = read_end(held.one.folder)
-        good = code == 0 or (code is None and job is not None and job.state == "COMPLETED")
-        return bool(code) or held.beat is None or time.monotonic() - (held.over or 0) > (self.patience if good else _SETTLE)
-
-    def _tell(self, held: _Held, job: squeue.Job) -> None:
-        """Says once what a job waits for where time alone may not help, or that nothing is heard of one that runs."""
-        sentence = f"waits for {job.reason}" if job.stuck else None
-        silent = time.monotonic() - held.heard
-        if job.state == "RUNNING" and silent > self.patience:
-            sentence = f"runs, and has given no sign of life for {self.patience:.0f} s; `scancel {job.id}` ends it"
-        if sentence != held.told and sentence is not None:
-            self.say(f"{held.one.cell.place}: {held.number} {sentence}")
-        held.told = sentence
-
-    def _end(self, held: _Held, job: squeue.Job | None) -> None:
-        """Keeps why a cell failed; one that was ended from outside is only missing, and one that was preempted goes on."""
-        one, code = held.one, read_end(held.one.folder)
-        by = squeue.OVER[job.state] if job is not None else None
-        if one.state() != "finished" and job is not None and squeue.preempted(job):
-            self.say(f"{one.cell.place}: was preempted ({held.number}), and is submitted again")
-            self.waiting.insert(0, one)
-        elif one.state() != "finished":
-            if by is None and code is not None:
-                by = one.ended(code)
-            elif by is None:
-                by = squeue.exit_of(job) if job is not None else "the end of its job, which Slurm has forgotten"
-            if by is not None and (held.mine or held.alive):
-                self.ended[one.cell.place] = f"{by} ({held.number})"
-            elif by is not None:
-                self.say(f"{one.cell.place}: was ended by {by} ({held.number}) meanwhile, and goes on now")
-                self.waiting.insert(0, one)
-        self._close(held)
-
-    def _close(self, held: _Held) -> None:
-        drop(held.one.folder)
-        self.held.remove(held)
-
-    def _start(self, one: CellFolder) -> None:
-        state = one.state()
-        if state == "running":  # without a job: a process of this machine has it
+    def _follow_up_live(self, job: TrackedJob, status: squeue.JobStatus) -> None:
+        """Act on a job that waits or runs."""
+        if not job.submitted_here and job.heartbeat is None and not is_submitted(job.folder, status.id):
+            squeue.cancel(status)  # an earlier call was killed before it wrote what the job is to do
+            self._release(job)
+            self.waiting.insert(0, job.folder)
             return
-        self.waiting.remove(one)
+        job.over_since, job.seen_alive = None, True
+        if status.state == "PENDING":
+            # A heartbeat is from an earlier start, which Slurm has ended and queued again.
+            (job.folder.folder / HEARTBEAT).unlink(missing_ok=True)
+        self._log_problem(job, status)
+
+    def _files_complete(self, job: TrackedJob, status: squeue.JobStatus | None) -> bool:
+        """Return whether all that a job has written can be read; a shared file system may show it late."""
+        end = JobExit.read(job.folder.folder)
+        # After success the results must appear, so it is worth waiting for long; after a failure there may be nothing to see.
+        succeeded = end == JobExit(0) or (end is None and status is not None and status.state == "COMPLETED")
+        waited = time.monotonic() - (job.over_since or 0)
+        failed = end is not None and end.code != 0
+        return failed or job.heartbeat is None or waited > (self.timeout if succeeded else _SETTLE_SECONDS)
+
+    def _log_problem(self, job: TrackedJob, status: squeue.JobStatus) -> None:
+        """Log, once, why a job is pending if waiting may not help, or that a running job sends no heartbeat."""
+        message = f"is pending: {status.stuck_reason}" if status.stuck_reason else None
+        if status.state == "RUNNING" and time.monotonic() - job.heartbeat_seen > self.timeout:
+            message = (
+                f"is running, but has sent no heartbeat for {self.timeout:.0f} s; it is left alone, "
+                f"`scancel {status.id}` would end it"
+            )
+        if message != job.last_message and message is not None:
+            self.log(f"{job.path}: {job.label} {message}")
+        job.last_message = message
+
+    def _end(self, job: TrackedJob, status: squeue.JobStatus | None) -> None:
+        """Record why a cell failed, or what ended it from outside; a preempted cell is submitted again."""
+        folder, end = job.folder, JobExit.read(job.folder.folder)
+        cause = squeue.END_CAUSES[status.state] if status is not None else None
+        if folder.state() != "finished" and status is not None and squeue.was_preempted(status):
+            self.log(f"{job.path}: was preempted ({job.label}), and is submitted again")
+            self.waiting.insert(0, folder)
+        elif folder.state() != "finished":
+            if cause is None and end is not None:
+                cause = folder.record_exit(end.code)
+            elif cause is None:
+                unknown = "the end of its job, which Slurm no longer knows"
+                cause = unknown if status is None else squeue.describe_exit(status)
+            if cause is not None and (job.submitted_here or job.seen_alive):
+                self.ended[job.path] = f"{cause} ({job.label})"
+            elif cause is not None:
+                self.log(f"{job.path}: was ended by {cause} ({job.label}) since the last call, and is submitted again")
+                self.waiting.insert(0, folder)
+        self._release(job)
+
+    def _release(self, job: TrackedJob) -> None:
+        remove_job_files(job.folder.folder)
+        self.tracked.remove(job)
+
+    def _start(self, folder: CellFolder) -> None:
+        state = folder.state()
+        if state == "running":  # without a job: a process of this machine runs it
+            return
+        self.waiting.remove(folder)
         if state == "finished":
             return
-        one.prepare()
-        claim = JobLock(_name(one))
-        claim.write(one.folder)
-        held = _Held(one, claim, mine=True)
-        self.held.append(held)
+        folder.prepare()
+        # The name is recorded before sbatch is called: whichever process is killed, the job can be found by it.
+        lock = JobLock(job_name(folder))
+        lock.write(folder.folder)
+        job = TrackedJob(folder, lock, submitted_here=True)
+        self.tracked.append(job)
         try:
-            held.claim = JobLock(claim.name, _submitted(one, claim.name, self.way, self.settings))
-        except _Refused as refused:
-            self._refuse_unless_silent(held, str(refused))
+            job.lock = JobLock(lock.name, submit(folder, lock.name, self.options, self.settings))
+        except SubmissionRefused as refused:
+            self._raise_if_refused(job, str(refused))
             return
-        held.claim.write(one.folder)
+        job.lock.write(folder.folder)
 
-    def _refuse_unless_silent(self, held: _Held, reason: str) -> None:
-        """FindnaError where Slurm answers, and has not taken the job; where it does not answer, it is asked again later."""
-        if any(word in reason.lower() for word in _AWAY):
+    def _raise_if_refused(self, job: TrackedJob, reason: str) -> None:
+        """Raise FindnaError where Slurm answers and has not taken the job; where it does not answer, query it again later."""
+        if any(words in reason.lower() for words in _CONTROLLER_AWAY):
             return
         try:
-            taken = held.claim.name in squeue.look([held.claim.name])
-        except squeue.NoAnswer:
+            known = squeue.query_jobs([job.lock.name])
+        except squeue.SlurmUnavailable:
             return
-        if not taken:
-            self._close(held)
-            resuming = f"; {_left(self.held)}" if self.held else ""
-            raise FindnaError(f"{held.one.cell.place}: Slurm refuses the job: {reason}{resuming}")
+        if job.lock.name not in known:
+            self._release(job)
+            others = f"; {_remaining_jobs(self.tracked)}" if self.tracked else ""
+            raise FindnaError(f"{job.path}: Slurm refuses the job: {reason}{others}")
 
 
-class _Refused(Exception):
-    """sbatch has ended badly."""
-
-
-def _name(one: CellFolder) -> str:
-    """A job's name, like no other's: of the cell, and a random word."""
-    cell = re.sub(r"[^\w.+-]", "-", one.cell.place.removeprefix("cells/"))
-    return f"{cell}-{uuid4().hex[:10]}"
-
-
-def _submitted(one: CellFolder, name: str, way: ExecutionOptions, settings: Mapping[str, Any]) -> str:
-    """The number of the job that runs a cell from now on. Raises _Refused."""
-    from submitit import AutoExecutor
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-
-    trainer = one.cell.recipe.trainer
-    # Since Slurm 22.05 srun does not take this from sbatch any more.
-    cores = [f"--cpus-per-task={settings['cpus_per_task']}"] if "cpus_per_task" in settings else []
-    chosen = {**settings, "srun_args": [*cores, *settings.get("srun_args", [])], "stderr_to_stdout": True, "job_name": name}
-    executor = AutoExecutor(one.folder / JOB_LOGS, cluster="slurm", slurm_max_num_timeout=_TIMEOUTS)
-    executor.update_parameters(
-        nodes=trainer.nodes, tasks_per_node=trainer.devices, **{f"slurm_{key}": value for key, value in chosen.items()}
+def _remaining_jobs(jobs: Sequence[TrackedJob]) -> str:
+    """Return a sentence about the jobs that continue without this command."""
+    ids = [job.lock.id for job in jobs if job.lock.id]
+    if not ids:
+        return "stopped; run the same command to continue the study"
+    subject = f"jobs {', '.join(ids)} continue" if len(ids) > 1 else f"job {ids[0]} continues"
+    return (
+        f"{subject} without this command; run the same command to follow them again, or end them with `scancel {' '.join(ids)}`"
     )
-    job = CellJob(str(one.folder), name, tuple(command(one, way)), str(one.folder / LOG))
-    try:
-        with _unnested(), redirect_stderr(io.StringIO()):  # submitit prints what it raises
-            return str(executor.submit(job).job_id)
-    except (FailedJobError, FailedSubmissionError) as error:
-        raise _Refused((str(error).strip().splitlines() or ["it does not say why"])[0].removeprefix("sbatch: ")) from error
-
-
-def _written(one: CellFolder, job: str) -> bool:
-    """Whether what a job is to do is there to be read; not so where a call was killed between sbatch and this."""
-    from submitit.core.utils import JobPaths
-
-    return bool(JobPaths(one.folder / JOB_LOGS, job).submitted_pickle.exists())
-
-
-@contextmanager
-def _unnested() -> Iterator[None]:
-    """Inside, what a job's environment says of that job is not there; where Slurm's configuration is, stays."""
-    from submitit.helpers import clean_env
-
-    if "SLURM_JOB_ID" not in os.environ:
-        yield
-        return
-    kept = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
-    with clean_env():
-        os.environ.update(kept)
-        yield
-
-
-def _left(held: Sequence[_Held]) -> str:
-    numbers = [one.claim.id for one in held if one.claim.id]
-    if not numbers:
-        return "stopped; the same command goes on with the study"
-    jobs = f"jobs {', '.join(numbers)} go" if len(numbers) > 1 else f"job {numbers[0]} goes"
-    return f"{jobs} on without this command, and the same one finds them again; `scancel {' '.join(numbers)}` ends them"

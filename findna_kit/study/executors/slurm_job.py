@@ -1,7 +1,7 @@
-"""What the Slurm job of a cell does, on whatever node: it runs the cell, beats, says how it ended, and is queued again.
+"""The Slurm job of a cell: it runs the cell's command, sends heartbeats, records the exit code and can be requeued.
 
-submitit writes an object of this class into the cell's folder by pickle, and the job reads it. It is a few strings; what a run
-leaves is not in it, and nothing that a job leaves is read by pickle.
+submitit pickles a `CellJob` into the cell's folder, and the job on its node unpickles it. It holds a few strings only; nothing
+that a run or a job writes is ever unpickled.
 """
 
 from __future__ import annotations
@@ -15,94 +15,100 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from findna_kit.study.job_lock import BEAT, ENDED, JobLock, write_end
+from findna_kit.study.job_lock import ENDED, HEARTBEAT, JobExit, JobLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EVERY = 10.0
-"""Seconds between beats."""
-_LOOK, _LINGER = 0.2, 5.0
-"""Seconds: a run that a signal stopped may be seen to end before the signal has reached this process, too."""
-_ASKED = (signal.SIGTERM, signal.SIGUSR2)
+    from submitit.helpers import DelayedSubmission
+
+HEARTBEAT_SECONDS = 10.0
+"""Seconds between heartbeats."""
+_POLL_SECONDS = 0.2
+_SIGNAL_GRACE_SECONDS = 5.0
+"""Seconds to wait after the run has stopped on a signal: this process may receive the same signal a little later."""
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 
 
 @dataclass
 class CellJob:
-    """Runs a cell's command in each of a job's processes; the first of them speaks for the job.
+    """A callable that runs a cell's command in each process of a job. The first process writes the job's files.
 
-    folder: the cell's, absolute; name: the job's, as in the cell's claim; words: the command; log: takes what it says.
+    folder: of the cell, absolute. name: of the job, as in job.json. command: the words of the command line. log: file for its
+    output.
     """
 
     folder: str
     name: str
-    words: tuple[str, ...]
+    command: tuple[str, ...]
     log: str
 
     def __call__(self) -> None:
-        """Called by submitit, which has taken the signals; SIGTERM it would swallow."""
-        claim = JobLock.read(Path(self.folder))
-        if claim is None or claim.name != self.name:
-            print(f"{self.folder}: is not this job's (any more); nothing is done", file=sys.stderr)
+        """Run the command. submitit calls this after it has installed its own signal handlers."""
+        lock = JobLock.read(Path(self.folder))
+        if lock is None or lock.name != self.name:
+            print(f"{self.folder}: does not belong to this job (any more); the job ends", file=sys.stderr)
             return
-        first = os.environ.get("SLURM_PROCID", "0") == "0"
-        if first:
+        is_first = os.environ.get("SLURM_PROCID", "0") == "0"
+        if is_first:
             (Path(self.folder) / ENDED).unlink(missing_ok=True)
-        with Path(self.log).open("ab") as log, self._beating(first):
+        with Path(self.log).open("ab") as log, self._heartbeats(is_first):
+            environment = {"OMP_NUM_THREADS": _threads(), **os.environ}
             self._process = subprocess.Popen(  # noqa: S603 - this very program
-                self.words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={"OMP_NUM_THREADS": _threads(), **os.environ}
+                self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
             )
-            before = signal.signal(signal.SIGTERM, lambda number, _: self._tell(number))
+            # submitit ignores SIGTERM, which would leave the run unaware that its job is about to end.
+            before = signal.signal(signal.SIGTERM, lambda number, _: self._forward(number))
             while (code := self._process.poll()) is None:
-                time.sleep(_LOOK)
+                time.sleep(_POLL_SECONDS)
             signal.signal(signal.SIGTERM, before)
-            if code in [word for number in _ASKED for word in (-number, 128 + number)]:
-                time.sleep(_LINGER)
-        if first:
-            write_end(Path(self.folder), code)
+            if code in [stopped for number in _STOP_SIGNALS for stopped in (-number, 128 + number)]:
+                time.sleep(_SIGNAL_GRACE_SECONDS)
+        if is_first:
+            JobExit(code).write(Path(self.folder))
 
-    def checkpoint(self) -> Any:
-        """Called by submitit on SIGUSR2 in the first process: the run saves and ends; what is given back is queued again."""
-        from submitit.helpers import DelayedSubmission
+    def checkpoint(self) -> DelayedSubmission:
+        """Return what to requeue, once the run has saved and ended. submitit calls this on SIGUSR2 in the first process."""
+        from submitit.helpers import DelayedSubmission  # an optional library
 
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it has come, and may come twice
-        self._tell(signal.SIGUSR2)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm may send it twice
+        self._forward(signal.SIGUSR2)
         if hasattr(self, "_process"):
-            # Not Popen.wait: this is a signal's handler, and may have interrupted poll, which holds a lock.
+            # Not Popen.wait: this runs in a signal handler, which may have interrupted poll() while that holds a lock.
             with suppress(ChildProcessError):
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-            self._ending.set()
-            (Path(self.folder) / BEAT).unlink(missing_ok=True)
+            self._stop_heartbeats.set()
+            (Path(self.folder) / HEARTBEAT).unlink(missing_ok=True)
         return DelayedSubmission(replace(self))
 
-    def _tell(self, number: int) -> None:
-        """Passes a signal on: whether Slurm gives it to every process of a job depends on its configuration."""
+    def _forward(self, number: int) -> None:
+        """Forward a signal to the run. Whether Slurm sends it to every process of a job depends on its configuration."""
         if hasattr(self, "_process"):
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     @contextmanager
-    def _beating(self, first: bool) -> Iterator[None]:
-        """Inside, the first process says again and again that it lives."""
-        self._ending = threading.Event()
+    def _heartbeats(self, is_first: bool) -> Iterator[None]:
+        """Touch the heartbeat file at intervals, from a thread of the first process."""
+        self._stop_heartbeats = threading.Event()
 
         def beat() -> None:
-            while not self._ending.is_set():
-                (Path(self.folder) / BEAT).touch()
-                self._ending.wait(EVERY)
+            while not self._stop_heartbeats.is_set():
+                (Path(self.folder) / HEARTBEAT).touch()
+                self._stop_heartbeats.wait(HEARTBEAT_SECONDS)
 
         thread = threading.Thread(target=beat, name="findna-kit heartbeat", daemon=True)
-        if first:
+        if is_first:
             thread.start()
         try:
             yield
         finally:
-            self._ending.set()
+            self._stop_heartbeats.set()
 
 
 def _threads() -> str:
-    """A process's share of the cores that the job has on this node."""
+    """Return each process's share of the cores that the job has on this node."""
     cores, processes = (int(os.environ.get(f"SLURM_{name}", 1)) for name in ("CPUS_ON_NODE", "NTASKS_PER_NODE"))
     return str(max(1, cores // processes))

@@ -71,7 +71,7 @@ def test_a_loss_on_single_bases_is_refused_where_an_embedding_stands_for_sixteen
     (tmp_path / "mine.yaml").write_text("base: self_distill\nname: mine\nencoder: {name: deepsea}\n")
     code, err = findna("check", tmp_path / "mine.yaml")
     assert code == 2
-    assert "losses.masked: reads single nucleotides, and DeepSEA gives one embedding for 16 of them" in err
+    assert "losses.masked: reads single nucleotides, but DeepSEA gives one embedding for 16 of them" in err
     assert "Traceback" not in err
 
 

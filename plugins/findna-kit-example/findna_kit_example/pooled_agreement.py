@@ -40,7 +40,7 @@ class PooledAgreement(Loss):
         """A view of the teacher's beside another one of the student's."""
         if _pairs([view.name for view in views if view.student], [view.name for view in views if view.teacher]):
             return None
-        return "needs a view that the teacher sees beside another one that the student sees"
+        return "needs a view that the teacher sees and a different one that the student sees"
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
         """Pairs of views, times sequences."""

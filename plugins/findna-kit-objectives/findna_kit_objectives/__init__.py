@@ -1,4 +1,4 @@
-"""Self-supervised objectives for FinDNA-Kit: one file each, its paper cited in it."""
+"""Self-supervised objectives of the literature for FinDNA-Kit, one module each, with the paper cited in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ findna_kit_api = 1
 
 @hookimpl
 def findna_kit_register(registry: Components) -> None:
-    """One line for each component."""
+    """Register the losses of this package."""
     registry.losses.add("barlow_twins", BarlowTwins)
     registry.losses.add("byol", BYOL)
     registry.losses.add("dino", DINO)

@@ -1,4 +1,4 @@
-"""Barlow Twins (Zbontar et al. 2021, equations 1 and 2): the views' cross-correlation matrix is to be the identity."""
+"""Barlow Twins (Zbontar et al. 2021, equations 1 and 2): the cross-correlation matrix of two views approaches the identity."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ if TYPE_CHECKING:
 
 
 _EPSILON = 1e-8
-"""Added to a feature's variance, far above rounding: the authors' batch normalisation adds 1e-5."""
+"""Added to the variance of a feature. It is far above rounding; the authors' batch normalisation adds 1e-5."""
 
 
 class BarlowTwins(BetweenViews):
-    """`sum_i (1 - C_ii)^2 + redundancy sum_(i != j) C_ij^2`, C the correlation over the batch of the projections' features.
+    """Barlow Twins: `sum_i (1 - C_ii)^2 + redundancy sum_(i != j) C_ij^2` (Zbontar 2021).
 
-    Once for every pair of the student's views. The first sum is the paper's invariance term, the second its redundancy
-    reduction; a weight of 0 removes one. Features are centred over the global batch; one that never changes correlates by 0.
+    C is the correlation, over the batch, of the features of two projections. Each pair of the student's views counts once. The
+    first sum is the paper's invariance term, the second its redundancy reduction; a weight of 0 removes a term. Features are
+    centred over the global batch; a constant feature has correlation 0.
     """
 
     class Config(ComponentConfig):
         """Weights of the two terms, and the head."""
 
-        invariance: float = Field(1.0, ge=0, description="weight of the diagonal; the paper has no other than 1")
-        redundancy: float = Field(0.005, ge=0, description="weight of what is off the diagonal: the paper's lambda")
+        invariance: float = Field(1.0, ge=0, description="weight of the diagonal term; always 1 in the paper")
+        redundancy: float = Field(0.005, ge=0, description="weight of the off-diagonal term; lambda in the paper")
         layers: int = Field(3, ge=1, description="linear layers of the projector")
         hidden: int = Field(256, gt=0, description="width of the projector")
-        output: int = Field(256, gt=1, description="width of the projections; the paper gains up to 8192 and more")
-        norm: Literal["batch", "none"] = Field("batch", description="of the projector's hidden layers")
+        output: int = Field(
+            256, gt=1, description="width of the projections; in the paper, results improve up to 8192 and more"
+        )
+        norm: Literal["batch", "none"] = Field("batch", description="normalisation of the projector's hidden layers")
 
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"hidden": 12, "output": 6},
@@ -44,10 +47,10 @@ class BarlowTwins(BetweenViews):
     config: Config
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Over heads' `projector` [B, output].
+        """Return the loss of the head output `projector` [B, output].
 
-        Metrics: `diagonal`, the mean of C_ii: 1 where the views agree; and `off_diagonal`, the root mean square of the rest: 1
-        where all features say the same, a collapse onto one dimension, and 0 where each says something of its own.
+        Metrics: `diagonal`, the mean of C_ii, is 1 if the views agree. `off_diagonal`, the root mean square of the other
+        entries, is 0 if features are uncorrelated, and 1 if all features are the same: a collapse onto one dimension.
         """
         columns = [_columns(output.heads["projector"].float()) for output in student.values()]
         losses, diagonals, rests = [], [], []
@@ -64,7 +67,7 @@ class BarlowTwins(BetweenViews):
 
 
 def _columns(z: Tensor) -> Tensor:
-    """Features [B, d] centred over the batch and brought to length 1, so that products of two are correlations."""
+    """Return features [B, d] centred over the batch and scaled to length 1, so that dot products are correlations."""
     centred = z - z.mean(0)
-    # The mean of equals is not quite them: what rounding leaves would be brought to length 1 as well, alike in both views.
+    # The mean of equal numbers differs from them by rounding. Without epsilon this remainder would be scaled to length 1 too.
     return centred * torch.rsqrt(centred.square().sum(0) + len(z) * _EPSILON)

@@ -1,4 +1,4 @@
-"""Losses of the pooled projections of the student's views, over whole batches."""
+"""Base class of losses that compare pooled projections of the student's views over the whole batch."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 class BetweenViews(Loss):
-    """A sum over pairs of the student's views; its parameters state a projector by `layers`, `hidden`, `output` and `norm`."""
+    """A sum over pairs of the student's views. The Config has `layers`, `hidden`, `output` and `norm` of a projector."""
 
     head_input = "pooled"
     coupling = "batch"
     both_ways: ClassVar[bool] = False
-    """Whether a pair counts once from each of its views."""
+    """Whether a pair counts twice, once in each direction."""
     config: Any
 
     def twin_heads(self) -> dict[str, nn.Module]:
-        """A projector of the pooled embedding."""
+        """Return the projector of the pooled embedding."""
         config = self.config
         return {"projector": Projector(self.dim, config.hidden, config.output, config.layers, norm=config.norm)}
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """Two views of the student's."""
-        return pairs.alone(views)
+        """Require two views that the student sees."""
+        return pairs.student_problem(views)
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Pairs of views, times sequences: one term over the batch counts for each of its sequences."""
-        both = len(pairs.ordered(student))
-        return pairs.items(student, both if self.both_ways else both // 2)
+        """Return the number of pairs of views times the number of sequences, though each pair has one term per batch."""
+        ordered = len(pairs.ordered(student))
+        return pairs.items(student, ordered if self.both_ways else ordered // 2)

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 class DINO(PrototypeDistillation):
-    """Cross-entropy of the student's class embeddings against those of the teacher's other views (equation 3).
+    """DINO: cross-entropy between the class-token assignments of student and teacher on different views (Caron 2021).
 
-    Multi-crop is said by the views: the teacher is shown the whole ones, the student all of them, short crops included.
-    Summed over sequences, class tokens and pairs of a student's and another, teacher's view.
+    Multi-crop is set up in the recipe's views: the teacher sees the long crops, the student sees all, including short ones. The
+    loss (equation 3) is summed over sequences, class tokens and pairs of a view of the student and another view of the teacher.
 
-    Beside the built-in `self_distillation`: that one keeps a centre for each class token, as FinDNA does, here one centre or
-    one Sinkhorn serves all class tokens (with one token, the paper's); centring is a choice; the prototypes can be held.
+    Differences from the built-in `self_distillation`: that loss has a centre for each class token, as FinDNA does; here one
+    centre, or one Sinkhorn step, covers all class tokens (with one token this is the paper's). The kind of centring can be
+    chosen, and the prototypes can be frozen at first.
     """
 
     class Config(DistillationConfig):
@@ -36,21 +37,22 @@ class DINO(PrototypeDistillation):
     )
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """Class tokens, and a view of the teacher's beside another one of the student's."""
+        """Require class tokens, a view of the student and a different view of the teacher."""
         if self.class_tokens == 0:
             return "needs class tokens: set class_tokens above 0"
-        return pairs.without_teacher(views)
+        return pairs.teacher_problem(views)
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Pairs of views, times sequences, times class tokens."""
+        """Return the number of pairs of views times sequences times class tokens."""
         return pairs.items(teacher, len(pairs.across(student, teacher)) * self.class_tokens)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """In nats, over heads' `logits` [B, C, K]. Metrics: entropy of q and divergence, as `collapse_signals` reads them."""
+        """Return the cross-entropy in nats of the head output `logits` [B, C, K]; metrics: see `collapse_signals`."""
         logits = torch.stack([output.heads["logits"].float() for output in teacher.values()])
         q = dict(zip(teacher, self.targets(logits.flatten(0, -2), clock).view_as(logits), strict=True))
         log_p = {name: self.log_assignment(output.heads["logits"]) for name, output in student.items()}
-        both = pairs.across(student, teacher)
-        total = -torch.stack([(q[t] * log_p[s]).sum() for s, t in both]).sum()
-        entropy = torch.stack([torch.special.entr(q[t]).sum() for _, t in both]).sum()
-        return LossOutput(total, collapse_signals(entropy, total, logits.shape[-1]), self.carried(logits.mean((0, 2))))
+        view_pairs = pairs.across(student, teacher)
+        total = -torch.stack([(q[t] * log_p[s]).sum() for s, t in view_pairs]).sum()
+        entropy = torch.stack([torch.special.entr(q[t]).sum() for _, t in view_pairs]).sum()
+        state_inputs = self.center_inputs(logits.mean((0, 2)))
+        return LossOutput(total, collapse_signals(entropy, total, logits.shape[-1]), state_inputs)

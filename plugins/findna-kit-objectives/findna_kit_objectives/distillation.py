@@ -1,4 +1,4 @@
-"""What dino and ibot share: an assignment to prototypes, learned from a teacher whose own is centred and sharpened."""
+"""Base class of `dino` and `ibot`: distillation of soft assignments to prototypes, with centring or Sinkhorn-Knopp."""
 
 from __future__ import annotations
 
@@ -20,27 +20,30 @@ if TYPE_CHECKING:
 class DistillationConfig(PrototypeConfig):
     """Temperatures, centring and the head."""
 
-    student_temperature: float = Field(0.1, gt=0, description="divides the student's logits")
+    student_temperature: float = Field(0.1, gt=0, description="temperature of the student's softmax")
     teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
-        ScheduleValue(constant=0.04), description="divides the teacher's logits, centred or not"
+        ScheduleValue(constant=0.04), description="temperature of the teacher's softmax, or epsilon of Sinkhorn-Knopp"
     )
     centering: Literal["center", "sinkhorn", "none"] = Field(
         "center",
-        description="a moving mean taken off the teacher's logits, Sinkhorn-Knopp over the global batch, or none (collapses)",
+        description="center: subtract an EMA of the teacher's logits; sinkhorn: Sinkhorn-Knopp over the global batch; "
+        "none: neither (collapses)",
     )
-    center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre kept per step, with `center`")
-    sinkhorn_iterations: int = Field(3, ge=1, description="of Sinkhorn-Knopp, with `sinkhorn`")
+    center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre that is kept per step, for `center`")
+    sinkhorn_iterations: int = Field(3, ge=1, description="iterations of Sinkhorn-Knopp, for `sinkhorn`")
 
 
 class PrototypeDistillation(Loss):
-    """`- sum_k q_k log p_k` with `p = softmax(P / student_temperature)` and q what `centering` makes of the teacher's Q.
+    """Cross-entropy `- sum_k q_k log p_k` of soft assignments to prototypes.
 
-    center (Caron et al. 2021, DINO, equation 4): `q = softmax((Q - centre) / teacher_temperature)`, the centre moved once per
-        step: `centre <- m centre + (1 - m) mean_batch(Q)`; there is one for all rows. m is at most step / (step + 1), which
-        the paper has not: a centre that crept up from 0 would leave in the first targets what all windows have in common.
-    sinkhorn (Caron et al. 2020; as Oquab et al. 2023, DINOv2): balanced codes of all the rows of the global batch, with
+    The student's assignment is `p = softmax(P / student_temperature)`. The teacher's q is computed from its logits Q:
+
+    center (Caron et al. 2021, DINO, equation 4): `q = softmax((Q - centre) / teacher_temperature)`. One centre for all items is
+        updated once per step: `centre <- m centre + (1 - m) mean_batch(Q)`. Unlike in the paper, m is at most
+        step / (step + 1): a centre that rises slowly from 0 would leave what all windows have in common in the first targets.
+    sinkhorn (Caron et al. 2020; as in DINOv2, Oquab et al. 2023): balanced codes of all items of the global batch, with
         `teacher_temperature` as epsilon. Couples the batch.
-    none: `q = softmax(Q / teacher_temperature)`, to show what the others are for.
+    none: `q = softmax(Q / teacher_temperature)`, a control that shows the effect of the other two.
     """
 
     needs_teacher = True
@@ -55,15 +58,18 @@ class PrototypeDistillation(Loss):
             self.register_buffer("center", torch.zeros(config.prototypes))
 
     def twin_heads(self) -> dict[str, nn.Module]:
-        """The projector and the prototypes; the last output is `logits`."""
+        """Return the projector and the prototypes; the output of the latter is `logits`."""
         return prototype_head(self.dim, self.config)
 
     def head_learning_rates(self) -> dict[str, ScheduleValue]:
-        """Of the prototypes, where the recipe states one."""
+        """Return the learning rate of the prototypes, if the recipe sets one."""
         return prototype_rates(self.config)
 
     def targets(self, logits: Tensor, clock: Clock, *, weight: Tensor | None = None) -> Tensor:
-        """The teacher's q [R, K], fp32 and without gradient, of its logits [R, K]; `weight` [R]: of each row in the whole."""
+        """Return the teacher's assignments q [R, K], fp32 and without gradient, for logits [R, K].
+
+        weight [R]: how much each item counts in the balance of Sinkhorn-Knopp.
+        """
         temperature = self.config.teacher_temperature(clock)
         logits = logits.detach().float()
         if self.config.centering == "sinkhorn":
@@ -73,25 +79,25 @@ class PrototypeDistillation(Loss):
         return (logits / temperature).softmax(-1)
 
     def log_assignment(self, logits: Tensor) -> Tensor:
-        """The student's log p, fp32, of its logits."""
+        """Return the student's log p, in fp32."""
         return (logits.float() / self.config.student_temperature).log_softmax(-1)
 
-    def carried(self, mean_logits: Tensor) -> dict[str, Tensor]:
-        """What `after_step` wants of the teacher's logits, averaged over each sequence: [B, K]."""
+    def center_inputs(self, mean_logits: Tensor) -> dict[str, Tensor]:
+        """Return the state inputs for the centre: the teacher's logits, averaged over each sequence, [B, K]."""
         return {"logits": mean_logits.detach()} if self.config.centering == "center" else {}
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
-        """Moves the centre, if there is one, towards the mean of the teacher's logits over the global batch."""
+        """Update the centre, if there is one, with the mean of the teacher's logits over the global batch."""
         if self.config.centering == "center":
-            kept = min(self.config.center_momentum, clock.step / (clock.step + 1))
-            self.center.lerp_(state_inputs["logits"].mean(0), 1 - kept)
+            momentum = min(self.config.center_momentum, clock.step / (clock.step + 1))
+            self.center.lerp_(state_inputs["logits"].mean(0), 1 - momentum)
 
 
 def collapse_signals(entropy: Tensor, cross_entropy: Tensor, prototypes: int) -> dict[str, Tensor]:
-    """Sums over items, from the teacher's entropy and the cross-entropy (DINO, section 5.3: `H(q, p) = H(q) + KL(q | p)`).
+    """Return metrics that show a collapse, as sums over items (DINO, section 5.3: `H(q, p) = H(q) + KL(q | p)`).
 
-    Where a branch gives everything the same q, the divergence goes to 0; and the entropy, as a share of `ln prototypes`, to 1
-    where that q is uniform (centred, not sharpened), to 0 where it is one prototype (sharpened, not centred).
+    If every input has the same q, the divergence approaches 0. The entropy as a share of `ln prototypes` then approaches 1 if q
+    is uniform (centred, not sharpened), and 0 if q is a single prototype (sharpened, not centred).
     """
     return {
         "teacher_entropy": entropy,

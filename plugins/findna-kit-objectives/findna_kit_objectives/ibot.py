@@ -18,23 +18,24 @@ if TYPE_CHECKING:
 
 
 class IBOT(PrototypeDistillation):
-    """Cross-entropy of the student's masked bases against the same bases as the teacher sees them, unmasked.
+    """iBOT: cross-entropy between assignments of masked bases (student) and of the same bases unmasked (teacher) (Zhou 2022).
 
-    `partners: same`: in the same view, which is the paper's loss over masked patches. `other`: wherever the base stands in
-    another view, found through `origin`, so through deletions, shifts and strands; DenseCL's pairs (Wang et al. 2021, section
-    3.3) are those of the most similar embeddings, here they are known. Summed over such pairs; a masked base that no view of
-    the teacher's holds gives none. The paper averages over the masks of an image first, here every base weighs the same.
+    With `partners: same` a base is compared within one view, which is the paper's loss over masked patches. With `other` it is
+    compared with the same base in another view. That position follows from `origin`, across deletions, shifts and strands;
+    DenseCL (Wang et al. 2021, section 3.3) instead pairs the most similar embeddings. The loss is summed over these pairs; a
+    masked base that is in no view of the teacher has none. The paper averages over the masks of an image first; here every base
+    has the same weight.
 
-    The paper's term over class tokens is the loss `dino`. Heads are applied at every position, the teacher's partners being
+    The paper's term over class tokens is the loss `dino`. Heads are applied at every position, because a partner may be
     anywhere: memory grows with length times prototypes. The centre is the mean over the valid positions of the teacher's views;
-    Sinkhorn is over the pairs.
+    Sinkhorn-Knopp is over the pairs.
     """
 
     class Config(DistillationConfig):
-        """Temperatures, centring, the head, and which pairs."""
+        """Temperatures, centring, the head, and which pairs to compare."""
 
         partners: Literal["same", "other", "any"] = Field(
-            "any", description="where the teacher shows the masked base: in the same view, in other views, or both"
+            "any", description="views of the teacher in which a masked base is looked up: the same view, other views, or both"
         )
 
     head_input = "all"
@@ -45,40 +46,42 @@ class IBOT(PrototypeDistillation):
     config: Config
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """A masked view of the student's, and one of the teacher's for `partners`."""
-        masked, shown = [v.name for v in views if v.student and v.masked], [v.name for v in views if v.teacher]
+        """Require a masked view of the student, and a view of the teacher that `partners` allows."""
+        masked, unmasked = [v.name for v in views if v.student and v.masked], [v.name for v in views if v.teacher]
         if not masked:
             return "needs a view with `mask` that the student sees"
-        if not self._pairs(masked, shown):
+        if not self._pairs(masked, unmasked):
             where = {"same": "that view", "other": "another view", "any": "some view"}[self.config.partners]
-            return f"needs the teacher to see {where}: add it to the view's `see`, or state other `partners`"
+            return f"needs the teacher to see {where}: add `teacher` to the view's `see`, or change `partners`"
         return None
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Masked bases that the teacher sees, once for each view that it sees them in."""
+        """Return the number of masked bases that the teacher sees, counted once for each of its views."""
         weights = [partners(student[s], teacher[t])[1].sum() for s, t in self._pairs(_masked(student), teacher)]
         return torch.stack(weights).sum()
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """In nats, over heads' `logits` [B, L, K]. Metrics: entropy of q and divergence, as `collapse_signals` reads them."""
+        """Return the cross-entropy in nats of the head output `logits` [B, L, K]; metrics: see `collapse_signals`."""
         masked = _masked({name: output.view for name, output in student.items()})
-        log_p, seen, weights = [], [], []
+        log_p, targets, weights = [], [], []
         for s, t in self._pairs(masked, teacher):
-            place, weight = partners(masked[s], teacher[t].view)
-            log_p.append(self.log_assignment(_at(student[s].heads["logits"], masked[s].masked_index)).flatten(0, 1))
-            seen.append(_at(teacher[t].heads["logits"], place).flatten(0, 1))
+            position, weight = partners(masked[s], teacher[t].view)
+            log_p.append(self.log_assignment(_gather(student[s].heads["logits"], masked[s].masked_index)).flatten(0, 1))
+            targets.append(_gather(teacher[t].heads["logits"], position).flatten(0, 1))
             weights.append(weight.flatten())
         weight = torch.cat(weights)
-        q = self.targets(torch.cat(seen), clock, weight=weight)
+        q = self.targets(torch.cat(targets), clock, weight=weight)
         total = -((q * torch.cat(log_p)).sum(-1) * weight).sum()
         entropy = (torch.special.entr(q).sum(-1) * weight).sum()
-        return LossOutput(total, collapse_signals(entropy, total, q.shape[-1]), self._carry(teacher))
+        return LossOutput(total, collapse_signals(entropy, total, q.shape[-1]), self._state_inputs(teacher))
 
-    def _pairs(self, masked: Iterable[str], shown: Iterable[str]) -> list[tuple[str, str]]:
-        names, wanted = list(shown), self.config.partners
-        return [(s, t) for s in masked for t in names if wanted == "any" or (s == t) == (wanted == "same")]
+    def _pairs(self, masked: Iterable[str], unmasked: Iterable[str]) -> list[tuple[str, str]]:
+        """Return the pairs of a masked view of the student and a view of the teacher that `partners` allows."""
+        names, allowed = list(unmasked), self.config.partners
+        return [(s, t) for s in masked for t in names if allowed == "any" or (s == t) == (allowed == "same")]
 
-    def _carry(self, teacher: Mapping[str, BranchOutput]) -> dict[str, Tensor]:
+    def _state_inputs(self, teacher: Mapping[str, BranchOutput]) -> dict[str, Tensor]:
+        """Return the mean of the teacher's logits over the valid positions of each sequence, for the centre."""
         if self.config.centering != "center":
             return {}
         means = []
@@ -86,13 +89,13 @@ class IBOT(PrototypeDistillation):
             valid = output.view.valid.float()
             share = valid / valid.sum(1, keepdim=True).clamp(min=1)
             means.append(torch.einsum("bl,blk->bk", share, output.heads["logits"].float()))
-        return self.carried(torch.stack(means).mean(0))
+        return self.center_inputs(torch.stack(means).mean(0))
 
 
 def _masked(student: Mapping[str, View]) -> dict[str, View]:
     return {name: view for name, view in student.items() if view.masked_index.shape[1]}
 
 
-def _at(rows: Tensor, place: Tensor) -> Tensor:
-    """[B, L, K] at [B, M]: [B, M, K]."""
-    return rows.gather(1, place[..., None].expand(-1, -1, rows.shape[-1]))
+def _gather(values: Tensor, positions: Tensor) -> Tensor:
+    """Return the rows of `values` [B, L, K] at `positions` [B, M], as [B, M, K]."""
+    return values.gather(1, positions[..., None].expand(-1, -1, values.shape[-1]))

@@ -1,4 +1,4 @@
-"""KoLeo: embeddings kept apart by the distance to the nearest (Sablayrolles et al. 2019, "Spreading vectors")."""
+"""KoLeo: a regulariser that spreads embeddings by nearest-neighbour distances (Sablayrolles 2019, "Spreading vectors")."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from findna_kit.components import BranchOutput, Clock, ComponentConfig, Loss, LossOutput, View, ViewPlan
-from findna_kit_objectives.rows import rows_of
+from findna_kit_objectives.head_input import input_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,44 +17,45 @@ if TYPE_CHECKING:
 
 
 _EPSILON = 1e-8
-"""Added to a distance, so that the logarithm of one between equals is finite."""
+"""Added to a distance, so that the logarithm is finite when two embeddings are equal."""
 
 
 class KoLeo(Loss):
-    """`- log min_{j != i} |x_i - x_j|`, x the l2-normalised pooled embeddings of one view over the global batch.
+    """KoLeo: `- log min_{j != i} |x_i - x_j|` of l2-normalised pooled embeddings x over the global batch (Sablayrolles 2019).
 
-    Kozachenko and Leonenko's estimate of the entropy, without its constants. Summed over sequences and the student's views; no
-    head. Meant beside another loss, with a small weight (DINOv2, Oquab et al. 2023: 0.1). A batch of one has no neighbours,
-    and gives nothing.
+    This is Kozachenko and Leonenko's estimate of the entropy, without its constants, summed over sequences and views of the
+    student. There is no head. Add it to another loss with a small weight (DINOv2, Oquab et al. 2023: 0.1). A batch of one
+    sequence has no neighbours, and its count is 0.
     """
 
     class Config(ComponentConfig):
-        """Nothing to choose."""
+        """No parameters."""
 
     head_input = "pooled"
     coupling = "batch"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """A view of the student's."""
+        """Require a view that the student sees."""
         return None if any(view.student for view in views) else "needs a view that the student sees"
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Sequences, times views."""
+        """Return the number of sequences times views."""
         tokens = next(iter(student.values())).tokens
-        neighbours = len(tokens) > 1
-        return torch.tensor(float(neighbours * len(tokens) * len(student)), device=tokens.device)
+        has_neighbours = len(tokens) > 1
+        return torch.tensor(float(has_neighbours * len(tokens) * len(student)), device=tokens.device)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Over `rows` [B, D]. Metric: the distance to the nearest, between 0 (collapse) and 2."""
-        distances = torch.cat([_nearest(F.normalize(rows_of(output), dim=-1)) for output in student.values()])
+        """Return the loss of the pooled embeddings [B, D]. Metric: distance to the nearest, from 0 (collapse) to 2."""
+        distances = torch.cat([_nearest(F.normalize(input_rows(output), dim=-1)) for output in student.values()])
         return LossOutput(-(distances + _EPSILON).log().sum(), {"nearest_distance": distances.detach().sum()})
 
 
 def _nearest(x: Tensor) -> Tensor:
-    """The distance from each of [B, D] to the nearest of the others: [B], or none where it is alone.
+    """Return the distance from each row of `x` [B, D] to the nearest other one, [B]; empty if there is only one.
 
-    Which one that is comes from the cosines, in O(B^2) room; the distance itself is taken of that pair alone.
+    The nearest row is found by cosines, in O(B^2) memory. Only its distance is then computed, because a distance derived from a
+    cosine near 1 has no precision.
     """
     if len(x) < 2:
         return x.sum(-1)[:0]

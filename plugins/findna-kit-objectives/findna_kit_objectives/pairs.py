@@ -1,4 +1,4 @@
-"""Pairs of views, how many there are of them, and what is said where there are none."""
+"""Pairs of views that losses compare, their number, and the messages of `check_views` if there are none."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 def across(student: Iterable[str], teacher: Iterable[str]) -> list[tuple[str, str]]:
-    """Every view of the student's with every other one of the teacher's, by name."""
+    """Return every view of the student paired with every other view of the teacher, by name."""
     names = list(teacher)
     return [(s, t) for s in student for t in names if s != t]
 
 
 def ordered(views: Iterable[str]) -> list[tuple[str, str]]:
-    """Every view with every other one, both ways."""
+    """Return every ordered pair of two different views."""
     return list(permutations(views, 2))
 
 
 def items(views: Mapping[str, View], pairs: int) -> Tensor:
-    """Pairs, times sequences: a scalar on the views' device."""
+    """Return the number of pairs times the number of sequences, as a scalar on the views' device."""
     tokens = next(iter(views.values())).tokens
     return torch.tensor(float(pairs * len(tokens)), device=tokens.device)
 
 
-def without_teacher(views: Sequence[ViewPlan]) -> str | None:
-    """What is wrong where no view of the teacher's stands beside another one of the student's."""
+def teacher_problem(views: Sequence[ViewPlan]) -> str | None:
+    """Return a message unless the student sees a view and the teacher another one."""
     if across([view.name for view in views if view.student], [view.name for view in views if view.teacher]):
         return None
-    return "needs a view that the teacher sees beside another one that the student sees"
+    return "needs a view that the teacher sees and a different one that the student sees"
 
 
-def alone(views: Sequence[ViewPlan]) -> str | None:
-    """What is wrong where the student sees fewer than two views."""
+def student_problem(views: Sequence[ViewPlan]) -> str | None:
+    """Return a message if the student sees fewer than two views."""
     return None if sum(view.student for view in views) > 1 else "needs two views that the student sees"

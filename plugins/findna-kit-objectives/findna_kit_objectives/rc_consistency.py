@@ -1,7 +1,7 @@
-"""Agreement of the two strands: what a sequence's embedding has in common with that of its reverse complement.
+"""Agreement of the two strands: the embedding of a sequence approaches that of its reverse complement.
 
-Embeddings where Ma (2025, "Reverse-Complement Consistency for DNA Language Models", arXiv 2509.18529) holds predictions
-together in fine-tuning; Zhou, Shrikumar and Kundaje (2022) compare what makes an architecture do so by construction.
+Ma (2025, "Reverse-Complement Consistency for DNA Language Models", arXiv 2509.18529) applies this to predictions in
+fine-tuning; here it is applied to embeddings. Zhou, Shrikumar and Kundaje (2022) compare equivariant architectures instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from findna_kit.components import BranchOutput, Clock, ComponentConfig, Loss, LossOutput, View, ViewPlan
-from findna_kit_objectives.rows import rows_of
+from findna_kit_objectives.head_input import input_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
 
 
 class RCConsistency(Loss):
-    """`1 - cos(a, b)`, or the mean square of `a - b`, of a window's pooled embeddings on one strand and on the other.
+    """`1 - cos(a, b)`, or the mean square of `a - b`, of pooled embeddings of both strands (after Ma 2025).
 
-    Pairs are of two views of the student's; a window counts where most bases of one view are of one strand, most of the other
-    view of the other, so that a view with `{name: reverse_complement, probability: 1.0}` beside one without counts always, and
-    two that draw their strand half the time. No heads: what agrees is what `embed` gives.
+    Pairs are two views of the student. A window counts if most bases of one view are on one strand and most bases of the other
+    view on the other strand. So a view with `{name: reverse_complement, probability: 1.0}` and one without it always count, and
+    two views with random strands count half of the time. There are no heads: the loss applies to the embeddings that `embed`
+    returns.
 
-    Meant beside another loss: alone it is least where all embeddings are one.
+    Add it to another loss: alone it is minimal when all embeddings are equal.
     """
 
     class Config(ComponentConfig):
-        """Distance, and who is pulled."""
+        """Distance and direction of the gradient."""
 
         distance: Literal["cosine", "squared"] = Field("cosine", description="1 - cosine, or the mean squared difference")
         stop_gradient: bool = Field(
-            False, description="each strand is pulled towards the other as it stands; the gradient is half as long"
+            False, description="move each strand towards the detached embedding of the other; halves the gradient"
         )
 
     head_input = "pooled"
@@ -45,20 +46,20 @@ class RCConsistency(Loss):
     config: Config
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """Two views of the student's; whether their strands ever differ is for their augmentations to say."""
+        """Require two views that the student sees. Whether their strands differ depends on their augmentations."""
         if sum(view.student for view in views) > 1:
             return None
         return "needs two views that the student sees, one of them with reverse_complement"
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Windows shown on both strands, over pairs of views."""
+        """Return the number of windows whose strands differ, summed over pairs of views."""
         return torch.stack([_opposite(a, b).sum() for a, b in combinations(student.values(), 2)]).sum()
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Over `rows` [B, D]. Metric: the cosine."""
+        """Return the loss of the pooled embeddings [B, D]. Metric: the cosine."""
         total, cosines = [], []
-        for one, other in combinations(student.values(), 2):
-            weight, a, b = _opposite(one.view, other.view), rows_of(one), rows_of(other)
+        for first, second in combinations(student.values(), 2):
+            weight, a, b = _opposite(first.view, second.view), input_rows(first), input_rows(second)
             total.append((self._distance(a, b) * weight).sum())
             cosines.append((F.cosine_similarity(a, b, dim=-1) * weight).sum().detach())
         return LossOutput(torch.stack(total).sum(), {"cosine": torch.stack(cosines).sum()})
@@ -74,7 +75,7 @@ class RCConsistency(Loss):
         return (a - b).square().mean(-1)
 
 
-def _opposite(one: View, other: View) -> Tensor:
-    """[B]: 1 where most bases of the two views are of different strands, else 0."""
-    strands = [view.strand.sum(1, dtype=torch.int64).sign() for view in (one, other)]
+def _opposite(first: View, second: View) -> Tensor:
+    """Return [B]: 1 where the majority strands of the two views differ, else 0."""
+    strands = [view.strand.sum(1, dtype=torch.int64).sign() for view in (first, second)]
     return (strands[0] * strands[1] < 0).float()

@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 
 
 class SimCLR(BetweenViews):
-    """`- log exp(z_i z_j / t) / sum_(k != i) exp(z_i z_k / t)`, j the other view of i, k over all 2 N rows of both views.
+    """SimCLR (NT-Xent): `- log exp(z_i z_j / t) / sum_(k != i) exp(z_i z_k / t)` (Chen 2020).
 
-    Over all pairs of the student's views, both ways. The built-in `info_nce` sums over the N rows of the other view alone: here
-    rows of the same view are negatives as well, 2 (N - 1) in all.
+    j is the other view of sample i, and k runs over all 2 N samples of both views. The loss is over all pairs of the student's
+    views, in both directions. The built-in `info_nce` sums over the N samples of the other view alone; here samples of the same
+    view are negatives as well, 2 (N - 1) in all.
     """
 
     class Config(ComponentConfig):
         """Temperature and head."""
 
-        temperature: float = Field(0.1, gt=0, description="divides the cosine similarities")
+        temperature: float = Field(0.1, gt=0, description="temperature of the softmax over cosine similarities")
         layers: int = Field(2, ge=1, description="linear layers of the projector")
         hidden: int = Field(256, gt=0, description="width of the projector")
         output: int = Field(128, gt=0, description="width of the projections")
-        norm: Literal["batch", "none"] = Field("none", description="of the projector's hidden layers")
+        norm: Literal["batch", "none"] = Field("none", description="normalisation of the projector's hidden layers")
 
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"hidden": 12, "output": 6},
@@ -41,9 +42,9 @@ class SimCLR(BetweenViews):
     config: Config
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Cross-entropy in nats over heads' `projector` [N, output].
+        """Return the cross-entropy in nats of the head output `projector` [N, output].
 
-        Metrics: how often the other view is the nearest of all rows; and `spread`, 0 at collapse (`spread.py`).
+        Metrics: `accuracy`, the share of samples whose other view is the nearest of all; `spread`, 0 at collapse (`spread.py`).
         """
         z = spread.unit(student, "projector")
         nats, correct = [], []
@@ -53,6 +54,6 @@ class SimCLR(BetweenViews):
             other = torch.arange(2 * count, device=rows.device).roll(count)
             nats.append(F.cross_entropy(logits, other, reduction="sum"))
             correct.append((logits.argmax(1) == other).sum())
-        summed = float(len(correct) * 2 * count)
-        metrics = {"accuracy": torch.stack(correct).sum().float(), "spread": spread.together(z) * summed}
+        items = float(len(correct) * 2 * count)
+        metrics = {"accuracy": torch.stack(correct).sum().float(), "spread": spread.batch_spread(z) * items}
         return LossOutput(torch.stack(nats).sum(), metrics)

@@ -1,4 +1,4 @@
-"""Sinkhorn-Knopp codes (Cuturi 2013; as Caron et al. 2020, SwAV, use them): logits into a balanced soft assignment."""
+"""Sinkhorn-Knopp codes: a balanced soft assignment computed from logits (Cuturi 2013; used by SwAV, Caron et al. 2020)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def sinkhorn(logits: Tensor, *, epsilon: float, iterations: int, weight: Tensor | None = None) -> Tensor:
-    """Codes [R, K], fp32: `Diag(u) exp(logits / epsilon) Diag(v)` with every row a distribution (SwAV, equation 5).
+    """Return codes [R, K], fp32: `Diag(u) exp(logits / epsilon) Diag(v)` in which every row sums to 1 (SwAV, equation 5).
 
-    logits [R, K]: of R items over K prototypes. Each of the `iterations` gives every prototype the same share of the items,
-    and then every item the whole of itself; what is shared out evenly is exact in the limit, what belongs to an item always.
-    No iteration: `softmax(logits / epsilon)`. Taken in logarithms, so that no `epsilon` overflows.
-    weight [R], not negative: how much of an item there is. One of weight 0 gets a code, and has no say in those of others.
+    logits [R, K]: R items, K prototypes. Each iteration scales every prototype to the same total weight, and then every item to
+    total 1. So rows always sum to 1, and prototypes are balanced in the limit. Without iterations the result is
+    `softmax(logits / epsilon)`. Computed in logarithms, so that a small `epsilon` does not overflow.
+    weight [R], not negative: how much each item counts. An item of weight 0 gets a code and does not influence the others.
     """
     log_codes = logits.float() / epsilon
     weight = torch.ones_like(log_codes[:, 0]) if weight is None else weight.float()
-    log_weight = (weight + (weight.sum() == 0)).log()  # where nothing has a weight all are alike, and there is no 0 / 0
+    log_weight = (weight + (weight.sum() == 0)).log()  # if all weights are 0 they become equal, which avoids 0 / 0
     for _ in range(iterations):
         log_codes = log_codes - torch.logsumexp(log_codes + log_weight[:, None], 0)
         log_codes = log_codes - torch.logsumexp(log_codes, 1, keepdim=True)

@@ -1,8 +1,8 @@
-"""How far projections are from being all alike: the loss's own sign of collapse.
+"""Spread of projections: a metric that shows when a loss has collapsed.
 
-Of l2-normalised projections z, the squares of the channels' deviations add up to `1 - |mean z|^2`: 1 where z spreads evenly
-over the sphere, each channel then deviating by 1 / sqrt(d); 0 where every z points the same way (Chen and He 2021, section 4.1,
-plot that deviation).
+For l2-normalised projections z, the variances of the channels add up to `1 - |mean z|^2`. It is 1 if z is spread evenly over
+the sphere (each channel then has standard deviation 1 / sqrt(d), which Chen and He 2021, section 4.1, plot), and 0 if all z are
+equal.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ if TYPE_CHECKING:
 
 
 def unit(outputs: Mapping[str, BranchOutput], head: str) -> dict[str, Tensor]:
-    """What a head made of each view, fp32, at length 1."""
+    """Return the outputs of a head for each view, in fp32, scaled to length 1."""
     return {name: F.normalize(output.heads[head].float(), dim=-1) for name, output in outputs.items()}
 
 
-def together(views: Mapping[str, Tensor]) -> Tensor:
-    """`1 - |mean z|^2` over the rows of all views, each [B, d] at length 1; for a loss that has the whole batch before it."""
+def batch_spread(views: Mapping[str, Tensor]) -> Tensor:
+    """Return `1 - |mean z|^2` over all samples and views, each [B, d] of unit vectors; for losses that see the whole batch."""
     mean = torch.cat([z.detach() for z in views.values()]).mean(0)
     return 1 - mean.square().sum()
 
 
 def around(views: Mapping[str, Tensor], mean: Tensor) -> Tensor:
-    """The mean over views of `|z - mean|^2`, each z [B, d], summed over sequences: it adds up over any parts of a batch."""
+    """Return `|z - mean|^2` averaged over views and summed over sequences, z [B, d]: additive over parts of a batch."""
     return torch.stack([(z.detach() - mean).square().sum() for z in views.values()]).mean()
 
 
 def middle(views: Mapping[str, Tensor]) -> Tensor:
-    """What to carry for the next mean: each sequence's mean over views, [B, d], detached."""
+    """Return each sequence's mean over views, [B, d], detached: the state input for the next step's mean."""
     return torch.stack([z.detach() for z in views.values()]).mean(0)
 
 
 class SpreadAround(Loss):
-    """Measures the spread of its projections around their mean: the batch's, or, where it sees no batch, the last step's.
+    """Base class of losses that report the spread of their projections around a mean.
 
-    Its parameters have `norm`, of which `batch` couples the batch, and `output`, the width of the projections.
+    With `norm: batch` in the Config the loss couples the batch, and the mean is that of the batch. Otherwise it is that of the
+    last step, kept in a buffer. `output` in the Config is the width of the projections.
     """
 
     config: Any
@@ -56,13 +57,13 @@ class SpreadAround(Loss):
             self.register_buffer("mean", torch.zeros(config.output))
 
     def spread(self, projected: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of the views' unit projections [B, d], summed over sequences; and what to carry for the next step's mean."""
-        mine = middle(projected)
+        """Return the spread of unit projections [B, d], summed over sequences, and the state inputs for the next mean."""
+        means = middle(projected)
         if self.coupling == "batch":
-            return around(projected, mine.mean(0)), {}
-        return around(projected, self.mean), {"projections": mine}
+            return around(projected, means.mean(0)), {}
+        return around(projected, self.mean), {"projections": means}
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
-        """Keeps the batch's mean projection."""
+        """Store the mean projection of the batch."""
         if self.coupling == "sample":
             self.mean.copy_(state_inputs["projections"].mean(0))

@@ -21,25 +21,30 @@ if TYPE_CHECKING:
 
 
 class SwAV(Loss):
-    """`- sum_k q_k log p_k`: p = softmax(cosines / temperature) of one view, q the Sinkhorn code of another (equation 2).
+    """SwAV: cross-entropy `- sum_k q_k log p_k` of one view's assignment against another view's code (Caron 2020).
 
-    Codes are made of the student's whole views, those of the greatest length, each view's on its own over the global batch;
-    every view, short crops included, predicts those of the others (equation 6). Codes get no gradient; there is no teacher.
+    p = softmax(cosines / temperature), and q is the Sinkhorn code (equation 2). Codes are computed from the student's long
+    views, those of maximum length, for each view separately over the global batch. Every view, including short crops, predicts
+    the codes of the others (equation 6). Codes have no gradient; there is no teacher.
 
-    queue: so many rows of the last batches join those that are shared out, once there are as many. The paper keeps the
-    projections and compares them with today's prototypes; a loss does not hold its heads, so here the cosines are kept as they
-    were. One queue serves all whole views.
+    queue: once enough samples of past batches are available, this many of them are balanced together with the batch. The paper
+    stores projections and compares them with the current prototypes; a loss has no access to its heads, so here the cosines are
+    stored. All long views share one queue.
     """
 
     class Config(PrototypeConfig):
         """Temperature, codes, queue and head."""
 
-        temperature: float = Field(0.1, gt=0, description="divides the cosines that predict")
-        epsilon: float = Field(0.05, gt=0, description="divides the cosines that become codes: how soft the codes are")
-        sinkhorn_iterations: int = Field(3, ge=0, description="of Sinkhorn-Knopp; 0: codes are not balanced (collapses)")
-        queue: int = Field(0, ge=0, description="rows of past batches that codes are balanced over as well")
+        temperature: float = Field(0.1, gt=0, description="temperature of the predicted assignments")
+        epsilon: float = Field(0.05, gt=0, description="temperature of the codes: a larger one makes them softer")
+        sinkhorn_iterations: int = Field(
+            3, ge=0, description="iterations of Sinkhorn-Knopp; 0: codes are not balanced (collapses)"
+        )
+        queue: int = Field(0, ge=0, description="number of samples of past batches to balance the codes over as well")
         layers: int = Field(2, ge=1, description="linear layers of the projector")
-        norm: Literal["none", "batch"] = Field("batch", description="between the projector's layers; the paper's is batch")
+        norm: Literal["none", "batch"] = Field(
+            "batch", description="normalisation between the projector's layers; batch in the paper"
+        )
 
     head_input = "pooled"
     coupling = "batch"
@@ -57,71 +62,72 @@ class SwAV(Loss):
             self.register_buffer("queued", torch.zeros((), dtype=torch.int64))
 
     def twin_heads(self) -> dict[str, nn.Module]:
-        """The projector and the prototypes; the last output is `logits`, cosines."""
+        """Return the projector and the prototypes; the output of the latter is `logits`, which are cosines."""
         return prototype_head(self.dim, self.config, norm=self.config.norm)
 
     def head_learning_rates(self) -> dict[str, ScheduleValue]:
-        """Of the prototypes, where the recipe states one."""
+        """Return the learning rate of the prototypes, if the recipe sets one."""
         return prototype_rates(self.config)
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """Two views of the student's."""
-        return pairs.alone(views)
+        """Require two views that the student sees."""
+        return pairs.student_problem(views)
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Sequences, times pairs of a view and another, whole one."""
+        """Return the number of sequences times pairs of a view and another, long view."""
         return pairs.items(student, len(_swaps(student)))
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """In nats, over heads' `logits` [B, K].
+        """Return the cross-entropy in nats of the head output `logits` [B, K].
 
-        Metrics, as shares of ln K: the entropy of the codes; and the information of p, the entropy of its mean over the batch
-        less its mean entropy, which is 0 where every sequence is assigned alike: collapse.
+        Metrics, as shares of ln K: the entropy of the codes, and the information in p (the entropy of its mean over the batch
+        minus its mean entropy). The information is 0 if all sequences have the same assignment: a collapse.
         """
         cosines = {name: output.heads["logits"].float() for name, output in student.items()}
-        log_p = {name: (one / self.config.temperature).log_softmax(-1) for name, one in cosines.items()}
+        log_p = {name: (values / self.config.temperature).log_softmax(-1) for name, values in cosines.items()}
         views = {name: output.view for name, output in student.items()}
-        codes, swaps = {name: self._codes(cosines[name].detach()) for name in _whole(views)}, _swaps(views)
-        total = -torch.stack([(codes[whole] * log_p[view]).sum() for view, whole in swaps]).sum()
+        codes, swaps = {name: self._codes(cosines[name].detach()) for name in _long_views(views)}, _swaps(views)
+        total = -torch.stack([(codes[target] * log_p[view]).sum() for view, target in swaps]).sum()
         share = 1 / math.log(self.config.prototypes)
-        entropy = torch.stack([torch.special.entr(codes[whole]).sum() for _, whole in swaps]).sum()
+        entropy = torch.stack([torch.special.entr(codes[target]).sum() for _, target in swaps]).sum()
         information = torch.stack([_information(log_p[view].detach().exp()) for view, _ in swaps]).sum()
         metrics = {"code_entropy_share": entropy * share, "assignment_information": information * share}
-        return LossOutput(total, metrics, self._carry(cosines, list(codes)))
+        return LossOutput(total, metrics, self._state_inputs(cosines, list(codes)))
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
-        """The whole views' rows come into the queue, and as many of the oldest leave it."""
+        """Add the cosines of the long views to the queue, and remove as many of the oldest."""
         if self.config.queue:
             rows = state_inputs["cosines"].flatten(0, 1)[-self.config.queue :]
             self.queue.copy_(torch.cat([self.queue, rows])[len(rows) :])
             self.queued.add_(len(rows))
 
     def _codes(self, cosines: Tensor) -> Tensor:
+        """Return the codes of a view's cosines [B, K], balanced together with the queue once it is full."""
         rows = cosines
         if self.config.queue and int(self.queued) >= self.config.queue:
             rows = torch.cat([cosines, self.queue])
         codes = sinkhorn(rows, epsilon=self.config.epsilon, iterations=self.config.sinkhorn_iterations)
         return codes[: len(cosines)]
 
-    def _carry(self, cosines: Mapping[str, Tensor], whole: Sequence[str]) -> dict[str, Tensor]:
+    def _state_inputs(self, cosines: Mapping[str, Tensor], long_views: Sequence[str]) -> dict[str, Tensor]:
         if not self.config.queue:
             return {}
-        return {"cosines": torch.stack([cosines[name].detach() for name in whole], dim=1)}
+        return {"cosines": torch.stack([cosines[name].detach() for name in long_views], dim=1)}
 
 
-def _whole(student: Mapping[str, View]) -> list[str]:
-    """Views of the greatest length that the student's have."""
+def _long_views(student: Mapping[str, View]) -> list[str]:
+    """Return the student's views of maximum length."""
     lengths = {name: view.tokens.shape[1] for name, view in student.items()}
     return [name for name, length in lengths.items() if length == max(lengths.values())]
 
 
 def _swaps(student: Mapping[str, View]) -> list[tuple[str, str]]:
-    """Every view, and another one that is whole."""
-    codes = _whole(student)
-    return [(view, whole) for view, whole in pairs.ordered(student) if whole in codes]
+    """Return the pairs of a view that predicts and another, long view that is predicted."""
+    targets = _long_views(student)
+    return [(view, target) for view, target in pairs.ordered(student) if target in targets]
 
 
 def _information(p: Tensor) -> Tensor:
-    """`B (H(mean p) - mean H(p))` of [B, K]: the mutual information of sequence and prototype in nats, times sequences."""
+    """Return `B (H(mean p) - mean H(p))` of p [B, K]: B times the mutual information of sequence and prototype, in nats."""
     information: Tensor = len(p) * torch.special.entr(p.mean(0)).sum() - torch.special.entr(p).sum()
     return information

@@ -1,4 +1,4 @@
-"""VICReg (Bardes et al. 2022, equations 1 to 6, Algorithm 1): invariance of views, variance and covariance of the batch."""
+"""VICReg (Bardes et al. 2022, equations 1 to 6, Algorithm 1): variance, invariance and covariance regularisation."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ if TYPE_CHECKING:
 
 
 class VICReg(BetweenViews):
-    """`invariance s(Z, Z') + variance (v(Z) + v(Z')) + covariance (c(Z) + c(Z'))`, once for every pair of the student's views.
+    """VICReg: `invariance s(Z, Z') + variance (v(Z) + v(Z')) + covariance (c(Z) + c(Z'))` (Bardes 2022).
 
-    s: mean squared difference, over features too as Algorithm 1 takes it (equation 5 as printed sums over those, with which the
-    paper's weights would not balance). v: mean over features of `max(0, target - sqrt(Var + epsilon))`. c: the squares of the
-    covariance matrix off its diagonal, summed and divided by the number of features. Statistics are the global batch's.
+    Each pair of the student's views counts once. s is the mean squared difference, averaged over features as in Algorithm 1
+    (equation 5 as printed sums over them, with which the paper's weights would not balance). v is the mean over features of
+    `max(0, target - sqrt(Var + epsilon))`. c is the sum of the squared off-diagonal covariances, divided by the number of
+    features. Statistics are those of the global batch.
     """
 
     class Config(ComponentConfig):
-        """Weights, and the head."""
+        """Weights of the three terms, and sizes of the head."""
 
-        invariance: float = Field(25.0, ge=0, description="weight of the views' agreement")
+        invariance: float = Field(25.0, ge=0, description="weight of the agreement between views")
         variance: float = Field(25.0, ge=0, description="weight of the hinge that keeps features from becoming constant")
-        covariance: float = Field(1.0, ge=0, description="weight of the features' decorrelation")
-        target: float = Field(1.0, gt=0, description="standard deviation that the hinge asks of each feature")
-        epsilon: float = Field(1e-4, gt=0, description="added to the variance under its root")
-        layers: int = Field(3, ge=1, description="linear layers of the projector, the paper's expander")
+        covariance: float = Field(1.0, ge=0, description="weight of the decorrelation of features")
+        target: float = Field(1.0, gt=0, description="standard deviation below which the hinge applies")
+        epsilon: float = Field(1e-4, gt=0, description="added to the variance before the square root")
+        layers: int = Field(3, ge=1, description="linear layers of the projector (expander in the paper)")
         hidden: int = Field(256, gt=0, description="width of the projector")
         output: int = Field(256, gt=1, description="width of the projections; 8192 in the paper")
-        norm: Literal["batch", "none"] = Field("batch", description="of the projector's hidden layers")
+        norm: Literal["batch", "none"] = Field("batch", description="normalisation of the projector's hidden layers")
 
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"hidden": 12, "output": 6},
@@ -45,14 +46,14 @@ class VICReg(BetweenViews):
     config: Config
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Over heads' `projector` [B, output].
+        """Return the loss of the head output `projector` [B, output].
 
-        Metrics: the three parts before their weights, of both views together; and `deviation`, the features' mean standard
-        deviation: 0 at collapse, `target` where the hinge is satisfied.
+        Metrics: the three terms without their weights, for both views together; `deviation`, the mean standard deviation of the
+        features: 0 at collapse, `target` or more where the hinge is 0.
         """
         config = self.config
         parts = torch.stack([
-            torch.stack([F.mse_loss(first, second), *(self._of(first) + self._of(second))])
+            torch.stack([F.mse_loss(first, second), *(self._statistics(first) + self._statistics(second))])
             for first, second in combinations([output.heads["projector"].float() for output in student.values()], 2)
         ]).sum(0) * len(next(iter(student.values())).heads["projector"])  # fmt: skip
         invariance, variance, covariance, deviations = parts
@@ -60,8 +61,8 @@ class VICReg(BetweenViews):
         named = {"invariance": invariance, "variance": variance, "covariance": covariance, "deviation": deviations / 2}
         return LossOutput(total, {name: value.detach() for name, value in named.items()})
 
-    def _of(self, z: Tensor) -> Tensor:
-        """v(Z), c(Z) and the mean deviation of one view's [B, d]: [3]."""
+    def _statistics(self, z: Tensor) -> Tensor:
+        """Return v(Z), c(Z) and the mean standard deviation of one view's projections [B, d], as a tensor [3]."""
         centred = z - z.mean(0)
         matrix = centred.T @ centred / max(len(z) - 1, 1)  # a single row has no variance
         variances = matrix.diagonal()

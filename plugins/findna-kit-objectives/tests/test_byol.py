@@ -134,7 +134,7 @@ def test_without_a_predictor_there_is_no_head_of_the_students():
 
 def test_views_that_make_no_pair_are_refused():
     loss = built(BYOL, **SMALL)
-    assert "beside another one" in loss.check_views([plan("a", student=True, teacher=True)])
+    assert "and a different one" in loss.check_views([plan("a", student=True, teacher=True)])
     assert loss.check_views([plan("a", student=True), plan("b", teacher=True)]) is None
 
 

@@ -162,7 +162,7 @@ def test_the_signals_of_collapse():
 def test_says_what_it_needs():
     both = [plan("a", student=True), plan("b", teacher=True)]
     assert dino().check_views(both) is None
-    assert "beside another one" in dino().check_views([plan("a", student=True, teacher=True)])
+    assert "and a different one" in dino().check_views([plan("a", student=True, teacher=True)])
     assert built(DINO, class_tokens=0, **SMALL).check_views(both) == "needs class tokens: set class_tokens above 0"
 
 

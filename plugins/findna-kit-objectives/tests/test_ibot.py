@@ -147,7 +147,11 @@ def test_says_what_it_needs():
     alone, both = plan("a", student=True, masked=True), plan("a", student=True, teacher=True, masked=True)
     other = plan("b", teacher=True)
     assert ibot().check_views([plan("a", student=True), other]) == "needs a view with `mask` that the student sees"
-    assert [ibot(partners=which).check_views([alone, other]) is None for which in ("same", "other", "any")] == [False, True, True]
+    assert [ibot(partners=which).check_views([alone, other]) is None for which in ("same", "other", "any")] == [
+        False,
+        True,
+        True,
+    ]
     assert [ibot(partners=which).check_views([both]) is None for which in ("same", "other", "any")] == [True, False, True]
     assert ibot(partners="same").check_views([alone, other]).startswith("needs the teacher to see that view")
     assert ibot().check_views([alone]).startswith("needs the teacher to see some view")

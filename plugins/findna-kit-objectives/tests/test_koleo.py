@@ -72,5 +72,5 @@ def test_couples_the_batch_and_has_no_head():
     assert (loss.twin_heads(), loss.student_heads(), loss.state_dict()) == ({}, {}, {})
     assert loss.check_views([plan("a", teacher=True)]) == "needs a view that the student sees"
     assert loss.check_views([plan("a", student=True)]) is None
-    with pytest.raises(ValueError, match="was not asked for what this loss reads"):
+    with pytest.raises(ValueError, match="did not compute the rows that this loss reads"):
         loss({"a": BranchOutput(windows(2, 8))}, {}, CLOCK)

@@ -151,7 +151,7 @@ def test_padding_has_no_say_in_a_sequences_statistics():
 def test_asks_for_the_last_layers_and_no_more_than_there_are():
     assert loss_of(target_layers=2).layers(5) == (3, 4)
     assert loss_of().layers(3) == (0, 1, 2)
-    with pytest.raises(FindnaError, match=r"the encoder has 3 hidden layers; state 3 target_layers, or fewer") as refused:
+    with pytest.raises(FindnaError, match=r"the encoder has 3 hidden layers; set target_layers to at most 3") as refused:
         loss_of(target_layers=4).layers(3)
     assert refused.value.exit_code == 2
 
@@ -175,14 +175,14 @@ def test_too_many_layers_end_a_run_with_a_sentence(tmp_path, monkeypatch, capsys
         main()
     said = capsys.readouterr().err
     assert left.value.code == 2
-    assert "the encoder has 2 hidden layers; state 2 target_layers, or fewer" in " ".join(said.split())
+    assert "the encoder has 2 hidden layers; set target_layers to at most 2" in " ".join(said.split())
     assert "Traceback" not in said
 
 
 def test_a_teacher_of_another_width_is_refused():
     student, teacher = branches(dim=DIM + 2)
     with pytest.raises(
-        FindnaError, match=r"the teacher's hidden layers are 8 wide, the student's 6; take .* `relational`"
+        FindnaError, match=r"the teacher's hidden layers have width 8, the student's 6; use .* `relational`"
     ) as refused:
         loss_of()(student, teacher, CLOCK)
     assert refused.value.exit_code == 2
@@ -202,7 +202,7 @@ def test_the_predictor_is_the_students_alone():
 
 
 def test_wants_a_masked_view_that_both_see():
-    wanted = "needs a view with `mask` that both see: state `see: [student, teacher]`"
+    wanted = "needs a view with `mask` that both branches see: set `see: [student, teacher]`"
     assert loss_of().check_views([plan("a", student=True, masked=True), plan("b", teacher=True)]) == wanted
     assert loss_of().check_views([plan("a", student=True, teacher=True)]) == wanted
     assert loss_of().check_views([plan("a", student=True, teacher=True, masked=True)]) is None

@@ -133,7 +133,7 @@ def test_heads_are_v2s_or_v3s():
 
 
 def test_views_that_make_no_pair_are_refused():
-    assert "beside another one" in built(MoCo, **SMALL).check_views([plan("a", student=True, teacher=True)])
+    assert "and a different one" in built(MoCo, **SMALL).check_views([plan("a", student=True, teacher=True)])
     assert built(MoCo, **SMALL).check_views([plan("a", student=True), plan("b", teacher=True)]) is None
 
 

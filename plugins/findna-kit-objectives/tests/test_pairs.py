@@ -34,15 +34,15 @@ def test_items_are_pairs_times_sequences():
 )
 def test_a_teacher_is_wanted_on_another_view(seen, refused):
     plans = [plan(name, student="s" in by, teacher="t" in by) for name, by in seen]
-    assert pairs.without_teacher(plans) == (
-        "needs a view that the teacher sees beside another one that the student sees" if refused else None
+    assert pairs.teacher_problem(plans) == (
+        "needs a view that the teacher sees and a different one that the student sees" if refused else None
     )
 
 
 def test_two_views_of_the_students_are_wanted():
     one, other, theirs = plan("a", student=True), plan("b", student=True), plan("c", teacher=True)
-    assert pairs.alone([one, theirs]) == "needs two views that the student sees"
-    assert pairs.alone([one, theirs, other]) is None
+    assert pairs.student_problem([one, theirs]) == "needs two views that the student sees"
+    assert pairs.student_problem([one, theirs, other]) is None
 
 
 def projections(batch=6, output=4):
@@ -61,17 +61,17 @@ def test_spread_is_the_sum_of_the_channels_squared_deviations():
     for channel in zip(*rows, strict=True):
         mean = sum(channel) / len(channel)
         expected += sum((value - mean) ** 2 for value in channel) / len(channel)
-    assert float(spread.together(views)) == pytest.approx(expected, rel=1e-5)
+    assert float(spread.batch_spread(views)) == pytest.approx(expected, rel=1e-5)
     middle = spread.middle(views).mean(0)
     assert float(spread.around(views, middle)) / 6 == pytest.approx(expected, rel=1e-5)
 
 
 def test_spread_is_0_at_collapse_and_1_on_the_sphere():
     alike = {"a": torch.ones(50, 8) / 8**0.5, "b": torch.ones(50, 8) / 8**0.5}
-    assert float(spread.together(alike)) == pytest.approx(0, abs=1e-6)
+    assert float(spread.batch_spread(alike)) == pytest.approx(0, abs=1e-6)
     assert float(spread.around(alike, alike["a"][0])) == pytest.approx(0, abs=1e-6)
     even = {"a": torch.nn.functional.normalize(numbers(4000, 8), dim=-1)}
-    assert float(spread.together(even)) == pytest.approx(1, abs=0.01)
+    assert float(spread.batch_spread(even)) == pytest.approx(1, abs=0.01)
     assert float(even["a"].std(0).mean()) == pytest.approx(8**-0.5, rel=0.02), "SimSiam's 1 / sqrt(d)"
 
 

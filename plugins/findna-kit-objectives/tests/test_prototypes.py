@@ -49,7 +49,7 @@ def test_the_prototypes_rate_is_the_recipes_unless_stated(kind):
 
 
 def test_held_at_first_wants_the_rate_that_follows():
-    with pytest.raises(ValidationError, match="prototypes_frozen wants prototype_learning_rate beside it"):
+    with pytest.raises(ValidationError, match="prototypes_frozen needs prototype_learning_rate"):
         PrototypeConfig(prototypes_frozen=0.1)
     assert prototype_rates(PrototypeConfig()) == {}
 

@@ -93,7 +93,7 @@ def test_reads_what_embed_gives_and_nothing_else():
     assert (RCConsistency.head_input, RCConsistency.coupling, RCConsistency.needs_teacher) == ("pooled", "sample", False)
     assert (loss.twin_heads(), loss.student_heads(), loss.state_dict()) == ({}, {}, {})
     assert built(RCConsistency)(student_of(1)[0], {}, CLOCK).state_inputs == {}
-    with pytest.raises(ValueError, match="was not asked for what this loss reads"):
+    with pytest.raises(ValueError, match="did not compute the rows that this loss reads"):
         loss({"a": BranchOutput(windows(2, 8)), "b": BranchOutput(windows(2, 8))}, {}, CLOCK)
 
 

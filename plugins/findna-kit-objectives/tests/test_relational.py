@@ -102,7 +102,7 @@ def test_couples_the_batch_and_has_no_head():
     loss = built(Relational)
     assert (Relational.coupling, Relational.head_input, Relational.needs_teacher) == ("batch", "pooled", True)
     assert (loss.twin_heads(), loss.student_heads(), loss.state_dict()) == ({}, {}, {})
-    with pytest.raises(ValueError, match="was not asked for what this loss reads"):
+    with pytest.raises(ValueError, match="did not compute the rows that this loss reads"):
         loss({"a": BranchOutput(windows(2, 8))}, branch(2, "a", 4, 0), CLOCK)
 
 

@@ -124,9 +124,9 @@ def test_nothing_random_is_drawn(other):
 def test_a_run_teaches_a_student_of_another_architecture(other, tmp_path):
     run(RunLocation(tmp_path / "run"), EXTERNAL, f"teacher_update.run={other}", TRANSFORMER)
     first, last = (checkpoint.load_model(tmp_path / "run", step) for step in (0, 7))
-    assert same(checkpoint.part("teacher", first), checkpoint.part("teacher", last))
-    assert same(checkpoint.part("teacher", last), state_of(findna_kit.load(other, device="cpu").network))
-    assert not same(checkpoint.part("student", first), checkpoint.part("student", last))
+    assert same(checkpoint.strip_prefix("teacher", first), checkpoint.strip_prefix("teacher", last))
+    assert same(checkpoint.strip_prefix("teacher", last), state_of(findna_kit.load(other, device="cpu").network))
+    assert not same(checkpoint.strip_prefix("student", first), checkpoint.strip_prefix("student", last))
     rows = read_rows(tmp_path / "run")
     assert {"held_out_plain/masked/loss/teacher", "held_out/distill/loss", "collapse/teacher/pooled_rankme"} <= rows[0].keys()
     frozen = [row["held_out_plain/masked/loss/teacher"] for row in rows if "held_out_plain/masked/loss/teacher" in row]
@@ -144,7 +144,7 @@ def test_a_run_trained_on_since_does_not_change_what_is_resumed(other, tmp_path)
     model, state, values = checkpoint.load(source, 2)
     checkpoint.save(source, 9, {name: tensor + 1 for name, tensor in model.items()}, state, values)
     newer = build(External, run=str(source)).initial(student_of())
-    assert not same(state_of(newer), checkpoint.part("teacher", model)), "a new run would take these"
+    assert not same(state_of(newer), checkpoint.strip_prefix("teacher", model)), "a new run would take these"
     run(RunLocation(resume=tmp_path / "cut"), EXTERNAL, f"teacher_update.run={source}")
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
@@ -159,7 +159,7 @@ def test_a_run_that_is_gone_is_missed_in_a_sentence(other, tmp_path):
         findna_kit.load(tmp_path / "run", "teacher", device="cpu")
     assert str(caught.value) == (
         f"teacher_update.run: the teacher is a network of {source}, which cannot be loaded; put it back as it was, or name "
-        f"another run: {source}: is no run's folder (checkpoints/ with a checkpoint in it is looked for)"
+        f"another run: {source}: is not a run folder (it has no checkpoint in checkpoints/)"
     )
 
 
@@ -217,9 +217,8 @@ def test_a_teacher_without_such_a_head_is_not_asked_for_bases(masked_only, tmp_p
 def test_heads_that_a_loss_needs_and_the_other_run_has_not_are_missed(masked_only):
     said = refused(masked_only)
     assert said == (
-        "recipe  losses.distill: reads what its heads make of the teacher, and the teacher that the rule gives has no such "
-        "heads (it has those of: masked); take a loss without twin heads, or a teacher that was trained with this one under "
-        "the same label"
+        "recipe  losses.distill: reads the teacher through its heads, but the teacher has no heads for this label (it has heads "
+        "for: masked); use a loss without twin heads, or a teacher that was trained with this loss under the same label"
     )
 
 
@@ -260,12 +259,12 @@ def test_the_students_heads_are_left_as_they_are(other):
 
 def test_another_number_of_class_tokens_is_refused(tmp_path_factory):
     three = trained(tmp_path_factory, "three", DILATED, "class_tokens=3")
-    assert refused(three) == ("recipe  losses.distill: reads class tokens, of which the teacher has 3 and the student 2")
+    assert refused(three) == ("recipe  losses.distill: reads class tokens, but the teacher has 3 and the student 2")
 
 
 def test_windows_longer_than_its_encoder_takes_are_refused(tmp_path_factory):
     short = trained(tmp_path_factory, "short", TRANSFORMER, "data.length=40")
-    said = "recipe  teacher_update: the teacher of external takes at most 40 nucleotides, and data.length is 48"
+    said = "recipe  teacher_update: the teacher of external takes at most 40 nucleotides, but data.length is 48"
     assert refused(short) == said
     assert experiment(short, "data.length=40").teacher.encoder.max_length == 40
 

@@ -70,5 +70,5 @@ def test_swa_saves_its_count(tmp_path):
     _, state, _ = checkpoint.load(tmp_path / "run", 7)
     assert int(state["teacher_update.averaged"]) == 7
     rule = SWA(SWA.Config())
-    rule.load_state_dict(checkpoint.part("teacher_update", state))
+    rule.load_state_dict(checkpoint.strip_prefix("teacher_update", state))
     assert rule.averaged == 7

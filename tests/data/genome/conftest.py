@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from findna_kit import alphabet
-from findna_kit.data.genome import Contig, TokenStore, open_store
+from findna_kit.data.genome import StoredContig, TokenStore, open_store
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -59,7 +59,7 @@ def mapped(folder, sequences):
     np.concatenate(codes).tofile(path)
     lengths = [len(s) for s in sequences]
     offsets = np.cumsum([0, *lengths])[:-1].tolist()
-    contigs = tuple(Contig(f"c{i}", n, at) for i, (n, at) in enumerate(zip(lengths, offsets, strict=True)))
+    contigs = tuple(StoredContig(f"c{i}", n, at) for i, (n, at) in enumerate(zip(lengths, offsets, strict=True)))
     return TokenStore("digest", Path("genome.fa"), path, contigs, {})
 
 

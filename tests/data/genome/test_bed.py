@@ -34,7 +34,7 @@ def test_lines_are_intervals_in_their_order(store, write, pack):
     ("chr1\t0\t5\tname\t0\t*", r"some.bed:2: the strand is '\*'; the sixth column of a BED is \+, - or \."),
     ("chr11\t0\t5", r"some.bed:2: .* has no contig 'chr11'; did you mean 'chr1'\?"),
     ("chr2\t0\t501", r"some.bed:2: 0-501 ends beyond 'chr2', which has 500 bases; is it of this assembly\?"),
-    ("chr1\t5\t5", r"some.bed:2: 5-5 is no stretch"),
+    ("chr1\t5\t5", r"some.bed:2: 5-5 is no interval"),
     ("chr1\t0", r"some.bed:2: 2 columns"),
 ])  # fmt: skip
 def test_a_wrong_line_is_named_when_it_is_reached(store, write, line, message):

@@ -14,7 +14,7 @@ def test_builtin_genome_and_its_parts():
 
     parts = builtin_regions(store)
     assert sorted(parts) == ["test", "validation"]
-    halves = split(store, "auto", length=512, seed=7, excluded=parts["test"], own=parts["validation"])
+    halves = split(store, "auto", length=512, seed=7, excluded=parts["test"], default=parts["validation"])
     assert halves.validation == parts["validation"]
     assert halves.train.union(parts["test"]).union(parts["validation"]) == Regions.whole(store)
     assert not halves.train.intersect(parts["test"]).bases

@@ -78,9 +78,9 @@ def test_named_bed(store, write):
     ("line", "message"),
     [
         ("chr11\t0\t5", r"some.bed:2: .* has no contig 'chr11'; did you mean 'chr1'\?"),
-        ("chr1\t5\t5", r"some.bed:2: 5-5 is no stretch; start is counted from 0 and must be below end"),
-        ("chr1\t9\t5", r"some.bed:2: 9-5 is no stretch"),
-        ("chr1\t-1\t5", r"some.bed:2: -1-5 is no stretch"),
+        ("chr1\t5\t5", r"some.bed:2: 5-5 is no interval; start is counted from 0 and must be below end"),
+        ("chr1\t9\t5", r"some.bed:2: 9-5 is no interval"),
+        ("chr1\t-1\t5", r"some.bed:2: -1-5 is no interval"),
         ("chr1\t0\t1001", r"some.bed:2: 0-1001 ends beyond 'chr1', which has 1000 bases; is it of this assembly\?"),
         ("chr1\t0\t1e3", r"some.bed:2: start and end must be integers, but are '0' and '1e3'"),
         ("chr1\t0", r"some.bed:2: 2 columns; a BED line has contig, start, end, separated by tabs"),
@@ -98,7 +98,7 @@ def test_bed_files_that_are_refused(store, write, tmp_path):
         read_bed(tmp_path, store)
     with pytest.raises(GenomeError, match="holds no interval; give at least one line 'contig start end'"):
         read_bed(write("# nothing\n", "some.bed"), store)
-    with pytest.raises(GenomeError, match="is no text; a BED file has lines"):
+    with pytest.raises(GenomeError, match="is not a text file; a BED file has lines"):
         read_bed(write(b"chr1\t\xff\n", "some.bed"), store)
     with pytest.raises(GenomeError, match="broken or truncated gzip file"):
         read_bed(write(gzip.compress(b"chr1\t0\t5\n")[:-6], "some.bed"), store)
@@ -149,17 +149,17 @@ def test_contigs_bed_and_own(store, write):
     assert listed(parts.validation) == [(0, 100, 150)]
     assert listed(parts.train) == [(0, 0, 100), (0, 300, 1000), (1, 0, 500)]
     own = regions([(1, 0, 50)])
-    assert split(store, "auto", length=10, seed=0, own=own).validation == own
+    assert split(store, "auto", length=10, seed=0, default=own).validation == own
     assert split(store, "auto", length=10, seed=0).validation == split(store, HeldOut(share=0.05), length=10, seed=0).validation
 
 
 def test_splits_that_are_refused(store, write, make):
     with pytest.raises(GenomeError, match=r"has no contig 'chr3'; did you mean 'chr[12]'\?"):
         split(store, HeldOut(contigs=("chr3",)), length=10, seed=0)
-    with pytest.raises(GenomeError, match="is left for training: validation holds out all of it; hold out less"):
+    with pytest.raises(GenomeError, match="has no base: validation takes all of it; hold out less"):
         split(store, HeldOut(contigs=("chr1", "chr2")), length=10, seed=0)
     bed = str(write("chr1\t100\t200\n", "some.bed"))
-    with pytest.raises(GenomeError, match="is held out: what validation names is excluded, or not included; name another"):
+    with pytest.raises(GenomeError, match="has no base: its regions are excluded, or not included; name others"):
         split(store, HeldOut(bed=bed), length=10, seed=0, excluded=regions([(0, 0, 300)]))
     with pytest.raises(
         GenomeError, match=r"a share of 0.01 of 1500 bases is less than one window of 100; hold out a larger share"

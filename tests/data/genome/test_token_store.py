@@ -160,7 +160,7 @@ def test_a_cache_that_cannot_be_written(write, monkeypatch, tmp_path):
     (tmp_path / "occupied").write_text("a file")
     monkeypatch.setenv("FINDNA_KIT_CACHE", str(tmp_path / "occupied"))
     with pytest.raises(
-        GenomeError, match=r"the token store of .* cannot be kept in .*; set FINDNA_KIT_CACHE to a folder with room"
+        GenomeError, match=r"the token store of .* cannot be written to .*; set FINDNA_KIT_CACHE to a folder with free space"
     ):
         open_store(path)
 
@@ -173,7 +173,7 @@ def test_a_store_is_served_where_nothing_can_be_written(write, cache, caplog):
     (built.path.parent / "digests.lock").mkdir()
     with caplog.at_level(logging.INFO):
         assert alphabet.decode(open_store(path).tokens(0, 0, 4)) == "ACGT"
-    assert [record.message.partition(":")[0] for record in caplog.records] == [f"the digest of {path} is not remembered"]
+    assert [record.message.partition(":")[0] for record in caplog.records] == [f"could not save the digest of {path}"]
 
 
 BUILD = """

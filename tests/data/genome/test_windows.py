@@ -149,7 +149,7 @@ def test_no_eligible_start_says_why(make):
         GenomeError, match=r"no window of 31 bases .*short.fa for training: its longest contig has 30 bases; set"
     ):
         sampler(short, length=31)
-    with pytest.raises(GenomeError, match=r"the longest stretch for it has 7 bases; set data.length to at most that"):
+    with pytest.raises(GenomeError, match=r"the longest training region has 7 bases; set data.length to at most that"):
         sampler(short, regions((0, 3, 10)), length=8)
     with pytest.raises(GenomeError, match=r"more than 0.1 of each is N; raise data.max_unknown, or take another genome"):
         sampler(make({"a": "N" * 200}, "unknown.fa"))

@@ -4,9 +4,9 @@ import re
 from xml.etree import ElementTree
 
 from findna_kit.report.figures.canvas import WIDTH
-from findna_kit.report.figures.curves import Axes, Curve, Level, draw_curves
+from findna_kit.report.figures.curves import Axes, Curve, ReferenceLine, draw_curves
 from findna_kit.report.figures.intervals import Bar, draw_intervals, range_of, shortened
-from findna_kit.report.figures.scale import Range
+from findna_kit.report.figures.scale import AxisRange
 from findna_kit.report.figures.scatter import draw_scatter
 
 
@@ -19,7 +19,7 @@ def points(way):
 
 
 def test_a_curve_is_where_its_values_are():
-    axes = Axes(Range(0, 10), Range(0, 2), 40)
+    axes = Axes(AxisRange(0, 10), AxisRange(0, 2), 40)
     curve = Curve(0, [[(0, 0), (5, 1), (10, 2)]])
     (way,) = paths(draw_curves("k", "t", "d", [curve], axes), "curve")
     (x0, y0), (x1, y1), (x2, y2) = points(way)
@@ -29,7 +29,7 @@ def test_a_curve_is_where_its_values_are():
 
 def test_a_gap_is_a_gap_and_a_lone_point_a_mark():
     curve = Curve(1, [[(0, 1), (1, 1)], [(3, 1)]])
-    drawn = draw_curves("k", "t", "d", [curve], Axes(Range(0, 3), Range(0, 2), 40))
+    drawn = draw_curves("k", "t", "d", [curve], Axes(AxisRange(0, 3), AxisRange(0, 2), 40))
     (way,) = paths(drawn, "curve")
     assert len(points(way)) == 2
     assert len(paths(drawn, "mark")[0].split("z")) - 1 == 3
@@ -37,14 +37,14 @@ def test_a_gap_is_a_gap_and_a_lone_point_a_mark():
 
 def test_a_band_and_a_level_are_drawn():
     curve = Curve(0, [[(0, 1), (1, 1)]], [(0, 0.5, 1.5), (1, 0.5, 1.5)])
-    drawn = draw_curves("k", "t", "d", [curve], Axes(Range(0, 1), Range(0, 2), 40), Level("k-mers", 1.0))
+    drawn = draw_curves("k", "t", "d", [curve], Axes(AxisRange(0, 1), AxisRange(0, 2), 40), ReferenceLine("k-mers", 1.0))
     assert len(points(paths(drawn, "band")[0])) == 4
     assert len(paths(drawn, "level")) == 1 and ">k-mers<" in drawn
 
 
 def test_nothing_to_draw_is_said():
-    drawn = draw_curves("k", "t", "d", [], Axes(Range(0, 1), None, 40))
-    assert ">no value is recorded<" in drawn and not paths(drawn, "curve")
+    drawn = draw_curves("k", "t", "d", [], Axes(AxisRange(0, 1), None, 40))
+    assert ">no values recorded<" in drawn and not paths(drawn, "curve")
 
 
 def test_a_forest_has_each_interval_in_its_row():
@@ -61,7 +61,7 @@ def test_a_forest_has_each_interval_in_its_row():
 def test_an_axis_of_a_forest_holds_zero_and_every_end():
     found = range_of([Bar("one", "", 0.3, 0.2, 0.9)], zero=True)
     assert found.low < 0 < 0.9 < found.high
-    assert range_of([], zero=False) == Range(-1, 1)
+    assert range_of([], zero=False) == AxisRange(-1, 1)
 
 
 def test_long_names_are_shortened_in_the_middle():

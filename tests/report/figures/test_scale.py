@@ -4,27 +4,27 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from findna_kit.report.figures.scale import Range, ticks
+from findna_kit.report.figures.scale import AxisRange, ticks
 
 VALUES = st.floats(-1e9, 1e9)
 
 
 @given(st.lists(VALUES, min_size=1, max_size=5))
 def test_a_range_holds_its_values_and_is_never_empty(values):
-    found = Range.around(values)
+    found = AxisRange.around(values)
     assert found.low < found.high
     assert all(found.low <= value <= found.high for value in values)
 
 
 def test_there_is_none_around_nothing():
-    assert Range.around([]) is None
-    assert Range.around([float("nan"), float("inf")]) is None
-    assert Range.around([0.0]) == Range(-0.5, 0.5)
+    assert AxisRange.around([]) is None
+    assert AxisRange.around([float("nan"), float("inf")]) is None
+    assert AxisRange.around([0.0]) == AxisRange(-0.5, 0.5)
 
 
 @given(VALUES, st.floats(1e-6, 1e9), st.integers(2, 6))
 def test_ticks_are_within_and_can_be_told_apart(low, span, wanted):
-    shown = Range(low, low + span)
+    shown = AxisRange(low, low + span)
     assume(span > 1e-6 * abs(low))  # beyond, a picture has other troubles
     found = ticks(shown, wanted)
     values, texts = zip(*found, strict=True)
@@ -42,14 +42,14 @@ def test_ticks_are_within_and_can_be_told_apart(low, span, wanted):
     (0, 45_000, ["0", "10k", "20k", "30k", "40k"]),
 ])  # fmt: skip
 def test_how_they_are_written(low, high, texts):
-    assert [text for _, text in ticks(Range(low, high), 4)] == texts
+    assert [text for _, text in ticks(AxisRange(low, high), 4)] == texts
 
 
 def test_steps_are_whole():
-    assert [text for _, text in ticks(Range(0, 2), 4, whole=True)] == ["0", "1", "2"]
+    assert [text for _, text in ticks(AxisRange(0, 2), 4, whole=True)] == ["0", "1", "2"]
 
 
 def test_places_go_from_end_to_end():
-    shown = Range(10, 20)
-    assert [shown.place(value, 0, 100) for value in (10, 15, 20)] == [0, 50, 100]
-    assert shown.place(15, 100, 0) == 50
+    shown = AxisRange(10, 20)
+    assert [shown.position(value, 0, 100) for value in (10, 15, 20)] == [0, 50, 100]
+    assert shown.position(15, 100, 0) == 50

@@ -46,7 +46,7 @@ def test_each_condition_has_its_mean_and_interval_on_each_task(wide):
     assert table.caption == "knn/mcc: mean over 8 seeds"
     for name, condition in result["conditions"].items():
         assert rows[name] == [student(condition["scores"][task]["each"]) for task in result["tasks"]]
-    assert "95% interval of the mean: Student's, over seeds" in blocks(wide, "note")[0].text
+    assert "95% interval of the mean (Student's t, over seeds)" in blocks(wide, "note")[0].text
 
 
 def test_the_controls_stand_below_with_theirs(wide):
@@ -58,7 +58,7 @@ def test_the_controls_stand_below_with_theirs(wide):
     untrained = [[own[path]["protocols"]["knn"]["random_init"]["mcc"]["value"] for own in seeds] for path in tasks.values()]
     assert rows["control: random initialisation"] == [student(values) for values in untrained]
     assert rows["control: majority class"] == ["0.000"] * 4, "the same with every seed: no interval over seeds"
-    assert "One without brackets is the same with every seed" in blocks(wide, "note")[1].text
+    assert "A control without brackets is the same for every seed" in blocks(wide, "note")[1].text
 
 
 def test_a_control_that_differs_between_conditions_is_told_of_each(copy):
@@ -84,7 +84,7 @@ def test_one_seed_has_no_interval(copy):
 
     rewrite(copy, alone)
     table, rows = by_name(copy)
-    assert table.caption == "knn/mcc of seed 5" and "Of a single seed there is no interval" in blocks(copy, "note")[0].text
+    assert table.caption == "knn/mcc of seed 5" and "A single seed has no interval" in blocks(copy, "note")[0].text
     assert all(len(cell) == 5 for row in rows.values() for cell in row), "numbers alone"
 
 

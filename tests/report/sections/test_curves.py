@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from findna_kit.report.folders import read_folder, read_run
-from findna_kit.report.groups import grouped
+from findna_kit.report.groups import group_runs
 from findna_kit.report.sections.curves import curve_sections, figure_of
 from findna_kit.report.sections.effects import effects_section
 from findna_kit.report.sections.families import families
@@ -15,7 +15,7 @@ from findna_kit.report.sections.families import families
 @pytest.fixture(scope="module")
 def groups(made):
     """A run of 8 steps and one of 12."""
-    return grouped([(name, [read_run(made / name, name)]) for name in ("one", "two")])
+    return group_runs([(name, [read_run(made / name, name)]) for name in ("one", "two")])
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +112,12 @@ def test_a_legend_names_what_is_drawn_alone(groups):
         title: {name for block in one.blocks if block.kind == "figure" for name, _ in block.legend}
         for title, one in sections.items()
     }
-    assert names == {"Loss terms": {"one", "two"}, "Tasks while it trained": {"two"}}
+    assert names == {"Losses": {"one", "two"}, "Task scores during training": {"two"}}
 
 
 def test_how_means_are_drawn_is_said_once_a_heading(wide):
     study = read_folder(wide, "wide")
-    of_study, steps = grouped([(name, study.runs(name)) for name in study.study.conditions()])
+    of_study, steps = group_runs([(name, study.runs(name)) for name in study.study.conditions()])
     for section in curve_sections("k", of_study, steps, ("losses", "collapse")):
         told = [one.text for one in section.blocks if one.kind == "note"]
         assert sum("Lines are means over seeds" in text for text in told) == 1

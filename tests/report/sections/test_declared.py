@@ -8,7 +8,7 @@ import pytest
 from findna_kit.report.folders import read_folder
 from findna_kit.report.page import read, render
 from findna_kit.report.sections.declared import declared_section
-from findna_kit.study.cells import STUDY
+from findna_kit.study.files import STUDY
 from findna_kit.study.search import Searcher
 from tests.report.reading import Page
 from tests.study.test_search import NO_TOKENS, Runner, searcher, tpe
@@ -19,9 +19,9 @@ DECAY, RATE = "optimizer.weight_decay", "optimizer.learning_rate"
 
 def declared(one: Searcher):
     """Its folder, with what `ablate` writes before the search."""
-    one.out.mkdir(parents=True, exist_ok=True)
-    (one.out / STUDY).write_text(one.stated.study.model_dump_json())
-    return one.out
+    one.folder.mkdir(parents=True, exist_ok=True)
+    (one.folder / STUDY).write_text(one.loaded.study.model_dump_json())
+    return one.folder
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,9 @@ def searched(tmp_path_factory):
     search = stated(trials=None, sampler="grid", space=f"{{{RATE}: {{choices: [0.002, 0.004, 1.0e+30]}}}}")
     factors = "{tokens: {two: {}, three: {class_tokens: 3}}}"
     one = searcher(tmp_path_factory.mktemp("searched"), search=search, factors=factors, overrides=NO_TOKENS)
-    one.refuse()
+    one.validated_cells()
     folder = declared(one)
-    assert one.find(Runner()).result is not None
+    assert one.run(Runner()).result is not None
     return folder
 
 
@@ -42,7 +42,7 @@ def tables(folder):
 
 def test_a_search_says_what_it_chose_from_and_by_what(tmp_path):
     folder = declared(searcher(tmp_path, search=tpe()))
-    facts = dict(tables(folder)["The search for values that every condition gets"].rows)
+    facts = dict(tables(folder)["Hyperparameter search; every condition gets the best values"].rows)
     assert facts == {
         "metric": f"{LOSS} (lower is better)", "sampler": "tpe", "trials": "3", "seed": "100",
         DECAY: facts[DECAY],
@@ -60,9 +60,9 @@ def test_every_trial_is_told_and_which_was_taken(searched):
         value = "" if trial["value"] is None else f"{trial['value']:.6g}"
         assert row[:3] == [f"{number}", json.dumps(trial["values"][RATE]), value]
     states = [row[-1] for row in table.rows]
-    assert [state == "finished, taken" for state in states] == [number == found["best"] for number in range(3)]
+    assert [state == "finished, chosen" for state in states] == [number == found["best"] for number in range(3)]
     assert states[2].startswith("failed: exit code 3: ") and "nan" in states[2]
-    facts = dict(tables(searched)["The search for values that every condition gets"].rows)
+    facts = dict(tables(searched)["Hyperparameter search; every condition gets the best values"].rows)
     assert facts[RATE] == "one of 0.002, 0.004, 1e+30"
 
 
@@ -73,10 +73,10 @@ def test_a_search_that_is_not_done_says_how_far_it_is(searched, tmp_path):
     begun = {name: kept[name] for name in ("number", "drawn", "values")}
     (folder / "search" / "trial-1" / "trial.json").write_text(json.dumps(begun))
     shutil.rmtree(folder / "search" / "trial-2")
-    assert [row[-1] for row in tables(folder)["Trials of the search"].rows] == ["finished", "not ended"]
+    assert [row[-1] for row in tables(folder)["Trials of the search"].rows] == ["finished", "not finished"]
     shutil.rmtree(folder / "search")
     assert "Trials of the search" not in tables(folder)
-    assert "No trial of the search has begun." in Page(render(read([folder]))).words("p")
+    assert "No trial of the search has started." in Page(render(read([folder]))).words("p")
 
 
 def test_a_study_without_a_search_says_nothing_of_one(study):

@@ -18,7 +18,11 @@ def test_main_effects_have_a_forest_and_a_table_of_their_own(study, tmp_path):
     assert len(page.ids) == len(set(page.ids))
     told = "width: wide minus narrow: -0.125 [-0.250, +0.062] worse"
     assert [words for words in page.words("desc") if words == told]
-    assert [words for words in page.words("figcaption") if words.startswith("Main effect of each level, over all levels of")]
+    assert [
+        words
+        for words in page.words("figcaption")
+        if words.startswith("Main effect of each level, averaged over all levels of")
+    ]
     (row,) = [words for words in page.words("tr") if words.startswith("width: wide minus narrow")]
     assert "-0.125" in row and row.endswith("worse")
     before = Page(render(read([study])))

@@ -10,7 +10,7 @@ def found(*names):
 def test_a_term_in_training_and_held_out_share_an_axis():
     (family,) = families(["held_out/masked/loss", "masked/loss"])
     assert (family.title, family.heading, family.shared) == ("masked: loss", "losses", True)
-    assert list(family.panels.items()) == [("masked/loss", "in training"), ("held_out/masked/loss", "held out")]
+    assert list(family.panels.items()) == [("masked/loss", "training"), ("held_out/masked/loss", "validation")]
 
 
 def test_branches_share_an_axis_and_the_best_baseline_is_drawn():

@@ -12,9 +12,9 @@ import pytest
 from findna_kit import checkpoint
 from findna_kit.errors import Interrupted
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.study.cells import folders_of
-from findna_kit.study.executors.local import ExecutionOptions, command, run_here
-from findna_kit.study.load import cells_of, load_study
+from findna_kit.study.cells import cell_folders
+from findna_kit.study.executors.local import ExecutionOptions, cell_command, run_locally
+from findna_kit.study.load import build_cells, load_study
 from tests.study.writing import CUT, write_study
 
 COMPONENTS = load_plugins()[0]
@@ -25,8 +25,8 @@ LONG = "{steps: 100000}"
 
 def folders(tmp_path, **keys):
     stated = load_study(str(write_study(tmp_path, **keys)))
-    cells = cells_of(stated, COMPONENTS, [], lambda recipe: None)
-    return folders_of(cells, tmp_path / "out", {str(tmp_path / "task"): "task"})
+    cells = build_cells(stated, COMPONENTS, [], lambda recipe: None)
+    return cell_folders(cells, tmp_path / "out", {str(tmp_path / "task"): "task"})
 
 
 def until(true, seconds=60):
@@ -70,7 +70,7 @@ def aside(work):
 
 def test_a_cell_is_a_run_that_goes_on_where_it_was(tmp_path):
     (one, *_) = folders(tmp_path)
-    words = command(one, ExecutionOptions(device="cpu", without=("example", "teachers")))
+    words = cell_command(one, ExecutionOptions(device="cpu", without=("example", "teachers")))
     assert words[1:4] == ["-m", "findna_kit", "run"]
     assert words[words.index("--resume") + 1] == str(one.run)
     assert words[-4:] == ["--without", "example", "--without", "teachers"]
@@ -79,17 +79,17 @@ def test_a_cell_is_a_run_that_goes_on_where_it_was(tmp_path):
 def test_so_many_at_a_time_and_one_that_fails_is_kept_with_its_reason(tmp_path):
     rates = "{rate: {low: {}, mad: {optimizer.learning_rate: 1.0e+30}, high: {optimizer.learning_rate: 0.01}}}"
     cells, seen = folders(tmp_path, seeds=1, factors=rates, budget="{steps: 6}"), []
-    assert run_here(cells, ExecutionOptions(jobs=2, device="cpu"), lambda: seen.append([one.state() for one in cells])) == {}
+    assert run_locally(cells, ExecutionOptions(jobs=2, device="cpu"), lambda: seen.append([one.state() for one in cells])) == {}
     assert [one.state() for one in cells] == ["finished", "failed", "finished"]
     assert max(states.count("running") for states in seen) == 2
-    assert cells[1].reason().startswith("exit code 3: ")
-    assert "losses.masked is nan; nothing of this step was applied" in cells[1].reason()
-    assert cells[1].reason().removeprefix("exit code 3: ") in (cells[1].folder / "log.txt").read_text()
+    assert cells[1].failure_reason().startswith("exit code 3: ")
+    assert "losses.masked is nan; nothing of this step was applied" in cells[1].failure_reason()
+    assert cells[1].failure_reason().removeprefix("exit code 3: ") in (cells[1].folder / "log.txt").read_text()
 
 
 def test_a_cell_may_be_several_processes(tmp_path):
     (one, *_) = folders(tmp_path, seeds=1, overrides=CUT[:-1] + ", trainer.devices: 2}")
-    assert run_here([one], CPU, lambda: None) == {}
+    assert run_locally([one], CPU, lambda: None) == {}
     record = json.loads((one.run / "run.json").read_text())
     assert (record["status"], record["resolved"]["processes"], one.state()) == ("finished", 2, "finished")
 
@@ -102,7 +102,7 @@ def test_one_that_is_killed_is_missing_and_named(tmp_path):
         os.kill(at_work(one), signal.SIGKILL)
 
     thread = aside(kill)
-    assert run_here([one], CPU, lambda: None) == {"cells/reference/seed-0": "SIGKILL"}
+    assert run_locally([one], CPU, lambda: None) == {"cells/reference/seed-0": "SIGKILL"}
     thread.join()
     assert one.state() == "missing"
 
@@ -115,8 +115,8 @@ def test_a_signal_stops_the_cells_when_they_have_saved(tmp_path):
         os.kill(os.getpid(), signal.SIGUSR2)
 
     thread = aside(stop)
-    with pytest.raises(Interrupted, match="stopped, once the running cells had saved") as error:
-        run_here(cells, CPU, lambda: None)
+    with pytest.raises(Interrupted, match="stopped; the running cells have saved a checkpoint") as error:
+        run_locally(cells, CPU, lambda: None)
     thread.join()
     assert error.value.exit_code == 128 + signal.SIGUSR2
     record = json.loads((cells[0].run / "run.json").read_text())
@@ -138,7 +138,7 @@ def test_a_second_signal_kills_them(tmp_path):
 
     thread = aside(stop)
     with pytest.raises(KeyboardInterrupt):
-        run_here([one], CPU, lambda: None)
+        run_locally([one], CPU, lambda: None)
     thread.join()
     assert at_work(one) is None
     assert one.state() == "missing"

@@ -9,8 +9,9 @@ import pytest
 from findna_kit.errors import FindnaError
 from findna_kit.study.executors import slurm
 from findna_kit.study.executors.local import ExecutionOptions, LocalExecutor
-from findna_kit.study.executors.slurm import SlurmExecutor, _submitted, _unnested
-from findna_kit.study.job_lock import BEAT, JOB, JobLock, write_end
+from findna_kit.study.executors.slurm import SlurmExecutor
+from findna_kit.study.executors.slurm_submission import submit, without_outer_job
+from findna_kit.study.job_lock import HEARTBEAT, JOB, JobExit, JobLock
 from tests.building import small
 from tests.study.executors.test_local import aside, folders, until
 from tests.study.programs import Programs
@@ -21,9 +22,9 @@ PLACE = "cells/reference/seed-0"
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
-    for name in ("_LOOK", "_SETTLE"):
+    for name in ("_POLL_SECONDS", "_SETTLE_SECONDS"):
         monkeypatch.setattr(slurm, name, 0.05)
-    monkeypatch.setattr(slurm, "_ASK", (0.05, 0.1))
+    monkeypatch.setattr(slurm, "_QUERY_SECONDS", (0.05, 0.1))
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     return Programs(tmp_path / "bin", monkeypatch)
 
@@ -39,8 +40,8 @@ def left(tmp_path, programs):
     return one
 
 
-def run(cells, say=lambda sentence: None, patience=30):
-    return SlurmExecutor({"time": 5}, say, patience=patience).run(cells, ExecutionOptions(device="cpu"), lambda: None)
+def run(cells, log=lambda sentence: None, timeout=30):
+    return SlurmExecutor({"time": 5}, log, timeout=timeout).run(cells, ExecutionOptions(device="cpu"), lambda: None)
 
 
 def number(cell):
@@ -60,7 +61,7 @@ def after(programs, seconds, *lines):
 
 def test_to_be_silent_for_a_while_is_no_death(left, programs):
     programs.jobs("17|RUNNING|None|low-1")
-    executor = SlurmExecutor({"time": 5}, lambda sentence: None, patience=0.3)
+    executor = SlurmExecutor({"time": 5}, lambda sentence: None, timeout=0.3)
     programs.write("squeue", "exit 1")
     silent = []
 
@@ -81,14 +82,14 @@ def test_to_be_silent_for_a_while_is_no_death(left, programs):
 
 def test_a_job_that_slurm_has_forgotten_lives_as_long_as_it_beats(left, programs):
     """Slurm keeps what has ended for five minutes; a call may come much later."""
-    executor = SlurmExecutor({"time": 5}, lambda sentence: None, patience=1.0)
+    executor = SlurmExecutor({"time": 5}, lambda sentence: None, timeout=1.0)
     programs.write("sbatch", "exit 1")
     seen = []
 
     def beat():
         for number in range(15):
-            (left.folder / BEAT).touch()
-            os.utime(left.folder / BEAT, ns=(number, number))
+            (left.folder / HEARTBEAT).touch()
+            os.utime(left.folder / HEARTBEAT, ns=(number, number))
             time.sleep(0.2)
         seen.append((left.folder / JOB).exists())
 
@@ -100,26 +101,26 @@ def test_a_job_that_slurm_has_forgotten_lives_as_long_as_it_beats(left, programs
 
 
 @pytest.mark.parametrize(("lines", "code", "found"), [
-    (["17|FAILED|NonZeroExitCode|low-1"], None, "the end of its job (FAILED, exit code 1) before that of the run (job 17)"),
+    (["17|FAILED|NonZeroExitCode|low-1"], None, "the end of its job (FAILED, exit code 1) before the run had ended (job 17)"),
     (["17|TIMEOUT|TimeLimit|low-1"], None, "its time limit (job 17)"),
     (["17|CANCELLED|None|low-1"], 143, "scancel (job 17)"),
     (["17|COMPLETED|None|low-1"], 143, "SIGTERM (job 17)"),
     (["17|COMPLETED|None|low-1"], -9, "SIGKILL (job 17)"),
     ([], 143, "SIGTERM (job 17)"),
-    ([], None, "the end of its job, which Slurm has forgotten (job 17)"),
+    ([], None, "the end of its job, which Slurm no longer knows (job 17)"),
 ])  # fmt: skip
 def test_what_ended_a_cell_from_outside(lines, code, found, left, programs):
     programs.jobs("17|RUNNING|None|low-1")
-    (left.folder / BEAT).touch()
+    (left.folder / HEARTBEAT).touch()
 
     def end():
         until(lambda: len(programs.calls("squeue")) > 3)
         if code is not None:
-            write_end(left.folder, code)
+            JobExit(code).write(left.folder)
         programs.jobs(*lines)
 
     thread = aside(end)
-    assert run([left], patience=0.3) == {PLACE: found}
+    assert run([left], timeout=0.3) == {PLACE: found}
     thread.join()
     assert left.state() == "missing"
     assert not (left.folder / JOB).exists()
@@ -133,7 +134,7 @@ def test_one_that_is_preempted_is_submitted_again_and_never_failed(state, code, 
     programs.write("sbatch", "echo Submitted batch job 18")
     (left.folder / "log.txt").write_text("process 1 of 2 is gone\n")
     if code is not None:
-        write_end(left.folder, code)
+        JobExit(code).write(left.folder)
     said = []
 
     def end():
@@ -153,7 +154,7 @@ def test_one_that_is_preempted_is_submitted_again_and_never_failed(state, code, 
 
 def test_one_that_slurm_has_queued_again_is_shown_to_wait(left, programs):
     """It was ended by force, and its last beat is there yet."""
-    (left.folder / BEAT).touch()
+    (left.folder / HEARTBEAT).touch()
     programs.jobs("17|RUNNING|None|low-1")
     states = []
 
@@ -174,10 +175,10 @@ def test_one_that_slurm_has_queued_again_is_shown_to_wait(left, programs):
 
 def test_a_cell_that_failed_by_itself_is_kept_with_its_reason(left, programs):
     (left.folder / "log.txt").write_text("before\nlosses.masked is nan\n")
-    write_end(left.folder, 3)
+    JobExit(3).write(left.folder)
     programs.jobs("17|COMPLETED|None|low-1")
     assert run([left]) == {}
-    assert (left.state(), left.reason()) == ("failed", "exit code 3: losses.masked is nan")
+    assert (left.state(), left.failure_reason()) == ("failed", "exit code 3: losses.masked is nan")
 
 
 def test_what_a_job_waits_for_is_said_once(left, programs):
@@ -186,17 +187,19 @@ def test_what_a_job_waits_for_is_said_once(left, programs):
     thread = after(programs, 1.0, "17|CANCELLED|None|low-1")
     run([left], said.append)
     thread.join()
-    assert said == [f"{PLACE}: job 17 waits for AssocGrpCPULimit"]
+    assert said == [f"{PLACE}: job 17 is pending: AssocGrpCPULimit"]
 
 
 def test_a_job_that_runs_in_silence_is_said_once_and_left_alone(left, programs):
     said = []
-    (left.folder / BEAT).touch()
+    (left.folder / HEARTBEAT).touch()
     programs.jobs("17|RUNNING|None|low-1")
     thread = after(programs, 3.0, "17|CANCELLED|None|low-1")
-    run([left], said.append, patience=1)
+    run([left], said.append, timeout=1)
     thread.join()
-    assert said == [f"{PLACE}: job 17 runs, and has given no sign of life for 1 s; `scancel 17` ends it"]
+    assert said == [
+        f"{PLACE}: job 17 is running, but has sent no heartbeat for 1 s; it is left alone, `scancel 17` would end it"
+    ]
 
 
 def test_a_call_that_was_killed_while_it_submitted_leaves_nothing_twice(left, programs):
@@ -235,7 +238,7 @@ def test_a_job_that_never_was_or_has_nothing_to_do_is_submitted_anew(papers, lef
 def test_one_that_sbatch_could_not_send_is_sent_later(left, programs):
     """The controller is away for a moment, and so squeue does not answer either."""
     (left.folder / JOB).unlink()
-    executor = SlurmExecutor({"time": 5}, lambda sentence: None, patience=30)
+    executor = SlurmExecutor({"time": 5}, lambda sentence: None, timeout=30)
     programs.write("squeue", "exit 1")
     programs.write("sbatch", "exit 1")
 
@@ -271,7 +274,7 @@ def test_that_the_controller_is_away_is_no_refusal_whoever_answers_next(left, pr
 def test_what_is_asked_for(tmp_path, programs):
     (one, *_) = folders(tmp_path, seeds=1, overrides=CUT[:-1] + ", trainer.devices: 2, trainer.nodes: 2}")
     settings = {"time": 90, "partition": "gpu", "cpus_per_task": 4, "gpus_per_node": "2", "setup": ["module load cuda"]}
-    assert _submitted(one, "mine", ExecutionOptions(device="cpu"), settings) == "17"
+    assert submit(one, "mine", ExecutionOptions(device="cpu"), settings) == "17"
     script = (one.folder / "job" / "17_submission.sh").read_text()
     for line in (
         "--job-name=mine", "--nodes=2", "--ntasks-per-node=2", "--time=90", "--partition=gpu", "--cpus-per-task=4",
@@ -286,28 +289,30 @@ def test_from_inside_of_a_job_only_where_slurm_is_stays(monkeypatch):
     monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
     monkeypatch.setenv("SBATCH_ACCOUNT", "mine")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with _unnested():
+    with without_outer_job():
         assert os.environ["SBATCH_ACCOUNT"] == "mine"
     monkeypatch.setenv("SLURM_JOB_ID", "3")
     monkeypatch.setenv("SLURM_NTASKS", "4")
-    with _unnested():
+    with without_outer_job():
         assert os.environ["SLURM_CONF"] == "/etc/slurm.conf"
         assert not {"SLURM_JOB_ID", "SLURM_NTASKS"} & os.environ.keys()
     assert os.environ["SLURM_NTASKS"] == "4"
 
 
 def test_a_cell_that_a_job_has_is_not_run_here(left):
-    with pytest.raises(FindnaError, match=f"{PLACE}: job 17 of Slurm has it; --executor slurm asks what became of it"):
+    with pytest.raises(FindnaError, match=f"{PLACE}: belongs to Slurm job 17; continue with --executor slurm"):
         LocalExecutor().run([left], ExecutionOptions(device="cpu"), lambda: None)
     assert left.state() == "queued"
-    (left.folder / BEAT).touch()
+    (left.folder / HEARTBEAT).touch()
     assert left.state() == "running"
 
 
 def test_processes_that_the_batch_does_not_divide_into_are_refused(programs):
     recipe = small("masked_only", "trainer.devices=3", "trainer.nodes=2", "data.batch_size=8")[0]
-    with pytest.raises(FindnaError, match=r"data.batch_size 8 does not divide into trainer.devices 3 on trainer.nodes 2"):
-        SlurmExecutor({}, lambda sentence: None).refuse(recipe)
-    SlurmExecutor({}, lambda sentence: None).refuse(small("masked_only", "trainer.devices=2", "trainer.nodes=2")[0])
+    with pytest.raises(
+        FindnaError, match=r"data.batch_size 8 cannot be divided evenly among trainer.devices 3 on trainer.nodes 2"
+    ):
+        SlurmExecutor({}, lambda sentence: None).check_recipe(recipe)
+    SlurmExecutor({}, lambda sentence: None).check_recipe(small("masked_only", "trainer.devices=2", "trainer.nodes=2")[0])
     with pytest.raises(FindnaError, match=r"trainer.nodes 2: cells are run on this machine alone; leave nodes out, or take"):
-        LocalExecutor().refuse(small("masked_only", "trainer.nodes=2")[0])
+        LocalExecutor().check_recipe(small("masked_only", "trainer.nodes=2")[0])

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from findna_kit.study.executors.slurm_job import CellJob, _threads
-from findna_kit.study.job_lock import BEAT, ENDED, JobLock, last_beat, read_end
+from findna_kit.study.job_lock import ENDED, HEARTBEAT, JobExit, JobLock, last_heartbeat
 from tests.study.executors.test_local import until
 
 SAVES = """
@@ -47,20 +47,20 @@ def job(folder, code, name="mine"):
 def test_it_says_how_the_run_ended_and_keeps_what_it_said(tmp_path, monkeypatch):
     monkeypatch.delenv("SLURM_PROCID", raising=False)
     job(tmp_path, "print('said'); raise SystemExit(3)")()
-    assert (read_end(tmp_path), (tmp_path / "log.txt").read_text()) == (3, "said\n")
-    assert last_beat(tmp_path) is not None
+    assert (JobExit.read(tmp_path), (tmp_path / "log.txt").read_text()) == (JobExit(3), "said\n")
+    assert last_heartbeat(tmp_path) is not None
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "a process that is forked later can be ended"
 
 
 def test_of_several_processes_the_first_speaks(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_PROCID", "1")
     job(tmp_path, "raise SystemExit(3)")()
-    assert not (tmp_path / ENDED).exists() and not (tmp_path / BEAT).exists()
+    assert not (tmp_path / ENDED).exists() and not (tmp_path / HEARTBEAT).exists()
 
 
 def test_a_cell_that_another_job_has_is_left_alone(tmp_path, capsys):
     job(tmp_path, "print('said')", name="another")()
-    assert "is not this job's (any more); nothing is done" in capsys.readouterr().err
+    assert "does not belong to this job (any more); the job ends" in capsys.readouterr().err
     assert not (tmp_path / "log.txt").exists()
 
 
@@ -68,14 +68,14 @@ def test_it_is_a_few_strings(tmp_path):
     """submitit pickles it: nothing of a run is in it."""
     one = job(tmp_path, "pass")
     assert pickle.loads(pickle.dumps(one)) == one
-    assert all(type(word) is str for word in [one.folder, one.name, one.log, *one.words])
+    assert all(type(word) is str for word in [one.folder, one.name, one.log, *one.command])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGUSR2, 75), (signal.SIGTERM, 0)])
 def test_a_signal_lets_the_run_save(number, code, tmp_path):
     """SIGUSR2 as submitit takes it: the job ends, and is to be queued again. SIGTERM: the run's end is told."""
     one = job(tmp_path, SAVES)
-    fields = (one.folder, one.name, one.words, one.log)
+    fields = (one.folder, one.name, one.command, one.log)
     inside = subprocess.Popen([sys.executable, "-c", INSIDE.format(fields=fields)], env=os.environ)
     log = tmp_path / "log.txt"
     until(lambda: log.exists() and "begun" in log.read_text())

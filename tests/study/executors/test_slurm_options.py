@@ -28,18 +28,18 @@ def test_time_is_slurms(given, minutes):
 
 
 @pytest.mark.parametrize(("given", "sentence"), [
-    (["partion=gpu"], "--slurm partion: no setting of that name; did you mean 'partition'?"),
-    (["xyz=1"], "--slurm xyz: no setting of that name; there are partition, account, qos, time, "),
+    (["partion=gpu"], "--slurm partion: unknown setting; did you mean 'partition'?"),
+    (["xyz=1"], "--slurm xyz: unknown setting; known: partition, account, qos, time, "),
     (["nodes=2"], "--slurm nodes: follows from trainer.nodes of a cell's recipe"),
     (["ntasks-per-node=2"], "--slurm ntasks_per_node: follows from trainer.devices of a cell's recipe"),
-    (["job_name=mine"], "--slurm job_name: is the cell's name"),
+    (["job_name=mine"], "--slurm job_name: is derived from the cell's name"),
     (["mem=1G", "mem=2G"], "--slurm mem: is given twice"),
     (["mem"], "--slurm mem: needs a value, as in --slurm mem=..."),
     (["exclusive="], "--slurm exclusive: needs a value"),
-    (["cpus_per_task=four"], "--slurm cpus_per_task: must be a whole number above 0, not four"),
+    (["cpus_per_task=four"], "--slurm cpus_per_task: must be an integer above 0, not four"),
     (["time=soon"], "--slurm time: must be minutes, H:M:S or D-H:M:S, not soon"),
     (["time=1:2:3:4"], "--slurm time: must be minutes, H:M:S or D-H:M:S, not 1:2:3:4"),
-    (["time=0"], "--slurm time: must be a whole number above 0, not 0"),
+    (["time=0"], "--slurm time: must be an integer above 0, not 0"),
 ])  # fmt: skip
 def test_what_is_refused(given, sentence):
     with pytest.raises(FindnaError) as refused:

@@ -1,20 +1,16 @@
-"""Which genome a run trains on, whatever file it came in; what of it the baselines are fitted on."""
+"""Which genome a run trains on, whatever file it came in; how several genomes share the windows."""
 
 import gzip
-import time
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from findna_kit import alphabet
 from findna_kit.data.genome import Regions, WindowSampler, builtin_genome, builtin_regions, open_store
+from findna_kit.data.genomes import open_genomes
 from findna_kit.errors import GenomeError
-from findna_kit.runs import genome_data, open_genome
-from findna_kit.runs.genome_data import fit_baselines, spread
-from tests.building import experiment_of, small
+from tests.building import small
 
 
 def builtin_text():
@@ -35,21 +31,25 @@ def another_file(kind, folder):
     return path
 
 
+def opened_data(recipe):
+    return open_genomes(recipe.data, recipe.seed)
+
+
 def opened(genome, *overrides):
     """The one genome of a recipe."""
-    (found,) = open_genome(small("masked_only", f"data.genome={genome}", *overrides)[0]).genomes
+    (found,) = opened_data(small("masked_only", f"data.genome={genome}", *overrides)[0]).genomes
     return found
 
 
 @pytest.mark.parametrize("kind", ["its own path", "unpacked", "packed again", "in capitals, one line, another name"])
 def test_the_builtin_genome_is_known_whatever_file_it_came_in(kind, tmp_path):
     found, builtin = opened(another_file(kind, tmp_path)), opened("builtin")
-    assert found.parts == builtin.parts
+    assert found.split == builtin.split
     assert found.store.digest == builtin.store.digest
     test = builtin_regions(builtin.store)["test"]
-    assert not found.parts.train.intersect(test).bases
-    assert not found.parts.validation.intersect(test).bases
-    windows = WindowSampler(found.store, found.parts.train, length=64, max_unknown=0.1, seed=7, purpose="training")
+    assert not found.split.train.intersect(test).bases
+    assert not found.split.validation.intersect(test).bases
+    windows = WindowSampler(found.store, found.split.train, length=64, max_unknown=0.1, seed=7, purpose="training")
     start = windows.draw(0, torch.arange(5000)).start
     assert not ((start < int(test.end[0])) & (start + 64 > int(test.start[0]))).any()
 
@@ -57,7 +57,7 @@ def test_the_builtin_genome_is_known_whatever_file_it_came_in(kind, tmp_path):
 def test_names_in_a_copy_of_the_builtin_genome_stay_its_own(tmp_path):
     copy = another_file("in capitals, one line, another name", tmp_path)
     (tmp_path / "held_out.bed").write_text("mine\t0\t100000\n")
-    parts = opened(copy, f"data.validation={{bed: {tmp_path / 'held_out.bed'}}}").parts
+    parts = opened(copy, f"data.validation={{bed: {tmp_path / 'held_out.bed'}}}").split
     assert (parts.validation.start.tolist(), parts.validation.end.tolist()) == ([0], [100_000])
     assert parts.train.bases == 5_000_000 - 100_000 - 525_000
 
@@ -68,83 +68,12 @@ def test_a_genome_that_differs_in_one_base_is_another(tmp_path):
     (tmp_path / "near.fa").write_text("\n".join([header, changed, rest]))
     found, builtin = opened(tmp_path / "near.fa"), opened("builtin")
     assert found.store.digest != builtin.store.digest
-    assert found.parts.validation != builtin.parts.validation
+    assert found.split.validation != builtin.split.validation
 
 
 def test_a_genome_whose_name_is_too_long_for_a_file_is_a_sentence():
     with pytest.raises(GenomeError, match="the name is too long for a file; give the path of a FASTA"):
         opened("x" * 300)
-
-
-def lines(regions):
-    """Every (contig, position) of the regions."""
-    found = zip(regions.contig, regions.start, regions.end, strict=True)
-    return {(int(contig), place) for contig, start, end in found for place in range(int(start), int(end))}
-
-
-@st.composite
-def some_regions(draw):
-    count = draw(st.integers(1, 8))
-    rows = [(draw(st.integers(0, 2)), draw(st.integers(0, 400)), draw(st.integers(1, 150))) for _ in range(count)]
-    contig, start, length = np.array(rows).T
-    return Regions.of(contig, start, start + length)
-
-
-@given(some_regions(), st.integers(20, 700), st.integers(1, 20), st.integers(0, 99))
-def test_a_sample_lies_in_its_regions_and_keeps_its_bound(regions, most, piece, seed):
-    taken = spread(regions, most, seed=seed, piece=piece)
-    assert lines(taken) <= lines(regions)
-    if regions.bases <= most:
-        assert taken == regions
-    else:
-        assert taken.bases == most // piece * piece
-    assert spread(regions, most, seed=seed, piece=piece) == taken
-
-
-def test_a_sample_is_spread_evenly_and_moves_with_the_seed():
-    regions = Regions.of(np.arange(3), np.array([1000, 0, 0]), np.array([401_000, 300_000, 300_000]))
-    taken = spread(regions, 100_000, seed=1, piece=1000)
-    for contig, share in ((0, 40), (1, 30), (2, 30)):
-        here = taken.contig == contig
-        assert abs((taken.end - taken.start)[here].sum() - share * 1000) <= 2000
-        gaps = taken.start[here][1:] - taken.end[here][:-1]
-        assert gaps.max() < 2 * 10_000, "one piece in each ten thousand bases"
-    assert spread(regions, 100_000, seed=2, piece=1000) != taken
-
-
-def test_baselines_are_fitted_on_no_more_than_the_bound_and_say_so(monkeypatch):
-    recipe, _, _ = small("masked_only")
-    experiment, data = experiment_of(recipe)[0], open_genome(recipe)
-    (genome,) = data.genomes
-    known = sum(int((genome.store.tokens(*map(int, row)) < alphabet.N).sum()) for row in rows_of(genome.parts.train))
-    everything = fit_baselines(experiment, data)
-    assert {scores["fitted_on_bases"] for scores in everything.values()} == {known}
-    monkeypatch.setattr(genome_data, "BASELINE_BASES", 2**20)
-    sample = fit_baselines(experiment, data)
-    assert {scores["fitted_on_bases"] for scores in sample.values()} == {2**20}
-    assert sample["markov_2"] != everything["markov_2"]
-    assert sample["markov_2"]["bits_per_base"] == pytest.approx(everything["markov_2"]["bits_per_base"], abs=0.02)
-    assert fit_baselines(experiment, data) == sample
-
-
-def rows_of(regions):
-    return zip(regions.contig, regions.start, regions.end, strict=True)
-
-
-def test_many_small_contigs_do_not_slow_the_baselines(tmp_path):
-    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[np.random.default_rng(0).integers(0, 4, (2000, 200))]
-    (tmp_path / "scaffolds.fa").write_text("".join(f">c{i}\n{row.tobytes().decode()}\n" for i, row in enumerate(letters)))
-    recipe, _, _ = small("masked_only", f"data.genome={tmp_path / 'scaffolds.fa'}")
-    experiment, data = experiment_of(recipe)[0], open_genome(recipe)
-    before = time.process_time()
-    found = fit_baselines(experiment, data)
-    assert time.process_time() - before < 2, "it was a table for each contig, context and strand"
-    assert found["markov_0"]["fitted_on_bases"] == data.genomes[0].parts.train.bases
-
-
-def test_a_run_without_masked_bases_has_no_baselines():
-    recipe, _, _ = small("distill_only")
-    assert fit_baselines(experiment_of(recipe)[0], open_genome(recipe)) == {}
 
 
 def test_a_stretch_of_tokens_is_what_the_windows_hold():
@@ -168,7 +97,7 @@ def several(*entries, steps=4):
 def test_genomes_share_the_windows_by_weight(tmp_path):
     """The two tell themselves apart by their letters; the third counts its contigs on from the second's."""
     weak, strong = fasta(tmp_path, "weak", "AT", contigs=3), fasta(tmp_path, "strong", "CG", contigs=2)
-    data = open_genome(several(f"{{path: {weak}, weight: 3}}", f"{{path: {strong}, weight: 1}}"))
+    data = opened_data(several(f"{{path: {weak}, weight: 3}}", f"{{path: {strong}, weight: 1}}"))
     assert [genome.weight for genome in data.genomes] == [0.75, 0.25]
     drawn = data.windows.training.draw(5, torch.arange(4000))
     is_strong = ((drawn.tokens == alphabet.C) | (drawn.tokens == alphabet.G)).all(1)
@@ -186,8 +115,8 @@ def test_genomes_share_the_windows_by_weight(tmp_path):
 
 def test_one_genome_in_a_list_is_that_genome(tmp_path):
     path = fasta(tmp_path, "one", "ACGT")
-    alone = open_genome(small("masked_only", f"data.genome={path}")[0])
-    listed = open_genome(several(f"{{path: {path}, weight: 5}}"))
+    alone = opened_data(small("masked_only", f"data.genome={path}")[0])
+    listed = opened_data(several(f"{{path: {path}, weight: 5}}"))
     rows = torch.arange(64)
     assert listed.windows.training.draw(1, rows).tokens.equal(alone.windows.training.draw(1, rows).tokens)
 
@@ -195,13 +124,13 @@ def test_one_genome_in_a_list_is_that_genome(tmp_path):
 def test_each_genome_states_its_own_stretches(tmp_path):
     one, two = fasta(tmp_path, "one", "ACGT", contigs=2), fasta(tmp_path, "two", "ACG", contigs=2)
     (tmp_path / "never.bed").write_text("two0\t0\t20000\n")
-    data = open_genome(
+    data = opened_data(
         several(
             f"{{path: {one}, validation: {{contigs: [one1]}}}}",
             f"{{path: {two}, exclude: {tmp_path / 'never.bed'}, validation: {{share: 0.2}}}}",
         )
     )
-    first, second = (genome.parts for genome in data.genomes)
+    first, second = (genome.split for genome in data.genomes)
     assert first.train.contig.tolist() == [0]
     assert first.validation.contig.tolist() == [1]
     assert second.train.union(second.validation) == Regions.of(np.array([0, 1]), np.array([20_000, 0]), np.array([30_000] * 2))
@@ -213,8 +142,8 @@ def test_the_same_bases_twice_are_refused(tmp_path):
     (tmp_path / "lower.fa.gz").write_bytes(gzip.compress(path.read_text().lower().replace(">one0", ">chr1").encode()))
     for copy in ("copy.fa", "lower.fa.gz"):
         with pytest.raises(GenomeError, match=rf"one.fa and .*{copy} hold the same bases; state them once"):
-            open_genome(several(f"{{path: {other}}}", f"{{path: {path}}}", f"{{path: {tmp_path / copy}}}"))
-    assert len(open_genome(several(f"{{path: {other}}}", f"{{path: {path}}}")).genomes) == 2
+            opened_data(several(f"{{path: {other}}}", f"{{path: {path}}}", f"{{path: {tmp_path / copy}}}"))
+    assert len(opened_data(several(f"{{path: {other}}}", f"{{path: {path}}}")).genomes) == 2
 
 
 def test_nothing_outside_of_include_and_inside_of_exclude_is_used(tmp_path):
@@ -222,10 +151,10 @@ def test_nothing_outside_of_include_and_inside_of_exclude_is_used(tmp_path):
     (tmp_path / "in.bed").write_text("one0\t1000\t9000\none0\t20000\t25000\n")
     (tmp_path / "out.bed").write_text("one0\t8000\t21000\n")
     stated = (f"data.genome={path}", f"data.include={tmp_path / 'in.bed'}", f"data.exclude={tmp_path / 'out.bed'}")
-    data = open_genome(small("masked_only", *stated)[0])
+    data = opened_data(small("masked_only", *stated)[0])
     (genome,) = data.genomes
     allowed = Regions.of(np.zeros(2), np.array([1000, 21_000]), np.array([8000, 25_000]))
-    assert genome.parts.train.union(genome.parts.validation) == allowed
+    assert genome.split.train.union(genome.split.validation) == allowed
     for windows in (data.windows.training.draw(0, torch.arange(500)), data.windows.validation.fixed(16)):
         start = windows.start
         assert (((start >= 1000) & (start + 64 <= 8000)) | ((start >= 21_000) & (start + 64 <= 25_000))).all()
@@ -235,14 +164,6 @@ def test_the_builtin_test_stretch_is_left_out_whatever_is_included(tmp_path):
     store = open_store(builtin_genome())
     test = builtin_regions(store)["test"]
     (tmp_path / "in.bed").write_text("chr2R_2000000_7000000\t0\t5000000\n")
-    parts = opened("builtin", f"data.include={tmp_path / 'in.bed'}").parts
+    parts = opened("builtin", f"data.include={tmp_path / 'in.bed'}").split
     assert not parts.train.union(parts.validation).intersect(test).bases
-    assert parts == opened("builtin").parts
-
-
-def test_baselines_read_each_genome_by_its_weight(tmp_path, monkeypatch):
-    monkeypatch.setattr(genome_data, "BASELINE_BASES", 400_000)
-    one, two = fasta(tmp_path, "one", "ACGT", size=500_000), fasta(tmp_path, "two", "AC", size=500_000)
-    recipe = several(f"{{path: {one}, weight: 1}}", f"{{path: {two}, weight: 3}}")
-    found = fit_baselines(experiment_of(recipe)[0], open_genome(recipe))
-    assert found["markov_0"]["fitted_on_bases"] == 65_536 + 4 * 65_536, "whole pieces of 64 Ki: one of 100k, four of 300k"
+    assert parts == opened("builtin").split
