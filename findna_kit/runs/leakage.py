@@ -162,8 +162,12 @@ def _history(run: Path, without: Sequence[str]) -> tuple[list[_TrainedRun], list
 
 
 def _record(run: Path) -> RunJson:
-    if not (run / RUN_JSON).is_file():
-        raise FindnaError(f"{run}: is not a run folder: it has no {RUN_JSON}; give the folder that `run` made")
+    try:
+        (run / RUN_JSON).stat()
+    except OSError as error:
+        raise FindnaError(
+            f"{run}: is not a run folder ({RUN_JSON}: {error.strerror}); give the folder that `run` made"
+        ) from error
     return read_run_json(run)
 
 

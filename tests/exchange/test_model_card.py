@@ -10,6 +10,7 @@ import findna_kit
 from findna_kit.exchange.model_card import model_card
 from findna_kit.runs import RunLocation, start
 from tests.building import small
+from tests.records.documents import task_result
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +56,11 @@ def interval(value):
 def result(**more):
     """As evaluation.json has it, in short; the test with a real one is in tests/cli/test_exchange.py."""
     minus = {"kmer": {"mcc": {**interval(-0.1), "verdict": "below"}}}
-    told = {
-        "task": "coding", "path": "builtin", "metric": "mcc", "sizes": {"train": 7282, "test": 1590},
-        "notes": ["dev is train's"],
-        "leakage": {"test_rows": 16, "share": 0.01, "dropped": 16}, "step": 3, "branch": "teacher", "pooling": "mean",
-        "strand": "both", "protocols": {"probe": {"encoder": scored(0.6, 3), "kmer": scored(0.7), "encoder_minus": minus}},
-    }  # fmt: skip
-    return {**told, **more}
+    leakage = {"test_rows": 16, "share": 0.01, "dropped": 16, "conflicting_sequences": 0, "trained_on": []}
+    return task_result(
+        {"probe": {"encoder": scored(0.6, 3), "kmer": scored(0.7), "encoder_minus": minus}},
+        **{"sizes": {"train": 7282, "test": 1590}, "notes": ["dev is train's"], "leakage": leakage, "strand": "both", **more},
+    )
 
 
 def test_its_parts_are_all_there(card):
@@ -74,8 +73,8 @@ def test_its_parts_are_all_there(card):
     recipe = part(text, "Recipe")
     for said in ("`chordmixer` (dim 22", "`self_distillation` (", "`ema` (", "3 steps of 8 windows"):
         assert said in recipe, recipe
-    assert "It learned from windows of 64 nucleotides" in part(text, "Limits")
-    assert "whoever publishes this folder fills it in" in part(text, "Licence")
+    assert "It was trained on windows of 64 nucleotides" in part(text, "Limits")
+    assert "fill it in before you publish this folder" in part(text, "Licence")
 
 
 def test_the_example_in_it_runs(card, run, model, tmp_path, monkeypatch):
@@ -101,15 +100,15 @@ def test_scores_stand_beside_their_controls_with_intervals(card):
         {"features": "k-mer logistic regression", "seeds": "1", "MCC": "0.700 [0.650, 0.750]"},
     ]
     assert rows[1][-1] == "below (-0.100 [-0.150, -0.050])"
-    assert "- dev is train's\n- leakage: 16 of the test rows (1.0%)" in scores
-    assert "; 16 of them left out" in scores
+    assert "- dev is train's\n- leakage: 16 of the test samples (1.0%)" in scores
+    assert "; 16 were left out here" in scores
 
 
 def test_scores_of_another_branch_or_step_are_counted_and_not_shown(card):
     told = {"one": result(branch="student"), "two": result(step=0), "three": result()}
     scores = part(card(told), "Scores")
     assert scores.count("###") == 1
-    assert "of another branch or step, and not shown: 2." in scores
+    assert "of another branch or step, not shown: 2." in scores
 
 
 @pytest.mark.parametrize("content", [
@@ -118,15 +117,15 @@ def test_scores_of_another_branch_or_step_are_counted_and_not_shown(card):
     '{"b": {"task": "c", "protocols": {"knn": {"encoder": {"mcc": {"value": "x", "low": 0, "high": 1}}}}}}',
 ])  # fmt: skip
 def test_a_form_that_is_not_known_is_pointed_at(card, content):
-    assert part(card(content), "Scores").startswith("They lie in `evaluation.json`, beside this file")
+    assert part(card(content), "Scores").startswith("They are in `evaluation.json`")
 
 
 def test_no_score_is_said(card):
-    assert part(card(), "Scores").startswith("None: the run was scored on no task.")
+    assert part(card(), "Scores").startswith("None: the run was not evaluated.")
 
 
 def test_no_score_in_the_file_is_said_too(card):
-    assert part(card({}), "Scores").startswith("None: the run was scored on no task.")
+    assert part(card({}), "Scores").startswith("None: the run was not evaluated.")
 
 
 def test_a_column_is_not_broken_by_what_stands_in_it(card):
