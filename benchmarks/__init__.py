@@ -1,1 +1,1 @@
-"""Ratios, measured in one run, of the kit against plain implementations of the reference's formulas (docs/benchmarks.md)."""
+"""Benchmarks: speed and memory relative to plain implementations of the reference's formulas (docs/benchmarks.md)."""

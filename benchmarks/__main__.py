@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, prints a table, and with --check fails where a bar is missed."""
+"""`python -m benchmarks`: measure, print a table, and with --check fail if a limit is missed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as findna-kit does; before torch reads it
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as findna-kit does; torch reads it when it is imported
 
 import torch
 
@@ -28,41 +28,42 @@ if TYPE_CHECKING:
     from findna_kit.distributed import Precision
 
 CHECKED_STEP, MEMORY = 0.9, 0.9
-"""What is asked where a ratio of 1 is wanted and the measurement itself spreads by up to 8 % (docs/benchmarks.md)."""
+"""Limits for a target ratio of 1, since the measurement itself varies by up to 8 % (docs/benchmarks.md)."""
 MISSED = 3
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 3 where --check finds a bar missed; 2 for a wrong argument."""
+    """Return the exit code: 0, or 3 if --check finds a missed limit; argparse exits with 2 for a wrong argument."""
     arguments = _arguments(given)
-    place = ", ".join(f"{name} {value}" for name, value in machine().items())
-    print(f"{place}\n\n{HEADER}", flush=True)
+    environment = ", ".join(f"{name} {value}" for name, value in machine().items())
+    print(f"{environment}\n\n{HEADER}", flush=True)
     rows = []
     for row in checked() if arguments.check else measured(full=arguments.full):
         rows.append(row)
-        print(line(row), flush=True)  # as it is measured: a whole table takes long, and may be stopped
+        print(line(row), flush=True)  # at once: the whole table takes long, and may be interrupted
     if arguments.json is not None:
         write(arguments.json, rows)
     missed = [row for row in rows if not row.met]
-    print(f"\n{len(missed)} of {sum(row.bar is not None for row in rows)} bars missed")
+    print(f"\n{len(missed)} of {sum(row.bar is not None for row in rows)} limits missed")
     return MISSED if arguments.check and missed else 0
 
 
 def _arguments(given: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="small sizes, under 90 s; exit code 3 where a bar is missed")
-    parser.add_argument("--full", action="store_true", help="the paper's network at batch 64, too: many minutes")
+    parser.add_argument("--check", action="store_true", help="small sizes, under 90 s; exit code 3 if a limit is missed")
+    parser.add_argument("--full", action="store_true", help="also the paper's network at batch size 64: many minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    parser.add_argument("--overwrite", action="store_true", help="replace a FILE that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing FILE")
     arguments = parser.parse_args(given)
     if arguments.check and arguments.full:
         parser.error("--check and --full exclude each other")
     if arguments.json is not None and arguments.json.exists() and not arguments.overwrite:
-        parser.error(f"{arguments.json}: is there already; name another, or --overwrite it")
+        parser.error(f"{arguments.json}: exists already; name another, or use --overwrite")
     return arguments
 
 
 def checked() -> Iterator[Row]:
+    """Yield the rows of --check."""
     yield from start_up_rows(5)
     yield from window_rows(64, 5)
     yield from view_rows(1024, 5)
@@ -70,6 +71,7 @@ def checked() -> Iterator[Row]:
 
 
 def measured(*, full: bool) -> Iterator[Row]:
+    """Yield the rows of a full measurement."""
     yield from start_up_rows(9)
     for batch in (64, 1024):
         yield from window_rows(batch, 7)
@@ -80,22 +82,22 @@ def measured(*, full: bool) -> Iterator[Row]:
             yield step_row(SIZES[size], batch, precision, rounds, 1.0)
         try:
             yield compiled_row(SIZES["recipe"], 64, precision, 7)
-        except FindnaError as error:
+        except FindnaError as error:  # no compiler on this machine
             print(f"trainer.compile is not measured: {error}", file=sys.stderr)
         for size, batch, _ in _grid(full=full) if STATUS.exists() else ():
-            rounds = 1 if (size, batch) == ("paper", 64) else 3  # 4 minutes each, and gigabytes do not vary by much
+            rounds = 1 if (size, batch) == ("paper", 64) else 3  # 4 minutes each, and memory varies little
             yield memory_row(SIZES[size], batch, precision, rounds, MEMORY)
 
 
 def _grid(*, full: bool) -> list[tuple[str, int, int]]:
-    """Network, batch and rounds: fewer of what takes longer."""
+    """Return network, batch size and number of rounds; slow measurements have fewer rounds."""
     grid = [("recipe", batch, 15) for batch in (1, 4, 8, 16, 64)]
     grid += [("paper", 1, 7), ("paper", 8, 5)]
     return [*grid, ("paper", 64, 3)] if full else grid
 
 
 def _precisions() -> list[Precision]:
-    """bf16 only where the processor multiplies in it: elsewhere both sides would emulate it."""
+    """Return the precisions to measure; bf16 only if the processor has it, since both sides would emulate it otherwise."""
     native = choose_precision("auto", torch.device("cpu"))
     return ["fp32", "bf16"] if native == "bf16" else ["fp32"]
 

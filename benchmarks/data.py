@@ -1,4 +1,4 @@
-"""Windows and views: from a genome to what the two branches are shown."""
+"""Benchmarks of the data pipeline: windows of a genome, and views of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from benchmarks.recipes import SIZES, experiment_of, recipe_of
 from benchmarks.reference.views import student_view, teacher_view
 from benchmarks.reference.windows import Reader, masked
-from benchmarks.report import AS_WRITTEN, MENDED, Row
+from benchmarks.report import AS_WRITTEN, IMPROVED, Row
 from benchmarks.turns import ratios
 from findna_kit.data.genome import builtin_genome
 from findna_kit.data.genomes import open_genomes
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from findna_kit.components.views import View
 
 WINDOWS_BAR, VIEWS_BAR, VIEWS_BATCH = 100.0, 10.0, 1024
-"""The bar of the two views is for the batch at which such figures are taken; at fewer windows calls cost more than bases do."""
+"""The limit of the two views applies at this batch size; with fewer windows the overhead of calls dominates."""
 FRACTION, DEVIATION, MOST = 0.3, 0.2, 20
-"""Of the recipe's views."""
+"""Settings of the recipe's views: masked share, standard deviation of noise, most bases that an augmentation moves."""
 
 
 @contextmanager
 def plain_fasta() -> Iterator[Path]:
-    """The built-in genome unpacked, as pyfaidx wants it."""
+    """Yield the built-in genome, decompressed, as pyfaidx needs it."""
     with tempfile.TemporaryDirectory() as folder:
         fasta = Path(folder) / "genome.fa"
         with gzip.open(builtin_genome()) as packed, fasta.open("wb") as out:
@@ -47,14 +47,14 @@ def plain_fasta() -> Iterator[Path]:
 
 
 def places_of(windows: View, names: list[str]) -> list[Place]:
-    """Where windows lie, as the reference is told."""
+    """Return the (contig, start) of each window, which the reference takes as input."""
     return [(names[contig], start) for contig, start in zip(windows.contig.tolist(), windows.start.tolist(), strict=True)]
 
 
 def window_rows(batch: int, rounds: int) -> list[Row]:
-    """Windows of 1000 bases: as each side holds them (tokens against one-hot), one-hot, and masked.
+    """Measure windows of 1000 bases: in each side's own representation (tokens or one-hot), one-hot, and masked.
 
-    The kit draws where they lie, too; the reference is told.
+    The kit also samples their positions, which the reference is given.
     """
     recipe = recipe_of(SIZES["paper"], batch)
     data = open_genomes(recipe.data, recipe.seed)
@@ -75,13 +75,13 @@ def window_rows(batch: int, rounds: int) -> list[Row]:
             "one-hot and masked": (None, ratios(lambda: encode_bases(student().student_tokens), *hidden, rounds=rounds)),
         }
     return [
-        Row(f"windows, {what}, batch {batch}", dict(zip((AS_WRITTEN, MENDED), found, strict=True)), bar)
+        Row(f"windows, {what}, batch {batch}", dict(zip((AS_WRITTEN, IMPROVED), found, strict=True)), bar)
         for what, (bar, found) in measured.items()
     ]
 
 
 def view_rows(batch: int, rounds: int) -> list[Row]:
-    """The recipe's two views of 1000 bases, one-hot: from loaded windows, and all the way from the genome."""
+    """Measure the recipe's two views of 1000 bases, one-hot: from loaded windows, and from the genome."""
     recipe = recipe_of(SIZES["paper"], batch)
     experiment, data = experiment_of(SIZES["paper"], batch), open_genomes(recipe.data, recipe.seed)
     training, rows = data.windows.training, torch.arange(batch)
@@ -109,5 +109,5 @@ def view_rows(batch: int, rounds: int) -> list[Row]:
         )  # fmt: skip
     return [
         Row(f"two views of loaded windows, batch {batch}", {AS_WRITTEN: views}),
-        Row(f"genome to two views, batch {batch}", dict(zip((AS_WRITTEN, MENDED), whole, strict=True)), bar),
+        Row(f"genome to two views, batch {batch}", dict(zip((AS_WRITTEN, IMPROVED), whole, strict=True)), bar),
     ]

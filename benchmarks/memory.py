@@ -1,4 +1,4 @@
-"""Peak memory of a training step, each side in a process of its own: a process never gives its high-water mark back.
+"""Benchmark of a training step's peak memory. Each side runs in its own process, since a process never resets its peak.
 
 `python -m benchmarks.memory SIDE SIZE BATCH PRECISION` is such a process. Linux only: it reads /proc.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.recipes import SIZES
-from benchmarks.report import AS_WRITTEN, MENDED, Row
-from benchmarks.step import MENDED_ROWS, Ours, Theirs
+from benchmarks.report import AS_WRITTEN, IMPROVED, Row
+from benchmarks.step import IMPROVED_ROWS, Ours, Theirs
 from benchmarks.turns import Spread
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ OURS = "kit"
 
 
 def memory_row(size: Size, batch: int, precision: Precision, rounds: int, bar: float) -> Row:
-    """How many times the kit's memory the reference needs for two steps, above what the process held before it was built."""
-    columns = (AS_WRITTEN, MENDED) if batch > MENDED_ROWS else (AS_WRITTEN,)
-    found: dict[str, list[float]] = {column: [] for column in columns}
+    """Measure the reference's memory relative to the kit's, for two steps, above what the process used before them."""
+    columns = (AS_WRITTEN, IMPROVED) if batch > IMPROVED_ROWS else (AS_WRITTEN,)
+    ratios_of: dict[str, list[float]] = {column: [] for column in columns}
     for _ in range(rounds):
-        own = peak_in_a_process(OURS, size, batch, precision)
+        kit = peak_in_a_process(OURS, size, batch, precision)
         for column in columns:
-            found[column].append(peak_in_a_process(column, size, batch, precision) / own)
-    figures = {column: Spread(tuple(values)) for column, values in found.items()}
+            ratios_of[column].append(peak_in_a_process(column, size, batch, precision) / kit)
+    figures = {column: Spread(tuple(values)) for column, values in ratios_of.items()}
     return Row(f"memory of a step, {size.name}, batch {batch}, {precision}", figures, bar)
 
 
 def peak(side: str, size: Size, batch: int, precision: Precision) -> int:
-    """Bytes that two steps add to this process at most; a tiny step first loads what is loaded late."""
+    """Return the peak of bytes that two steps add to this process; a tiny step first triggers all lazy loading."""
     _take_steps(side, SIZES["tiny"], 2, precision)
     before = _status("VmRSS")
     _take_steps(side, size, batch, precision)
@@ -48,19 +48,20 @@ def _take_steps(side: str, size: Size, batch: int, precision: Precision) -> None
     step = ours.step
     if side != OURS:
         given, tokens = ours.batch, ours.experiment.student.class_tokens
-        del ours, step  # its weights are not the reference's memory
-        step = Theirs(size, given, tokens, precision, MENDED_ROWS if side == MENDED else None).step
+        del ours, step  # the kit's weights must not count as the reference's memory
+        step = Theirs(size, given, tokens, precision, IMPROVED_ROWS if side == IMPROVED else None).step
     step()
     step()
 
 
 def _status(name: str) -> int:
-    """Bytes. Not `resource.getrusage`: a process takes that peak over from the one that started it."""
+    """Return an entry of /proc/self/status in bytes. (`resource.getrusage` would include the parent process's peak.)"""
     [line] = [line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
 
 
 def peak_in_a_process(side: str, size: Size, batch: int, precision: Precision) -> int:
+    """Return `peak` of a new process."""
     arguments = [side, size.name, str(batch), precision]
     done = subprocess.run([sys.executable, "-m", "benchmarks.memory", *arguments], capture_output=True, text=True, check=True)
     return int(done.stdout)

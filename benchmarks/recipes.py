@@ -1,4 +1,4 @@
-"""The kit's side of a measurement: the shipped recipe at the paper's formula, at the size that is asked for."""
+"""The kit's side of a benchmark: the shipped recipe with the paper's formula, at a chosen size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Size:
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """As `--set`."""
+        """Return the arguments of `--set`."""
         encoder = f"{{name: chordmixer, dim: {self.dim}, hidden: {self.hidden}, blocks: {self.blocks}}}"
         return (f"encoder={encoder}", f"data.length={self.length}")
 
@@ -45,14 +45,14 @@ SIZES = {
 
 
 def recipe_of(size: Size, batch: int, *overrides: str) -> Recipe:
-    """`self_distill` with that network and batch, the paper's head and constant schedules."""
+    """Return `self_distill` with that network and batch size, the paper's head and constant schedules."""
     components, _ = load_plugins()
-    stated = (*PAPER_HEAD, *size.overrides, f"data.batch_size={batch}", *overrides)
-    return load_recipe("self_distill", components, overrides=stated)
+    every = (*PAPER_HEAD, *size.overrides, f"data.batch_size={batch}", *overrides)
+    return load_recipe("self_distill", components, overrides=every)
 
 
 def experiment_of(size: Size, batch: int, *overrides: str) -> Experiment:
-    """The recipe, assembled, ready to be trained."""
+    """Return the assembled recipe, with both branches in training and evaluation mode."""
     experiment = assemble(recipe_of(size, batch, *overrides))
     experiment.student.train()
     experiment.teacher.eval()

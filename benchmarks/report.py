@@ -1,4 +1,4 @@
-"""What was measured: rows, the table of them, the machine, JSON."""
+"""Results of benchmarks: rows, the table, the machine, JSON."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from findna_kit.atomic import atomic_write
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from benchmarks.turns import Spread
 
 AS_WRITTEN = "as written"
-MENDED = "mended"
-"""The reference with what anybody could change in an hour: micro-batches, a look-up table."""
+IMPROVED = "improved"
+"""The reference after an hour's improvements: micro-batches, a look-up table."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Figures by column. The bar is for the first column: at least that ratio or, where `most`, at most so many seconds."""
+    """One measurement, by column.
+
+    bar: the limit for the first column, at least that ratio or, with `most`, at most that many seconds.
+    """
 
     what: str
     figures: Mapping[str, Spread]
@@ -33,31 +38,31 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Whether the bar is reached; True where there is none."""
+        """Return whether the limit is met; True if there is none."""
         if self.bar is None:
             return True
         figure = next(iter(self.figures.values())).median
         return figure <= self.bar if self.most else figure >= self.bar
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the row for JSON."""
         figures = {column: spread.plain() for column, spread in self.figures.items()}
         return {"what": self.what, "figures": figures, "bar": self.bar, "unit": "s" if self.most else "times", "met": self.met}
 
 
 def machine() -> dict[str, Any]:
-    """Where it was measured."""
+    """Return the machine and the versions of a measurement."""
     return {
         "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
         "numpy": np.__version__, "python": platform.python_version(), "system": platform.platform(terse=True),
     }  # fmt: skip
 
 
-HEADER = "| what | as written | mended | bar | |\n| --- | --- | --- | --- | --- |"
+HEADER = "| what | as written | improved | bar | |\n| --- | --- | --- | --- | --- |"
 
 
 def line(row: Row) -> str:
-    """A row of a Markdown table under HEADER."""
+    """Return the row as a line of a Markdown table under HEADER."""
     unit = " s" if row.most else "x"
     first, *rest = [_shown(spread, unit) for spread in row.figures.values()]
     bar = "" if row.bar is None else f"{'at most' if row.most else 'at least'} {row.bar:g}{unit}"
@@ -66,10 +71,9 @@ def line(row: Row) -> str:
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
-    """JSON, written beside and renamed."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps({"machine": machine(), "rows": [row.plain() for row in rows]}, indent=1) + "\n")
-    beside.replace(path)
+    """Write the results as JSON."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps({"machine": machine(), "rows": [row.plain() for row in rows]}, indent=1) + "\n")
 
 
 def _shown(spread: Spread, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""How long a fresh process takes to import the package, and to print the command's help."""
+"""Benchmark of start-up: the time of a fresh process to import the package, and to print the command's help."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _IMPORT = "import sys, findna_kit; assert 'torch' not in sys.modules, 'import fi
 
 
 def start_up_rows(rounds: int) -> list[Row]:
-    """Seconds of whole processes, the interpreter's start included; the first of each fills the disk cache: not counted."""
+    """Measure the seconds of whole processes, with the interpreter's start. The first one fills caches and does not count."""
     commands = {
         "import findna_kit, without torch": ((sys.executable, "-c", _IMPORT), IMPORT_LIMIT),
         "findna-kit --help": ((sys.executable, "-m", "findna_kit", "--help"), HELP_LIMIT),

@@ -1,4 +1,4 @@
-"""The training step: the kit's and the reference's, of one network, on the same views, at one precision."""
+"""Benchmark of the training step: the kit's and the reference's, with the same network, views and precision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.recipes import experiment_of
 from benchmarks.reference.training import BASES, Inputs, Network, Training
-from benchmarks.report import AS_WRITTEN, MENDED, Row
+from benchmarks.report import AS_WRITTEN, IMPROVED, Row
 from benchmarks.turns import ratios
 from findna_kit.components.views import View
 from findna_kit.distributed import Engine
@@ -19,7 +19,7 @@ from findna_kit.trainer import Data
 from findna_kit.trainer.compilation import compiled_encoders
 from findna_kit.trainer.forward import make_batch
 from findna_kit.trainer.micro_batch import choose_micro_batch
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import train_step
 
 if TYPE_CHECKING:
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
     from benchmarks.recipes import Size
     from findna_kit.components.interfaces import ViewPlan
+    from findna_kit.data.sources import Windows
     from findna_kit.data.view_pipeline import ViewPipeline
     from findna_kit.distributed import Precision
     from findna_kit.model.branch import Branch
     from findna_kit.trainer import Experiment
-    from findna_kit.trainer.experiment import Windows
     from findna_kit.trainer.forward import Batch
 
-MENDED_ROWS = 8
-"""Of the reference's micro-batches: small enough for activations that the allocator keeps."""
+IMPROVED_ROWS = 8
+"""Samples in the reference's micro-batches, small enough that the allocator reuses the memory of activations."""
 STEPS = 1_000_000
-"""A clock that does not run out."""
+"""Length of the clock, longer than any measurement."""
 
 
 @dataclass(frozen=True)
 class _Given:
-    """A pipeline whose view was made before: what is timed is the step alone, as the reference is handed its views too."""
+    """A pipeline that returns a view made before, so that only the step is timed; the reference is given its views too."""
 
     plan: ViewPlan
     made: View
@@ -61,7 +61,7 @@ class _Given:
 
 @dataclass(frozen=True)
 class _Same:
-    """The same windows at every step."""
+    """A source with the same windows at every step."""
 
     windows: View
 
@@ -70,7 +70,7 @@ class _Same:
 
 
 class Ours:
-    """The kit's training step on views that are given, with the micro-batch that a run would choose."""
+    """The kit's training step on fixed views, with the micro-batch size that a run would choose."""
 
     def __init__(self, size: Size, batch: int, precision: Precision, *overrides: str) -> None:
         experiment = experiment_of(size, batch, *overrides)
@@ -81,12 +81,12 @@ class Ours:
         self.experiment: Experiment = replace(experiment, pipelines=cast("tuple[ViewPipeline, ...]", given))
         source = cast("Windows", _Same(windows))
         self.data, self.engine = Data(source, source), Engine(torch.device("cpu"), precision)
-        self.optimizer = ScheduledAdamW(self.experiment)
+        self.optimizer = ScheduledOptimizer(self.experiment)
         self.micro_batch = choose_micro_batch(self.experiment, self.data, self.engine)
         self._taken = 0
 
     def step(self) -> float:
-        """Takes a step; the loss."""
+        """Take a step and return the loss."""
         clock = Clock(self._taken, STEPS)
         self._taken += 1
         return train_step(self.experiment, self.data, self.engine, self.optimizer, clock, {}, self.micro_batch)["loss"]
@@ -101,12 +101,12 @@ class Theirs:
         self.inputs = _inputs(batch)
 
     def step(self) -> float:
-        """Takes a step; the loss."""
+        """Take a step and return the loss."""
         return self.training.step(self.inputs)
 
 
 def pairs(branch: Branch, network: Network) -> list[tuple[nn.Parameter, nn.Parameter, slice]]:
-    """Each parameter of the kit's branch, the reference's that plays it, and the rows of that."""
+    """Return each parameter of the kit's branch, the corresponding one of the reference, and the rows of the latter."""
     encoder = cast("nn.Module", branch.encoder)
     blocks = cast("list[list[nn.Module]]", encoder.blocks)
     mlps = [layer.mlp for block in blocks for layer in block]
@@ -122,19 +122,19 @@ def pairs(branch: Branch, network: Network) -> list[tuple[nn.Parameter, nn.Param
 
 @torch.no_grad()
 def equal_weights(ours: Ours, theirs: Theirs) -> None:
-    """Gives the reference's branches the kit's weights."""
+    """Copy the kit's weights into the reference's branches."""
     for branch in ("student", "teacher"):
         for mine, other, rows in pairs(getattr(ours.experiment, branch), getattr(theirs.training, branch)):
             other[rows] = mine
 
 
 def step_row(size: Size, batch: int, precision: Precision, rounds: int, bar: float) -> Row:
-    """How many times the kit's step the reference's takes; also with micro-batches, where the batch is larger than one."""
+    """Measure the reference's step relative to the kit's; also with micro-batches, if the batch is larger than one of them."""
     ours = Ours(size, batch, precision)
     tokens = ours.experiment.student.class_tokens
     theirs = {AS_WRITTEN: Theirs(size, ours.batch, tokens, precision)}
-    if batch > MENDED_ROWS:
-        theirs[MENDED] = Theirs(size, ours.batch, tokens, precision, MENDED_ROWS)
+    if batch > IMPROVED_ROWS:
+        theirs[IMPROVED] = Theirs(size, ours.batch, tokens, precision, IMPROVED_ROWS)
     for other in theirs.values():
         equal_weights(ours, other)
     measured = ratios(ours.step, *(other.step for other in theirs.values()), rounds=rounds)
@@ -143,7 +143,7 @@ def step_row(size: Size, batch: int, precision: Precision, rounds: int, bar: flo
 
 
 def compiled_row(size: Size, batch: int, precision: Precision, rounds: int) -> Row:
-    """How many times the compiled step the eager one takes, both the kit's. FindnaError where there is no compiler."""
+    """Measure the kit's eager step relative to its compiled one. Raises FindnaError if there is no compiler."""
     eager, compiled = Ours(size, batch, precision), Ours(size, batch, precision, "trainer.compile=true")
     with compiled_encoders(compiled.experiment):
         [ratio] = ratios(compiled.step, eager.step, rounds=rounds)
@@ -151,7 +151,7 @@ def compiled_row(size: Size, batch: int, precision: Precision, rounds: int) -> R
 
 
 def noise_row(size: Size, batch: int, precision: Precision, rounds: int) -> Row:
-    """The kit's step against itself: what a ratio of 1 looks like on this machine today."""
+    """Measure the kit's step relative to itself: how far from 1 a ratio is on this machine by noise alone."""
     ours, same = Ours(size, batch, precision), Ours(size, batch, precision)
     [ratio] = ratios(ours.step, same.step, rounds=rounds)
     return Row(f"the kit's step against itself, {size.name}, batch {batch}, {precision}", {AS_WRITTEN: ratio})

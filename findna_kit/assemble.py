@@ -39,10 +39,10 @@ def assemble(recipe: Recipe, device: str = "cpu", *, with_teacher: bool = True) 
         built: Encoder = choice.component(
             choice.config, length=recipe.data.length + recipe.class_tokens, class_tokens=recipe.class_tokens
         )
-        if choice.rc not in (None, "none") and built.strand != "none":  # an instance may differ from its class
+        if choice.rc != "none" and built.strand != "none":  # an instance may differ from its class
             why = f"{choice.name} is strand-{built.strand} by itself; leave rc out"
             raise RecipeError([Problem("recipe", "encoder.rc", why)])
-        encoder = with_rc(built, choice.rc or "none", recipe.class_tokens)
+        encoder = with_rc(built, choice.rc, recipe.class_tokens)
         losses: dict[str, Loss] = {
             label: loss.component(loss.config, dim=embedding_width(encoder), class_tokens=recipe.class_tokens)
             for label, loss in recipe.losses.items()
@@ -59,7 +59,8 @@ def assemble(recipe: Recipe, device: str = "cpu", *, with_teacher: bool = True) 
         seed=recipe.seed, steps=recipe.steps, length=recipe.data.length, batch_size=recipe.data.batch_size,
         pipelines=pipelines, student=student, teacher=teacher, predictors=predictors,
         losses={label: WeightedLoss(loss, recipe.losses[label].weight) for label, loss in losses.items()},
-        teacher_update=rule, optimizer=recipe.optimizer, trainer=recipe.trainer,
+        teacher_update=rule, optimizer=recipe.optimizer.component(recipe.optimizer.config), clip_norm=recipe.optimizer.clip_norm,
+        trainer=recipe.trainer,
     )  # fmt: skip
 
 

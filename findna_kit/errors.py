@@ -1,19 +1,21 @@
-"""Every error that the kit raises on purpose, drawn at the door.
+"""The errors that the kit raises on purpose.
 
-    FindnaError                      exit code 2: what the user gave is wrong; shown without a traceback
-    ├── RecipeError                  a recipe, its base or a --set; carries every problem at once
-    ├── UnknownComponent             a name nobody registered (also a KeyError)
-    ├── ComponentClash               two plugins claim one name
-    ├── PluginError                  a package that a plugin's author must mend
+    FindnaError                      exit code 2: wrong input of the user; shown without a traceback
+    ├── RecipeError                  a recipe, its base or a --set; lists all problems at once
+    ├── UnknownComponent             a name that no plugin registers (also a KeyError)
+    ├── ComponentClash               a name that two plugins register
+    ├── PluginError                  a fault in a plugin, for its author to fix
     ├── GenomeError                  a FASTA or BED that cannot be used
     ├── TaskError                    a labelled task that cannot be read
-    ├── OutputExists                 an output folder that would be overwritten
-    └── CheckpointMismatch           a checkpoint that does not fit; lists what differs
+    ├── OutputExists                 an output that would be overwritten
+    └── CheckpointMismatch           a checkpoint that does not fit; lists the differences
     RunStopped                       exit code 3: a run that stopped itself
-    ├── NotFinite                    a loss or gradient that is not a number
-    └── ProcessLost                  one of the processes that train together is gone
+    ├── NotFinite                    a loss or gradient that is not finite
+    └── ProcessLost                  another process of the run died or hangs
 
-`Interrupted` (exit codes 130 and 143) is no error: a signal asked the run to save and stop.
+`Interrupted` (exit codes 130 and 143) is raised when a signal asked the run to save and stop.
+
+An error whose `silent` is true is printed by another process of the same run.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class FindnaError(Exception):
-    """What the user gave is wrong. The message is a sentence that says what to do; `silent`: another process says it."""
+    """Wrong input of the user. The message says what is wrong and what to do. silent: another process prints it."""
 
     exit_code = 2
     silent = False
@@ -36,20 +38,20 @@ class FindnaError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a recipe: `where` is `file:line:column`, or `--set`."""
+    """One problem in a recipe. where: `file:line:column`, or `--set`. path: of the key, such as `encoder.dim`."""
 
     where: str
     path: str
     message: str
 
     def __str__(self) -> str:
-        """`file:line:column  path: message`."""
+        """Return `file:line:column  path: message`."""
         path = f"{self.path}: " if self.path else ""
         return f"{self.where}  {path}{self.message}"
 
 
 class RecipeError(FindnaError):
-    """All problems of one recipe."""
+    """All problems of one recipe, and notes such as plugins that failed to load."""
 
     def __init__(self, problems: Sequence[Problem], notes: Sequence[str] = ()) -> None:
         self.problems = tuple(problems)
@@ -58,23 +60,23 @@ class RecipeError(FindnaError):
 
 
 class UnknownComponent(FindnaError, KeyError):
-    """No component of that kind has that name."""
+    """A name that no component of its kind has."""
 
     def __str__(self) -> str:
-        """Without the quotes that KeyError would put around the sentence."""
+        """Return the message without the quotes that KeyError puts around it."""
         return str(self.args[0])
 
 
 class ComponentClash(FindnaError):
-    """Two plugins claim one name; names both owners."""
+    """A name that two plugins register; the message lists both."""
 
 
 class PluginError(FindnaError):
-    """A plugin that does what a plugin may not."""
+    """A plugin that breaks the rules of the plugin interface, or fails."""
 
 
 class GenomeError(FindnaError):
-    """A FASTA or BED that cannot be used as it is."""
+    """A FASTA or BED file that cannot be used."""
 
 
 class TaskError(FindnaError):
@@ -82,30 +84,30 @@ class TaskError(FindnaError):
 
 
 class OutputExists(FindnaError):
-    """The output is already there, and nobody said that it may be replaced."""
+    """An output that exists and may not be replaced, or that cannot be written."""
 
 
 class CheckpointMismatch(FindnaError):
-    """A checkpoint, or a part of one, that does not fit what it is loaded into."""
+    """A checkpoint, or a part of one, that does not fit the networks into which it is loaded."""
 
 
 class RunStopped(Exception):
-    """The run stopped itself, for the reason in the message; `silent`: another process says it."""
+    """A run stopped itself, for the reason in the message. silent: another process prints it."""
 
     exit_code = 3
     silent = False
 
 
 class NotFinite(RunStopped):
-    """A loss term or the gradient is not finite."""
+    """A loss or the gradient is not finite."""
 
 
 class ProcessLost(RunStopped):
-    """One of the processes that train together is gone."""
+    """Another process of the run died or hangs."""
 
 
 class Interrupted(Exception):
-    """A signal asked the run to stop; its state has been saved. `silent`: another process says it."""
+    """A signal asked the run to stop, and its state has been saved. silent: another process prints it."""
 
     silent = False
 
@@ -115,7 +117,7 @@ class Interrupted(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing where no known name is near."""
+    """Return `; did you mean 'x'?` with the most similar known name, or an empty string if none is similar."""
     close = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -1,4 +1,7 @@
-"""The sections of a recipe that choose no component: each parameter stated once, for the recipe and for who uses it."""
+"""Frozen pydantic models of the recipe sections that choose no component.
+
+Each parameter is declared once. Validation, defaults, help, the reference pages and the JSON Schema all come from here.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
-from findna_kit.schedules import Cosine, Schedule, ScheduleValue, within
-
 
 class Settings(BaseModel):
-    """A frozen section; unknown keys are refused."""
+    """A frozen section of a recipe; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -110,21 +111,6 @@ class InitialWeights(Settings):
     )
     branch: Literal["teacher", "student"] = Field("teacher", description="whose weights")
     step: int | None = Field(None, ge=0, description="which checkpoint; null: the newest")
-
-
-class OptimizerSettings(Settings):
-    """AdamW (Loshchilov and Hutter 2019); biases, norms and other vectors are not decayed."""
-
-    name: Literal["adamw"] = Field("adamw", description="the optimizer")
-    learning_rate: Annotated[Schedule, within(0)] = Field(
-        default_factory=lambda: ScheduleValue(cosine=Cosine(start=3e-4, end=0.0, warmup=0.3)), description="per step"
-    )
-    weight_decay: Annotated[Schedule, within(0)] = Field(
-        default_factory=lambda: ScheduleValue(constant=3e-4), description="decoupled decay of matrices"
-    )
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
-    beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
-    clip_norm: float | None = Field(0.5, gt=0, description="largest norm of the whole gradient; null: not clipped")
 
 
 class TrainerSettings(Settings):

@@ -156,12 +156,12 @@ def test_ways_are_timed_in_turns(monkeypatch):
 
 def test_bars_are_for_the_first_column_and_the_median():
     fast, slow = Spread((1.0, 2.0, 9.0)), Spread((0.5, 0.6, 0.7))
-    assert Row("a", {AS_WRITTEN: fast, "mended": slow}, 2.0).met
+    assert Row("a", {AS_WRITTEN: fast, "improved": slow}, 2.0).met
     assert not Row("a", {AS_WRITTEN: fast}, 2.1).met
     assert Row("a", {AS_WRITTEN: slow}, 0.6, most=True).met
     assert not Row("a", {AS_WRITTEN: slow}, 0.5, most=True).met
     assert Row("a", {AS_WRITTEN: slow}).met
-    two = line(Row("a", {AS_WRITTEN: fast, "mended": slow}, 2.1)), line(Row("b", {AS_WRITTEN: slow}, 0.6, most=True))
+    two = line(Row("a", {AS_WRITTEN: fast, "improved": slow}, 2.1)), line(Row("b", {AS_WRITTEN: slow}, 0.6, most=True))
     assert two[0] == "| a | 2x (1-9) | 0.6x (0.5-0.7) | at least 2.1x | MISSED |"
     assert two[1] == "| b | 0.6 s (0.5-0.7) |  | at most 0.6 s | met |"
 
@@ -171,7 +171,7 @@ def test_a_missed_bar_is_exit_code_3(monkeypatch, tmp_path, capsys, figure, code
     monkeypatch.setattr(program, "checked", lambda: [Row("what", {AS_WRITTEN: Spread((figure,))}, 1.0)])
     out = tmp_path / "out.json"
     assert program.main(["--check", "--json", str(out)]) == code
-    assert f"{int(code == 3)} of 1 bars missed" in capsys.readouterr().out
+    assert f"{int(code == 3)} of 1 limits missed" in capsys.readouterr().out
     written = json.loads(out.read_text())
     assert written["rows"][0]["figures"][AS_WRITTEN]["median"] == figure
     assert written["machine"]["torch"] == torch.__version__
@@ -181,7 +181,7 @@ def test_a_missed_bar_is_exit_code_3(monkeypatch, tmp_path, capsys, figure, code
 def test_wrong_arguments_are_exit_code_2(tmp_path, capsys):
     (tmp_path / "out.json").write_text("{}")
     for arguments, said in (
-        (["--json", str(tmp_path / "out.json")], "is there already; name another, or --overwrite it"),
+        (["--json", str(tmp_path / "out.json")], "exists already; name another, or use --overwrite"),
         (["--check", "--full"], "--check and --full exclude each other"),
     ):
         with pytest.raises(SystemExit) as refused:

@@ -6,7 +6,7 @@ from findna_kit.plugins.entry_points import RECIPES, enabled_entries, recipes_of
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 
-OURS = ("findna-kit-encoders", "findna-kit-objectives", "findna-kit-teachers", "findna-kit-variation")
+OURS = ("findna-kit-encoders", "findna-kit-objectives", "findna-kit-optimizers", "findna-kit-teachers", "findna-kit-variation")
 COMPONENTS, _ = load_plugins()
 STATED = {"encoders:pretrained": ["encoder.folder=anywhere"]}
 """What a recipe leaves to its user."""

@@ -30,7 +30,7 @@ DONE_BY = {
     "docs/cluster.md": {"sh": "tests/slurm/test_requeue.py"},
     "docs/compare-objectives.md": {"sh": HERE, "yaml": "tests/study/test_guide.py"},
     "docs/component-contracts.md": {"python": "tests/test_plugin_guide.py"},
-    "docs/embed.md": {"bash": "tests/cli/test_embed.py", "python": "tests/cli/test_embedding.py"},
+    "docs/embed.md": {"bash": "tests/cli/test_embed.py", "python": "tests/cli/test_embed.py"},
     "docs/evaluate.md": {"bash": HERE, "yaml": HERE},
     "docs/export.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),
     "docs/fine-tune.md": {"bash": HERE},

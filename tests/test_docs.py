@@ -7,6 +7,8 @@ import pytest
 from typer.main import get_command
 
 from findna_kit.cli.app import app
+from findna_kit.evaluation.finetuning.settings import FinetuneSettings
+from findna_kit.settings import EvaluationSettings, TrainerSettings
 from tests.building import ROOT
 
 PAGES = {
@@ -83,3 +85,13 @@ def test_a_page_says_what_the_reader_can_do_afterwards(page):
         return
     _, opening, *_ = [line for line in PAGES[page].splitlines() if line]
     assert opening.startswith(OPENINGS), page
+
+
+def test_every_setting_of_the_trainer_is_on_a_page():
+    text = PAGES["docs/training.md"] + PAGES["docs/cluster.md"] + PAGES["docs/evaluate.md"]
+    assert [name for name in TrainerSettings.model_fields if f"trainer.{name}" not in text] == []
+    assert [name for name in EvaluationSettings.model_fields if name not in text] == []
+
+
+def test_every_setting_of_fine_tuning_is_on_its_page():
+    assert [name for name in FinetuneSettings.model_fields if f"`{name}`" not in PAGES["docs/fine-tune.md"]] == []

@@ -18,7 +18,7 @@ RECIPE = EXAMPLE / "findna_kit_example" / "recipes" / "example.yaml"
 PIP = "pip install findna-kit-example"
 PLUGIN_OF_NOTHING = """
 from findna_kit import hookimpl
-findna_kit_api = 1
+findna_kit_api = 2
 @hookimpl
 def findna_kit_register(registry):
     pass

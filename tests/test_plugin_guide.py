@@ -161,8 +161,8 @@ COUNTS = "    def count(self, student, teacher): ...\n    def forward(self, stud
 ADDED, ADDED_LOSS = 'registry.augmentations.add("transition", Transition)', 'registry.losses.add("x", X)'
 WRONG = {
     "the module cannot be imported": lambda good: f"import x\n{good}",
-    "no version is stated": lambda good: good.replace("findna_kit_api = 1", ""),
-    "written for another version": lambda good: good.replace("findna_kit_api = 1", "findna_kit_api = 99"),
+    "no version is stated": lambda good: good.replace("findna_kit_api = 2", ""),
+    "written for another version": lambda good: good.replace("findna_kit_api = 2", "findna_kit_api = 99"),
     "the hook's name is misspelt": lambda good: good.replace("findna_kit_register", "findna_kit_registr"),
     "`@hookimpl` is missing": lambda good: good.replace("@hookimpl", ""),
     "not the right class": lambda good: good.replace('"transition", Transition', '"transition", dict'),

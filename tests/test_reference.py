@@ -41,7 +41,7 @@ def test_no_page_is_stale(pages):
 def test_every_component_of_ours_has_its_place_and_every_parameter_its_row(pages, tools):
     overview = pages["reference/components.md"]
     for registry in tools[0].own_registries():
-        text = pages[tools[0]._page_of(registry.kind)]
+        text = pages[f"reference/{registry.spec.page}"]
         assert re.findall("^## (.*)$", text, re.MULTILINE) == list(registry)
         for name, part in zip(registry, re.split("^## ", text, flags=re.MULTILINE)[1:], strict=True):
             component = registry[name]
@@ -52,7 +52,7 @@ def test_every_component_of_ours_has_its_place_and_every_parameter_its_row(pages
             for field, info in component.Config.model_fields.items():
                 (row,) = [line for line in part.splitlines() if line.startswith(f"| `{field}` |")]
                 assert plain(info.description) in plain(row)
-            assert f"[{name}]({tools[0]._page_of(registry.kind).removeprefix('reference/')}#{name})" in overview
+            assert f"[{name}]({registry.spec.page}#{name})" in overview
 
 
 def plain(text):

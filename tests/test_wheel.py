@@ -115,7 +115,7 @@ def test_a_copy_is_edited_checked_and_run(fresh, tmp_path):
     said = fresh("findna-kit", "check", "self_distill.yaml", code=2)
     assert f"self_distill.yaml:{line}:1  stepz: unknown key; did you mean 'steps'?" in said
     copy.write_text(good)
-    assert fresh("findna-kit", "check", "self_distill.yaml").startswith("mine: good; ")
+    assert fresh("findna-kit", "check", "self_distill.yaml").startswith("mine: valid; ")
     fresh("findna-kit", "run", "self_distill.yaml", *sets(*SMALL, *SMALL_HEAD), "--device", "cpu")
     record = json.loads((tmp_path / "runs" / "mine-1" / "run.json").read_text())
     assert (record["name"], record["status"], record["steps"]) == ("mine", "finished", 4)

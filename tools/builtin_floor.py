@@ -48,7 +48,7 @@ def one_hot(row: Row) -> list[float]:
 
 
 def counts(size: int) -> Callable[[Row], list[float]]:
-    """Counts of all words of a size, as the strand given reads."""
+    """Return the counts of all k-mers on the given strand."""
     index = {"".join(word): i for i, word in enumerate(itertools.product("ACGT", repeat=size))}
 
     def features(row: Row) -> list[float]:
@@ -61,7 +61,7 @@ def counts(size: int) -> Callable[[Row], list[float]]:
 
 
 def both_strands(size: int) -> Callable[[Row], list[float]]:
-    """Counts of all words of a size on the two strands together, since the coding strand is not known."""
+    """Return the counts of all k-mers on both strands together, because the coding strand is unknown."""
     single = counts(size)
 
     def features(row: Row) -> list[float]:

@@ -51,7 +51,7 @@ def _reached(part: str, direct: dict[str, set[str]]) -> set[str]:
 
 
 def drawing() -> str:
-    """A mermaid flowchart."""
+    """Return a Mermaid flowchart."""
     arrows = imports()
     rows = layers()
     lines = ["```mermaid", "flowchart TB"]
@@ -64,7 +64,7 @@ def drawing() -> str:
 
 
 def page(text: str) -> str:
-    """The page with a fresh drawing."""
+    """Return the page with an updated diagram."""
     before, _, rest = text.partition(BEGIN)
     return before + BEGIN + drawing() + END + rest.partition(END)[2]
 

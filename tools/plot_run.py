@@ -1,4 +1,4 @@
-"""Draws a run's curves: `python tools/plot_run.py RUN picture.png`. For the README; a run shows its own in TensorBoard."""
+"""Plot a run's curves for the README: `python tools/plot_run.py RUN picture.png`. TensorBoard shows the same curves."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PALE, STRONG = "#b9c2cc", ("#1b6ca8", "#c8553d")
 
 
 def curve(rows: list[Row], name: str) -> tuple[list[int], list[float]]:
-    """Steps and values of one metric."""
+    """Return steps and values of one metric."""
     found = [(row["step"], row[name]) for row in rows if name in row]
     return [step for step, _ in found], [value for _, value in found]
 
 
 def draw(rows: list[Row], baselines: dict[str, dict[str, float]], title: str) -> Any:
-    """Masked bases beside the baselines; losses; collapse signals."""
+    """Return a figure with three panels: masked bases and baselines, losses, collapse signals."""
     figure, (bases, losses, signals) = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
     for branch, colour in zip(("student", "teacher"), STRONG, strict=True):
         bases.plot(*curve(rows, f"held_out_plain/masked/bits_per_base/{branch}"), color=colour, label=branch)
@@ -32,11 +32,13 @@ def draw(rows: list[Row], baselines: dict[str, dict[str, float]], title: str) ->
         bases.annotate(
             name.replace("_", " "), (1.0, scores["bits_per_base"]), xycoords=("axes fraction", "data"), fontsize=7, va="center"
         )
-    bases.set(title="masked bases, held out", ylabel="bits per base", xlabel="step", ylim=(None, 2.005))
+    bases.set(title="masked bases, validation", ylabel="bits per base", xlabel="step", ylim=(None, 2.005))
     bases.legend(frameon=False, fontsize=8, loc="upper right")
     for label, colour in zip(("masked", "distill"), STRONG, strict=True):
         losses.plot(*curve(rows, f"{label}/loss"), color=colour, linewidth=1, label=f"{label}, each step")
-        losses.plot(*curve(rows, f"held_out/{label}/loss"), color=colour, linestyle=":", marker=".", label=f"{label}, held out")
+        losses.plot(
+            *curve(rows, f"held_out/{label}/loss"), color=colour, linestyle=":", marker=".", label=f"{label}, validation"
+        )
     losses.set(title="losses", ylabel="nats", xlabel="step")
     losses.legend(frameon=False, fontsize=8)
     names = {
@@ -55,7 +57,7 @@ def draw(rows: list[Row], baselines: dict[str, dict[str, float]], title: str) ->
 
 
 def main() -> int:
-    """Reads a run's folder and writes a PNG."""
+    """Read a run's folder and write a PNG."""
     if len(sys.argv) != 3:
         print("usage: python tools/plot_run.py RUN picture.png", file=sys.stderr)
         return 2

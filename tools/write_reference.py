@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stubs import escaped, python_page
 
 from findna_kit.cli.parameters import parameters
+from findna_kit.plugins.kinds import KINDS
 from findna_kit.plugins.loading import load_plugins
 
 if TYPE_CHECKING:
@@ -25,13 +26,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-OWN = {"builtin", "encoders", "objectives", "teachers", "variation"}
+OWN = {"builtin", "encoders", "objectives", "optimizers", "teachers", "variation"}
 """The plugins whose components are listed; the example plugin is not."""
 WRITTEN = "<!-- Written by tools/write_reference.py: `make reference`. Change the code, not this page. -->"
-TITLES = {
-    "augmentation": "Augmentations", "masking": "Maskings", "encoder": "Encoders", "loss": "Losses",
-    "teacher_update": "Teacher updates",
-}  # fmt: skip
 DECLARED = ("stride", "global_mixing", "strand", "head_input", "coupling", "needs_teacher", "export_branch")
 """Class attributes that the page of a component shows in addition to its parameters."""
 BASES = ("self_distill", "two_views")
@@ -52,7 +49,7 @@ def pages() -> dict[str, str]:
         "methods.md": methods(),
         "reference/python.md": f"{WRITTEN}\n\n{python_page()}",
     }
-    return {**{_page_of(one.kind): kind_page(one) for one in registries}, **found}
+    return {**{f"reference/{one.spec.page}": kind_page(one) for one in registries}, **found}
 
 
 def own_registries() -> tuple[Registry[Any], ...]:
@@ -68,10 +65,6 @@ def own_registries() -> tuple[Registry[Any], ...]:
     return components.registries()
 
 
-def _page_of(kind: str) -> str:
-    return f"reference/{TITLES[kind].lower().replace(' ', '-')}.md"
-
-
 def overview(registries: tuple[Registry[Any], ...]) -> str:
     """Return the page that lists every component."""
     lines = [
@@ -83,11 +76,11 @@ def overview(registries: tuple[Registry[Any], ...]) -> str:
         "0.98, end: 1.0}}`.",
     ]
     for registry in registries:
-        page = Path(_page_of(registry.kind)).name
-        lines.append(f"## [{TITLES[registry.kind]}]({page})")
+        page = registry.spec.page
+        lines.append(f"## [{registry.spec.heading}]({page})")
         rows = [_row(f"[{name}]({page}#{name})", _owner(registry, name), _first(registry[name])) for name in registry]
         lines.append("\n".join(["| name | from | what it does |", "| --- | --- | --- |", *rows]))
-    names = "\n".join(Path(_page_of(registry.kind)).stem for registry in registries)
+    names = "\n".join(Path(registry.spec.page).stem for registry in registries)
     lines.append(f"```{{toctree}}\n:hidden:\n\n{names}\n```")
     return "\n\n".join(lines) + "\n"
 
@@ -103,7 +96,7 @@ def _first(component: type) -> str:
 def kind_page(registry: Registry[Any]) -> str:
     """Return the page of one kind."""
     note = f"Every `{registry.kind}` of the kit and its plugins. [All kinds](components.md)."
-    return "\n\n".join([WRITTEN, f"# {TITLES[registry.kind]}", note, *(_component(registry, name) for name in registry)]) + "\n"
+    return "\n\n".join([WRITTEN, f"# {registry.spec.heading}", note, *(_component(registry, name) for name in registry)]) + "\n"
 
 
 def _component(registry: Registry[Any], name: str) -> str:
@@ -123,7 +116,8 @@ def _component(registry: Registry[Any], name: str) -> str:
 
 def _declared(component: type) -> Iterator[tuple[str, Any]]:
     """Yield the class attributes that differ from the defaults of the kind, except those that an instance decides."""
-    kind = next(one for one in component.__mro__ if one.__module__ == "findna_kit.components.interfaces")
+    bases = {kind.base for kind in KINDS}
+    kind = next(base for base in component.__mro__ if base in bases)
     for word in DECLARED:
         value = getattr(component, word, None)
         if isinstance(value, str | int) and value != getattr(kind, word, None):

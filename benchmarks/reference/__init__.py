@@ -1,1 +1,1 @@
-"""The other side: what the paper describes, done the straightforward way, and computing what the kit computes."""
+"""The reference: what the paper describes, implemented the straightforward way; it computes the same numbers as the kit."""

@@ -1,8 +1,8 @@
-"""A training step at the paper's formula (Yu et al. 2025), written as one would write it first.
+"""A training step with the paper's formula (Yu et al. 2025), as a first version would be written.
 
 `x + roll(mlp(x))` by split, roll and cat; the student's forward and backward on the whole batch at once; a linear readout of
-every row; gradient clipping; AdamW with its defaults; the moving average in a Python loop. The masked loss is on the masked
-positions and the centre moves after the step, as in the kit: both sides compute the same numbers.
+every row; gradient clipping; AdamW with its defaults; the EMA in a Python loop. As in the kit, the masked loss is on the masked
+positions and the centre is updated after the step, so both sides compute the same numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BASES, CLASSES = 4, 5
 
 @dataclass(frozen=True)
 class Inputs:
-    """What both sides are given: what each branch sees [B, L, 5], the masked positions [B, M] and their bases [B, M]."""
+    """Inputs of both sides: the views of each branch [B, L, 5], the masked positions [B, M] and their bases [B, M]."""
 
     student: Tensor
     teacher: Tensor
@@ -32,7 +32,7 @@ class Inputs:
     targets: Tensor
 
     def chunks(self, rows: int) -> Iterator[Inputs]:
-        """Stretches of the batch."""
+        """Yield micro-batches."""
         for parts in zip(*(part.split(rows) for part in (self.student, self.teacher, self.index, self.targets)), strict=True):
             yield Inputs(*parts)
 
@@ -45,14 +45,14 @@ class Layer(nn.Module):
         self.wide, self.narrow, self.groups = nn.Linear(dim, hidden), nn.Linear(hidden, dim), groups
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, L, D] to the same."""
+        """Map [B, L, D] to [B, L, D]."""
         first, *others = self.narrow(F.gelu(self.wide(x))).tensor_split(self.groups, dim=-1)
         rolled = [group.roll(-(2**place), 1) for place, group in enumerate(others)]
         return x + torch.cat([first, *rolled], -1)
 
 
 class Network(nn.Module):
-    """Stem, mixer and readout; class tokens are rows of zeros after the sequence."""
+    """Stem, mixer and readout. Class tokens are zeros after the sequence."""
 
     def __init__(self, *, dim: int, hidden: int, blocks: int, length: int, class_tokens: int) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class Network(nn.Module):
         self.readout = nn.Linear(dim, BASES + CLASSES)
 
     def forward(self, bases: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, L, 5] to logits over the bases [B, L, 4] and of the class tokens [B, C, 5]."""
+        """Map bases [B, L, 5] to logits over the bases [B, L, 4] and of the class tokens [B, C, 5]."""
         rows = self.readout(self.layers(self.stem(F.pad(bases, (0, 0, 0, self.class_tokens)))))
         length = bases.shape[1]
         return rows[:, :length, :BASES], rows[:, length:, BASES:]
 
 
 class Training:
-    """Student, teacher, centre and optimizer. `rows`: of a micro-batch; None: the whole batch at once, as in the reference."""
+    """Student, teacher, centre and optimizer. rows: micro-batch size; None: the whole batch at once, as in the reference."""
 
     clip, student_temperature, teacher_temperature, center_momentum = 0.5, 0.1, 0.04, 0.9
 
@@ -81,7 +81,7 @@ class Training:
         self.bf16, self.rows, self.steps = bf16, rows, 0
 
     def step(self, inputs: Inputs, momentum: float = 0.996) -> float:
-        """Takes a step; the loss."""
+        """Take a step and return the loss."""
         self.optimizer.zero_grad()
         loss, teacher_logits = 0.0, []
         for part in inputs.chunks(self.rows or len(inputs.student)):
@@ -101,7 +101,7 @@ class Training:
         return loss
 
     def _loss(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Masked nucleotides and self-distillation, means over the rows given; and the teacher's logits of the class tokens."""
+        """Return the mean masked and self-distillation loss of the samples, and the teacher's logits of the class tokens."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
             bases, classes = self.student(inputs.student)
             with torch.no_grad():

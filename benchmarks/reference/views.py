@@ -1,6 +1,6 @@
 """EvoAug's augmentations (Lee et al. 2023, Genome Biology 24:105) in a Python loop over one-hot sequences [L, 5], A C G T N.
 
-Unlike the reference's they compose, and reverse complement is one: the kit's result is the one to be reached.
+Unlike in EvoAug they compose, and reverse complement is one of them, so that the result is the kit's.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ COMPLEMENT = [3, 2, 1, 0, 4]
 
 
 def delete(sequence: Tensor, begin: int, filled: Tensor) -> Tensor:
-    """Without the n rows that begin there; `filled` [n, 5] makes up for them, half before the rest and half after it."""
+    """Delete n rows from `begin` on, and add `filled` [n, 5] instead, half before the rest and half after it."""
     length = len(filled)
     half = length // 2
     return torch.cat([filled[:half], sequence[:begin], sequence[begin + length :], filled[half:]])
 
 
 def insert(sequence: Tensor, begin: int, inserted: Tensor, padding: Tensor) -> Tensor:
-    """With `inserted` [n, 5] put in and `padding` [most - n, 5] around it; of the L + most rows the central L."""
+    """Insert `inserted` [n, 5], add `padding` [most - n, 5] around the sequence, and return the central L rows."""
     before = len(padding) // 2
     grown = torch.cat([padding[:before], sequence[:begin], inserted, sequence[begin:], padding[before:]])
     cut = (len(grown) - len(sequence)) // 2
@@ -32,24 +32,24 @@ def insert(sequence: Tensor, begin: int, inserted: Tensor, padding: Tensor) -> T
 
 
 def translocate(sequence: Tensor, shift: int) -> Tensor:
-    """Rolled to the right."""
+    """Roll the sequence to the right."""
     return torch.roll(sequence, shift, 0)
 
 
 def reverse_complement(sequences: Tensor, turned: Tensor) -> Tensor:
-    """[B, L, 5], those where `turned` [B] read from the other strand."""
+    """Return [B, L, 5], with the reverse complement where `turned` [B]."""
     result = sequences.clone()
     result[turned] = sequences.flip(1)[..., COMPLEMENT][turned]
     return result
 
 
 def teacher_view(sequences: Tensor, most: int) -> Tensor:
-    """Deletion, insertion and translocation of up to `most` bases: [B, L, 5]."""
+    """Apply deletion, insertion and translocation of up to `most` bases: [B, L, 5]."""
     return torch.stack([_shifted(sequence, most) for sequence in sequences])
 
 
 def student_view(sequences: Tensor, fraction: float, deviation: float) -> tuple[Tensor, Tensor]:
-    """Half of the sequences turned round, masked, with noise on what is not hidden; and the masked positions [B, M]."""
+    """Reverse-complement half of the sequences, mask them, add noise elsewhere; return them and the masked positions [B, M]."""
     turned = reverse_complement(sequences, torch.rand(len(sequences)) < 0.5)
     shown, index = zip(*(_masked(sequence, fraction) for sequence in turned), strict=True)
     visible = torch.stack(shown)

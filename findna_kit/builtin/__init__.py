@@ -19,16 +19,19 @@ from findna_kit.builtin.losses.masked_nucleotides import MaskedNucleotides
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.builtin.maskings.span import SpanMasking
+from findna_kit.builtin.optimizers.adamw import AdamW
+from findna_kit.builtin.optimizers.lion import Lion
+from findna_kit.builtin.optimizers.sgd import SGD
 from findna_kit.builtin.teacher_updates.ema import EMA
 from findna_kit.builtin.teacher_updates.frozen import Frozen
 from findna_kit.builtin.teacher_updates.none import NoTeacher
 from findna_kit.builtin.teacher_updates.periodic import PeriodicCopy
-from findna_kit.components import hookimpl
+from findna_kit.components import Constant, Cosine, Linear, WarmupStableDecay, hookimpl
 
 if TYPE_CHECKING:
     from findna_kit.plugins import Components
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 
 @hookimpl
@@ -53,3 +56,11 @@ def findna_kit_register(registry: Components) -> None:
     registry.teacher_updates.add("frozen", Frozen)
     registry.teacher_updates.add("none", NoTeacher)
     registry.teacher_updates.add("periodic", PeriodicCopy)
+    registry.optimizers.add("adamw", AdamW)
+    registry.optimizers.add("lion", Lion)
+    registry.optimizers.add("sgd", SGD)
+    # These lie outside of this package, because defaults of parameters everywhere are made of them.
+    registry.schedules.add("constant", Constant)
+    registry.schedules.add("cosine", Cosine)
+    registry.schedules.add("linear", Linear)
+    registry.schedules.add("wsd", WarmupStableDecay)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from findna_kit.cli.completion import complete_study
 from findna_kit.cli.console import log, print_line, print_table
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Device, Json, Wide, Without
@@ -36,7 +37,9 @@ UNFINISHED = 3
 
 
 def ablate(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Path of a study, or name of a shipped one.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", autocompletion=complete_study, help="Path of a study, or name of a shipped one.")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write the study to this folder. [default: studies/NAME]")
     ] = None,

@@ -48,7 +48,7 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     arguments, with_traceback = take_traceback(sys.argv[1:])
     try:
-        app(arguments)
+        app(arguments, prog_name="findna-kit")
     except (FindnaError, RunStopped, Interrupted) as error:
         if with_traceback:
             traceback.print_exc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from findna_kit import trainer
     from findna_kit.cli import progress
     from findna_kit.inference import embedding
-    from findna_kit.inference.embedding import EmbeddingPlot, plot
+    from findna_kit.inference.embedding import EmbeddingPlot, EmbedOptions, Output, Sequences, plot
 else:
     trainer, progress = LazyModule("findna_kit.trainer"), LazyModule("findna_kit.cli.progress")
     embedding, plot = LazyModule("findna_kit.inference.embedding"), LazyModule("findna_kit.inference.embedding.plot")
@@ -27,42 +28,48 @@ else:
 ProjectionMethod = Literal["pca", "tsne", "umap"]
 
 
+InputFile = Annotated[
+    Path, typer.Argument(metavar="INPUT", help="FASTA or BED, or a CSV or TSV with a column named sequence; plain or gzip.")
+]
+Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Write the embeddings to this file: .npy, .parquet or .zarr.")]
+Genome = Annotated[
+    str | None, typer.Option("--genome", metavar="FASTA", help="Read the regions of a BED from this FASTA, or builtin.")
+]
+Window = Annotated[
+    int | None, typer.Option("--window", metavar="N", min=1, help="Cut the sequences of a FASTA into windows of N bases.")
+]
+Overlap = Annotated[int, typer.Option("--overlap", metavar="N", min=0, help="Let adjacent windows share N bases.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue a call that was interrupted.")]
+Projector = Annotated[
+    Path | None, typer.Option("--projector", metavar="DIR", help="Write files for the projector of TensorBoard.")
+]
+PictureFile = Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Plot the embeddings: .png, .svg or .pdf.")]
+Colour = Annotated[str | None, typer.Option("--colour", metavar="COLUMN", help="Colour the points of the plot by this column.")]
+Method = Annotated[
+    ProjectionMethod | None, typer.Option("--method", help="Project to two dimensions by this method. [default: pca]")
+]
+
+
 def embed(
     folder: RunFolder,
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="INPUT", help="FASTA or BED, or a CSV or TSV with a column named sequence; plain or gzip."),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="Write the embeddings to this file: .npy, .parquet or .zarr.")
-    ],
-    genome: Annotated[
-        str | None, typer.Option("--genome", metavar="FASTA", help="Read the regions of a BED from this FASTA, or builtin.")
-    ] = None,
-    window: Annotated[
-        int | None, typer.Option("--window", metavar="N", min=1, help="Cut the sequences of a FASTA into windows of N bases.")
-    ] = None,
-    overlap: Annotated[int, typer.Option("--overlap", metavar="N", min=0, help="Let adjacent windows share N bases.")] = 0,
+    source: InputFile,
+    out: Out,
+    genome: Genome = None,
+    window: Window = None,
+    overlap: Overlap = 0,
     pooling: Pooling = "mean",
     layer: Layer = None,
     strand: Strand = "forward",
     branch: Branch = None,
     step: Step = None,
     device: Device = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue a call that was interrupted.")] = False,
-    projector: Annotated[
-        Path | None, typer.Option("--projector", metavar="DIR", help="Write files for the projector of TensorBoard.")
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option("--picture", metavar="FILE", help="Plot the embeddings: .png, .svg or .pdf.")
-    ] = None,
-    colour: Annotated[
-        str | None, typer.Option("--colour", metavar="COLUMN", help="Colour the points of the plot by this column.")
-    ] = None,
-    method: Annotated[
-        ProjectionMethod | None, typer.Option("--method", help="Project to two dimensions by this method. [default: pca]")
-    ] = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    projector: Projector = None,
+    picture: PictureFile = None,
+    colour: Colour = None,
+    method: Method = None,
     without: Without = None,
 ) -> None:
     """Embed the sequences of a file with the frozen model of a run.
@@ -70,26 +77,64 @@ def embed(
     Sequences are streamed in blocks, and an interrupted call can be resumed.
     """
     sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap))
-    output = embedding.Output(out, overwrite, resume)
     options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()))
-    plotted = _picture(picture, method, colour)
+    plots = _Plots(_picture(picture, method, colour), projector)
     if resume:
-        plotted = None if plotted and _exist(plotted.path) else plotted
-        projector = None if projector and _exist(*(projector / name for name in plot.PROJECTOR)) else projector
-    extra_files = [*([plotted.path] if plotted else []), *(projector / name for name in plot.PROJECTOR if projector)]
-    plot.refuse_existing(*extra_files, overwrite=overwrite or resume)
+        plots = plots.missing()
+    plot.refuse_existing(*plots.files, overwrite=overwrite or resume)
+    _write(folder, sequences, embedding.Output(out, overwrite, resume), options, plots.picture)
+    if plots.files:
+        with _interruptible(f"{out} is complete; --resume writes the rest"):
+            plots.write(out)
+
+
+@dataclass(frozen=True)
+class _Plots:
+    """What to draw of the embeddings: a picture, and the files of TensorBoard's projector in a folder."""
+
+    picture: EmbeddingPlot | None
+    projector: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the files to write."""
+        return [*([self.picture.path] if self.picture else []), *_projector_files(self.projector)]
+
+    def missing(self) -> _Plots:
+        """Return what an earlier call has not drawn."""
+        picture = None if self.picture and _exist(self.picture.path) else self.picture
+        return _Plots(picture, None if self.projector and _exist(*_projector_files(self.projector)) else self.projector)
+
+    def write(self, embeddings: Path) -> None:
+        """Read a sample of the embeddings back and draw it."""
+        sample = embedding.sample(embeddings)
+        if len(sample.ids) < sample.description["rows"]:
+            log(f"{len(sample.ids):,} of {sample.description['rows']:,} sequences are shown, evenly spaced")
+        if self.projector is not None:
+            embedding.write_projector(sample, self.projector)
+            print_line(f"{self.projector}: `tensorboard --logdir {self.projector}` shows them in its projector")
+        if self.picture is not None:
+            embedding.draw(sample, self.picture)
+            print_line(f"{self.picture.path}: the plot")
+
+
+def _projector_files(folder: Path | None) -> list[Path]:
+    return [] if folder is None else [folder / name for name in plot.PROJECTOR]
+
+
+def _write(
+    run: Path, sequences: Sequences, output: Output, options: EmbedOptions, picture: EmbeddingPlot | None
+) -> None:  # fmt: skip
+    """Embed the sequences and print what was written."""
     with _interruptible("nothing was embedded"), progress.reading_bar() as reading:
-        job = embedding.prepare(folder, sequences, output, options, trainer.Observer(log, reading))
-    if plotted is not None:
-        plotted.check(job.source.columns, job.source.count)
+        job = embedding.prepare(run, sequences, output, options, trainer.Observer(log, reading))
+    if picture is not None:
+        picture.check(job.source.columns, job.source.count)
     with progress.counting_bar("embedding", job.source.count, "sequences") as count:
         job.write(trainer.Observer(log, report=lambda step, metrics: count(step)))
     metadata = job.description
     model = f"the {metadata['branch']} at step {metadata['step']}"
-    print_line(f"{out}: {metadata['rows']:,} embeddings of {metadata['dim']} numbers, from {model}")
-    if plotted is not None or projector is not None:
-        with _interruptible(f"{out} is complete; --resume writes the rest"):
-            _plot(out, plotted, projector)
+    print_line(f"{output.path}: {metadata['rows']:,} embeddings of {metadata['dim']} numbers, from {model}")
 
 
 def _picture(path: Path | None, method: ProjectionMethod | None, colour: str | None) -> EmbeddingPlot | None:
@@ -105,7 +150,7 @@ def _exist(*paths: Path) -> bool:
     """Return whether all files of an earlier call exist, and log that they are kept."""
     exist = all(path.is_file() for path in paths)
     if exist:
-        log(f"{paths[0]}: exists already and is kept")
+        log(f"{paths[0]}: already exists and is kept")
     return exist
 
 
@@ -116,16 +161,3 @@ def _interruptible(state: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise Interrupted(signal.SIGINT, f"stopped by Ctrl-C; {state}") from error
-
-
-def _plot(out: Path, picture: EmbeddingPlot | None, projector: Path | None) -> None:
-    """Read a sample of the embeddings back and write it for the projector and as a plot."""
-    rows = embedding.sample(out)
-    if len(rows.ids) < rows.description["rows"]:
-        log(f"{len(rows.ids):,} of {rows.description['rows']:,} sequences are shown, evenly spaced")
-    if projector is not None:
-        embedding.write_projector(rows, projector)
-        print_line(f"{projector}: `tensorboard --logdir {projector}` shows them in its projector")
-    if picture is not None:
-        embedding.draw(rows, picture)
-        print_line(f"{picture.path}: the plot")

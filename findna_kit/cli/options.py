@@ -7,14 +7,29 @@ from typing import Annotated, Literal
 
 import typer
 
+from findna_kit.cli.completion import complete_override, complete_plugin, complete_recipe, complete_task
+
 RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="Path of a recipe, name of a shipped one, or PLUGIN:NAME for one of a plugin.")
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        autocompletion=complete_recipe,
+        help="Path of a recipe, name of a shipped one, or PLUGIN:NAME for one of a plugin.",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="K=V", help="Override a key of the recipe, for example --set encoder.dim=64. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="K=V",
+        autocompletion=complete_override,
+        help="Override a key of the recipe, for example --set encoder.dim=64. Repeatable.",
+    ),
 ]
-Without = Annotated[list[str] | None, typer.Option("--without", metavar="PLUGIN", help="Ignore a plugin. Repeatable.")]
+Without = Annotated[
+    list[str] | None,
+    typer.Option("--without", metavar="PLUGIN", autocompletion=complete_plugin, help="Ignore a plugin. Repeatable."),
+]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Use this device: auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
@@ -23,7 +38,11 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the ru
 RunsBelow = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to search for runs, including those of studies.")]
 TaskArguments = Annotated[
     list[str],
-    typer.Argument(metavar="TASK...", help="Name of a shipped task, a folder of tables, a task file (.yaml), or builtin."),
+    typer.Argument(
+        metavar="TASK...",
+        autocompletion=complete_task,
+        help="Name of a shipped task, a folder of tables, a task file (.yaml), or builtin.",
+    ),
 ]
 Branch = Annotated[
     Literal["student", "teacher"] | None,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from findna_kit.components.interfaces import ComponentConfig
 
 _SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-_SCHEDULE = "#/$defs/ScheduleValue"
+_SCHEDULE = "#/$defs/Schedule"
 
 
 def parameters(config: type[ComponentConfig]) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from findna_kit.cli.completion import complete_recipe_or_study
 from findna_kit.cli.console import log, print_line, print_table
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Device, Json, Overrides, Wide, Without
@@ -50,7 +51,11 @@ class _Measurement:
 def plan(
     recipe: Annotated[
         str,
-        typer.Argument(metavar="RECIPE|STUDY", help="Path of a recipe or study, name of a shipped one, or PLUGIN:NAME."),
+        typer.Argument(
+            metavar="RECIPE|STUDY",
+            autocompletion=complete_recipe_or_study,
+            help="Path of a recipe or study, name of a shipped one, or PLUGIN:NAME.",
+        ),
     ],
     steps: Annotated[
         int, typer.Option("--steps", metavar="N", min=1, help="Measure this number of steps after the warm-up.")

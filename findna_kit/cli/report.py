@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from findna_kit.cli.completion import complete_task
 from findna_kit.cli.console import print_line
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Device, TaskData, Without
@@ -31,7 +32,12 @@ def report(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the report in the file of --out.")] = False,
     embed_task: Annotated[
         str | None,
-        typer.Option("--embed", metavar="TASK", help="Plot the embeddings that each run gives the test split of this task."),
+        typer.Option(
+            "--embed",
+            metavar="TASK",
+            autocompletion=complete_task,
+            help="Plot the embeddings that each run gives the test split of this task.",
+        ),
     ] = None,
     data: TaskData = None,
     device: Device = "auto",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from findna_kit.cli.completion import complete_reporter
 from findna_kit.cli.console import log, print_line
 from findna_kit.cli.evaluate import print_scores
 from findna_kit.cli.lazy import LazyModule
@@ -28,20 +29,31 @@ else:
     training_summary = LazyModule("findna_kit.cli.training_summary")
 
 
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Write the run to this folder. [default: runs/NAME-1, -2, ...]")
+]
+Resume = Annotated[
+    Path | None, typer.Option("--resume", metavar="DIR", help="Resume the run in this folder, or start it there.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder of --out.")]
+ReporterNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="NAME",
+        autocompletion=complete_reporter,
+        help="Send the metrics to this reporter of a plugin. Repeatable.",
+    ),
+]
+
+
 def run(
     recipe: RecipeArgument,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Write the run to this folder. [default: runs/NAME-1, -2, ...]")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="DIR", help="Resume the run in this folder, or start it there.")
-    ] = None,
+    out: Out = None,
+    resume: Resume = None,
     device: Device = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder of --out.")] = False,
-    report: Annotated[
-        list[str] | None,
-        typer.Option("--report", metavar="NAME", help="Send the metrics to this reporter of a plugin. Repeatable."),
-    ] = None,
+    overwrite: Overwrite = False,
+    report: ReporterNames = None,
     overrides: Overrides = None,
     without: Without = None,
 ) -> None:
@@ -78,9 +90,7 @@ def _start_processes(recipe: Recipe) -> int:
             "srun findna-kit run ..., or torchrun -m findna_kit run ... on each"
         )
     if recipe.data.batch_size % settings.devices:
-        raise FindnaError(
-            f"data.batch_size {recipe.data.batch_size} is not divisible by the number of processes, {settings.devices}"
-        )
+        raise FindnaError(f"data.batch_size {recipe.data.batch_size} does not divide into {settings.devices} processes")
     code = distributed.supervise(sys.argv[1:], settings.devices)
     if settings.requeue and code == 128 + SIGUSR2:
         log(processes.requeue())

@@ -1,4 +1,4 @@
-"""The command plugins new: a package with a plugin in it that installs, passes its tests and runs in a recipe at once."""
+"""The command `plugins new`: write a package with a plugin that installs, passes its tests and runs in a recipe."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError, OutputExists, nearest
 from findna_kit.plugins.entry_points import KIT, installed
+from findna_kit.plugins.kinds import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-REGISTRIES = {
-    "encoder": "encoders", "augmentation": "augmentations", "masking": "maskings", "loss": "losses",
-    "teacher_update": "teacher_updates",
-}  # fmt: skip
-"""By kind: where a component of it is registered; in the order in which a module has them."""
+    from findna_kit.plugins.kinds import Kind
+
 _TEMPLATES = Path(__file__).parent / "templates"
 _FILES = {
     "pyproject.toml": "pyproject.toml.txt",
@@ -35,20 +33,21 @@ _FILES = {
     "$module/recipes/example.yaml": "example.yaml.txt",
     "tests/test_conformance.py": "test_conformance.py.txt",
 }
-"""What every package holds, and its template; beside these a test for each kind."""
+"""The files of every package, each with its template. There is also a test for each kind."""
 _LONGEST = 30
+"""Characters in the name of a plugin, so that lines of the templates stay within the length that ruff allows."""
 
 
 def new(name: str, kinds: str, out: Path | None) -> None:
-    """Writes the package to `out` or findna-NAME, whole or not at all, and says what to do next.
+    """Write the package to `out` or findna-NAME, whole or not at all, and print the next commands.
 
-    kinds: comma-separated. Raises FindnaError for a kind or a name that cannot be, OutputExists where a package is already.
+    kinds: comma-separated. Raise FindnaError for an unknown kind or an invalid name, OutputExists where the target exists.
     """
     chosen, target = _kinds(kinds), out or Path(f"findna-{name}")
     _refuse(name)
     if os.path.lexists(target):
         raise OutputExists(f"{target}: is there already; take another --out DIR")
-    written = files(name, chosen)
+    written = files(name, [kind.name for kind in chosen])
     try:
         _write(target, written)
     except OSError as error:
@@ -60,10 +59,13 @@ def new(name: str, kinds: str, out: Path | None) -> None:
     print(f"  findna-kit run {name}:example --set steps=20")
 
 
-def files(name: str, kinds: Iterable[str]) -> dict[str, str]:
-    """The text of every file of the package by path in it, for a name that may be one."""
-    asked = set(kinds)
-    chosen = [kind for kind in REGISTRIES if kind in asked]
+def files(name: str, kinds: Iterable[str], table: Sequence[Kind] = KINDS) -> dict[str, str]:
+    """Return the text of every file of the package, by its path in the package. `name` must be a valid one.
+
+    kinds: names of kinds in `table`; the components stand in the order of the table.
+    """
+    requested = set(kinds)
+    chosen = [kind for kind in table if kind.name in requested]
     word = name.replace("-", "_")
     words = {
         "name": name, "word": word, "module": f"findna_{word}", "distribution": f"findna-{name}",
@@ -71,25 +73,40 @@ def files(name: str, kinds: Iterable[str]) -> dict[str, str]:
         **{package: _required(package) for package in ("pydantic", "torch", "pytest")}, "kit": _required(KIT),
     }  # fmt: skip
     words |= _parts_of_module(chosen, words)
-    templates = _FILES | {f"tests/test_{kind}.py": f"test_{kind}.py.txt" for kind in chosen}
-    texts = {Template(path).substitute(words): _filled(template, words, chosen) for path, template in templates.items()}
+    tests = {f"tests/test_{kind.name}.py": f"test_{kind.template}" for kind in chosen if kind.template}
+    names = [kind.name for kind in chosen]
+    texts = {Template(path).substitute(words): _filled(template, words, names) for path, template in (_FILES | tests).items()}
     return texts | {f"findna_{word}/py.typed": ""}
 
 
-def _parts_of_module(kinds: list[str], words: dict[str, str]) -> dict[str, str]:
-    """What differs between modules: components, the lines that register them, and the imports of what these use."""
-    components = "\n\n".join(_filled(f"{kind}.py.txt", words, kinds) for kind in kinds).rstrip()
-    lines = [f'registry.{REGISTRIES[kind]}.add("{words["word"]}_{kind}", {words["Class"]}{_camel(kind)})' for kind in kinds]
-    registered = textwrap.indent("\n".join(lines), " " * 4)
+def _parts_of_module(kinds: Sequence[Kind], words: dict[str, str]) -> dict[str, str]:
+    """Return what differs between modules: components, the lines that register them, and the imports of what these use."""
+    components = "\n\n".join(_component(kind, words) for kind in kinds).rstrip()
+    registered = [
+        f'registry.{kind.plural}.add("{words["word"]}_{kind.name}", {words["Class"]}{_camel(kind.name)})' for kind in kinds
+    ]
     used = f"{components} hookimpl TYPE_CHECKING Components"
+    generic = [f"from {kind.base.__module__} import {kind.base.__name__}" for kind in kinds if not kind.template]
     return {
-        "components": components, "registered": registered, "imports": _imports("imports.txt", used),
+        "components": components, "registered": textwrap.indent("\n".join(registered), " " * 4),
+        "imports": "\n".join([_imports("imports.txt", used), *generic]),
         "imports_of_types": textwrap.indent(_imports("imports_of_types.txt", used), " " * 4),
     }  # fmt: skip
 
 
+def _component(kind: Kind, words: dict[str, str]) -> str:
+    """Return the class of a kind: the example of its template, or a skeleton of the methods that the base requires."""
+    if kind.template:
+        return _filled(kind.template, words, [kind.name])
+    required = sorted(getattr(kind.base, "__abstractmethods__", ()))
+    stub = '    def {name}(self, *args: Any, **kwargs: Any) -> Any:\n        """To be written."""\n        raise NotImplementedError\n'
+    methods = "\n".join(stub.format(name=method) for method in required)
+    described = {"Kind": _camel(kind.name), "base": kind.base.__name__, "config": kind.config.__name__, "methods": methods}
+    return _filled("component.py.txt", words | described, [kind.name])
+
+
 def _imports(template: str, body: str) -> str:
-    """The template's imports without the names that do not occur in `body`."""
+    """Return the template's imports without the names that do not occur in `body`."""
     paragraphs = []
     for paragraph in _read(template).strip().split("\n\n"):
         lines = []
@@ -109,7 +126,7 @@ def _import_line(start: str, names: list[str]) -> str:
 
 
 def _filled(template: str, words: dict[str, str], kinds: Iterable[str]) -> str:
-    """A template with its words put in; a line that begins with `@kind|kind ` stands for those kinds alone."""
+    """Fill in a template. A line that begins with `@kind|kind ` is kept for those kinds only."""
     lines = []
     for line in _read(template).splitlines(keepends=True):
         marked = re.match(r"@([a-z_|]+) ", line)
@@ -129,17 +146,17 @@ def _write(target: Path, written: dict[str, str]) -> None:
             (folder / path).write_text(text, encoding="utf-8")
 
 
-def _kinds(given: str) -> list[str]:
-    chosen = [kind.strip() for kind in given.split(",")]
-    for kind in chosen:
-        if kind not in REGISTRIES:
-            known = ", ".join(REGISTRIES)
-            raise FindnaError(f"--kind: no kind is called {kind!r}{nearest(kind, REGISTRIES)} (kinds: {known})")
-    return [kind for kind in REGISTRIES if kind in chosen]
+def _kinds(stated: str) -> list[Kind]:
+    """Return the kinds of a comma-separated list. Raise FindnaError for a name that no kind has."""
+    names, known = [name.strip() for name in stated.split(",")], [kind.name for kind in KINDS]
+    for name in names:
+        if name not in known:
+            raise FindnaError(f"--kind: no kind is called {name!r}{nearest(name, known)} (kinds: {', '.join(known)})")
+    return [kind for kind in KINDS if kind.name in names]
 
 
 def _refuse(name: str) -> None:
-    """FindnaError for a name that can be no module, or that is somebody's."""
+    """Raise FindnaError for a name that cannot be that of a module, or that is taken."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > _LONGEST:
         raise FindnaError(
             f"{name!r}: a name is made of lower-case letters and digits, with single hyphens between, a letter first, "
@@ -159,9 +176,9 @@ def _refuse(name: str) -> None:
         raise FindnaError(f"{name!r}: is taken by {taken[0]}; take another name")
 
 
-def _listed(kinds: list[str]) -> str:
-    """`an encoder and a loss`."""
-    named = [f"{'an' if kind[0] in 'ae' else 'a'} {kind.replace('_', ' ')}" for kind in kinds]
+def _listed(kinds: Sequence[Kind]) -> str:
+    """Return the kinds in words: `an encoder and a loss`."""
+    named = [f"{'an' if kind.name[0] in 'aeo' else 'a'} {kind.name.replace('_', ' ')}" for kind in kinds]
     return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
 
 
@@ -170,7 +187,7 @@ def _camel(kind: str) -> str:
 
 
 def _required(package: str) -> str:
-    """From the oldest release that the kit takes (of the kit: from this one), up to the next major one."""
+    """Return the requirement: from the oldest release that the kit supports (of the kit: this one) to the next major one."""
     if package == KIT:
         oldest = ".".join(metadata.version(KIT).split(".")[:2])
     else:

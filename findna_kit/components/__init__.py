@@ -6,12 +6,15 @@ A plugin imports from here, and from nowhere else inside the kit, what it needs 
 
 What is exported, by use:
 
-- Base classes, one per kind: `Encoder`, `Augmentation`, `Masking`, `Loss`, `TeacherUpdate`. `ComponentConfig` is the base of
-  their nested `Config`; `RecipePath` is the type of a field that names a file; `Examples` that of the attribute `examples`.
+- Base classes, one per kind: `Encoder`, `Augmentation`, `Masking`, `Loss`, `TeacherUpdate`, `Optimizer`, `Schedule`.
+  `ComponentConfig` is the base of their nested `Config` (`OptimizerConfig` and `ScheduleConfig` of the last two);
+  `RecipePath` is the type of a field that names a file; `Examples` that of the attribute `examples`.
 - Data that components receive or return: `View` and `Draw` (its random numbers), `Contig`, `ViewPlan`, `BranchOutput`,
   `LossOutput`, `Clock`.
-- Parameters that change during training: `Schedule` (the type of a field), `within` (its bounds), and for defaults
-  `ScheduleValue`, `Cosine`, `Linear`.
+- Parameters that change during training: `Schedule` is the type of a field, too, and `within` its bounds; defaults are made of
+  `Constant`, `Cosine`, `Linear`, `WarmupStableDecay`. `Level` is the type of a schedule's parameter that is a value of it.
+  `ScheduleFunction` is any function of the clock, and `zero_until` sets one to zero over the first steps.
+- Optimizers: `ParameterGroup`, and `torch_groups` in the form that torch takes.
 - Heads of losses: `Projector`, `Prototypes`, `BatchNorm`.
 - Moving averages of a teacher: `ema_update`, `AveragingConfig`.
 - Masking: `MaskCorruptionConfig`, `maskable_bases`.
@@ -43,10 +46,23 @@ from findna_kit.components.interfaces import (
     ViewPlan,
 )
 from findna_kit.components.mask_corruption import MaskCorruptionConfig, maskable_bases
+from findna_kit.components.optimizer import Optimizer, OptimizerConfig, ParameterGroup, torch_groups
 from findna_kit.components.segments import SegmentConfig, positions_and_lengths, shifted_segments
 from findna_kit.components.strands import average_halves, embedding_width, reverse_complement_bases, reverse_valid
 from findna_kit.components.views import View
-from findna_kit.schedules import Clock, Cosine, Linear, Schedule, ScheduleValue, within
+from findna_kit.schedules import (
+    Clock,
+    Constant,
+    Cosine,
+    Level,
+    Linear,
+    Schedule,
+    ScheduleConfig,
+    ScheduleFunction,
+    WarmupStableDecay,
+    within,
+    zero_until,
+)
 
 __all__ = [
     "API_VERSION",
@@ -56,25 +72,32 @@ __all__ = [
     "BranchOutput",
     "Clock",
     "ComponentConfig",
+    "Constant",
     "Contig",
     "Cosine",
     "Draw",
     "Encoder",
     "Examples",
+    "Level",
     "Linear",
     "Loss",
     "LossOutput",
     "MaskCorruptionConfig",
     "Masking",
+    "Optimizer",
+    "OptimizerConfig",
+    "ParameterGroup",
     "Projector",
     "Prototypes",
     "RecipePath",
     "Schedule",
-    "ScheduleValue",
+    "ScheduleConfig",
+    "ScheduleFunction",
     "SegmentConfig",
     "TeacherUpdate",
     "View",
     "ViewPlan",
+    "WarmupStableDecay",
     "average_halves",
     "ema_update",
     "embedding_width",
@@ -84,5 +107,7 @@ __all__ = [
     "reverse_complement_bases",
     "reverse_valid",
     "shifted_segments",
+    "torch_groups",
     "within",
+    "zero_until",
 ]

@@ -1,4 +1,4 @@
-"""The pluggy marker of the plugin interface. It stands below `findna_kit.plugins`, so that components can export it."""
+"""The pluggy marker of the plugin interface. It is not in `findna_kit.plugins`, which imports components, to avoid a cycle."""
 
 from __future__ import annotations
 

@@ -1,46 +1,36 @@
-"""What a component is: five kinds of class, each with a nested `Config` that states its parameters once."""
+"""Base classes of encoders, augmentations, maskings, losses and teacher updates, and the data they exchange with the trainer.
+
+Each component has a nested `Config` that declares its parameters once. Optimizers are in `optimizer`, schedules in
+`findna_kit.schedules`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from findna_kit.errors import PluginError
+# Re-exported: they belong to the interfaces, but schedules, which components import, need them too.
+from findna_kit.component_config import ComponentConfig as ComponentConfig  # noqa: TC001
+from findna_kit.component_config import Examples as Examples  # noqa: TC001
+from findna_kit.component_config import RecipePath as RecipePath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from findna_kit.components.draws import Draw
     from findna_kit.components.views import View
-    from findna_kit.schedules import Clock
-    from findna_kit.schedules import Schedule as ScheduleType
+    from findna_kit.schedules import Clock, ScheduleFunction
 
-API_VERSION = 1
-"""Of these interfaces; a plugin states which it was written for, as `findna_kit_api = 1` beside its hook."""
-
-RESERVED = ("name", "weight", "rc")
-"""Keys that a recipe gives a meaning of its own in every component."""
+API_VERSION = 2
+"""Version of these interfaces. A plugin states the one it was written for, as `findna_kit_api = 2` next to its hook."""
 
 Reads = Literal["masked", "class", "pooled", "all"]
-
-
-Examples = tuple["Mapping[str, Any]", ...]
-
-
-@dataclass(frozen=True)
-class _IsPath:
-    """Marks a field of a `Config` as a path."""
-
-
-RecipePath = Annotated[str, Field(min_length=1), _IsPath()]
-"""The type of a field that names a file or folder: relative to the file that states it, saved absolute, and looked for before
-a run begins. A component reads it when it is first used: a finished run is assembled again wherever it is loaded."""
+"""What a loss's heads may read: masked positions, class embeddings, the pooled embedding, or all positions."""
 
 
 @dataclass(frozen=True)
@@ -49,43 +39,6 @@ class Contig:
 
     name: str
     length: int
-
-
-class ComponentConfig(BaseModel):
-    """The parameters of a component: frozen, every field described, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """PluginError for a reserved or an undescribed field, when the class is made."""
-        super().__pydantic_init_subclass__(**kwargs)
-        for name, info in cls.model_fields.items():
-            if name in RESERVED:
-                raise PluginError(f"{cls.__qualname__}.{name}: the recipe uses this key itself; take another name")
-            if not info.description:
-                raise PluginError(f"{cls.__qualname__}.{name}: has no description; write Field(..., description=...)")
-            if _holds_path(info.annotation) and not _is_path(info.annotation, info.metadata):
-                raise PluginError(
-                    f"{cls.__qualname__}.{name}: a RecipePath stands alone, or beside None; name one file a field"
-                )
-
-    @classmethod
-    def paths(cls) -> tuple[str, ...]:
-        """The fields that are a RecipePath, or may be one."""
-        return tuple(name for name, info in cls.model_fields.items() if _is_path(info.annotation, info.metadata))
-
-
-def _is_path(annotation: Any, metadata: Sequence[Any]) -> bool:
-    """Of a field that is a RecipePath, or one or None."""
-    if any(isinstance(mark, _IsPath) for mark in metadata):
-        return True
-    parts = get_args(annotation)
-    return type(None) in parts and any(isinstance(mark, _IsPath) for part in parts for mark in get_args(part))
-
-
-def _holds_path(annotation: Any) -> bool:
-    return any(isinstance(part, _IsPath) or _holds_path(part) for part in get_args(annotation))
 
 
 class Encoder(nn.Module, ABC):
@@ -240,7 +193,7 @@ class Loss(nn.Module, ABC):
         """Return the heads that only the student has (predictors), in order of application."""
         return {}
 
-    def head_learning_rates(self) -> dict[str, ScheduleType]:
+    def head_learning_rates(self) -> Mapping[str, ScheduleFunction]:
         """Return, by name of the head, learning rates of heads that do not use the optimizer's."""
         return {}
 

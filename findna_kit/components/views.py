@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -107,7 +107,7 @@ class View:
             self.__dict__[name] = column = self._lazy[name]()
             return column
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, Tensor | None]:
         """Return every column, computed: how lazy columns are computed may involve functions, which cannot be pickled."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 

@@ -27,6 +27,7 @@ def unlimited_field_size() -> Iterator[None]:
 
     The limit is a global of the csv module; it is restored on exit.
     """
+    # The csv module takes a C long, which has 32 bits on some platforms.
     before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         yield

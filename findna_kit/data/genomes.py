@@ -73,6 +73,7 @@ def open_genomes(data: DataSettings, seed: int, on_read: ReadProgress | None = N
     genomes = tuple(
         _open(settings, settings.weight / total, length=data.length, seed=seed, on_read=on_read) for settings in data.genomes
     )
+    # Digests are not enough: the same bases in another file have another digest.
     for first, second in combinations(genomes, 2):
         if first.store.same_bases(second.store):
             raise GenomeError(f"data.genome: {first.path} and {second.path} hold the same bases; state them once")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -41,7 +41,7 @@ class Engine:
         return self.rank == 0
 
     def close(self) -> None:
-        """Destroy the process group. No collective may be called afterwards.
+        """Close the process group. No collective may be called afterwards.
 
         Without it, gloo's threads still hold tensors when Python ends, and end the process by SIGABRT.
         """
@@ -126,14 +126,14 @@ class Engine:
         """
         if self.world_size == 1:
             return make()
-        message: dict[str, Any] = {}
+        text = ""
         if self.is_main_process:
             try:
-                message = {"value": make()}
+                text = json.dumps({"value": make()})
             except FindnaError as error:
-                self._broadcast({"error": str(error)})
+                self._broadcast_text(json.dumps({"error": str(error)}))
                 raise
-        message = self._broadcast(message)
+        message = json.loads(self._broadcast_text(text))
         if "error" in message:
             failure = FindnaError(message["error"])
             failure.silent = True  # the main process prints it
@@ -141,16 +141,15 @@ class Engine:
         value: Value = message["value"]
         return value
 
-    def _broadcast(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return the main process's message. It travels as bytes of JSON: no pickle passes between processes."""
-        text = torch.tensor(list(json.dumps(message).encode()), dtype=torch.uint8)
-        buffer = torch.zeros(self.all_reduce_max(len(text)), dtype=torch.uint8, device=self.device)
+    def _broadcast_text(self, text: str) -> str:
+        """Return the main process's text. Objects travel as JSON text, so that no process unpickles what another sent."""
+        data = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        buffer = torch.zeros(self.all_reduce_max(len(data)), dtype=torch.uint8, device=self.device)
         if self.is_main_process:
-            buffer[: len(text)] = text.to(self.device)
+            buffer[: len(data)] = data.to(self.device)
         with _process_lost_on_failure():
             distributed.broadcast(buffer, 0)
-        received: dict[str, Any] = json.loads(bytes(buffer.tolist()).decode())
-        return received
+        return bytes(buffer.tolist()).decode()
 
 
 def _sum_in_place(value: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import resource
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import torch
 
@@ -110,11 +110,15 @@ def search_batch_size(batch_size: int, limit: int, attempt: Callable[[int], None
     return largest
 
 
-def peak_memory(device: torch.device) -> dict[str, Any]:
-    """Return the peak memory of this process: `bytes`, and in `of` what was measured.
+class PeakMemory(TypedDict):
+    """Peak memory as run.json holds it: the number of bytes, and which memory was measured."""
 
-    On a GPU it is the memory that torch reserved; on a CPU the resident memory, with Python and its libraries.
-    """
+    bytes: int
+    of: str
+
+
+def peak_memory(device: torch.device) -> PeakMemory:
+    """Return the peak memory of this process: reserved by torch on a GPU; on a CPU resident, with Python and its libraries."""
     if device.type == "cuda":
         return {"bytes": torch.cuda.max_memory_reserved(device), "of": "reserved on the GPU"}
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS and KiB on Linux

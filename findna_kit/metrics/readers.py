@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import mmap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError
-from findna_kit.metrics.writers import FILE
+from findna_kit.metrics.writers import FILE, MetricsRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
-def newest_rows(run: Path, having: str | None = None) -> Iterator[dict[str, Any]]:
+def newest_rows(run: Path, having: str | None = None) -> Iterator[MetricsRow]:
     """Yield the rows of a run, newest first; nothing if there is no file.
 
     having: yield only rows with a metric of that name. A last line that a kill cut short is skipped. Raises FindnaError for a
@@ -36,7 +36,7 @@ def newest_rows(run: Path, having: str | None = None) -> Iterator[dict[str, Any]
             end = start - 1
 
 
-def _row(line: bytes, path: Path) -> dict[str, Any]:
+def _row(line: bytes, path: Path) -> MetricsRow:
     """Parse one row. Raises FindnaError if it is not a JSON object with a step."""
     try:
         row = json.loads(line)

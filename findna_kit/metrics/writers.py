@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+MetricsRow = dict[str, Any]
+"""One logged step: `step` is an int, every other value a float, or None if it was not finite."""
 FILE, BOARD = "metrics.jsonl", "tensorboard"
 
 
@@ -32,7 +34,7 @@ class MetricsWriter:
         self._file = self._path.open("a", buffering=1)
         self._board = SummaryWriter(str(run / BOARD), purge_step=step + 1)
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, row: Mapping[str, float]) -> None:
         """Append one row, which has its `step`."""
         # JSON has no infinity and no NaN.
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}
@@ -52,7 +54,7 @@ class MetricsWriter:
         self._board.close()
 
 
-def read_rows(run: Path) -> list[dict[str, Any]]:
+def read_rows(run: Path) -> list[MetricsRow]:
     """Return every row; a last line that a kill cut short is skipped."""
     path = run / FILE
     if not path.exists():

@@ -42,11 +42,13 @@ class ClassPool(nn.Module):
 
     def __init__(self, dim: int, class_tokens: int) -> None:
         super().__init__()
+        # Small queries: attention starts almost uniform over the positions.
         self.queries = nn.Parameter(torch.randn(class_tokens, dim) * dim**-0.5)
 
     def forward(self, embeddings: Tensor, valid: Tensor) -> Tensor:
         """Return the class embeddings [B, C, D] of nucleotide embeddings [B, L, D] with mask `valid` [B, L]."""
         scores = einsum(self.queries.to(embeddings.dtype), embeddings, "c d, b l d -> b c l") * embeddings.shape[-1] ** -0.5
+        # The softmax is computed in fp32: in bf16 the weights of long sequences would not add up to 1.
         share = scores.float().masked_fill(~valid[:, None], -torch.inf).softmax(-1)
         classes: Tensor = einsum(share.to(embeddings.dtype), embeddings, "b c l, b l d -> b c d")
         return classes
@@ -137,6 +139,7 @@ class Branch(nn.Module):
 
 def pool(embeddings: Tensor, valid: Tensor) -> Tensor:
     """Return the mean over valid nucleotides in fp32: [B, L, D] and [B, L] to [B, D]; zero if none is valid."""
+    # Summed in fp32, since a sum over thousands of positions loses digits in bf16.
     count = valid.sum(1, keepdim=True).clamp(min=1)
     return (embeddings * valid[..., None]).sum(1, dtype=torch.float32) / count
 
@@ -150,6 +153,7 @@ def read_rows(output: BranchOutput, reads: Reads) -> Tensor:
     elif reads == "all" or output.embeddings is None:
         rows = output.embeddings
     else:
+        # Only the masked positions, M of L: a head on all positions would cost several times as much.
         index = output.view.masked_index[..., None].expand(-1, -1, output.embeddings.shape[-1])
         rows = output.embeddings.gather(1, index)
     if rows is None:

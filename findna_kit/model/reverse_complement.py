@@ -24,7 +24,7 @@ class _BothStrands(Encoder):
     Config = ComponentConfig
 
     def __init__(self, encoder: Encoder, class_tokens: int) -> None:
-        nn.Module.__init__(self)
+        nn.Module.__init__(self)  # not Encoder.__init__, which takes the parameters of a component
         self.encoder = encoder
         self.class_rows = class_tokens if encoder.global_mixing else 0
         self.dim, self.depth, self.stride = encoder.dim, encoder.depth, encoder.stride

@@ -14,6 +14,7 @@ from findna_kit.profile.throughput import WARM_UP, measure
 from findna_kit.profile.workload import check_single_process, prepare_workload
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.provenance import resolved_settings
+from findna_kit.trainer.optimizers import state_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -95,7 +96,7 @@ def memory_of(experiment: Experiment) -> dict[str, int]:
     trained = _bytes(experiment.trainable().values())
     return {
         "weights": _bytes([*experiment.model_tensors().values(), *experiment.loss_tensors().values()]),
-        "optimizer": 2 * trained,  # AdamW's two moments
+        "optimizer": state_bytes(experiment),
         "gradients": trained,
     }
 

@@ -17,7 +17,7 @@ from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.runs.online_probe import online_probes
 from findna_kit.schedules import Clock
 from findna_kit.trainer.compilation import compiled_encoders
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.state import write_checkpoint
 from findna_kit.trainer.step import train_step
 from findna_kit.trainer.validation import Validation
@@ -90,7 +90,7 @@ def measure(workload: Workload, steps: int) -> Throughput:
     """
     experiment, engine = workload.experiment(), workload.engine
     windows, micro_batch = workload.genome.windows, workload.micro_batch
-    optimizer, validation = ScheduledAdamW(experiment), Validation(experiment, windows, engine, micro_batch)
+    optimizer, validation = ScheduledOptimizer(experiment), Validation(experiment, windows, engine, micro_batch)
     first = Clock(0, experiment.steps)
     timed = partial(_seconds, workload)
 

@@ -1,157 +1,167 @@
-"""A component as a recipe chooses it: its name looked up in the registry, its parameters read by its own `Config`."""
+"""A component as a recipe names it: the name is looked up in the registry, the parameters are read by its own `Config`."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo
+from pydantic import ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from findna_kit.components.interfaces import RESERVED
 from findna_kit.errors import ComponentClash, UnknownComponent
-from findna_kit.model.reverse_complement import RC
-from findna_kit.recipe.error_messages import SAID, Issue, explain, unknown_key
+from findna_kit.recipe.error_messages import ISSUE, Issue, explain, unknown_key
+from findna_kit.recipe.extra_keys import keys_of, refuse_foreign
 from findna_kit.recipe.yaml_nodes import display_value
-from findna_kit.schedules import Schedule, ScheduleValue, within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import GetCoreSchemaHandler
 
-    from findna_kit.components.interfaces import ComponentConfig
+    from findna_kit.component_config import ComponentConfig
+    from findna_kit.model.reverse_complement import RC
+    from findna_kit.plugins.kinds import Kind
     from findna_kit.plugins.registry import Components, Registry
-
-_DEFAULT_WEIGHT = 1.0
-WEIGHT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[Schedule, within(0), Field(_DEFAULT_WEIGHT, description="multiplies the term in the objective")]
-)
+    from findna_kit.recipe.extra_keys import ExtraKey
+    from findna_kit.schedules import Schedule
 
 
 @dataclass(frozen=True)
 class ValidationContext:
-    """What validation needs beside the document: pass it as pydantic's `context`."""
+    """What validation needs beside the document; it is passed as pydantic's `context`."""
 
     components: Components
     notes: tuple[str, ...] = ()
 
+    @property
+    def schedules(self) -> Mapping[str, type[Schedule]]:
+        """The registered schedules; the type `Schedule` looks names up here."""
+        return self.components.schedules
+
 
 @dataclass(frozen=True)
 class ComponentSpec:
-    """A component that the recipe names, with its parameters read.
-
-    weight: of a loss, a Schedule; elsewhere None. rc: of an encoder, how it reads both strands; elsewhere None.
-    """
+    """A component that the recipe names, with its parameters read. extras: the values of the kind's extra keys."""
 
     name: str
     component: type[Any]
     config: ComponentConfig
-    weight: Any = None
-    rc: RC | None = None
+    kind: Kind
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def weight(self) -> Schedule:
+        """Of a loss: the schedule that multiplies its term."""
+        return cast("Schedule", self.extras["weight"])
+
+    @property
+    def rc(self) -> RC:
+        """Of an encoder: how it reads both strands."""
+        return cast("RC", self.extras["rc"])
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Of an optimizer: the largest norm of the gradient, or None."""
+        return cast("float | None", self.extras["clip_norm"])
 
     def plain(self) -> dict[str, Any]:
-        """As a recipe states it, every default filled in."""
-        weight = {} if self.weight is None else {"weight": WEIGHT.dump_python(self.weight)}
-        rc = {} if self.rc is None else {"rc": self.rc}
-        return {"name": self.name, **weight, **rc, **self.config.model_dump(mode="json")}
+        """Return the component as a recipe states it, with every default filled in."""
+        keys = keys_of(self.kind)
+        first = {key.name: key.plain(self.extras[key.name]) for key in keys if not key.last}
+        last = {key.name: key.plain(self.extras[key.name]) for key in keys if key.last}
+        return {"name": self.name, **first, **self.config.model_dump(mode="json"), **last}
 
 
 @dataclass(frozen=True)
 class ComponentField:
-    """Marks a `ComponentSpec` field with the registry, an attribute of Components, that its name is looked up in."""
+    """Marks a `ComponentSpec` field of the schema with the kind, by name, whose registry its name is looked up in."""
 
-    registry: str
+    kind: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """A function that reads and one that writes."""
+        """Return a schema of two functions: `read`, and `ComponentSpec.plain` for writing."""
         write = core_schema.plain_serializer_function_ser_schema(ComponentSpec.plain)
         return core_schema.with_info_plain_validator_function(self.read, serialization=write)
 
     def read(self, value: Any, info: ValidationInfo) -> ComponentSpec:
-        """`{name: ..., params}`, or the name alone. Raises ValidationError with all that is wrong."""
-        registry: Registry[Any] = getattr(cast("ValidationContext", info.context).components, self.registry)
-        if not isinstance(value, (str, dict)):
-            wanted = f"the name of a component, or a map with name and parameters, is wanted (got {display_value(value)})"
-            raise refusal_of(registry.kind, [Issue((), wanted)], value)
-        stated = {"name": value} if isinstance(value, str) else dict(value)
-        said: list[Issue] = []
-        component = _component(registry, stated, said)
-        weight = self._weight(stated, said)
-        rc = self._rc(stated, component, said)
-        parameters = {key: one for key, one in stated.items() if key not in RESERVED}
-        config = None if component is None else self._config(component, parameters, said)
-        if component is None or config is None or said:
-            raise refusal_of(registry.kind, said, value)
-        return ComponentSpec(stated["name"], component, config, weight, rc)
-
-    def _weight(self, stated: dict[str, Any], said: list[Issue]) -> Any:
-        if self.registry != "losses":
-            if "weight" in stated:
-                said.append(Issue(("weight",), "only a loss has a weight; leave it out", at_key=True))
-            return None
-        try:
-            return WEIGHT.validate_json(json.dumps(stated.get("weight", _DEFAULT_WEIGHT)), strict=True)
-        except ValidationError as error:
-            inside = explain(error, ScheduleValue, stated["weight"])
-            said += [Issue(("weight", *one.path), one.message, one.at_key) for one in inside]
-            return None
-
-    def _rc(self, stated: dict[str, Any], component: type[Any] | None, said: list[Issue]) -> RC | None:
-        if self.registry != "encoders":
-            if "rc" in stated:
-                said.append(Issue(("rc",), "only an encoder has rc; leave it out", at_key=True))
-            return None
-        rc = stated.get("rc", "none")
-        if rc not in get_args(RC):
-            said.append(Issue(("rc",), f"none, average or equivariant is wanted (got {display_value(rc)})"))
-            return None
-        if rc != "none" and component is not None and component.strand != "none":
-            said.append(Issue(("rc",), f"{stated['name']} is strand-{component.strand} by itself; leave rc out"))
-        return cast("RC", rc)
-
-    @property
-    def own_keys(self) -> list[str]:
-        """Keys beside the parameters that a component of the kind may have."""
-        return ["name", *{"losses": ["weight"], "encoders": ["rc"]}.get(self.registry, [])]
-
-    def _config(self, component: type[Any], parameters: dict[str, Any], said: list[Issue]) -> ComponentConfig | None:
-        known = [*self.own_keys, *component.Config.model_fields]
-        unknown = [key for key in parameters if key not in known]
-        said += [Issue((key,), unknown_key(key, known), at_key=True) for key in unknown]
-        rest = {key: value for key, value in parameters.items() if key not in unknown}
-        try:
-            config: ComponentConfig = component.Config.model_validate_json(json.dumps(rest), strict=True)
-        except ValidationError as error:
-            said += explain(error, component.Config, rest)
-            return None
-        return config
+        """Read `{name: ..., parameters}` or the name alone. Raise ValidationError with every issue."""
+        return read_component(self.kind, value, cast("ValidationContext", info.context))
 
 
-def _component(registry: Registry[Any], stated: dict[str, Any], said: list[Issue]) -> type[Any] | None:
+def read_component(kind: str, value: Any, context: ValidationContext) -> ComponentSpec:
+    """Return the component of that kind which `value` states. Raise ValidationError with every issue."""
+    registry = context.components.of(kind)
+    if not isinstance(value, (str, dict)):
+        message = f"the name of a component, or a map with name and parameters, is wanted (got {display_value(value)})"
+        raise refusal_of(kind, [Issue((), message)], value)
+    stated = {"name": value} if isinstance(value, str) else dict(value)
+    if registry.spec.default is not None:
+        stated.setdefault("name", registry.spec.default)
+    issues: list[Issue] = []
+    component = _component(registry, stated, issues)
+    fields = [] if component is None else list(component.Config.model_fields)
+    issues += refuse_foreign(registry.spec, context.components.kinds, stated, fields)
+    extras = _extras(keys_of(registry.spec), stated, component, context, issues)
+    config = None if component is None else _config(registry.spec, component, stated, context, issues)
+    if component is None or config is None or issues:
+        raise refusal_of(kind, issues, value)
+    return ComponentSpec(stated["name"], component, config, registry.spec, extras)
+
+
+def _extras(
+    keys: Sequence[ExtraKey], stated: Mapping[str, Any], component: type[Any] | None, context: Any, issues: list[Issue]
+) -> dict[str, Any]:
+    extras = {}
+    for key in keys:
+        extras[key.name] = key.read(stated, context, issues)
+        if component is not None and (reason := key.conflict(stated["name"], component, extras[key.name])):
+            issues.append(Issue((key.name,), reason))
+    return extras
+
+
+def _config(
+    kind: Kind, component: type[Any], stated: Mapping[str, Any], context: Any, issues: list[Issue]
+) -> ComponentConfig | None:
+    keys = keys_of(kind)
+    parameters = list(component.Config.model_fields)
+    known = ["name", *(key.name for key in keys if not key.last), *parameters, *(key.name for key in keys if key.last)]
+    reported = {issue.path[0] for issue in issues if issue.path}
+    unknown = [key for key in stated if key not in known]
+    issues += [Issue((key,), unknown_key(key, known), at_key=True) for key in unknown if key not in reported]
+    rest = {key: item for key, item in stated.items() if key in parameters}
+    try:
+        config: ComponentConfig = component.Config.model_validate_json(json.dumps(rest), strict=True, context=context)
+    except ValidationError as error:
+        issues += explain(error, component.Config, rest)
+        return None
+    return config
+
+
+def _component(registry: Registry[Any], stated: Mapping[str, Any], issues: list[Issue]) -> type[Any] | None:
     if "name" not in stated:
-        said.append(Issue(("name",), f"missing; it is required (known: {', '.join(registry) or 'none'})"))
+        issues.append(Issue(("name",), f"missing; it is required (known: {', '.join(registry) or 'none'})"))
         return None
     if not isinstance(stated["name"], str):
-        said.append(Issue(("name",), f"the name of one {registry.kind} is wanted (got {display_value(stated['name'])})"))
+        issues.append(Issue(("name",), f"the name of one {registry.kind} is wanted (got {display_value(stated['name'])})"))
         return None
     try:
         return registry[stated["name"]]
     except (UnknownComponent, ComponentClash) as error:
-        said.append(Issue(("name",), str(error), unknown=isinstance(error, UnknownComponent)))
+        issues.append(Issue(("name",), str(error), unknown=isinstance(error, UnknownComponent)))
         return None
 
 
-def refusal_of(title: str, said: Sequence[Issue], value: Any) -> ValidationError:
-    """All that is wrong with a value, to be raised in a validator."""
-    # A name alone has no keys of its own: what is wrong with them is said of the name.
-    flat = isinstance(value, str)
+def refusal_of(title: str, issues: Sequence[Issue], value: Any) -> ValidationError:
+    """Return an error with every issue of a value, to be raised in a validator."""
+    # A component that is only a name has no keys of its own: issues of its parameters are reported at the name.
+    name_only = isinstance(value, str)
     lines = []
-    for one in said:
-        named = flat and one.path not in ((), ("name",))
-        message = f"{'.'.join(map(str, one.path))}: {one.message}" if named else one.message
-        whole = replace(one, message=message, at_key=one.at_key and not flat)
-        kind = PydanticCustomError(SAID, "see said", {"said": whole})
-        lines.append(InitErrorDetails(type=kind, loc=() if flat else one.path, input=value))
+    for issue in issues:
+        named = name_only and issue.path not in ((), ("name",))
+        message = f"{'.'.join(map(str, issue.path))}: {issue.message}" if named else issue.message
+        whole = replace(issue, message=message, at_key=issue.at_key and not name_only)
+        kind = PydanticCustomError(ISSUE, "see the issue", {"issue": whole})
+        lines.append(InitErrorDetails(type=kind, loc=() if name_only else issue.path, input=value))
     return ValidationError.from_exception_data(title, lines)

@@ -10,14 +10,15 @@ from pydantic import BaseModel
 
 from findna_kit.errors import nearest
 from findna_kit.recipe.yaml_nodes import display_value
+from findna_kit.schedules import UNKNOWN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pydantic import ValidationError
 
-SAID = "said"
-"""Error type of what has been put in words already: `ctx["said"]` is the Said."""
+ISSUE = "issue"
+"""Type of the pydantic errors that carry an Issue: `ctx["issue"]`."""
 
 Path = tuple[str | int, ...]
 
@@ -72,7 +73,7 @@ class _Trouble:
         return self.path == self.union and (self.error["type"] in _WANTED or self.error["type"] == "literal_error")
 
 
-def explain(error: ValidationError, model: type[BaseModel], tree: Any, *, also: Sequence[str] = ()) -> list[Issue]:
+def explain(error: ValidationError, model: type[BaseModel] | None, tree: Any, *, also: Sequence[str] = ()) -> list[Issue]:
     """Every problem of `tree` as sentences; alternatives of one value become one. also: keys of the top that are no fields."""
     troubles = [_trouble(one, tree) for one in error.errors(include_url=False) if not _hollow(one)]
     said = [_say(trouble, model, also) for trouble in troubles if trouble.union is None]
@@ -105,7 +106,7 @@ def _trouble(error: Any, tree: Any) -> _Trouble:
     for place, part in enumerate(loc):
         inside = isinstance(here, dict) and part in here
         inside = inside or (isinstance(here, list) and isinstance(part, int) and part < len(here))
-        absent = isinstance(here, dict) and place == len(loc) - 1 and error["type"] in ("missing", SAID)
+        absent = isinstance(here, dict) and place == len(loc) - 1 and error["type"] in ("missing", ISSUE)
         if inside:
             here = here[part]
         if inside or absent:
@@ -119,14 +120,16 @@ def _wanted(error: Any) -> str:
     return error["ctx"]["expected"] if error["type"] == "literal_error" else _WANTED[error["type"]]
 
 
-def _say(trouble: _Trouble, model: type[BaseModel], also: Sequence[str]) -> Issue:
+def _say(trouble: _Trouble, model: type[BaseModel] | None, also: Sequence[str]) -> Issue:
     error, context = trouble.error, trouble.error.get("ctx", {})
     kind, shown = error["type"], f" (got {display_value(error['input'])})"
-    if kind == SAID:
-        said: Issue = context["said"]
+    if kind == ISSUE:
+        said: Issue = context["issue"]
         return replace(said, path=trouble.path)
     if kind == "missing":
         return Issue(trouble.path, "missing; it is required")
+    if kind == UNKNOWN_KEY:
+        return Issue(trouble.path, unknown_key(str(trouble.path[-1]), context["known"]), at_key=True)
     if kind == "extra_forbidden":
         known = [*_known(model, trouble.loc[:-1]), *(also if len(trouble.loc) == 1 else ())]
         return Issue(trouble.path, unknown_key(str(trouble.path[-1]), known), at_key=True)
@@ -154,9 +157,9 @@ def _say(trouble: _Trouble, model: type[BaseModel], also: Sequence[str]) -> Issu
     return Issue(trouble.path, message + (shown if scalar else ""), at_key)
 
 
-def _known(model: type[BaseModel], loc: Path) -> list[str]:
+def _known(model: type[BaseModel] | None, loc: Path) -> list[str]:
     """The keys that a section at `loc` takes; labels, indices and union branches in `loc` are no fields, and passed over."""
-    models = [model]
+    models = [] if model is None else [model]
     for part in loc:
         fields = [one.model_fields[part].annotation for one in models if isinstance(part, str) and part in one.model_fields]
         models = [inner for annotation in fields for inner in _models(annotation)] or models

@@ -7,26 +7,32 @@ What depends on several keys at once, or on files, `load_recipe` alone knows.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, get_args
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from findna_kit.errors import ComponentClash
-from findna_kit.model.reverse_complement import RC
-from findna_kit.recipe.component_spec import WEIGHT, ComponentField
-from findna_kit.recipe.schema import Recipe
+from findna_kit.recipe.component_spec import ComponentField, ValidationContext, read_component
+from findna_kit.recipe.extra_keys import keys_of
+from findna_kit.recipe.schema import recipe_model
+from findna_kit.schedules import bounds_schema, schedule_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import core_schema
 
+    from findna_kit.plugins.kinds import Kind
     from findna_kit.plugins.registry import Components, Registry
 
 _DEFINITIONS = "#/definitions/"
 _OVER = "_over_a_base"
+_SCHEDULE = "Schedule"
+"""Name of the definition that pydantic makes of the type."""
 _WHOLE_ONLY = {"required", "default", "minProperties", "not"}
 """What holds of a whole document, and of a piece that a base completes does not."""
 _BASE = {"type": "string", "minLength": 1, "description": "the path, or shipped name, of the recipe that this one lies over"}
@@ -37,8 +43,9 @@ def recipe_schema(components: Components) -> dict[str, Any]:
 
     Deterministic for given components. A name that two plugins claim is no component, as in `load_recipe`.
     """
-    whole = _Generator(components).generate(TypeAdapter(Recipe).core_schema)
+    whole = _Generator(components).generate(TypeAdapter(recipe_model(components.kinds)).core_schema)
     definitions = whole.pop("$defs", {})
+    _put_schedules(whole, definitions, components)
     over = _over(whole)
     definitions |= {name + _OVER: _over(schema) for name, schema in definitions.items()}
     for document in (whole, over):
@@ -52,6 +59,37 @@ def recipe_schema(components: Components) -> dict[str, Any]:
         "else": whole,
         "definitions": definitions,
     }
+
+
+def _put_schedules(whole: dict[str, Any], definitions: dict[str, Any], components: Components) -> None:
+    """Put every registered schedule where the models, which know no registry, list only the kit's own shapes."""
+    shapes = {name: shape for name, shape in _unambiguous(components.schedules)}
+    definitions[_SCHEDULE] = schedule_schema({name: shape.parameters_schema() for name, shape in shapes.items()})
+    configs = {name: shape.Config for name, shape in shapes.items()}
+    for parts in list(_bounded_in([whole, definitions])):
+        low, high = parts[1].get("minimum", -math.inf), parts[1].get("maximum", math.inf)
+        # One definition for each pair of bounds: written out at every field, they would double the size of the schema.
+        name = f"{_SCHEDULE}_from_{low:g}_to_{high:g}"
+        definitions[name] = {"allOf": [parts[0], bounds_schema(low, high, configs)]}
+        parts[:] = [{"$ref": _DEFINITIONS + name}]
+
+
+def _bounded_in(schema: Any) -> Iterator[list[Any]]:
+    """Iterate over the `allOf` of every field that takes a schedule within bounds: a reference to it, and the bounds."""
+    if isinstance(schema, dict):
+        parts = schema.get("allOf")
+        if isinstance(parts, list) and len(parts) > 1 and parts[0] == {"$ref": _DEFINITIONS + _SCHEDULE}:
+            yield parts
+    if isinstance(schema, (dict, list)):
+        for below in schema.values() if isinstance(schema, dict) else schema:
+            yield from _bounded_in(below)
+
+
+def _unambiguous(registry: Registry[Any]) -> Iterator[tuple[str, type[Any]]]:
+    """Iterate over the components of a registry, without names that two plugins register."""
+    for name in registry:
+        with suppress(ComponentClash):
+            yield name, registry[name]
 
 
 def _over(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,6 +117,13 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**description, "anyOf": [schema, null]}
 
 
+def _field_of(schema: Any) -> ComponentField | None:
+    """Return the marker of a core schema that reads a component, or None for any other schema."""
+    function = schema.get("function", {}).get("function") if schema.get("type") == "function-plain" else None
+    field = getattr(function, "__self__", None)
+    return field if isinstance(field, ComponentField) else None
+
+
 class _Generator(GenerateJsonSchema):
     """pydantic's, with the registered components where a recipe names one, and in draft 7's words."""
 
@@ -87,33 +132,26 @@ class _Generator(GenerateJsonSchema):
         self._components = components
 
     def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
-        """A `Chosen`: the name of a component, or a map with its name and parameters."""
-        kind = getattr(schema["function"]["function"], "__self__", None)
-        if not isinstance(kind, ComponentField):
+        """Return the schema of a `ComponentSpec`: the name of a component, or a map with its name and parameters."""
+        field = _field_of(schema)
+        if field is None:
             return super().function_plain_schema(schema)
-        own = {"losses": {"weight": self.generate_inner(WEIGHT.core_schema)}, "encoders": {"rc": {"enum": list(get_args(RC))}}}
-        return self._choice(getattr(self._components, kind.registry), own.get(kind.registry, {}))
-
-    def _choice(self, registry: Registry[Any], own: JsonSchemaValue) -> JsonSchemaValue:
-        maps = {}
-        for name in registry:
-            try:
-                maps[name] = self._map(name, registry[name], own)
-            except ComponentClash:
-                continue
+        registry = self._components.of(field.kind)
+        maps = {name: self._map(name, component, registry.spec) for name, component in _unambiguous(registry)}
         alone: JsonSchemaValue = {"enum": list(maps)}
-        lacking = [name for name, schema in maps.items() if schema["required"] != ["name"]]
+        lacking = [name for name, map_ in maps.items() if set(map_["required"]) - {"name"}]
         if lacking:
-            alone["not"] = {"enum": lacking}  # its parameters have no defaults
+            alone["not"] = {"enum": lacking}  # it has parameters without a default
         return {"anyOf": [alone, *maps.values()]}
 
-    def _map(self, name: str, component: type[Any], own: JsonSchemaValue) -> JsonSchemaValue:
+    def _map(self, name: str, component: type[Any], kind: Kind) -> JsonSchemaValue:
+        extras = {key.name: self.generate_inner(key.adapter.core_schema) for key in keys_of(kind)}
         parameters = self.resolve_ref_schema(self.generate_inner(TypeAdapter(component.Config).core_schema))
         does = {"description": inspect.cleandoc(component.__doc__)} if component.__doc__ else {}
         return {
             "type": "object",
-            "properties": {"name": {"const": name, **does}, **own, **parameters.get("properties", {})},
-            "required": ["name", *parameters.get("required", [])],
+            "properties": {"name": {"const": name, **does}, **extras, **parameters.get("properties", {})},
+            "required": [*([] if name == kind.default else ["name"]), *parameters.get("required", [])],
             "additionalProperties": False,
         }
 
@@ -122,7 +160,11 @@ class _Generator(GenerateJsonSchema):
         return {}
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """With the defaults that are made, too."""
+        """Include defaults that are computed; the default of a component is shown with all its parameters."""
+        field = _field_of(schema["schema"])
+        if field is not None and "default_factory" in schema:
+            spec = read_component(field.kind, {}, ValidationContext(self._components))
+            return {**self.generate_inner(schema["schema"]), "default": spec.plain()}
         if "default_factory" in schema and not schema.get("default_factory_takes_data"):
             schema = {**schema, "default": schema["default_factory"]()}  # type: ignore[call-arg]
         return super().default_schema(schema)

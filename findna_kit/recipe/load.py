@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from findna_kit.errors import ComponentClash, UnknownComponent
 from findna_kit.recipe.component_spec import ValidationContext
 from findna_kit.recipe.error_messages import Issue, explain
-from findna_kit.recipe.merge import absolute, components_in, read_layers
-from findna_kit.recipe.schema import Recipe
+from findna_kit.recipe.merge import read_layers
+from findna_kit.recipe.node_paths import Grammar, absolute, reach
+from findna_kit.recipe.schema import recipe_model
 from findna_kit.recipe.shipped import METHODS, OBJECTIVES
 from findna_kit.recipe.yaml_nodes import LocatedIssue, Node, dotted, refusal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
+    from findna_kit.recipe.schema import Recipe
 
 
 def load_recipe(
@@ -36,16 +38,17 @@ def load_recipe(
     Raises RecipeError with every problem at once. failed: plugins that did not load, any of which may be what an unknown
     component is missing.
     """
-    layers = read_layers(source, overrides, folder)
+    layers = read_layers(source, overrides, folder, Grammar.of(components))
     _absolute_files(layers.root, components)
+    model = recipe_model(components.kinds)
     reading = ValidationContext(components, tuple(layers.notes))
     while True:
         tree = layers.root.plain()
         try:
             # JSON in strict mode is what YAML can say: a list may be a tuple, but "1", true or 1.0 is no whole number.
-            recipe = Recipe.model_validate_json(json.dumps(tree), strict=True, context=reading)
+            recipe = model.model_validate_json(json.dumps(tree), strict=True, context=reading)
         except ValidationError as error:
-            said = explain(error, Recipe, tree, also=("base",))
+            said = explain(error, model, tree, also=("base",))
         else:
             said = []
         if not _drop(layers.root, said):
@@ -58,12 +61,14 @@ def load_recipe(
 
 def _absolute_files(root: Node, components: Components) -> None:
     """Makes the paths among components' parameters absolute, each from the folder of whoever stated it."""
-    for kind, node in components_in(root):
-        name = node.below("name")
+    nodes = [(kind, node) for kind in components.kinds if kind.path for _, _, node in reach(root, kind.path)]
+    for kind, node in nodes:
+        named = node.below("name")
+        name = kind.default if named is None else named.value
         try:
-            component = getattr(components, kind)[name.value if name is not None else None]
-        except (UnknownComponent, ComponentClash, TypeError):
-            continue  # it will be refused
+            component = components.of(kind)[str(name)]
+        except (UnknownComponent, ComponentClash):
+            continue  # validation reports it
         for path in filter(None, map(node.below, component.Config.paths())):
             absolute(path)
 

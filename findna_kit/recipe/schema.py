@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+)
 
+from findna_kit.plugins.kinds import ANY, KINDS, Kind
 from findna_kit.recipe.component_spec import ComponentField, ComponentSpec, ValidationContext, refusal_of
 from findna_kit.recipe.error_messages import Issue
-from findna_kit.recipe.yaml_nodes import dump
+from findna_kit.recipe.yaml_nodes import dotted, dump
+from findna_kit.schedules import Schedule
 from findna_kit.settings import (
     DataSettings,
     EvaluationSettings,
     InitialWeights,
-    OptimizerSettings,
     Settings,
     TrainerSettings,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
 
 _LABEL = "[a-z][a-z0-9_]*"
 _FOLDER_NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -53,10 +65,10 @@ class ViewChoice(Settings):
     see: tuple[Literal["student", "teacher"], ...] = Field(min_length=1, description="the branches that are shown it")
     length: int | None = Field(None, gt=0, description="nucleotides of a random crop of the window; null: all of it")
     count: int = Field(1, gt=0, description="views made so, each with its own crop, augmentations and mask")
-    augment: tuple[Annotated[ComponentSpec, ComponentField("augmentations")], ...] = Field(
+    augment: tuple[Annotated[ComponentSpec, ComponentField("augmentation")], ...] = Field(
         (), description="augmentations, in this order"
     )
-    mask: Annotated[ComponentSpec, ComponentField("maskings")] | None = Field(
+    mask: Annotated[ComponentSpec, ComponentField("masking")] | None = Field(
         None, description="what is hidden in the student's copy"
     )
 
@@ -78,19 +90,26 @@ class Recipe(Settings):
     steps: int = Field(ge=0, description="optimizer steps; 0: the initial network")
     data: DataSettings = Field(description="the genome and its windows")
     views: dict[Label, ViewChoice] = Field(min_length=1, description="by label: what is made of a window")
-    encoder: Annotated[ComponentSpec, ComponentField("encoders")] = Field(description="bases to embeddings")
+    encoder: Annotated[ComponentSpec, ComponentField("encoder")] = Field(description="bases to embeddings")
     class_tokens: int = Field(0, ge=0, description="learned rows that stand before the sequence")
-    losses: dict[Label, Annotated[ComponentSpec, ComponentField("losses")]] = Field(
+    losses: dict[Label, Annotated[ComponentSpec, ComponentField("loss")]] = Field(
         description="by label: the terms of the objective"
     )
-    teacher_update: Annotated[ComponentSpec, ComponentField("teacher_updates")] = Field(
+    teacher_update: Annotated[ComponentSpec, ComponentField("teacher_update")] = Field(
         description="the rule that moves the teacher"
     )
     init_from: InitialWeights | None = Field(None, description="a run to begin with; null: initial weights from the seed")
-    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings, description="how the student is moved")
+    optimizer: Annotated[ComponentSpec, ComponentField("optimizer")] = Field(
+        # Read like a stated one: the table of kinds has the name that is meant where none is given.
+        default_factory=lambda: cast("ComponentSpec", {}),
+        validate_default=True,
+        description="how the student is moved",
+    )
     trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="how the loop runs")
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="what scores the finished run")
 
+    kinds: ClassVar[tuple[Kind, ...]] = KINDS
+    """The table of kinds that the recipe was read with."""
     _notes: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("views")
@@ -130,16 +149,18 @@ class Recipe(Settings):
     __hash__ = None  # type: ignore[assignment]  # its maps have none
 
     def chosen(self) -> Iterator[tuple[str, ComponentSpec]]:
-        """Every component that it names, with the key that it stands at."""
-        yield "encoder", self.encoder
-        yield "teacher_update", self.teacher_update
-        for label, loss in self.losses.items():
-            yield f"losses.{label}", loss
-        for label, view in self.views.items():
-            for number, augmentation in enumerate(view.augment):
-                yield f"views.{label}.augment.{number}", augmentation
-            if view.mask is not None:
-                yield f"views.{label}.mask", view.mask
+        """Iterate over the components that keys of the recipe name, each with its key."""
+        for kind in self.kinds:
+            for path, value in _reach(self, kind.path) if kind.path else ():
+                if isinstance(value, ComponentSpec):
+                    yield dotted(path), value
+
+    def used(self) -> list[tuple[str, str]]:
+        """Return kind and name of everything registered that the recipe uses, schedules inside parameters included."""
+        names = [(spec.kind.name, spec.name) for _, spec in self.chosen()]
+        # A constant that is written as a number names no component.
+        schedules = [("schedule", one.name) for one in _schedules(self) if isinstance(one.plain(), dict)]
+        return list(dict.fromkeys([*names, *schedules]))
 
     def component_files(self) -> dict[str, str]:
         """The files that its components are to find, by their key."""
@@ -147,9 +168,63 @@ class Recipe(Settings):
         return {key: path for key, path in stated.items() if path is not None}
 
     def plain(self) -> dict[str, Any]:
-        """Maps, lists and scalars, every default filled in."""
-        return self.model_dump(mode="json")
+        """Return maps, lists and scalars, with every default filled in; a kind that plugins add is left out where unused."""
+        added = self.__class__.model_fields.keys() - Recipe.model_fields.keys()
+        plain = self.model_dump(mode="json")
+        return {key: value for key, value in plain.items() if key not in added or value}
 
     def dump(self) -> str:
         """The resolved recipe as YAML; read again, it gives an equal Recipe."""
         return dump(self.plain())
+
+
+@cache
+def recipe_model(kinds: tuple[Kind, ...]) -> type[Recipe]:
+    """Return the model of a recipe for a table of kinds: `Recipe`, with an optional key for each kind that has no field."""
+    fields: dict[str, Any] = {}
+    for kind in kinds:
+        if not kind.path or kind.path[0] in Recipe.model_fields:
+            continue
+        if kind.path[1:] not in ((), (ANY,)):
+            raise ValueError(f"the path of kind {kind.name} must be one key, or one key and ANY (got {kind.path})")
+        spec = Annotated[ComponentSpec, ComponentField(kind.name)]
+        if ANY in kind.path:
+            fields[kind.path[0]] = (dict[Label, spec], Field(default_factory=dict, description=kind.description))
+        else:
+            fields[kind.path[0]] = (spec | None, Field(None, description=kind.description))
+    if kinds == KINDS:
+        return Recipe
+    model: type[Recipe] = create_model("Recipe", __base__=Recipe, __doc__=Recipe.__doc__, **fields)
+    model.kinds = kinds
+    return model
+
+
+def _reach(
+    value: Any, pattern: tuple[str, ...], path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Iterate over (path, value) for everything that the path of a kind leads to."""
+    if not pattern:
+        yield path, value
+        return
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, BaseModel):
+        items = [(pattern[0], getattr(value, pattern[0], None))]
+    elif isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, tuple):
+        items = enumerate(value)
+    for key, below in items:
+        yield from _reach(below, pattern[1:], (*path, key))
+
+
+def _schedules(value: Any) -> Iterator[Schedule]:
+    """Iterate over the schedules in a section, and in the parameters and extra keys of its components."""
+    if isinstance(value, Schedule):
+        yield value
+    elif isinstance(value, ComponentSpec):
+        yield from _schedules({"config": value.config, **value.extras})
+    elif isinstance(value, BaseModel):
+        yield from _schedules(dict(value))
+    elif isinstance(value, (dict, tuple, list)):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from _schedules(below)

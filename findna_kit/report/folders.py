@@ -124,12 +124,14 @@ class StudyFolder:
 
 def read_folder(folder: Path, label: str) -> RunFolder | StudyFolder:
     """Return a run or a study. Raise FindnaError where the folder is neither, and for damaged files."""
+    # is_dir() raises for paths that no file system accepts, for example with a name that is too long.
     try:
         exists = folder.is_dir()
     except OSError:
         exists = False
     if exists and (folder / STUDY).is_file():
         return _read_study(folder, label)
+    # A run that was put together by hand may lack run.json; recipe and checkpoints are enough to show it.
     has_checkpoint = exists and (folder / RECIPE).is_file() and (folder / checkpoint.FOLDER).is_dir()
     if has_checkpoint or (exists and (folder / RUN_JSON).is_file()):
         return read_run(folder, label)
@@ -144,6 +146,7 @@ def read_run(folder: Path, label: str) -> RunFolder:
 
 
 def _read_study(folder: Path, label: str) -> StudyFolder:
+    """Return a study with its cells, its search and, if it is finished, its result."""
     study = read_model(Study, folder / STUDY)
     cells = []
     for condition in study.conditions():
@@ -165,6 +168,8 @@ def _read_search(folder: Path) -> tuple[list[TrialRecord], int | None]:
 
 
 def _cell_state(cell: Path, run: RunFolder | None) -> str:
+    """Return the state of a cell in words."""
+    # failed.json is removed before a cell is run again, so while it exists it is up to date.
     if (cell / FAILED).is_file():
         return f"failed: {read_model(FailureRecord, cell / FAILED).reason}"
     if run is None:

@@ -38,6 +38,7 @@ class Group:
     def curve(self, metric: str) -> Curve | None:
         """Return a single run's line, or the mean over several runs with the range of their values; None without values."""
         series = self.of(metric)
+        # A single run keeps the extremes of every bin, where a mean over them would hide spikes.
         if len(series) < 2:
             return Curve(self.index, series[0].pieces()) if series else None
         line: list[Point] = []

@@ -46,11 +46,12 @@ class Series:
 
     def add(self, step: int, value: float | None, bin_number: int) -> None:
         """Add the value of one row."""
-        if value is None or not math.isfinite(value):
+        if value is None or not math.isfinite(value):  # JSON has no nan, so it is written as null
             self.not_finite += 1
             self.bins.setdefault(bin_number, None)
             return
         point = (float(step), float(value))
+        # Updated in place, without lists of values: a long run has millions of rows.
         self.rows += 1
         self.total += value
         self.last = point
@@ -102,6 +103,7 @@ def read_series(run: Path, width: int) -> dict[str, Series]:
     for number, line in _lines(path):
         step, row = _parsed(path, f"line {number}", line)
         for name, value in row.items():
+            # bool is a subclass of int, and plugins may log one; it is not a number to draw.
             if name == "step" or isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
                 continue
             if name not in series:
@@ -111,16 +113,18 @@ def read_series(run: Path, width: int) -> dict[str, Series]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each complete line with its number, from 1."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if line.endswith(b"\n") and line.strip():
+                if line.endswith(b"\n") and line.strip():  # without a newline, the line was not written to its end
                     yield number, line
     except OSError as error:
         raise FindnaError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _parsed(path: Path, where: str, line: bytes) -> tuple[int, Mapping[str, object]]:
+    """Return the step and the metrics of a line. Raise FindnaError where it is not a row of metrics."""
     message = f"{path}: {where} is not a row of metrics; restore the file from a copy, or remove the line"
     try:
         row = json.loads(line)

@@ -74,6 +74,7 @@ def _output_path(request: ReportRequest) -> Path:
     if request.out is None and len(request.folders) > 1:
         raise FindnaError(f"a report of {len(request.folders)} folders needs --out FILE.html")
     out = request.out or request.folders[0] / REPORT
+    # lexists, because a broken symbolic link would be replaced, too.
     if not os.path.lexists(out):
         return out
     if not _is_report(out):
@@ -84,6 +85,7 @@ def _output_path(request: ReportRequest) -> Path:
 
 
 def _is_report(path: Path) -> bool:
+    """Return whether a file is a report of the kit, whose beginning has `MARK`."""
     try:
         with path.open("rb") as file:
             return MARK in file.read(_BEGINNING)
@@ -115,6 +117,8 @@ def render(folders: Sequence[RunFolder | StudyFolder], embed: EmbeddingRequest |
 
 @lru_cache(maxsize=1)
 def _environment(paths: PathShortener) -> Environment:
+    """Return the environment of the templates, which escapes every value and shortens the paths in it."""
+    # StrictUndefined makes a misspelt name in a template an error rather than an empty text.
     environment = Environment(
         loader=PackageLoader("findna_kit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         # Every value passes through the shortener, so no section can leave an absolute path in the page.
@@ -125,6 +129,7 @@ def _environment(paths: PathShortener) -> Environment:
 
 
 def _runs_part(runs: Sequence[RunFolder], embed: EmbeddingRequest | None) -> ReportPart:
+    """Return the part about all runs: each run is a series of its own."""
     groups, steps = group_runs([(run.label, [run]) for run in runs])
     labelled = [(run.label, run) for run in runs]
     title = f"Run {runs[0].label}" if len(runs) == 1 else f"{len(runs)} runs"
@@ -142,7 +147,9 @@ def _runs_part(runs: Sequence[RunFolder], embed: EmbeddingRequest | None) -> Rep
 
 
 def _study_part(key: str, study: StudyFolder, embed: EmbeddingRequest | None) -> ReportPart:
+    """Return the part about one study: each condition is a series, the mean over its seeds."""
     by_condition = [(name, runs) for name in study.study.conditions() if (runs := study.runs(name))]
+    # Seeds of a condition differ in their seed only, so recipes and embeddings are shown for the first.
     first_runs = [(name, runs[0]) for name, runs in by_condition]
     sections = [
         declared_section(key, study), effects_section(key, study), conditions_section(key, study),

@@ -27,6 +27,7 @@ from findna_kit.evaluation.cache import cache_key
 from findna_kit.evaluation.finetuning import finetune, settings_for
 from findna_kit.evaluation.task_scores import scored_rows, task_info
 from findna_kit.inference.frozen_model import load, untrained
+from findna_kit.plugins.loading import load_plugins
 from findna_kit.records.evaluation_json import (
     FinetuningRecord,
     GenomeOverlapShare,
@@ -167,6 +168,8 @@ class _Networks:
     def __init__(self, run: Path, model: FrozenModel, weights: str, scoring: Scoring, task: Task, log: Log) -> None:
         self.run, self.model, self.weights, self.scoring, self.task, self.log = run, model, weights, scoring, task, log
         self.settings, self.sources = settings_for(task, scoring.finetune)
+        # Looked up before any embedding, which takes long, so that an unknown name is refused at once.
+        self.optimizer = load_plugins(scoring.without)[0].optimizers[self.settings.optimizer]
         # Networks are initialised when they are needed. Predictions are made network by network, so two are held at most.
         self._model = lru_cache(2)(self._network)
         self.contender = cache(self._contender)
@@ -205,7 +208,7 @@ class _Networks:
             model = self._model(name, number)
             tuned = finetune(
                 model.network, model.engine, task, self.settings, pooling=scoring.pooling, strand=scoring.strand, seed=seed,
-                folder=folder, log=self.log, sources=self.sources,
+                folder=folder, log=self.log, sources=self.sources, optimizer=self.optimizer,
             )  # fmt: skip
             return Prediction(tuned.scores, tuned.chosen)
 

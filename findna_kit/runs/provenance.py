@@ -60,17 +60,8 @@ def split_digest(split: Split) -> str:
 
 def origins_of(recipe: Recipe, components: Components, plugins: list[Plugin]) -> RunJson:
     """Return the loaded plugins, and by kind the distribution and version of every component that the recipe names."""
-    views = recipe.views.values()
-    used = {
-        "encoder": [recipe.encoder.name],
-        "augmentation": [augmentation.name for view in views for augmentation in view.augment],
-        "masking": [view.mask.name for view in views if view.mask is not None],
-        "loss": [loss.name for loss in recipe.losses.values()],
-        "teacher_update": [recipe.teacher_update.name],
-    }
     origins: dict[str, dict[str, str]] = {}
-    for registry in components.registries():
-        for name in used[registry.kind]:
-            owner = registry.owners(name)[0]
-            origins.setdefault(registry.kind, {})[name] = f"{owner.distribution} {owner.version}"
+    for kind, name in recipe.used():
+        owner = components.of(kind).owners(name)[0]
+        origins.setdefault(kind, {})[name] = f"{owner.distribution} {owner.version}"
     return RunJson(plugins=[str(plugin.owner) for plugin in plugins if plugin.failure is None], components=origins)

@@ -68,6 +68,7 @@ def determine_steps(
     recipes = recipes_by_condition(cells)
     if (folder / STEPS).is_file():
         return _read_steps(folder / STEPS, recipes)
+    # FLOPs are counted once and are exact; seconds are measured several times and depend on this machine.
     costs: Mapping[str, FlopsCost | TimeCost]
     costs = _count_flops(recipes, options, log) if budget.flops is not None else _measure_time(recipes, options, log)
     conditions, problems = dict[str, ConditionSteps](), list[str]()
@@ -87,7 +88,9 @@ def determine_steps(
 
 
 def _read_steps(path: Path, recipes: Mapping[str, Recipe]) -> StepsRecord:
+    """Return the content of steps.json. Raise OutputExists where a condition's recipe has changed since it was written."""
     record = read_model(StepsRecord, path)
+    # A condition that was changed since then may cost more or less, and the measurements of the others are not repeated.
     changed = [
         name
         for name, recipe in recipes.items()
@@ -102,6 +105,7 @@ def _read_steps(path: Path, recipes: Mapping[str, Recipe]) -> StepsRecord:
 
 def _digest(recipe: Recipe) -> str:
     """Return a digest of the recipe without its number of steps, which the budget replaces."""
+    # Zero steps (an untrained condition) must differ from a number of steps, but the number itself must not matter.
     text = recipe.model_copy(update={"steps": min(1, recipe.steps)}).dump()
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -168,7 +172,7 @@ def prepare_workloads(
     problems: list[str] = []
     for name, recipe in recipes.items():
         try:
-            if recipe.steps:
+            if recipe.steps:  # an untrained condition costs nothing
                 workloads[name] = prepare_workload(recipe, options.device, reading)
         except FindnaError as error:
             problems += [f"the condition {name}:", *str(error).splitlines()]
@@ -199,6 +203,7 @@ def measure_throughput(
 
 @contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
+    """Set the number of threads of torch within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -208,8 +213,10 @@ def _torch_threads(count: int) -> Iterator[None]:
 
 
 def _count_flops(recipes: Mapping[str, Recipe], options: ExecutionOptions, log: Callable[[str], None]) -> dict[str, FlopsCost]:
+    """Return the FLOPs of each trained condition. Raise FindnaError where none of its operations can be counted."""
     log("flops: counting the operations of one step of every condition")
     costs = dict[str, FlopsCost]()
+    # Counted in this one process, whatever the recipe's number of processes: together they do the work of one.
     workloads = prepare_workloads({name: _single_process(recipe) for name, recipe in recipes.items()}, options)
     for name, workload in workloads.items():
         flops = flops_of(replace(workload, micro_batch=_samples_per_pass(recipes[name], workload.micro_batch)))
@@ -233,6 +240,7 @@ def _samples_per_pass(recipe: Recipe, micro_batch: int) -> int:
 
 
 def _measure_time(recipes: Mapping[str, Recipe], options: ExecutionOptions, log: Callable[[str], None]) -> dict[str, TimeCost]:
+    """Return the measured durations of each trained condition."""
     log("seconds: measuring every condition on this machine; the result is kept and not measured again")
     measured = measure_throughput(prepare_workloads(recipes, options), options, ROUNDS, STEPS_PER_ROUND, log)
     return {

@@ -71,6 +71,7 @@ class CellFolder:
     def check_same_recipe(self, components: Components) -> None:
         """Raise FindnaError where the cell was started with another recipe."""
         path = self.folder / RECIPE
+        # Equal text needs no parsing, which would load the plugins' components for every cell.
         if not path.exists() or path.read_text() == self.cell.recipe.dump():
             return
         if differences := diff(load_recipe(path.absolute(), components), self.cell.recipe):
@@ -78,7 +79,10 @@ class CellFolder:
             raise FindnaError("\n  ".join([message, *differences]))
 
     def prepare(self) -> None:
-        """Write the cell's recipe, and remove what an earlier failure or job left."""
+        """Write the cell's recipe, and remove what an earlier failure or job left.
+
+        The run itself stays: its checkpoints are what the cell is resumed from.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.folder / RECIPE) as temporary:
             temporary.write_text(self.cell.recipe.dump())
@@ -105,6 +109,7 @@ class CellFolder:
             return signal.Signals(-code).name
         if code - 128 in _STOP_SIGNALS:
             return signal.Signals(code - 128).name
+        # A run can fail after its last score was written, for example while it exits; the cell is finished all the same.
         if self.state() != "finished":
             lines = (self.folder / LOG).read_text(errors="replace").strip().splitlines() or ["the log is empty"]
             self.record_failure(f"exit code {code}: {lines[-1]}")
@@ -124,6 +129,7 @@ class CellFolder:
         return {name: contender.score(score).value for name, contender in contenders.items()}
 
     def _is_scored(self) -> bool:
+        """Return whether the run is trained, and scored by all protocols of its recipe on all tasks of the study."""
         if read_run_json(self.run).status != "finished":
             return False
         results, protocols = self._results(), self.cell.recipe.evaluation.protocols

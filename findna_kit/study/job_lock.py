@@ -30,6 +30,7 @@ class JobLock:
     name: str
     id: str | None = None
 
+    # A dataclass and json rather than pydantic: every process of every job imports this module.
     @staticmethod
     def read(folder: Path) -> JobLock | None:
         """Return the cell's job, None where no job has it."""
@@ -65,6 +66,7 @@ class JobExit:
 
 def remove_job_files(folder: Path) -> None:
     """Release the cell: remove its job's files."""
+    # job.json first: without it the other two have no meaning, so a kill in between still releases the cell.
     for name in (JOB, HEARTBEAT, ENDED):
         (folder / name).unlink(missing_ok=True)
 

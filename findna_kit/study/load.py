@@ -14,7 +14,7 @@ from findna_kit.errors import FindnaError, RecipeError
 from findna_kit.recipe import load_recipe
 from findna_kit.recipe.error_messages import explain
 from findna_kit.recipe.load import locate
-from findna_kit.recipe.merge import absolute_task
+from findna_kit.recipe.node_paths import absolute_task
 from findna_kit.recipe.shipped import find_recipe, find_study
 from findna_kit.recipe.yaml_nodes import LocatedIssue, Location, Node, parse, read_text, refusal
 from findna_kit.study.schema import Study, StudyCell
@@ -55,6 +55,7 @@ def load_study(source: str) -> LoadedStudy:
     root = parse(read_text(path, name, 0), lambda line, column: Location(0, name, line, column), path.parent.absolute(), issues)
     if root is None or not isinstance(root.value, dict):
         raise refusal(issues or [LocatedIssue(Location(0, name, 1, 1), "", "a study must be a map of keys")])
+    # Before validation, so that error messages and the saved study have the same paths.
     _make_tasks_absolute(root)
     tree = root.plain()
     try:
@@ -85,6 +86,7 @@ def is_study(source: str) -> bool:
 
 
 def _make_tasks_absolute(root: Node) -> None:
+    """Make the paths of tasks absolute, in place. They are relative to the study's file."""
     tasks = root.below("tasks")
     for task in tasks.value if tasks is not None and isinstance(tasks.value, list) else ():
         absolute_task(task)
@@ -118,6 +120,7 @@ def _locations(root: Node) -> dict[str, str]:
 
 def with_values(loaded: LoadedStudy, values: Mapping[str, Any]) -> LoadedStudy:
     """Return the study with searched values in every condition; problems with one are reported at the line of its range."""
+    # As overrides, values of the search reach every condition, and a level that sets the same key is refused by the schema.
     study = loaded.study.model_copy(update={"overrides": {**loaded.study.overrides, **values}})
     locations = {f"--set {_override(path, value)}": loaded.locations[f"space {path}"] for path, value in values.items()}
     return replace(loaded, study=study, locations={**loaded.locations, **locations})
@@ -169,6 +172,7 @@ def condition_recipe(loaded: LoadedStudy, condition: str, components: Components
 
 
 def _check_distinct(recipe: Recipe, others: dict[str, Recipe]) -> None:
+    """Raise FindnaError for a recipe that is equal to another condition's, up to its name."""
     for condition, other in others.items():
         if recipe.model_copy(update={"name": other.name}) == other:
             raise FindnaError(f"is the same recipe as the condition {condition}: there is nothing to compare")
@@ -183,6 +187,7 @@ def _located_lines(error: FindnaError, locations: dict[str, str]) -> list[str]:
 
 
 def _override(path: str, value: Any) -> str:
+    """Return the text of a `--set` option. JSON is valid YAML, which options are read as."""
     return f"{path}={json.dumps(value, ensure_ascii=False)}"
 
 

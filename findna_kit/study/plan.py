@@ -89,6 +89,7 @@ def _planned_steps(budget: Budget | None, recipe: Recipe, flops: int, throughput
 
 def _untrained_plan(recipe: Recipe) -> dict[str, Any]:
     """Return the plan of a condition that is not trained."""
+    # On the device `meta` the network has parameters to count, but no memory is allocated for them.
     unknown = dict.fromkeys(("memory", "largest_batch", "flops", "measured"))
     parameters = parameters_of(assemble(recipe, device="meta"))
     return {"parameters": parameters, **unknown, "steps": 0, "cell_seconds": 0.0, "cell_hours": 0.0}
@@ -138,7 +139,7 @@ def _study_plan(
 
 def _wall_seconds(cells: Sequence[float], jobs: int) -> float:
     """Return the seconds until the last cell ends, if each starts as soon as one of `jobs` slots is free."""
-    free_at = [0.0] * jobs
+    free_at = [0.0] * jobs  # a heap: its first element is the slot that is free first
     for seconds in cells:
         heapq.heapreplace(free_at, free_at[0] + seconds)
     return max(free_at)

@@ -47,7 +47,7 @@ def analyse(study: Study, folders: Sequence[CellFolder], search: SearchResult | 
     conditions = list(study.conditions())
     tasks = list(folders[0].tasks.values())
     scores = {name: condition_scores(study, folders, name) for name in conditions}
-    first, *others = conditions
+    first, *others = conditions  # the first condition is the reference of all differences
     by_condition = effects(
         scores[first], {name: scores[name] for name in others}, tasks, correction=study.correction, level=LEVEL
     )  # fmt: skip

@@ -88,6 +88,7 @@ def ablate(
 
     Nothing is written before the recipe of every condition has been validated. Raises FindnaError; Interrupted on a signal.
     """
+    # Under torchrun or srun every process would start all cells.
     if current_launch() is not None:
         raise FindnaError("ablate starts the processes of its cells itself: call it without torchrun or srun")
     loaded = load_study(source)
@@ -102,7 +103,7 @@ def ablate(
     if study.search is not None:
         searcher = Searcher(loaded, folder, components, failed_plugins, check, observer.log, study.search)
     cells = searcher.validated_cells() if searcher else build_cells(loaded, components, failed_plugins, check)
-    task_names = _task_names(study.tasks)
+    task_names = _task_names(study.tasks)  # loads the tasks: one that is missing must show before the first training
     for sentence in design_warnings(study):
         observer.log(sentence)
     with _locked_folder(folder, study):
@@ -118,6 +119,7 @@ def ablate(
             search_result = progress.result
             cells = build_cells(with_values(loaded, search_result.values), components, failed_plugins, check)
         folders = cell_folders(cells, folder, task_names)
+        # All cells are checked before the first one runs: a mixture of old and new recipes could not be compared.
         for cell_folder in folders:
             cell_folder.check_same_recipe(components)
         if study.budget is not None and not study.budget.measured:
@@ -156,6 +158,7 @@ def _with_measured_steps(
 
 
 def _declare(folder: Path, study: Study) -> None:
+    """Write study.json, which makes the folder a study's."""
     write_json(folder / STUDY, study.model_dump(mode="json"))
 
 
@@ -176,7 +179,7 @@ def _run_cells(
     def changed() -> None:
         observer.show_states(_states(shown))
 
-    changed()
+    changed()  # so that the states show before the first cell starts
     return executor.run(cells, options, changed)
 
 
@@ -202,6 +205,7 @@ def _task_names(tasks: Sequence[str]) -> dict[str, str]:
 
 
 def _states(folders: Sequence[CellFolder]) -> dict[str, str]:
+    """Return the state of each cell by its path in the study's folder."""
     return {folder.cell.relative_path: folder.state() for folder in folders}
 
 
@@ -226,6 +230,7 @@ def _locked_folder(folder: Path, study: Study) -> Iterator[None]:
 
 
 def _check_same_study(folder: Path, study: Study) -> None:
+    """Raise OutputExists where the folder has another study, or this one before it was edited."""
     path = folder / STUDY
     if not path.is_file():
         return

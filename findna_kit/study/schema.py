@@ -149,6 +149,7 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _search_consistent(self) -> Self:
+        # A validator of its own, so that its issues are reported at keys of `search` rather than at the whole study.
         if self.search is not None and (issues := self._search_issues(self.search)):
             raise refusal_of("search", issues, self.search)
         return self
@@ -199,10 +200,12 @@ class Study(Settings):
 
     def conditions(self) -> dict[str, dict[str, str]]:
         """Return the conditions by name, each with its level of every factor. All are compared with the first."""
+        # Python keeps the order of a map, and so does JSON: the first level of a factor is its reference.
         reference = {factor: next(iter(levels)) for factor, levels in self.factors.items()}
         if self.design == "factorial":
             conditions = [dict(zip(self.factors, levels, strict=True)) for levels in product(*self.factors.values())]
         elif self.design == "leave_one_out":
+            # The last levels are the complete method; a condition sets one factor back, that is, leaves one component out.
             whole = {factor: list(levels)[-1] for factor, levels in self.factors.items()}
             conditions = [whole, *({**whole, factor: reference[factor]} for factor in self.factors)]
         else:

@@ -71,10 +71,12 @@ class Searcher:
         Raises FindnaError for a problem in any condition, for a metric of a loss that the first condition does not have, and
         where optuna is needed and not installed.
         """
+        # A search that has proposed all of its trials can be completed without optuna.
         trial_files = [self._trial_path(number, TRIAL) for number in range(self.search.count)]
         if self.search.sampler != "grid" and not all(path.is_file() for path in trial_files):
             require_extra("optuna", "search", "a study's search")
         cells = build_cells(with_values(self.loaded, self.search.midpoint), self.components, self.failed, self.check)
+        # A wrong label would otherwise show only after the first trial was trained: it would have no value of the metric.
         kind, label, *_ = self.search.metric.split("/")
         losses = cells[0].recipe.losses
         if kind != "collapse" and label not in losses:
@@ -93,6 +95,7 @@ class Searcher:
         ended = list[TrialRecord]()
         for first in range(0, self.search.count, self.search.batch):
             numbers = range(first, min(first + self.search.batch, self.search.count))
+            # All trials of a batch are proposed from the results before it, so that they can run at the same time.
             batch = [self._load_or_propose(number, ended) for number in numbers]
             # A trial that has a state has ended already, in an earlier call or because its recipe is not valid.
             folders = {trial.number: self._trial_folder(trial) for trial in batch if trial.state is None}
@@ -124,8 +127,10 @@ class Searcher:
         return trial
 
     def _trial_folder(self, trial: TrialRecord) -> CellFolder:
+        """Return the folder of a trial's run. Raise FindnaError where it was started with another recipe."""
         condition = next(iter(self.loaded.study.conditions()))
         recipe = condition_recipe(with_values(self.loaded, trial.values), condition, self.components, self.failed)
+        # No task: a search must not see the scores that the study is judged by.
         evaluation = recipe.evaluation.model_copy(update={"tasks": (), "every": None})
         changed = {"name": f"trial-{trial.number}", "seed": self.search.seed, "evaluation": evaluation}
         cell = TrialCell(condition, self.search.seed, recipe.model_copy(update=changed), trial.number)

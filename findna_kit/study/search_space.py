@@ -62,7 +62,7 @@ class SearchRange(Settings):
         """Return a number that could be sampled, to validate recipes with before the search."""
         if self.choices is not None:
             return 0
-        low, high = self.low or 0.0, self.high or 0.0
+        low, high = self.low or 0.0, self.high or 0.0  # never None without choices; for the type checker
         middle = math.sqrt(low * high) if self.log else (low + high) / 2
         return math.floor(middle) if self.integer else middle
 
@@ -97,6 +97,7 @@ class Search(Settings):
             raise ValueError(
                 f"space: {incomparable[0]} changes the data or the scale of {self.metric}, which makes trials incomparable"
             )
+        # More steps almost always give a better metric, so a search for them would only choose the longest training.
         if "steps" in self.space:
             raise ValueError("space: all trials must have the same number of steps; leave steps out")
         if self.sampler == "grid":
@@ -145,13 +146,15 @@ class Search(Settings):
 
 def _changes_metric(metric: str, keys: list[str]) -> bool:
     """Return whether a recipe path changes a metric's validation windows, their masked positions, or the loss's scale."""
+    # held_out/LABEL/... uses the training views, held_out_plain/LABEL/... only their mask, collapse/... neither.
     kind, label, *_ = metric.split("/")
     first, second, third = [*keys, "", ""][:3]
     if first == "data":
-        return second != "batch_size"
+        return second != "batch_size"  # everything else decides which windows there are
     if first == "trainer":
         return second in ("", "validation_windows")
     if first == "losses":
+        # A weight scales the gradient, not the recorded metric.
         return kind != "collapse" and second in ("", label) and third != "weight"
     if first == "views":
         return kind == "held_out" or (kind == "held_out_plain" and (not second or third in ("", "mask", "length", "count")))

@@ -48,6 +48,7 @@ def condition_rows(result: StudyResult) -> list[list[str]]:
 
 
 def _effect_cells(effect: Effect | None) -> list[str]:
+    """Return the last five cells of a row. effect: None for the condition that all others are compared with."""
     if effect is None:
         return ["", "", "", "", "reference"]
     size = "" if effect.size is None else f"{effect.size:+.2f}"
@@ -55,6 +56,7 @@ def _effect_cells(effect: Effect | None) -> list[str]:
 
 
 def _interval_text(interval: MeanInterval) -> str:
+    """Return a difference with its interval, both with their signs."""
     if interval.low is None:
         return f"{interval.value:+.3f}"
     return f"{interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
@@ -124,6 +126,7 @@ def as_latex(result: StudyResult) -> str:
     lines = ["% " + legend(result)]
     for table in tables(result):
         head, *body = (" & ".join(map(_escape_latex, row)) + r" \\" for row in table)
+        # Names and verdicts are left-aligned, numbers right-aligned.
         columns = "l" + "r" * (len(table[0]) - 2) + "l"
         begin = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule"]
         lines += [*begin, *body, r"\bottomrule", r"\end{tabular}", ""]

@@ -21,10 +21,15 @@ if TYPE_CHECKING:
         check_encoder,
         check_loss,
         check_masking,
+        check_optimizer,
+        check_schedule,
         check_teacher_update,
     )
 
-__all__ = ["Nonconforming", "check_augmentation", "check_encoder", "check_loss", "check_masking", "check_teacher_update"]
+__all__ = [
+    "Nonconforming", "check_augmentation", "check_encoder", "check_loss", "check_masking", "check_optimizer", "check_schedule",
+    "check_teacher_update",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from findna_kit.testing.augmentations import AUGMENTATION
+from findna_kit.plugins.kinds import KINDS
 from findna_kit.testing.checks import Case, Check, Nonconforming, config_error
-from findna_kit.testing.encoders import ENCODER
-from findna_kit.testing.losses import LOSS
-from findna_kit.testing.maskings import MASKING
-from findna_kit.testing.teacher_updates import TEACHER_UPDATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from findna_kit.components.interfaces import Augmentation, Encoder, Loss, Masking, TeacherUpdate
+    from findna_kit.components.optimizer import Optimizer
+    from findna_kit.schedules import Schedule
 
-CHECKS: dict[str, tuple[Check, ...]] = {
-    "encoder": ENCODER,
-    "augmentation": AUGMENTATION,
-    "masking": MASKING,
-    "loss": LOSS,
-    "teacher_update": TEACHER_UPDATE,
-}
-"""By kind: the laws, in the order in which they are checked."""
+
+def checks_of(kind: str) -> tuple[Check, ...]:
+    """Return the checks of a kind, in the order in which they are run; none for a kind whose entry in the table names none."""
+    named = next((entry.check for entry in KINDS if entry.name == kind), "")
+    if not named:
+        return ()
+    module, _, attribute = named.partition(":")
+    checks: tuple[Check, ...] = getattr(import_module(module), attribute)
+    return checks
 
 
 def check_encoder(component: type[Encoder], parameters: Mapping[str, Any] | None = None) -> None:
@@ -57,6 +57,16 @@ def check_teacher_update(component: type[TeacherUpdate], parameters: Mapping[str
     _conform("teacher_update", component, parameters)
 
 
+def check_optimizer(component: type[Optimizer], parameters: Mapping[str, Any] | None = None) -> None:
+    """Raise Nonconforming with every violation of an optimizer; parameters as those of `check_encoder`."""
+    _conform("optimizer", component, parameters)
+
+
+def check_schedule(component: type[Schedule], parameters: Mapping[str, Any] | None = None) -> None:
+    """Raise Nonconforming with every violation of a schedule; parameters as those of `check_encoder`."""
+    _conform("schedule", component, parameters)
+
+
 def build_cases(
     kind: str, component: type[Any], parameters: Mapping[str, Any] | None = None, recipe: Sequence[str] = ()
 ) -> list[Case]:
@@ -68,7 +78,7 @@ def build_cases(
 def planned_checks(found: Sequence[Case]) -> Iterator[tuple[Case, Check]]:
     """What there is to be run, in order."""
     for number, case in enumerate(found):
-        for check in CHECKS[case.kind]:
+        for check in checks_of(case.kind):
             if number == 0 or not check.once:
                 yield case, check
 

@@ -17,7 +17,7 @@ from findna_kit.testing.checks import CPU
 from findna_kit.testing.experiments import BATCH, CLASS_TOKENS, LENGTH, component_entry, read_recipe, recipe_document
 from findna_kit.testing.samples import builtin_contigs, sample_data
 from findna_kit.trainer.forward import training_batch
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import accumulate_gradients, train_step
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class LossHarness:
 
     def train(self, steps: int, micro_batch: int = BATCH, *, first: int = 0) -> list[dict[str, float]]:
         """Take real optimizer steps; return the metrics of each."""
-        optimizer = ScheduledAdamW(self.experiment)
+        optimizer = ScheduledOptimizer(self.experiment)
         return [
             train_step(self.experiment, self.data, self.engine, optimizer, Clock(step, CLOCK.steps), {}, micro_batch)
             for step in range(first, first + steps)

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from findna_kit.components.interfaces import Contig, Loss, TeacherUpdate
+    from findna_kit.components.optimizer import Optimizer
     from findna_kit.data.view_pipeline import ViewPipeline
     from findna_kit.model.branch import Branch
-    from findna_kit.schedules import ScheduleValue
-    from findna_kit.settings import OptimizerSettings, TrainerSettings
+    from findna_kit.schedules import Schedule
+    from findna_kit.settings import TrainerSettings
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class WeightedLoss:
     """One loss of the objective, and its weight as a function of the step."""
 
     loss: Loss
-    weight: ScheduleValue
+    weight: Schedule
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Experiment:
     predictors: nn.ModuleDict
     losses: Mapping[str, WeightedLoss]
     teacher_update: TeacherUpdate
-    optimizer: OptimizerSettings
+    optimizer: Optimizer
+    clip_norm: float | None
     trainer: TrainerSettings
 
     @cached_property

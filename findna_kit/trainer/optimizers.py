@@ -1,11 +1,10 @@
-"""AdamW whose learning rate and decay are functions of the clock."""
+"""The optimizer of an experiment: parameter groups, schedules, and the state that checkpoints hold."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import torch
-
+from findna_kit.components.optimizer import ParameterGroup
 from findna_kit.errors import CheckpointMismatch
 
 if TYPE_CHECKING:
@@ -13,98 +12,134 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from findna_kit.schedules import Clock, ScheduleValue
-    from findna_kit.settings import OptimizerSettings
+    from findna_kit.components.optimizer import Optimizer
+    from findna_kit.schedules import Clock, ScheduleFunction
     from findna_kit.trainer.experiment import WeightedLoss
+
+HEADS = ("heads.", "student.heads.", "head.")
+"""Prefixes of the parameters of heads: predictors, the branch's heads, and the classifier of fine-tuning."""
 
 
 class Optimized(Protocol):
-    """What is asked of an experiment here: fine-tuning, which has no other part of one, answers it too."""
+    """What the optimizer needs of an experiment. Fine-tuning, which has no views or teacher, provides it too."""
 
     @property
-    def optimizer(self) -> OptimizerSettings:
-        """Rates, decay and moments."""
+    def optimizer(self) -> Optimizer:
+        """The rule, with its schedules."""
         ...
 
     @property
     def losses(self) -> Mapping[str, WeightedLoss]:
-        """Those whose heads may have rates of their own."""
+        """The losses whose heads may have learning rates of their own."""
         ...
 
     @property
     def predictors(self) -> nn.ModuleDict:
-        """The student's own heads, by the label of their loss."""
+        """The heads of the student alone, by the label of their loss."""
         ...
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """What is moved, by name."""
+        """Return the parameters to be moved, by name."""
         ...
 
 
-class ScheduledAdamW:
-    """AdamW (Loshchilov and Hutter 2019) over an experiment's parameters, fused where the device has it.
+class ScheduledOptimizer:
+    """An optimizer over an experiment's parameters, with learning rate and weight decay as functions of the clock.
 
-    Matrices decay; vectors (biases, norms) do not. A head with a learning rate of its own follows that.
+    Matrices decay; vectors (biases, norms) do not. A head with a learning rate of its own follows that one.
     """
 
     def __init__(self, experiment: Optimized) -> None:
-        self.settings = experiment.optimizer
+        self.rule = experiment.optimizer
         self.named = experiment.trainable()
-        rates = _head_rates(experiment)
-        groups: dict[tuple[str | None, bool], list[nn.Parameter]] = {}
-        for name, parameter in self.named.items():
-            own = next((prefix for prefix in rates if name.startswith(prefix)), None)
-            groups.setdefault((own, parameter.ndim > 1), []).append(parameter)
-        self._schedules = [(rates[own] if own else self.settings.learning_rate, decays) for own, decays in groups]
-        self._adamw = torch.optim.AdamW(
-            [{"params": members} for members in groups.values()],
-            lr=0.0, betas=(self.settings.beta1, self.settings.beta2), weight_decay=0.0, fused=True,
-        )  # fmt: skip
+        self._rates = _groups(experiment)
+        self._torch = self.rule.build(list(self._rates))
+        self._group_of = {parameter: group for group in self._rates for parameter in group.parameters}
+
+    @property
+    def groups(self) -> list[ParameterGroup]:
+        """The groups of parameters that are moved alike."""
+        return list(self._rates)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """What is moved, in a fixed order."""
+        """The parameters to be moved, in a fixed order."""
         return list(self.named.values())
 
     def zero_grad(self) -> None:
-        """Forgets the gradients."""
-        self._adamw.zero_grad(set_to_none=True)
+        """Discard the gradients."""
+        for optimizer, _ in self._torch:
+            optimizer.zero_grad(set_to_none=True)
 
     def step(self, clock: Clock) -> dict[str, float]:
-        """Moves the parameters by what the schedules say at this step; logs the learning rate."""
-        for group, (rate, decays) in zip(self._adamw.param_groups, self._schedules, strict=True):
-            group["lr"] = rate(clock)
-            group["weight_decay"] = self.settings.weight_decay(clock) if decays else 0.0
-        self._adamw.step()
-        return {"learning_rate": self.settings.learning_rate(clock)}
+        """Move the parameters with the learning rates and the decay of this step; return the metrics to log."""
+        decay = self.rule.config.weight_decay(clock)
+        for optimizer, groups in self._torch:
+            for options, group in zip(optimizer.param_groups, groups, strict=True):
+                options["lr"] = self._rates[group](clock)
+                options["weight_decay"] = decay if group.matrices else 0.0
+            optimizer.step()
+        return {"learning_rate": self.rule.config.learning_rate(clock)}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Live state by parameter name; empty before the first step."""
+        """Return the live state by the names that a checkpoint uses; it is empty before the first step."""
         names: dict[Tensor, str] = {parameter: name for name, parameter in self.named.items()}
         return {
             f"optimizer.{names[parameter]}.{key}": value
-            for parameter, state in self._adamw.state.items()
+            for optimizer, _ in self._torch
+            for parameter, state in optimizer.state.items()
             for key, value in state.items()
         }
 
     @property
     def moved(self) -> list[str]:
-        """Names of the parameters that have state; one that never had a gradient has none."""
-        return [name for name, parameter in self.named.items() if parameter in self._adamw.state]
+        """Names of the parameters that have state. One that never had a gradient has none."""
+        return [name for name, parameter in self.named.items() if self._state(parameter)]
 
     def empty(self, moved: Collection[str]) -> dict[str, Tensor]:
-        """State for the parameters named in `moved`, to be filled. Raises CheckpointMismatch for a name of no parameter."""
+        """Create state for the parameters named in `moved`, and return it to be filled.
+
+        Raise CheckpointMismatch for a name that no parameter has.
+        """
         if strange := sorted(set(moved) - set(self.named)):
             raise CheckpointMismatch(f"the optimizer has no parameter called {', '.join(strange[:5])}")
         for name in moved:
             parameter = self.named[name]
-            step = torch.zeros((), device=parameter.device)  # where the fused kernel reads it
-            moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
-            self._adamw.state[parameter] = {"step": step, **moments}
+            group = self._group_of[parameter]
+            optimizer = next(optimizer for optimizer, groups in self._torch if group in groups)
+            optimizer.state[parameter] = self.rule.initial_state(parameter, group)
         return self.tensors()
 
+    def _state(self, parameter: nn.Parameter) -> Mapping[str, Tensor]:
+        # The state of torch's optimizers is a defaultdict: asking it for a parameter would add an entry.
+        return next((optimizer.state[parameter] for optimizer, _ in self._torch if parameter in optimizer.state), {})
 
-def _head_rates(experiment: Optimized) -> dict[str, ScheduleValue]:
+
+def state_bytes(experiment: Optimized) -> int:
+    """Return the memory that an optimizer's state takes; step counters, which are scalars, are not counted."""
+    states = (
+        experiment.optimizer.initial_state(parameter, group) for group in _groups(experiment) for parameter in group.parameters
+    )
+    tensors = (tensor for state in states for tensor in state.values() if tensor.ndim)
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _groups(experiment: Optimized) -> dict[ParameterGroup, ScheduleFunction]:
+    """Return the groups of parameters that are moved alike, each with its learning rate."""
+    rates = _head_rates(experiment)
+    members: dict[tuple[str | None, int, bool], list[nn.Parameter]] = {}
+    for name, parameter in experiment.trainable().items():
+        prefix = next((prefix for prefix in rates if name.startswith(prefix)), None)
+        members.setdefault((prefix, parameter.ndim, name.startswith(HEADS)), []).append(parameter)
+    common = experiment.optimizer.config.learning_rate
+    return {
+        ParameterGroup(tuple(parameters), dimensions=dimensions, head=head): common if prefix is None else rates[prefix]
+        for (prefix, dimensions, head), parameters in members.items()
+    }
+
+
+def _head_rates(experiment: Optimized) -> dict[str, ScheduleFunction]:
+    """Return the learning rates of heads that have their own, by prefix of their parameters' names."""
     rates = {}
     for label, term in experiment.losses.items():
         for head, rate in term.loss.head_learning_rates().items():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from findna_kit import checkpoint
 from findna_kit.errors import CheckpointMismatch, RunStopped
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ class TrainingState:
 
     def __init__(self, experiment: Experiment, engine: Engine, run: Path) -> None:
         self.experiment, self.engine, self.run, self.step = experiment, engine, run, 0
-        self.optimizer = ScheduledAdamW(experiment)
+        self.optimizer = ScheduledOptimizer(experiment)
         self.latest: dict[str, float] = {}
 
     def save(self, writer: MetricsWriter | None) -> None:
@@ -72,14 +72,14 @@ class TrainingState:
 
 
 def write_checkpoint(
-    run: Path, step: int, experiment: Experiment, optimizer: ScheduledAdamW, latest: Mapping[str, float]
+    run: Path, step: int, experiment: Experiment, optimizer: ScheduledOptimizer, latest: Mapping[str, float]
 ) -> None:  # fmt: skip
     """Write every tensor that training changes, and the latest metrics."""
     state = _state_tensors(experiment, optimizer)
     checkpoint.save(run, step, experiment.model_tensors(), state, {"latest": latest, "moved": optimizer.moved})
 
 
-def _state_tensors(experiment: Experiment, optimizer: ScheduledAdamW) -> dict[str, Tensor]:
+def _state_tensors(experiment: Experiment, optimizer: ScheduledOptimizer) -> dict[str, Tensor]:
     """Return the tensors of the optimizer, the losses and the teacher update."""
     rule = checkpoint.add_prefix("teacher_update", experiment.teacher_update.state_dict())
     return {**optimizer.tensors(), **experiment.loss_tensors(), **rule}

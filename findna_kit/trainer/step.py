@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from findna_kit.distributed import Engine
     from findna_kit.schedules import Clock
     from findna_kit.trainer.experiment import Experiment
-    from findna_kit.trainer.optimizers import ScheduledAdamW
+    from findna_kit.trainer.optimizers import ScheduledOptimizer
 
 
 def train_step(
     experiment: Experiment,
     data: Data,
     engine: Engine,
-    optimizer: ScheduledAdamW,
+    optimizer: ScheduledOptimizer,
     clock: Clock,
     latest: Mapping[str, float],
     micro_batch: int,
@@ -52,8 +52,8 @@ def train_step(
     metrics = _metrics(experiment, engine, clock, sums, counts, gradient_norm)
 
     # From here on state changes, in the order that the design states.
-    if experiment.optimizer.clip_norm is not None:
-        clip_grads_with_norm_(parameters, experiment.optimizer.clip_norm, gradient_norm)
+    if experiment.clip_norm is not None:
+        clip_grads_with_norm_(parameters, experiment.clip_norm, gradient_norm)
     metrics |= optimizer.step(clock)
     metrics |= experiment.teacher_update(experiment.teacher, experiment.student, clock, {**latest, **metrics})
     for label, weighted in experiment.losses.items():

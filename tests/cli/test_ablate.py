@@ -78,7 +78,7 @@ def test_a_table_on_stdout_states_on_stderr_and_files_of_both(finished):
         "condition", "reference", "rate-high", "random initialisation", "k-mer logistic regression", "majority class",
     ]  # fmt: skip
     assert "not enough seeds to say" in lines[2]
-    assert lines[-1] == f"{out}: the study's folder; result.json, .csv, .md and .tex hold this table"
+    assert lines[-1] == f"{out}: the folder of the study; result.json, .csv, .md and .tex hold all columns of this table"
     begin = said.splitlines()[:2]
     assert begin[0] == "2 conditions, 2 seeds: the smallest adjusted p that a condition alone can reach is 0.5"
     assert begin[1] == "below 6 seeds no difference can be shown at 0.05, however large"
@@ -341,7 +341,7 @@ def test_after_a_kill_only_what_is_missing_is_run(both, tmp_path):
         _, said = process.communicate(timeout=60)
         assert process.returncode == 3
         assert said.splitlines()[-2:] == [
-            "cells/reference/seed-0: was ended by SIGKILL; the same command goes on with it", f"{out}: 1 missing, 1 finished",
+            "cells/reference/seed-0: was ended by SIGKILL; the same command continues it", f"{out}: 1 missing, 1 finished",
         ]  # fmt: skip
     before = files(other.folder)
     code, _, said = ablate(study, out, "--jobs", 2)

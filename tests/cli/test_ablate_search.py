@@ -88,7 +88,7 @@ def test_a_trial_that_was_killed_leaves_the_study_unfinished(tmp_path):
     printed, said = process.communicate(timeout=60)
     assert (process.returncode, printed) == (3, "")
     *trials, last = said.splitlines()[-3:]
-    assert sorted(trials) == [f"search/trial-{one}: was ended by SIGKILL; the same command goes on with it" for one in range(2)]
+    assert sorted(trials) == [f"search/trial-{one}: was ended by SIGKILL; the same command continues it" for one in range(2)]
     assert last == f"{out}: 2 missing"
     assert not (out / "cells").exists()
 

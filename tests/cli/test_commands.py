@@ -140,7 +140,7 @@ def test_a_run_that_stops_itself_exits_with_3(tmp_path):
 def test_check_assembles_without_data(tmp_path):
     encoder = sets("encoder={name: chordmixer, dim: 22, hidden: 32, blocks: 1}", "class_tokens=2", "data.length=64")
     assert re.match(
-        r"self_distill: good; [\d,]+ parameters in the encoder, [\d,]+ trained", fine("check", "self_distill").stdout
+        r"self_distill: valid; [\d,]+ parameters in the encoder, [\d,]+ trainable", fine("check", "self_distill").stdout
     )
     assert "good; 10,366 parameters in the encoder" in fine("check", "self_distill", *encoder).stdout
     assert "data.genome: /nowhere/x.fa: no such file" in refused("check", "self_distill", *sets("data.genome=/nowhere/x.fa"))

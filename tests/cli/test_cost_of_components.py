@@ -13,7 +13,7 @@ HEAD = """
 from pydantic import Field
 from findna_kit import hookimpl
 from findna_kit.components.interfaces import Augmentation, ComponentConfig
-findna_kit_api = 1
+findna_kit_api = 2
 """
 ONE = '''
 class Idle{n}(Augmentation):
@@ -45,7 +45,7 @@ def test_fifty_components_of_ten_plugins_cost_little_beside_torch(tmp_path):
         return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before, done.stdout
 
     listed = cost("-m", "findna_kit", "components")[1]  # and the plugins are compiled
-    assert listed.count(" idle_") == PLUGINS * COMPONENTS
+    assert listed.count("\nidle_") == PLUGINS * COMPONENTS
     pairs = [(cost("-c", "import torch")[0], cost("-m", "findna_kit", "components")[0]) for _ in range(ROUNDS)]
     torch, components = (min(costs) for costs in zip(*pairs, strict=True))
     assert components - torch < LIMIT, pairs

@@ -59,7 +59,7 @@ def uninterrupted(run, long, tmp_path_factory):
     code, printed, said = findna(*line(run, long, out))
     assert code == 0, said
     assert printed == f"{out}: 10,000 embeddings of 22 numbers, from the teacher at step 3\n"
-    assert "embedding: 10,000 of 10,000 rows" in said
+    assert "embedding: 10,000 of 10,000 sequences" in said
     return out
 
 
@@ -116,16 +116,16 @@ def test_ctrl_c_before_the_first_row_and_in_the_picture_is_a_sentence(run, table
     with monkeypatch.context() as patch:
         patch.setattr("findna_kit.inference.embedding.prepare", stop)
         code, _, said = findna(*asked)
-    assert (code, said) == (130, "stopped by Ctrl-C; nothing has been embedded\n")
+    assert (code, said) == (130, "stopped by Ctrl-C; nothing was embedded\n")
     with monkeypatch.context() as patch:
         patch.setattr("findna_kit.inference.embedding.draw", stop)
         code, _, said = findna(*asked)
     assert code == 130
-    assert said.endswith(f"stopped by Ctrl-C; {out}: is whole; --resume shows it\n")
+    assert said.endswith(f"stopped by Ctrl-C; {out} is complete; --resume writes the rest\n")
     code, printed, _ = findna(*asked, "--resume")
     assert code == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
-    assert f"{tmp_path / 'p.png'}: the picture" in printed
+    assert f"{tmp_path / 'p.png'}: the plot" in printed
 
 
 def test_options_reach_the_model(run, table, tmp_path):
@@ -151,14 +151,14 @@ def test_projector_and_picture_stay_where_they_are_whole(run, table, tmp_path):
     assert not (tmp_path / "other.npy").exists()
     code, _, said = findna("embed", run, table, "--out", tmp_path / "out.npy", *shown, "--resume")
     assert code == 0
-    assert f"{tmp_path / 'p.svg'}: is there already and stays" in said
+    assert f"{tmp_path / 'p.svg'}: already exists and is kept" in said
     assert (tmp_path / "p.svg").read_bytes() == before
 
 
 def test_of_very_many_rows_a_share_is_shown_and_it_is_said(run, table, tmp_path, monkeypatch):
     monkeypatch.setattr("findna_kit.inference.embedding.plot.MAX_POINTS", 5)
     _, _, said = findna("embed", run, table, "--out", tmp_path / "out.npy", "--projector", tmp_path / "p")
-    assert "5 of 12 rows are shown, evenly spaced" in said
+    assert "5 of 12 sequences are shown, evenly spaced" in said
     assert len((tmp_path / "p" / "tensors.tsv").read_text().splitlines()) == 5
 
 

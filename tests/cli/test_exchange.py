@@ -63,7 +63,7 @@ def test_an_import_prints_where_every_tensor_came_from(taken, file):
     folder, (code, out, err) = taken
     assert code == 0, err
     assert "all 168 tensors of" in out
-    assert f"{folder}: the run's folder; its step 0 is a random initialisation, its last step the file" in out
+    assert f"{folder}: the folder of the run; its step 0 is a random initialisation, its last step the checkpoint" in out
     lines = {
         line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if line.startswith(("teacher", "student"))
     }
@@ -95,9 +95,9 @@ def code(made):
 
 @pytest.mark.parametrize(("change", "sentence"), [
     (missing, f"missing: Teacher.{FC1}"),
-    (extra, "not wanted: Student.linear.scale"),
-    (misshapen, f"Teacher.{FC1}: float32[16, 30] in the file, floating-point [16, 22] wanted"),
-    (code, ".mkdir), which a checkpoint has no need of; nothing in it was run"),
+    (extra, "unexpected: Student.linear.scale"),
+    (misshapen, f"Teacher.{FC1}: must be floating-point [16, 22] (got float32[16, 30])"),
+    (code, ".mkdir), which a checkpoint does not need; nothing in it was run"),
 ])  # fmt: skip
 def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path, monkeypatch, change, sentence):
     monkeypatch.chdir(tmp_path)
@@ -109,7 +109,7 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path, mo
 def test_a_process_of_its_own_refuses_code_too(tmp_path):
     done = command("import", "findna", released(tmp_path / "released.pt", code), "--out", "run", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "holds code (" in done.stderr
+    assert "contains code (" in done.stderr
     assert "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == ["released.pt"]
 
@@ -120,7 +120,7 @@ def test_imports_that_are_refused_for_what_is_asked(file, taken, tmp_path):
     )
     refused(
         findna("import", "findna", file, "--out", tmp_path / "run", "--length", 200),
-        "state the --length that it was trained on, 503 to 1014",
+        "give the --length of the training windows, 503 to 1014",
     )
     refused(findna("import", "findna", file, "--out", taken[0]), "is there already; take another --out")
     assert os.listdir(tmp_path) == []
@@ -229,14 +229,14 @@ def test_exports_that_are_refused(run, tmp_path):
     refused(findna("export", run, "--out", tmp_path / "model"), "already exists; use another --out, or --overwrite")
     refused(
         findna("export", run, "--out", tmp_path / "model", "--overwrite"),
-        "holds something that is no export",
+        "is not an export (",
         "nothing there is touched",
     )
     refused(findna("export", tmp_path, "--out", tmp_path / "new"), "is not a run folder")
     refused(findna("export", run, "--out", tmp_path / "new", "--step", 1), "has no checkpoint of step 1; saved: 0, 3")
     refused(
         findna("export", run, "--out", tmp_path / "new", "--format", "onxx"),
-        "--format onxx: huggingface or onnx is wanted; did you mean 'onnx'?",
+        "--format onxx: must be huggingface or onnx; did you mean 'onnx'?",
     )
     assert findna("export", run)[0] == 2
     assert os.listdir(tmp_path) == ["model"]

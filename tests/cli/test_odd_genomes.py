@@ -1,6 +1,6 @@
 """Whatever a FASTA is like: `findna-kit genome` reads what stands in it, or says in a sentence what to do, with exit code 2.
 
-The inputs a user may come with. tests/data/genome/test_fasta.py tests how lines may be arranged, and the full text of each refusal.
+Inputs that a user may come with. tests/data/genome/test_fasta.py tests how lines may be arranged, and each message in full.
 """
 
 import gzip

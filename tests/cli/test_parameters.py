@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from findna_kit.cli.parameters import parameters
 from findna_kit.components.interfaces import ComponentConfig, RecipePath
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.schedules import Schedule, ScheduleValue, within
+from findna_kit.schedules import Constant, Schedule, within
 from tests.installing import findna
 
 
@@ -26,7 +26,7 @@ class Config(ComponentConfig):
     only: Literal["it"] = Field("it", description="this")
     maybe: int | None = Field(None, ge=1, description="or none")
     on: bool = Field(True, description="whether")
-    momentum: Annotated[Schedule, within(0, 1)] = Field(ScheduleValue(constant=0.9), description="follows the clock")
+    momentum: Annotated[Schedule, within(0, 1)] = Field(Constant(value=0.9), description="follows the clock")
     rate: Schedule | None = Field(None, description="or none")
     file: RecipePath = Field(description="where")
     other: RecipePath | None = Field(None, description="where else")

@@ -1,6 +1,7 @@
 """`findna-kit plan`: tables or JSON on stdout, and no run."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -22,10 +23,10 @@ def test_plan_prints_tables(tmp_path):
         "over 2 steps)",
         "FLOPs per base",
         "losses.distill",
-        "the largest batch that fits in one pass: ",
-        "to finish",
+        "maximum batch size without gradient accumulation: ",
+        "the whole run",
         "core-hours",
-        "800 steps, 201 looks, 0 at tasks, and 268 checkpoints; counting baselines and the evaluation after training",
+        "800 steps, 201 validations, 0 evaluations of tasks, 268 checkpoints; fitting the baselines and the evaluation",
     ):
         assert said in done.stdout
     assert "taking 2 steps to warm up and 2 to measure" in done.stderr
@@ -47,7 +48,7 @@ def test_plan_as_json_and_with_nothing_to_train():
         (["self_distill", "--set", "data.genome=absent.fa"], "absent.fa: no such file or folder"),
         (["self_distill", "--set", "trainer.devices=2"], "plan measures one process"),
         (["self_distill", "--steps", "0"], "--steps"),
-        (["self_distill", "--device", "tpu"], "auto, cpu or cuda is wanted"),
+        (["self_distill", "--device", "tpu"], "must be auto, cpu or cuda"),
     ],
 )
 def test_a_users_mistake_is_a_sentence(arguments, sentence):
@@ -70,10 +71,9 @@ def test_plan_of_a_study(tmp_path):
     done = command("plan", study, "--device", "cpu", "--steps", "1", "--jobs", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].split()[:2] == ["condition", "parameters"]
+    assert re.split("  +", lines[0])[:4] == ["condition", "memory, MiB", "a step", "a cell"]
     assert [line.split()[0] for line in lines[1:3]] == ["reference", "rate-high"]
-    assert lines[0].split()[2:6] == ["memory,", "MiB", "largest", "batch"]
-    assert lines[4].split("  ")[0] == "FLOPs per base" and "encoder, backward" in lines[4] and "losses.masked" in lines[4]
+    assert re.split("  +", lines[4]) == ["FLOPs per base", "all"]
     assert [line.split()[0] for line in lines[5:7]] == ["reference", "rate-high"]
     assert "tiny: 10 cells, " in done.stdout
     assert "with --jobs 2, each as fast as it was alone; each cell's start and evaluation come on top" in done.stdout
@@ -81,6 +81,9 @@ def test_plan_of_a_study(tmp_path):
     assert "below 6 seeds no difference can be shown at 0.05, however large" in done.stdout
     assert "rate-high: measuring 1 steps" in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"study.yaml", "task"}
+    lines = command("plan", study, "--device", "cpu", "--steps", "1", "--wide").stdout.splitlines()
+    assert re.split("  +", lines[0])[:4] == ["condition", "parameters", "memory, MiB", "largest batch"]
+    assert {"encoder, backward", "losses.masked"} < set(re.split("  +", lines[4]))
     told = json.loads(command("plan", study, "--device", "cpu", "--steps", "1", "--json").stdout)
     assert (told["smallest_p"], told["cells"], told["conditions"].keys()) == (0.0625, 10, {"reference", "rate-high"})
 
@@ -90,6 +93,6 @@ def test_a_study_s_mistakes_are_sentences(tmp_path):
     done = command("plan", study)
     assert (done.returncode, "study.yaml:8:9  metric: " in done.stderr, done.stdout) == (2, True, "")
     done = command("plan", write_study(tmp_path), "--set", "steps=3")
-    assert (done.returncode, done.stderr) == (2, "--set is of a recipe; a study states its overrides in its file\n")
+    assert (done.returncode, done.stderr) == (2, "--set applies to a recipe; a study states its overrides in its file\n")
     done = command("plan", write_study(tmp_path, factors=None))
     assert (done.returncode, "factors: missing; it is required" in done.stderr) == (2, True)

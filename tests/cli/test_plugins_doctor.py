@@ -15,7 +15,7 @@ from tests.installing import findna, install, install_package
 GOOD = """
 from findna_kit import hookimpl
 from findna_kit.builtin.augmentations.noise import Noise
-findna_kit_api = 1
+findna_kit_api = 2
 @hookimpl
 def findna_kit_register(registry):
     registry.augmentations.add("hail", type("Hail", (Noise,), {}))

@@ -11,7 +11,7 @@ import torch
 from findna_kit import alphabet, hookimpl
 from findna_kit.components.interfaces import Augmentation, ComponentConfig
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 
 class Kept(Augmentation):
@@ -60,7 +60,7 @@ def test_one_that_does_not_by_the_name_of_its_distribution(installed):
     installed("findna-bad", "Broken")
     code, out, _ = findna("plugins", "test", "findna_BAD")
     assert code == 3
-    assert "unknown: N stands at" in out
+    assert "are N although the window has no N at their origin" in out
     assert "of 9 checks fail" in out
 
 

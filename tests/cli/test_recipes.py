@@ -18,7 +18,7 @@ from findna_kit import hookimpl
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.components.interfaces import ComponentConfig
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 class Hail(Noise):
     """Falls on the bases."""
@@ -106,7 +106,7 @@ def test_a_file_that_is_there_is_kept_unless_told(folder):
 def test_a_schema_that_is_there_is_left_and_said(folder):
     (folder / SCHEMA).write_text("mine")
     _, err = fine("recipes", "copy", "masked_only", "--overwrite")
-    assert f"{SCHEMA}: is there already, and was left as it is; `findna-kit schema` prints today's" in err
+    assert f"{SCHEMA}: already exists and was kept; `findna-kit schema` prints the current one" in err
     assert (folder / SCHEMA).read_text() == "mine"
 
 
@@ -129,8 +129,8 @@ def test_a_place_that_cannot_be_written_is_said(folder):
     long = "x" * 300
     said = {
         folder: f"{folder}: is a folder; name a file, such as --out {folder}/info_nce.yaml\n",
-        "file/mine.yaml": "file/mine.yaml: cannot be written: File exists; name another with --out FILE\n",
-        long: f"{long}: cannot be written: File name too long; name another with --out FILE\n",
+        "file/mine.yaml": "file/mine.yaml: cannot be written: File exists; use another --out FILE\n",
+        long: f"{long}: cannot be written: File name too long; use another --out FILE\n",
     }
     for out, sentence in said.items():
         assert refused("recipes", "copy", "info_nce", "--out", out) == sentence

@@ -72,7 +72,7 @@ def test_a_wrong_reference_is_refused_unless_told(variants, tmp_path):
         variants(lines),
         "REF differs from",
         f"line 7, one:100: REF is {other(at(100))}, the genome has {at(100)}",
-        "or leave such lines without scores by --on-mismatch skip",
+        "or skip such records with --on-mismatch skip",
     )
     assert not (tmp_path / "out.tsv").exists()
     code, out, err = variants(lines, "--on-mismatch", "skip")

@@ -9,7 +9,7 @@ from torch import nn
 from findna_kit.builtin.losses.info_nce import InfoNCE
 from findna_kit.components.heads import BatchNorm, Projector, Prototypes, batch_norms
 from findna_kit.schedules import Clock
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import train_step
 from tests.building import experiment_of, small
 
@@ -109,7 +109,7 @@ def stepped(micro_batch, steps=3):
     )  # fmt: skip
     recipe = recipe.model_copy(update={"losses": {"contrast": replace(recipe.losses["contrast"], component=Normed)}})
     experiment, data, engine = experiment_of(recipe)
-    optimizer = ScheduledAdamW(experiment)
+    optimizer = ScheduledOptimizer(experiment)
     for step in range(steps):
         train_step(experiment, data, engine, optimizer, Clock(step, 10), {}, micro_batch)
     return experiment

@@ -10,11 +10,12 @@ from findna_kit.plugins.registry import Components
 from tests.building import ROOT
 
 NAMES = [
-    "API_VERSION", "Augmentation", "AveragingConfig", "BatchNorm", "BranchOutput", "Clock", "ComponentConfig", "Contig",
-    "Cosine", "Draw", "Encoder", "Examples", "Linear", "Loss", "LossOutput", "MaskCorruptionConfig", "Masking", "Projector",
-    "Prototypes", "RecipePath", "Schedule", "ScheduleValue", "SegmentConfig", "TeacherUpdate", "View", "ViewPlan",
+    "API_VERSION", "Augmentation", "AveragingConfig", "BatchNorm", "BranchOutput", "Clock", "ComponentConfig", "Constant",
+    "Contig", "Cosine", "Draw", "Encoder", "Examples", "Level", "Linear", "Loss", "LossOutput", "MaskCorruptionConfig",
+    "Masking", "Optimizer", "OptimizerConfig", "ParameterGroup", "Projector", "Prototypes", "RecipePath", "Schedule",
+    "ScheduleConfig", "ScheduleFunction", "SegmentConfig", "TeacherUpdate", "View", "ViewPlan", "WarmupStableDecay",
     "average_halves", "ema_update", "embedding_width", "hookimpl", "maskable_bases", "positions_and_lengths",
-    "reverse_complement_bases", "reverse_valid", "shifted_segments", "within",
+    "reverse_complement_bases", "reverse_valid", "shifted_segments", "torch_groups", "within", "zero_until",
 ]  # fmt: skip
 USERS = [
     *ROOT.glob("findna_kit/builtin/**/*.py"),

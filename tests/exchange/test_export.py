@@ -93,7 +93,7 @@ def test_a_run_begins_with_it(exported, run):
 
 
 def test_the_branch_that_it_does_not_hold_is_a_sentence(exported, run, tmp_path):
-    with pytest.raises(FindnaError, match="holds the teacher alone, and the student is asked for; export that one"):
+    with pytest.raises(FindnaError, match="contains only the teacher, not the student; export the student"):
         findna_kit.load(exported, "student")
     export_run(run, tmp_path / "student", branch="student")
     recipe, _, _ = small("self_distill", f"init_from.run={tmp_path / 'student'}")
@@ -131,9 +131,9 @@ def test_what_is_there_is_replaced_only_when_told_and_only_an_export(run, tmp_pa
     assert findna_kit.load(out).step == 3
     assert sorted(path.name for path in out.iterdir()) == FILES
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(OutputExists, match=r"no export \(notes.txt is not of it\); nothing there is touched"):
+    with pytest.raises(OutputExists, match=r"is not an export \(it contains notes.txt\); nothing in it was changed"):
         export_run(run, out, overwrite=True)
-    with pytest.raises(OutputExists, match="holds something that is no export"):
+    with pytest.raises(OutputExists, match="is not an export"):
         export_run(run, run, overwrite=True)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(out)

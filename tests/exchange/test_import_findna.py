@@ -178,25 +178,25 @@ def test_all_that_does_not_fit_is_listed_at_once(theirs, tmp_path):
     with pytest.raises(CheckpointMismatch) as refused:
         imported(saved(tmp_path, of(theirs, change)), tmp_path / "run")
     assert str(refused.value).split("\n  ") == [
-        f"{tmp_path}/released.pt: is not what FinDNA's authors released:",
-        "not wanted: optimizer",
+        f"{tmp_path}/released.pt: is not the checkpoint released by the authors of FinDNA:",
+        "unexpected: optimizer",
         "missing: Teacher.embedding.bias",
-        "not wanted: Student.linear.scale",
-        "Teacher.embedding.weight: int64[22, 5] in the file, floating-point [22, 5] wanted",
-        f"Teacher.{FC1}: float32[16, 30] in the file, floating-point [16, 22] wanted",
-        "Student.linear.weight: holds values that are not finite",
-        "Student.linear.bias: holds str, a tensor is wanted",
+        "unexpected: Student.linear.scale",
+        "Teacher.embedding.weight: must be floating-point [22, 5] (got int64[22, 5])",
+        f"Teacher.{FC1}: must be floating-point [16, 22] (got float32[16, 30])",
+        "Student.linear.weight: has values that are not finite",
+        "Student.linear.bias: must be a tensor (got str)",
     ]
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("change", "sentence"), [
     (lambda made: made.pop("Student"), "missing: Student"),
-    (lambda made: made.update(Teacher=[1]), r"Teacher: a state dict, tensors by name, is wanted \(got list\)"),
-    (lambda made: made.update(EPOCHS_RUN="many"), "EPOCHS_RUN: holds str, a whole number is wanted"),
-    (lambda made: made.update(Teacher={"a": torch.ones(1)}, Student={}), "missing: the mixer's layers"),
+    (lambda made: made.update(Teacher=[1]), r"Teacher: must be a state dict, tensors by name \(got list\)"),
+    (lambda made: made.update(EPOCHS_RUN="many"), r"EPOCHS_RUN: must be a whole number \(got str\)"),
+    (lambda made: made.update(Teacher={"a": torch.ones(1)}, Student={}), "missing: the layers of the mixer"),
     (lambda made: made["Teacher"].pop(FC1), f"missing: Teacher.{FC1}"),
-    (lambda made: made["Teacher"].update({FC1: torch.zeros(16, 22).to_sparse()}), "holds no plain numbers"),
+    (lambda made: made["Teacher"].update({FC1: torch.zeros(16, 22).to_sparse()}), "is not a dense tensor"),
 ])  # fmt: skip
 def test_each_that_does_not_fit(theirs, tmp_path, change, sentence):
     with pytest.raises(CheckpointMismatch, match=sentence):
@@ -209,19 +209,19 @@ def test_of_another_networks_checkpoint_the_first_differences_are_listed(tmp_pat
         imported(saved(tmp_path, other), tmp_path / "run")
     told = str(refused.value).split("\n  ")
     assert told[1:3] == ["missing: Teacher", "missing: Student"]
-    assert told[3] == "not wanted: layer.0.weight"
+    assert told[3] == "unexpected: layer.0.weight"
     assert told[-1] == "... and 78 more"
 
 
 def test_a_width_that_makes_no_equal_groups_is_refused(tmp_path):
-    with pytest.raises(CheckpointMismatch, match="24 channels do not make 11 equal groups"):
+    with pytest.raises(CheckpointMismatch, match="24 channels cannot be split into 11 equal groups"):
         imported(saved(tmp_path, content(authors(1, dim=24, hidden=4, blocks=1), authors(1, dim=24, hidden=4, blocks=1))), None)
 
 
 @pytest.mark.parametrize(("length", "class_tokens"), [(1000, 30), (200, 10)])
 def test_a_length_with_another_number_of_layers_is_refused(file, tmp_path, length, class_tokens):
     first, last = 513 - class_tokens, 1024 - class_tokens
-    with pytest.raises(FindnaError, match=f"has 10 layers in a block(.*)state the --length .* {first} to {last}"):
+    with pytest.raises(FindnaError, match=f"has 10 layers in a block(.*)give the --length .* {first} to {last}"):
         imported(file, tmp_path / "run", length=length, class_tokens=class_tokens)
 
 
@@ -232,8 +232,8 @@ def test_what_does_no_harm_is_taken_and_said(theirs, tmp_path):
 
     made = imported(saved(tmp_path, of(theirs, change)), tmp_path / "run")
     assert made.report["remarks"] == [
-        "Teacher: 'module.' before every key, of DataParallel, is left out",
-        "EPOCHS_RUN is not in the file: how long it was trained is not known",
+        "Teacher: the prefix 'module.' of every key, from DataParallel, is removed",
+        "EPOCHS_RUN is not in the file: the training time is unknown",
         "84 tensors are float16, taken as float32",
     ]
     assert made.report["epochs_run"] is None
@@ -251,7 +251,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(theirs, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     made = of(theirs, lambda made: made.update(EPOCHS_RUN=Code()))
     torch.save(made, "code.pt", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointMismatch, match=r"code\.pt: holds code \(\w+\.mkdir\).*nothing in it was run"):
+    with pytest.raises(CheckpointMismatch, match=r"code\.pt: contains code \(\w+\.mkdir\).*nothing in it was run"):
         imported(tmp_path / "code.pt", tmp_path / "run")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["code.pt"]
 
@@ -284,9 +284,9 @@ def test_no_file_a_folder_and_a_dict_of_nothing(tmp_path):
         imported(tmp_path / "absent.pt", tmp_path / "run")
     with pytest.raises(CheckpointMismatch, match="cannot be read: Is a directory"):
         imported(tmp_path, tmp_path / "run")
-    with pytest.raises(CheckpointMismatch, match="missing: the mixer's layers"):
+    with pytest.raises(CheckpointMismatch, match="missing: the layers of the mixer"):
         imported(saved(tmp_path, {"Teacher": {}, "Student": {}}), tmp_path / "run")
-    with pytest.raises(CheckpointMismatch, match="holds list, not a dict of Teacher, Student and EPOCHS_RUN"):
+    with pytest.raises(CheckpointMismatch, match="contains list, not a dict of Teacher, Student and EPOCHS_RUN"):
         imported(saved(tmp_path, [1]), tmp_path / "run")
 
 

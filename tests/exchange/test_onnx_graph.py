@@ -147,7 +147,7 @@ class Forgetful(ByHand):
 
 
 @pytest.mark.parametrize(("encoder", "sentence"), [
-    (ByHand, "encoder 'chordmixer' cannot be written as ONNX with the length left open; take --format huggingface"),
+    (ByHand, "encoder 'chordmixer' cannot be exported to ONNX with a dynamic length; use --format huggingface"),
     (Forgetful, "encoder 'chordmixer': its ONNX graph does not give what torch gives"),
 ])  # fmt: skip
 def test_an_encoder_that_cannot_be_written_says_so(tmp_path, encoder, sentence, capfd):

@@ -20,7 +20,7 @@ from findna_kit.inference.frozen_model import FrozenModel, load
 from findna_kit.model.branch import Branch, encode_bases
 from findna_kit.model.reverse_complement import RCAverage, RCEquivariant, with_rc
 from findna_kit.schedules import Clock
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import train_step
 from tests.building import experiment_of, sets, small
 from tests.installing import findna
@@ -201,7 +201,7 @@ def test_masked_logits_of_the_strands_agree_after_complementing():
 def test_the_masked_loss_learns_under_equivariant():
     recipe, _, _ = small("masked_only", "encoder.rc=equivariant", "data.batch_size=32", "optimizer.learning_rate=1.0e-2")
     experiment, data, engine = experiment_of(recipe)
-    optimizer = ScheduledAdamW(experiment)
+    optimizer = ScheduledOptimizer(experiment)
     bits = [
         train_step(experiment, data, engine, optimizer, Clock(step, 60), {}, 32)["masked/bits_per_base"] for step in range(60)
     ]

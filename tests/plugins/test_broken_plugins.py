@@ -14,7 +14,7 @@ AUGMENTATION = '''
 from findna_kit import hookimpl
 from findna_kit.builtin.augmentations.noise import Noise
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 class Hail(Noise):
     """Falls on the bases."""
@@ -69,7 +69,7 @@ def test_a_recipe_that_uses_none_of_them_runs_without_a_word_about_them(called, 
     record = json.loads((site.parent / "run" / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["components"]["masking"] == {"independent": "findna-kit 0.1.0"}
-    assert set(record["components"]) == {"augmentation", "masking", "encoder", "loss", "teacher_update"}
+    assert set(record["components"]) == {"augmentation", "masking", "encoder", "loss", "teacher_update", "optimizer", "schedule"}
     assert not [one for one in record["plugins"] if one.startswith(tuple(BROKEN))]
     assert "good (findna-good 1.0)" in record["plugins"]
 

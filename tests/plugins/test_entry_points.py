@@ -25,7 +25,7 @@ from tests.installing import findna, install, install_package
 PLUGIN = """
 from findna_kit import hookimpl
 from findna_kit.builtin.augmentations.noise import Noise
-findna_kit_api = 1
+findna_kit_api = 2
 @hookimpl
 def findna_kit_register(registry):
     registry.augmentations.add(__name__, type("Own", (Noise,), {}))

@@ -21,7 +21,7 @@ from findna_kit import hookimpl
 from findna_kit.builtin.encoders.transformer import Transformer
 from findna_kit.components.interfaces import ComponentConfig
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 class Own(Transformer):
     """An encoder of our own."""
@@ -107,11 +107,11 @@ FAILURES = {
     "argument": (OWN + HOOK.replace("(registry)", "(components)"), "'components'"),
     "unmarked": (OWN + HOOK.replace("@hookimpl", ""), "implements no hook of FinDNA-Kit; define findna_kit_register(registry)"),
     "newer": (
-        OWN.replace("findna_kit_api = 1", "findna_kit_api = 99") + HOOK,
+        OWN.replace("findna_kit_api = 2", "findna_kit_api = 99") + HOOK,
         f"written for version 99 of the plugin interface, this FinDNA-Kit has {API_VERSION}: install a release of findna-newer",
     ),
     "silent": (
-        OWN.replace("findna_kit_api = 1", "") + HOOK,
+        OWN.replace("findna_kit_api = 2", "") + HOOK,
         "findna_silent does not state the version of the plugin interface that it was written for: "
         f"add `findna_kit_api = {API_VERSION}` to it, beside the hook",
     ),

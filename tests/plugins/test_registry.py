@@ -177,7 +177,7 @@ def test_components_are_added_inside_the_hook_only():
 
 def test_kinds_are_in_the_order_of_a_recipe():
     kinds = [registry.kind for registry in Components().registries()]
-    assert kinds == ["augmentation", "masking", "encoder", "loss", "teacher_update"]
+    assert kinds == ["augmentation", "masking", "encoder", "loss", "teacher_update", "optimizer", "schedule"]
 
 
 @pytest.mark.parametrize("component", [dict, Agree, Flip(Flip.Config()), lambda view, draw: view, None, "flip"])
@@ -244,7 +244,7 @@ def test_well_made_classes_of_every_checked_kind_pass():
         components.losses.add("agree", Agree)
         components.encoders.add("flat", Flat)
         components.teacher_updates.add("copy", Copy)
-    assert [len(registry) for registry in components.registries()] == [0, 0, 1, 1, 1]
+    assert [len(registry) for registry in components.registries()] == [0, 0, 1, 1, 1, 0, 0]
 
 
 def test_an_owner_reads_as_plugin_and_distribution():

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from findna_kit.builtin.optimizers.adamw import AdamW
 from findna_kit.components.interfaces import Augmentation, ComponentConfig, Encoder, Loss, Masking, TeacherUpdate
 from findna_kit.errors import RecipeError
 from findna_kit.plugins.entry_points import PluginSource
 from findna_kit.plugins.registry import Components
 from findna_kit.recipe import load_recipe
-from findna_kit.schedules import Schedule, within
+from findna_kit.schedules import SHAPES, Schedule, within
 
 RECIPE = """\
 name: small
@@ -142,6 +143,9 @@ def components():
         components.losses.add("self_distillation", SelfDistillation)
         components.teacher_updates.add("none", NoTeacher)
         components.teacher_updates.add("ema", EMA)
+        components.optimizers.add("adamw", AdamW)
+        for name, shape in SHAPES.items():
+            components.schedules.add(name, shape)
     return components
 
 

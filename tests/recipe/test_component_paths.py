@@ -16,7 +16,7 @@ from pydantic import Field
 from findna_kit import hookimpl
 from findna_kit.components.interfaces import Augmentation, ComponentConfig, RecipePath
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 class Listed(Augmentation):
     """Keeps everything."""
@@ -56,7 +56,7 @@ def test_a_config_knows_its_paths():
 
 
 def test_a_list_of_them_is_refused_when_the_class_is_made():
-    with pytest.raises(PluginError, match=r"Config\.files: a RecipePath stands alone, or beside None"):
+    with pytest.raises(PluginError, match=r"Config\.files: the type must be RecipePath or RecipePath \| None"):
 
         class Config(ComponentConfig):
             files: tuple[RecipePath, ...] = Field((), description="several")

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from findna_kit.recipe import ComponentSpec, Recipe, ViewChoice
-from findna_kit.recipe.merge import ANY, COMPONENTS
+from findna_kit.recipe.node_paths import ANY, Grammar
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_components_stand_where_the_schema_has_them():
             elif chosen(field.annotation):
                 yield (*before, name, *many)
 
-    assert set(patterns(Recipe, ())) == set(COMPONENTS)
+    assert set(patterns(Recipe, ())) == set(Grammar().components)

@@ -20,7 +20,7 @@ import pytest
         ("views.shifted.augment=[]", lambda recipe: recipe.views["shifted"].augment, ()),
         ("views.third={see: [student]}", lambda recipe: list(recipe.views), ["masked", "shifted", "third"]),
         ("losses.more.name=masked_nucleotides", lambda recipe: list(recipe.losses), ["masked", "distill", "more"]),
-        ("losses.masked.weight=3", lambda recipe: recipe.losses["masked"].weight.constant, 3),
+        ("losses.masked.weight=3", lambda recipe: recipe.losses["masked"].weight.config.value, 3),
         ("evaluation.tasks=[builtin]", lambda recipe: recipe.evaluation.tasks, ("builtin",)),
         ("data.validation={contigs: ['a=b']}", lambda recipe: getattr(recipe.data.validation, "contigs", None), ("a=b",)),
     ],
@@ -104,7 +104,7 @@ def test_what_a_set_gave_outlives_the_change_of_name_in_either_order(load, sets)
 
 def test_a_label_keeps_its_weight_when_its_component_changes(load, dropped):
     recipe = load("losses.distill=masked_nucleotides")
-    assert (recipe.losses["distill"].name, recipe.losses["distill"].weight.constant) == ("masked_nucleotides", 0.5)
+    assert (recipe.losses["distill"].name, recipe.losses["distill"].weight.config.value) == ("masked_nucleotides", 0.5)
     assert dropped(recipe) == ["losses.distill: the parameters of 'self_distillation' are dropped: student_temperature"]
 
 
@@ -156,7 +156,7 @@ LINEAR = "linear: {start: 1, end: 0}"
 )
 def test_another_form_of_schedule_takes_the_place_of_the_old_one(load, given):
     momentum = load(given).teacher_update.config.momentum
-    assert (momentum.cosine, momentum.linear.end) == (None, 0)
+    assert (momentum.name, momentum.config.end) == ("linear", 0)
 
 
 def test_dropping_what_is_required_says_so(problems):

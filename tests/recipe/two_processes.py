@@ -11,7 +11,7 @@ from findna_kit.distributed import Engine, start_engine
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.schedules import Clock
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import train_step
 from tests.building import ROOT
 
@@ -27,7 +27,7 @@ which divides each gradient by its own size, makes whole steps of it: at 1e-4 by
 6e-3 from itself with micro-batches of 3 within 50 steps. Without the division it is 2e-6; its loss goes from 2.2 to 0.7."""
 
 
-class Descent(ScheduledAdamW):
+class Descent(ScheduledOptimizer):
     """Gradient descent, without moments."""
 
     @torch.no_grad()
@@ -65,7 +65,7 @@ def steps(engine: Engine, path: Path) -> dict[str, object]:
     experiment.teacher.eval()
     genome = open_genomes(recipe.data, recipe.seed)
     experiment.on_genome(genome.contigs)
-    optimizer = (Descent if path.stem in DESCENT else ScheduledAdamW)(experiment)
+    optimizer = (Descent if path.stem in DESCENT else ScheduledOptimizer)(experiment)
     before = {name: tensor.clone() for name, tensor in experiment.model_tensors().items()}
     metrics = [
         train_step(experiment, genome.windows, engine, optimizer, Clock(step, STEPS), {}, MICRO_BATCH) for step in range(STEPS)

@@ -139,8 +139,8 @@ def test_what_becomes_of_each_job_is_noticed_and_said_by_a_call_that_lives(clust
     assert code == 3, said
     assert said.splitlines()[-1] == f"{out}: 1 finished, 2 missing"
     assert set(said.splitlines()[-3:-1]) == {
-        f"cells/rate-high/seed-0: was ended by scancel (job {numbers[1]}); the same command goes on with it",
-        f"cells/rate-higher/seed-0: was ended by SIGKILL (job {numbers[2]}); the same command goes on with it",
+        f"cells/rate-high/seed-0: was ended by scancel (job {numbers[1]}); the same command continues it",
+        f"cells/rate-higher/seed-0: was ended by SIGKILL (job {numbers[2]}); the same command continues it",
     }
     assert 0 < stopped_at < LONG
     assert f"Requeued job {numbers[0]}" in "".join(path.read_text() for path in warned.folder.glob("job/*_log.out"))

@@ -73,7 +73,7 @@ def test_a_factorial_has_the_levels_of_both(tmp_path):
     )
     found = recipes(tmp_path, factors=factors, design="factorial")["rate-high+mask-more"]
     assert found.name == "rate-high.mask-more"
-    assert found.optimizer.learning_rate.constant == 1e-5
+    assert found.optimizer.config.learning_rate.config.value == 1e-5
     assert found.views["masked"].mask.config.fraction == 0.5
 
 

@@ -76,7 +76,7 @@ def test_the_best_is_chosen_by_what_was_held_out(whole):
     words = f"{DECAY} {result['values'][DECAY]}: the best of 3 trials by {LOSS} (lower is better), seed 100, sampler tpe"
     assert said == [f"search: every condition gets {words}; its value was {min(values):.6g}"]
     cells = build_cells(with_values(one.loaded, result["values"]), COMPONENTS, [], lambda recipe: None)
-    assert {cell.recipe.optimizer.weight_decay.constant for cell in cells} == {result["values"][DECAY]}
+    assert {cell.recipe.optimizer.config.weight_decay.config.value for cell in cells} == {result["values"][DECAY]}
 
 
 @pytest.mark.parametrize(("most", "states"), [(1, ["finished", "missing"]), (2, ["missing"])])
@@ -154,7 +154,7 @@ def test_before_anything_is_written_every_condition_is_looked_at(tmp_path):
     seen = []
     one = searcher(
         tmp_path,
-        check=lambda recipe: seen.append((recipe.name, recipe.optimizer.weight_decay.constant)),
+        check=lambda recipe: seen.append((recipe.name, recipe.optimizer.config.weight_decay.config.value)),
         search=grid("[0.3, 0.2]"),
     )
     assert len(one.validated_cells()) == 4

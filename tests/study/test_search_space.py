@@ -91,7 +91,7 @@ def test_values_are_in_every_condition_and_what_is_wrong_is_said_where_their_ran
     components = load_plugins()[0]
     study = load_study(str(write_study(tmp_path, search=stated(space="{optimizer.weight_decay: {low: -1, high: 2}}"))))
     cells = build_cells(with_values(study, {"optimizer.weight_decay": 0.5}), components, [], lambda recipe: None)
-    assert {(cell.condition, cell.recipe.optimizer.weight_decay.constant) for cell in cells} == {
+    assert {(cell.condition, cell.recipe.optimizer.config.weight_decay.config.value) for cell in cells} == {
         ("reference", 0.5),
         ("rate-high", 0.5),
     }

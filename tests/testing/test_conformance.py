@@ -6,30 +6,35 @@ import pytest
 
 from findna_kit.components.interfaces import ComponentConfig, TeacherUpdate
 from findna_kit.errors import FindnaError
+from findna_kit.plugins.kinds import KINDS
 from findna_kit.testing import Nonconforming, check_teacher_update
-from findna_kit.testing.conformance import CHECKS, build_cases, planned_checks
+from findna_kit.testing.conformance import build_cases, checks_of, planned_checks
 from findna_kit.testing.packages import conformances
 from tests.building import ROOT
 
 PAGE = (ROOT / "docs" / "test-a-plugin.md").read_text()
 HEADINGS = {
     "encoder": "Encoders", "augmentation": "Augmentations", "masking": "Maskings", "loss": "Losses",
-    "teacher_update": "Teacher-update rules",
+    "teacher_update": "Teacher-update rules", "optimizer": "Optimizers", "schedule": "Schedules",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", CHECKS)
+@pytest.mark.parametrize("kind", HEADINGS)
 def test_the_page_lists_every_check_and_no_other(kind):
     section = PAGE.partition(f"### {HEADINGS[kind]}\n")[2].partition("\n### ")[0]
     listed = [
         name for line in section.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])
     ]
-    assert sorted(listed) == sorted(check.name for check in CHECKS[kind])
+    assert sorted(listed) == sorted(check.name for check in checks_of(kind))
 
 
-@pytest.mark.parametrize("kind", CHECKS)
+@pytest.mark.parametrize("kind", HEADINGS)
 def test_every_check_states_its_requirement(kind):
-    assert all(re.fullmatch(r"Require that .*\.", check.requirement) for check in CHECKS[kind])
+    assert all(re.fullmatch(r"Require that .*\.", check.requirement) for check in checks_of(kind))
+
+
+def test_every_kind_of_the_table_has_checks():
+    assert {kind.name for kind in KINDS if kind.check} == set(HEADINGS) == {kind.name for kind in KINDS}
 
 
 class Two(TeacherUpdate):

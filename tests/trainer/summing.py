@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from findna_kit.distributed import start_engine
 from findna_kit.schedules import Clock
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import train_step
 from tests.building import experiment_of, small
 from tests.trainer.two_processes import CHOICES
@@ -38,7 +38,7 @@ if __name__ == "__main__":
     engine = start_engine("cpu", "fp32")
     rows = f"data.batch_size={MICRO_BATCH * PARTS * engine.world_size}"
     experiment, data, _ = experiment_of(small("self_distill", *CHOICES, rows, f"trainer.devices={engine.world_size}")[0])
-    optimizer, steps = ScheduledAdamW(experiment), []
+    optimizer, steps = ScheduledOptimizer(experiment), []
     for step in range(STEPS):
         with Collectives() as collectives:
             train_step(experiment, data, engine, optimizer, Clock(step, STEPS), {}, MICRO_BATCH)

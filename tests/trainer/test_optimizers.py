@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from findna_kit.checkpoint import fill
-from findna_kit.schedules import Clock, Linear, ScheduleValue
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.schedules import Clock, Constant, Linear
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from tests.building import experiment_of, small
 
 
@@ -13,7 +13,7 @@ def stepped(*overrides, rates=None):
     experiment, _, _ = experiment_of(small("self_distill", *overrides)[0])
     if rates:
         experiment.losses["distill"].loss.head_learning_rates = lambda: rates
-    optimizer = ScheduledAdamW(experiment)
+    optimizer = ScheduledOptimizer(experiment)
     before = {name: parameter.detach().clone() for name, parameter in optimizer.named.items()}
     for parameter in optimizer.parameters:
         parameter.grad = torch.zeros_like(parameter)
@@ -34,7 +34,7 @@ def test_the_learning_rate_follows_the_clock():
 
 
 def test_a_head_may_have_a_learning_rate_of_its_own():
-    frozen = {"logits": ScheduleValue(linear=Linear(start=0.0, end=0.0))}
+    frozen = {"logits": Linear(start=0.0, end=0.0)}
     moved, _, _ = stepped("optimizer.weight_decay=0.1", "optimizer.learning_rate=0.1", rates=frozen)
     assert not moved["student.heads.distill.logits.weight"]
     assert moved["student.heads.distill.projector.0.weight"]
@@ -43,8 +43,8 @@ def test_a_head_may_have_a_learning_rate_of_its_own():
 def test_the_rate_of_a_predictor_is_found_too():
     experiment, _, _ = experiment_of(small()[0])
     experiment.predictors["distill"]["predictor"] = torch.nn.Linear(3, 3)
-    experiment.losses["distill"].loss.head_learning_rates = lambda: {"predictor": ScheduleValue(constant=0.0)}
-    optimizer = ScheduledAdamW(experiment)
+    experiment.losses["distill"].loss.head_learning_rates = lambda: {"predictor": Constant(value=0.0)}
+    optimizer = ScheduledOptimizer(experiment)
     before = experiment.predictors["distill"]["predictor"].weight.detach().clone()
     for parameter in optimizer.parameters:
         parameter.grad = torch.ones_like(parameter)
@@ -55,7 +55,7 @@ def test_the_rate_of_a_predictor_is_found_too():
 def test_state_goes_out_and_comes_back():
     _, _, optimizer = stepped()
     kept = {name: tensor.clone() for name, tensor in optimizer.tensors().items()}
-    fresh = ScheduledAdamW(experiment_of(small()[0])[0])
+    fresh = ScheduledOptimizer(experiment_of(small()[0])[0])
     assert fresh.tensors() == {}
     fill("the optimizer", fresh.empty(optimizer.moved), kept)
     assert kept.keys() == fresh.tensors().keys()

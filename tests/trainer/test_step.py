@@ -11,7 +11,7 @@ from findna_kit.errors import NotFinite
 from findna_kit.model.branch import apply_heads, read_rows
 from findna_kit.schedules import Clock
 from findna_kit.trainer.forward import Forward, training_batch
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import train_step
 from findna_kit.trainer.validation import Validation
 from tests.building import experiment_of, small
@@ -26,7 +26,7 @@ ALL_LOSSES = (
 
 def gradients_of(micro_batch, *overrides, recipe="self_distill", windows=None):
     experiment, data, engine = experiment_of(small(recipe, *overrides)[0])
-    optimizer = ScheduledAdamW(experiment)
+    optimizer = ScheduledOptimizer(experiment)
     applied = {}
     optimizer.step = lambda clock: (
         applied.update({n: p.grad.clone() for n, p in optimizer.named.items() if p.grad is not None}) or {}
@@ -119,7 +119,7 @@ def test_dropout_is_the_same_in_both_passes_that_forward_different_views():
         return output
 
     experiment.student.forward = spy
-    train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+    train_step(experiment, data, engine, ScheduledOptimizer(experiment), CLOCK, {}, 4)
     assert [len(passes) for passes in seen.values()] == [2, 2]
     assert all(torch.equal(*passes) for passes in seen.values())
 
@@ -135,7 +135,7 @@ def test_a_batch_loss_is_given_the_rows_that_it_reads():
         return whole(student, teacher, clock)
 
     loss.forward = spy
-    train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+    train_step(experiment, data, engine, ScheduledOptimizer(experiment), CLOCK, {}, 4)
     assert shapes == {"masked": (8, 22), "shifted": (8, 22)}
 
 
@@ -151,7 +151,7 @@ def test_dropout_is_the_same_in_both_passes_of_a_cached_loss():
         return output
 
     experiment.student.forward = spy
-    train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+    train_step(experiment, data, engine, ScheduledOptimizer(experiment), CLOCK, {}, 4)
     first, second = seen[: len(seen) // 2], seen[len(seen) // 2 :]
     assert len(first) == 4
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -167,7 +167,7 @@ def test_heads_of_two_losses_have_different_dropout_masks():
         for label in experiment.losses:
             dropout = experiment.student.heads[label]["dropout"] = torch.nn.Dropout(0.5)
             dropout.register_forward_hook(lambda _, args, output, label=label: zeros.setdefault(label, []).append(output == 0))
-        train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+        train_step(experiment, data, engine, ScheduledOptimizer(experiment), CLOCK, {}, 4)
         return zeros
 
     zeros, again = masks(), masks()
@@ -200,7 +200,7 @@ def test_a_step_that_is_not_finite_names_itself_and_applies_nothing(term):
     loss.forward = broken
     before = {name: tensor.clone() for name, tensor in {**experiment.model_tensors(), **experiment.loss_tensors()}.items()}
     with pytest.raises(NotFinite, match=r"step 7: losses\.masked is nan" if term == "loss" else r"step 7: the gradient's norm"):
-        train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 8)
+        train_step(experiment, data, engine, ScheduledOptimizer(experiment), CLOCK, {}, 8)
     after = {**experiment.model_tensors(), **experiment.loss_tensors()}
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -208,7 +208,7 @@ def test_a_step_that_is_not_finite_names_itself_and_applies_nothing(term):
 def test_state_moves_in_the_order_optimizer_teacher_after_step():
     experiment, data, engine = experiment_of(small()[0])
     order = []
-    optimizer = ScheduledAdamW(experiment)
+    optimizer = ScheduledOptimizer(experiment)
     step, rule = optimizer.step, experiment.teacher_update
     optimizer.step = lambda clock: order.append("optimizer") or step(clock)
     spied = type(
@@ -249,7 +249,7 @@ def test_a_loss_without_twin_heads_reads_a_teacher_that_lacks_even_an_empty_chai
     bare = type("Bare", (chosen.component,), declared)
     experiment, data, engine = experiment_of(recipe.model_copy(update={"losses": {"distill": replace(chosen, component=bare)}}))
     experiment.teacher.heads = torch.nn.ModuleDict()
-    metrics = train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 4)
+    metrics = train_step(experiment, data, engine, ScheduledOptimizer(experiment), CLOCK, {}, 4)
     assert metrics["distill/loss"] > 0, "the student's bases are masked, the teacher's are not"
     assert "held_out/distill/loss" in Validation(experiment, data, engine, 4).run(CLOCK)
 
@@ -259,7 +259,7 @@ def test_nothing_is_computed_that_no_loss_asks_for():
     experiment.teacher.forward = lambda *a, **k: pytest.fail("no loss reads the teacher")
     batch = training_batch(experiment, data, 0, engine.local_indices(8))
     assert list(batch.views) == ["masked"]
-    train_step(experiment, data, engine, ScheduledAdamW(experiment), CLOCK, {}, 8)
+    train_step(experiment, data, engine, ScheduledOptimizer(experiment), CLOCK, {}, 8)
 
 
 def test_the_step_is_a_pure_function_of_seed_and_step():

@@ -9,7 +9,7 @@ import torch
 from findna_kit.distributed import Engine, start_engine
 from findna_kit.schedules import Clock
 from findna_kit.trainer.forward import training_batch
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 from findna_kit.trainer.step import accumulate_gradients, train_step
 from tests.building import experiment_of, small
 
@@ -37,7 +37,7 @@ def write_genome(path: Path) -> None:
 def steps(engine: Engine, genome: Path) -> dict[str, object]:
     """Of the first step: gradients, counts, and what each process counts. Of every step: metrics. Of the last: all tensors."""
     experiment, data, _ = experiment_of(small("self_distill", *CHOICES, f"data.genome={genome}")[0])
-    optimizer = ScheduledAdamW(experiment)
+    optimizer = ScheduledOptimizer(experiment)
     batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size))
     _, counts = accumulate_gradients(experiment, data, engine, Clock(0, STEPS), batch, MICRO_BATCH)
     own = experiment.losses["masked"].loss.count(batch.views, {}).reshape(1).float()

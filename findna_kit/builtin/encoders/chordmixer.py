@@ -43,12 +43,13 @@ class ChordMixer(Encoder):
 
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
+        # Offsets 1, 2, 4, ... connect every pair of positions after ceil(log2 length) layers.
         layers = config.layers or max(1, math.ceil(math.log2(length)))
         self.dim, self.depth = config.dim, config.blocks
         self.groups = _groups(config.dim, layers)
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(_Layer(config.dim, config.hidden, config.dropout) for _ in range(layers))
+            nn.ModuleList(_MixerLayer(config.dim, config.hidden, config.dropout) for _ in range(layers))
             for _ in range(config.blocks)
         )
 
@@ -64,7 +65,7 @@ class ChordMixer(Encoder):
         return x, hidden
 
 
-class _Layer(nn.Module):
+class _MixerLayer(nn.Module):
     """`x + shift(dropout(mlp(x)))`, [B, R, dim] to the same."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:

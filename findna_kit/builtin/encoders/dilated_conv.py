@@ -59,11 +59,12 @@ class DilatedConv(Encoder):
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth = config.dim, config.blocks
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
-        self.blocks = nn.ModuleList(_Block(config, dilation) for dilation in config.dilations)
+        self.blocks = nn.ModuleList(_DilatedBlock(config, dilation) for dilation in config.dilations)
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Return embeddings [B, L, dim] and the hidden states after the blocks in `layers`."""
+        # Class embeddings come from attention pooling, so there are no class rows here: every row is a nucleotide.
         x, hidden = self.embed(bases), {}
         padding = ~valid[..., None]
         for depth, block in enumerate(self.blocks):
@@ -73,7 +74,7 @@ class DilatedConv(Encoder):
         return self.norm(x), hidden
 
 
-class _Block(nn.Module):
+class _DilatedBlock(nn.Module):
     """A dilated convolution and an MLP, both residual and pre-norm, [B, L, dim] to the same."""
 
     def __init__(self, config: DilatedConv.Config, dilation: int) -> None:

@@ -42,8 +42,9 @@ class Transformer(Encoder):
         self.dim, self.depth, self.max_length = config.dim, config.blocks, length - class_tokens
         self.head_dim = config.dim // config.heads
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
+        # Class rows arrive as zeros; each gets a learned vector, with the initial scale of BERT.
         self.class_vectors = nn.Parameter(0.02 * torch.randn(class_tokens, config.dim))
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(_AttentionBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
@@ -64,7 +65,7 @@ class Transformer(Encoder):
         return normed, hidden
 
 
-class _Block(nn.Module):
+class _AttentionBlock(nn.Module):
     """Attention and a feed-forward network, both residual and pre-norm, [B, R, dim] to the same."""
 
     def __init__(self, config: Transformer.Config) -> None:
@@ -80,6 +81,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None, rotation: tuple[Tensor, Tensor]) -> Tensor:
         q, k, v = rearrange(self.qkv(self.attention_norm(x)), "b r (three h d) -> three b h r d", three=3, h=self.heads)
+        # Rotating queries and keys makes their product depend on relative positions only.
         mixed = F.scaled_dot_product_attention(_rotate(q, rotation), _rotate(k, rotation), v, attn_mask=mask)
         x = x + self.dropout(self.out(rearrange(mixed, "b h r d -> b r (h d)")))
         updated: Tensor = x + self.dropout(self.feed_forward(x))
@@ -95,6 +97,7 @@ def _rotation(positions: int, dim: int, device: torch.device) -> tuple[Tensor, T
 
 def _rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Rotate queries or keys [B, heads, positions, dim]: channel i is paired with channel i + dim / 2."""
+    # Computed in fp32 above and rounded here: in bf16 the angles of distant positions would be wrong.
     cosine, sine = (values.to(x.dtype) for values in rotation)
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)

@@ -54,6 +54,7 @@ class InfoNCE(Loss):
         nats, correct = [], []
         for first, second in combinations(z, 2):
             similarity = first @ second.T / self.config.temperature
+            # Both directions: each view of the pair provides the queries once.
             for logits in (similarity, similarity.T):
                 nats.append(F.cross_entropy(logits, target, reduction="sum"))
                 correct.append((logits.argmax(1) == target).sum())

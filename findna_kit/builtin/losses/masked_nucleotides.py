@@ -42,6 +42,7 @@ class MaskedNucleotides(Loss):
         """Return the cross-entropy in nats, from the head `classifier` [B, M, 4]; metrics: accuracy and bits per base."""
         nats, correct = [], []
         for output in student.values():
+            # A view without a mask may belong to another loss.
             if not output.view.masked_index.shape[1]:
                 continue
             logits, target = output.heads["classifier"].float(), output.view.masked_targets

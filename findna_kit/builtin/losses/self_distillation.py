@@ -13,12 +13,12 @@ from findna_kit.components import (
     BranchOutput,
     Clock,
     ComponentConfig,
+    Constant,
     Loss,
     LossOutput,
     Projector,
     Prototypes,
     Schedule,
-    ScheduleValue,
     View,
     ViewPlan,
     within,
@@ -40,7 +40,7 @@ class SelfDistillation(Loss):
 
         student_temperature: float = Field(0.1, gt=0, description="temperature of the student: divides its logits")
         teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
-            ScheduleValue(constant=0.04), description="temperature of the teacher: divides its centred logits"
+            Constant(value=0.04), description="temperature of the teacher: divides its centred logits"
         )
         center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre kept per step")
         head: Literal["prototypes", "five_way"] = Field(
@@ -94,10 +94,12 @@ class SelfDistillation(Loss):
         """
         logits = {name: output.heads["logits"].float() for name, output in teacher.items()}
         temperature = self.config.teacher_temperature(clock)
+        # Centring keeps single prototypes from dominating, a low temperature keeps targets from becoming uniform.
         targets = {name: ((q - self.center) / temperature).softmax(-1).detach() for name, q in logits.items()}
         log_p = {
             name: (o.heads["logits"].float() / self.config.student_temperature).log_softmax(-1) for name, o in student.items()
         }
+        # A view is never compared with itself: student and teacher would only have to agree on identical input.
         pairs = _pairs(student, teacher)
         total = -torch.stack([(targets[t] * log_p[s]).sum() for s, t in pairs]).sum()
         entropy = torch.stack([torch.special.entr(targets[t]).sum() for _, t in pairs]).sum()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from findna_kit.components import AveragingConfig, Clock, Cosine, Schedule, ScheduleValue, TeacherUpdate, ema_update, within
+from findna_kit.components import AveragingConfig, Clock, Cosine, Schedule, TeacherUpdate, ema_update, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ class EMA(TeacherUpdate):
         """Momentum of the average."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
-            ScheduleValue(cosine=Cosine(start=0.996, end=1.0, warmup=0.0)), description="share of the old teacher kept per step"
+            Cosine(start=0.996, end=1.0), description="share of the old teacher kept per step"
         )
 
     examples = ({"momentum": 0.9}, {"momentum": 0.9, "buffers": "average"}, {})

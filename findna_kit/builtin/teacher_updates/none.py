@@ -23,5 +23,6 @@ class NoTeacher(TeacherUpdate):
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Copy the student into the teacher."""
+        # A copy instead of the student itself: the teacher has no dropout, and gets no gradient.
         copy_into(teacher, student)
         return {}

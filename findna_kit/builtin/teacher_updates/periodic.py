@@ -29,6 +29,7 @@ class PeriodicCopy(TeacherUpdate):
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Copy the student into the teacher if this step completes a multiple of `every` steps."""
+        # `clock.step` counts the steps before this one.
         if (clock.step + 1) % self.config.every == 0:
             copy_into(teacher, student)
         return {}

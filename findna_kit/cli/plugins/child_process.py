@@ -10,9 +10,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from findna_kit.cli.plugins.examine import identity
+from findna_kit.cli.plugins.examine import Examination, identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,13 @@ _PROGRAM = (
 )
 
 
-def examine_all(entries: Sequence[PluginEntry], seconds: float) -> list[dict[str, Any]]:
+class ChildResult(Examination):
+    """The result of a process, with all that it printed."""
+
+    output: str
+
+
+def examine_all(entries: Sequence[PluginEntry], seconds: float) -> list[ChildResult]:
     """Return the result of each plugin in order. As many processes run at a time as there are processors."""
     with tempfile.TemporaryDirectory() as folder:
         waiting = [_Child(entry, Path(folder), str(number), seconds) for number, entry in enumerate(entries)]
@@ -79,9 +85,9 @@ class _Child:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> ChildResult:
         """Return what the process reported, or why it did not."""
-        result: dict[str, Any] = {"api": None, "brings": {}, "failure": None, "trace": None}
+        result: Examination = {"api": None, "brings": {}, "failure": None, "trace": None}
         failure = self._failure()
         if self._result.is_file():
             result = json.loads(self._result.read_text(encoding="utf-8"))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
 from findna_kit.cli.command_table import COMMANDS as KIT_COMMANDS
+from findna_kit.cli.completion import complete_plugin
 from findna_kit.cli.console import log, print_line
 from findna_kit.cli.options import Json
-from findna_kit.cli.plugins.child_process import examine_all
+from findna_kit.cli.plugins.child_process import ChildResult, examine_all
 from findna_kit.errors import FindnaError, nearest
 from findna_kit.plugins.entry_points import (
     COMMANDS,
@@ -34,7 +35,11 @@ _TRACEBACK_LINES = 8
 def doctor(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PLUGIN...]", help="Examine these plugins and the built-in components. [default: all]"),
+        typer.Argument(
+            metavar="[PLUGIN...]",
+            autocompletion=complete_plugin,
+            help="Examine these plugins and the built-in components. [default: all]",
+        ),
     ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Allow each import to take this long.")
@@ -53,7 +58,7 @@ def doctor(
     broken = [diagnosis for diagnosis in diagnoses if diagnosis.failed]
     if as_json:
         records = [diagnosis.record() for diagnosis in diagnoses]
-        print(json.dumps({"plugins": records, "clashes": clashes, "unknown": unknown}, indent=1))
+        print(json.dumps({"plugins": records, "clashes": clashes, "unknown": unknown}, indent=1, default=asdict))
     else:
         lines = [line for diagnosis in diagnoses for line in diagnosis.lines()]
         for line in [*lines, *(clash["said"] for clash in clashes), *unknown]:
@@ -81,13 +86,14 @@ class _Diagnosis:
     """An entry point and the result of its process."""
 
     entry: PluginEntry
-    result: dict[str, Any]
+    result: ChildResult
 
     @property
     def failed(self) -> bool:
+        """Return whether the plugin is broken."""
         return self.result["failure"] is not None
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return the diagnosis as JSON."""
         owner = self.entry.owner
         return {
@@ -98,18 +104,28 @@ class _Diagnosis:
     def lines(self) -> Iterator[str]:
         """Yield the plugin, then what it provides, or its failure and the end of the traceback."""
         version = "" if self.result["api"] is None else f", interface {self.result['api']}"
+        failure = self.result["failure"]
         yield f"{self.entry.owner}: {GROUP_LABELS[self.entry.group]}{version}{', BROKEN' if self.failed else ''}"
         if not self.entry.enabled:
             yield f"  left out by {PLUGINS_ENV}, but examined all the same"
-        if not self.failed:
+        if failure is None:
             yield from (f"  {kind}: {', '.join(names)}" for kind, names in self.result["brings"].items())
             return
-        yield f"  {' '.join(self.result['failure'].split())}"
+        yield f"  {' '.join(failure.split())}"
         trace = (self.result["trace"] or self.result["output"]).splitlines()[-_TRACEBACK_LINES:]
         yield from (f"  | {line}" for line in trace)
 
 
-def _clashes(diagnoses: Sequence[_Diagnosis]) -> Iterator[dict[str, Any]]:
+class _Clash(TypedDict):
+    """A name that several plugins register. `said` is the message: version 0.1 printed it under this key."""
+
+    kind: str
+    name: str
+    owners: list[PluginSource]
+    said: str
+
+
+def _clashes(diagnoses: Sequence[_Diagnosis]) -> Iterator[_Clash]:
     """Yield every name of a plugin, component, command, reporter or folder of recipes that two plugins register."""
     owners_of: dict[tuple[str, str], list[PluginSource]] = {}
     for diagnosis in diagnoses:
@@ -122,8 +138,7 @@ def _clashes(diagnoses: Sequence[_Diagnosis]) -> Iterator[dict[str, Any]]:
         advice = _advice(kind, name, owners)
         if advice is not None:
             message = f"{kind} {name!r} is claimed by {' and '.join(map(str, owners))}; {advice}"
-            # `said` is the name of this key in the JSON that version 0.1 prints.
-            yield {"kind": kind, "name": name, "owners": [asdict(owner) for owner in owners], "said": message}
+            yield {"kind": kind, "name": name, "owners": owners, "said": message}
 
 
 def _advice(kind: str, name: str, owners: Sequence[PluginSource]) -> str | None:

@@ -11,7 +11,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.plugin_commands import load_command
@@ -26,6 +26,15 @@ else:
     # torch is imported only for the groups that need it: a plugin with recipes alone is examined quickly.
     loading, registry = LazyModule("findna_kit.plugins.loading"), LazyModule("findna_kit.plugins.registry")
     reporters = LazyModule("findna_kit.runs.reporters")
+
+
+class Examination(TypedDict):
+    """What a plugin provides by kind and the API version that it states, or its failure and traceback."""
+
+    api: int | str | None
+    brings: dict[str, list[str]]
+    failure: str | None
+    trace: str | None
 
 
 def main() -> None:
@@ -43,20 +52,22 @@ def identity(entry: PluginEntry) -> list[str]:
     return [entry.group, entry.owner.plugin, entry.owner.distribution, entry.owner.version, entry.entry.value]
 
 
-def examine(entry: PluginEntry) -> dict[str, Any]:
-    """Return what the entry point provides by kind and the API version that it states, or its `failure` and `trace`."""
+def examine(entry: PluginEntry) -> Examination:
+    """Import the entry point and return what it provides, or why it fails."""
     examiners = {COMPONENTS: _components, RECIPES: _recipes, COMMANDS: _command, REPORTERS: _reporter}
-    result: dict[str, Any] = {"api": None, "brings": {}, "failure": None, "trace": None}
     try:
-        result |= examiners[entry.group](entry)
+        return examiners[entry.group](entry)
     except FindnaError as error:
         # The exception of the plugin itself says more than the message that it was turned into.
         cause = error.__cause__ or error
-        result |= {"failure": str(error), "trace": "".join(traceback.format_exception(cause))}
-    return result
+        return {"api": None, "brings": {}, "failure": str(error), "trace": "".join(traceback.format_exception(cause))}
 
 
-def _components(entry: PluginEntry) -> dict[str, Any]:
+def _provides(kind: str, names: list[str]) -> Examination:
+    return {"api": None, "brings": {kind: names}, "failure": None, "trace": None}
+
+
+def _components(entry: PluginEntry) -> Examination:
     components = registry.Components()
     plugin = loading.load_plugin(entry, components)
     api = getattr(sys.modules.get(entry.entry.module), "findna_kit_api", None)
@@ -68,15 +79,15 @@ def _components(entry: PluginEntry) -> dict[str, Any]:
     }
 
 
-def _recipes(entry: PluginEntry) -> dict[str, Any]:
-    return {"brings": {"recipes": list(recipes_of(entry))}}
+def _recipes(entry: PluginEntry) -> Examination:
+    return _provides("recipes", list(recipes_of(entry)))
 
 
-def _command(entry: PluginEntry) -> dict[str, Any]:
+def _command(entry: PluginEntry) -> Examination:
     load_command(entry)
-    return {"brings": {"command": [entry.owner.plugin]}}
+    return _provides("command", [entry.owner.plugin])
 
 
-def _reporter(entry: PluginEntry) -> dict[str, Any]:
+def _reporter(entry: PluginEntry) -> Examination:
     reporters.load_reporter(entry)
-    return {"brings": {"reporter": [entry.owner.plugin]}}
+    return _provides("reporter", [entry.owner.plugin])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
+from findna_kit.cli.completion import complete_plugin
 from findna_kit.cli.console import log, print_line, print_table
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Json
@@ -23,8 +24,25 @@ FOUND_SOMETHING = 3
 """Exit code when a check fails or the plugin does not load."""
 
 
+class CheckRecord(TypedDict):
+    """The result of one check on one component, as JSON. `check` is None for a component that states no examples."""
+
+    kind: str
+    name: str
+    parameters: dict[str, object] | None
+    component: str
+    check: str | None
+    result: str
+    faults: list[str]
+
+
 def test_plugin(
-    package: Annotated[str, typer.Argument(metavar="PACKAGE", help="Name of an installed plugin, or of its distribution.")],
+    package: Annotated[
+        str,
+        typer.Argument(
+            metavar="PACKAGE", autocompletion=complete_plugin, help="Name of an installed plugin, or of its distribution."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Run the conformance checks on the components of a plugin.
@@ -46,9 +64,9 @@ def test_plugin(
         raise typer.Exit(FOUND_SOMETHING)
 
 
-def _run(conformance: Conformance) -> dict[str, Any]:
-    """Run one check and return its result as JSON."""
-    faults = conformance.faults()
+def _run(conformance: Conformance) -> CheckRecord:
+    """Run one check and return its result."""
+    faults = list(conformance.faults())
     checked = conformance.case is not None
     return {
         "kind": conformance.kind,
@@ -61,7 +79,7 @@ def _run(conformance: Conformance) -> dict[str, Any]:
     }
 
 
-def _print(records: Sequence[dict[str, Any]]) -> None:
+def _print(records: Sequence[CheckRecord]) -> None:
     rows = [[record["component"], record["check"] or "-", record["result"]] for record in records]
     print_table([["component", "check", "result"], *rows])
     for record in records:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from findna_kit.atomic import atomic_write
+from findna_kit.cli.completion import complete_recipe
 from findna_kit.cli.console import log
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Without
@@ -23,7 +24,12 @@ else:
 
 
 def copy_recipe(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped recipe, or PLUGIN:NAME for one of a plugin.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", autocompletion=complete_recipe, help="Name of a shipped recipe, or PLUGIN:NAME for one of a plugin."
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the copy to this file. [default: NAME.yaml]")
     ] = None,
@@ -39,18 +45,18 @@ def copy_recipe(
     if os.path.isdir(target):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
         raise OutputExists(f"{target}: is a folder; name a file, such as --out {target / source.stem}.yaml")
     if os.path.lexists(target) and not overwrite:
-        raise OutputExists(f"{target}: exists already; choose another file with --out FILE, or replace it with --overwrite")
+        raise OutputExists(f"{target}: already exists; use another --out FILE, or --overwrite")
     schema = target.with_name(shipped.SCHEMA)
     text = None if os.path.lexists(schema) else schema_text(without or [])
     _write(target, source.read_text(encoding="utf-8"))
     log(f"{target}: a copy of {source}")
     if text is None:
-        log(f"{schema}: exists already and was kept; `findna-kit schema` prints the current one")
+        log(f"{schema}: already exists and was kept; `findna-kit schema` prints the current one")
     else:
         _write(schema, text)
         log(f"{schema}: the schema that editors validate the recipe against, for the plugins that are installed now")
     shown = target if len(target.parts) > 1 else f"./{target}"
-    log(f"next: edit it, then run findna-kit check {shlex.quote(str(shown))}")
+    log(f"next: edit it, then findna-kit check {shlex.quote(str(shown))}")
 
 
 def _find(name: str) -> Path:
@@ -73,4 +79,4 @@ def _write(path: Path, text: str) -> None:
         with atomic_write(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputExists(f"{path}: cannot be written: {error.strerror}; choose another file with --out FILE") from error
+        raise OutputExists(f"{path}: cannot be written: {error.strerror}; use another --out FILE") from error

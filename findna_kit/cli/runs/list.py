@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,7 +54,7 @@ def list_runs(
     if form == "json":
         print(json.dumps([_record(entry, metric) for entry in entries], indent=1))
     elif form == "csv":
-        write_csv([_flat(_record(entry, metric)) for entry in entries], [*_CSV_COLUMNS, *([metric] if metric else [])])
+        write_csv([_cells(entry, metric) for entry in entries], [*_CSV_COLUMNS, *([metric] if metric else [])])
     else:
         _print(entries, metric, wide=wide)
         others = len(everything) - len(entries)
@@ -81,23 +81,26 @@ def _sort(entries: Sequence[Entry], by: str, *, reverse: bool) -> list[Entry]:
     return [*known, *(entry for entry in entries if key(entry) is None)]
 
 
-def _record(entry: Entry, metric: str | None) -> dict[str, Any]:
-    """Return the run as JSON."""
+def _base(entry: Entry) -> dict[str, object]:
     return {
         "run": str(entry.run), "name": entry.name, "status": entry.status, "reason": entry.reason, "seed": entry.seed,
         "step": entry.step, "steps": entry.steps, "training_seconds": entry.seconds,
         "when": None if entry.when is None else entry.when.isoformat(timespec="seconds"),
-        "held_out": entry.held_out, **({metric: entry.metric} if metric else {}),
-        "scores": {score.name: {"value": score.value, "low": score.low, "high": score.high} for score in entry.scores},
     }  # fmt: skip
 
 
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the run with each number in its own cell."""
-    cells = {name: value for name, value in record.items() if name not in ("held_out", "scores")}
-    cells |= {f"held_out/{label}/loss": value for label, value in record["held_out"].items()}
-    for name, score in record["scores"].items():
-        cells |= {name: score["value"], f"{name}/low": score["low"], f"{name}/high": score["high"]}
+def _record(entry: Entry, metric: str | None) -> dict[str, object]:
+    """Return the run as JSON."""
+    scores = {score.name: {"value": score.value, "low": score.low, "high": score.high} for score in entry.scores}
+    return {**_base(entry), "held_out": entry.held_out, **({metric: entry.metric} if metric else {}), "scores": scores}
+
+
+def _cells(entry: Entry, metric: str | None) -> dict[str, object]:
+    """Return the run as a row of the CSV, with each number in its own cell."""
+    cells: dict[str, object] = {**_base(entry), **({metric: entry.metric} if metric else {})}
+    cells |= {f"held_out/{label}/loss": value for label, value in entry.held_out.items()}
+    for score in entry.scores:
+        cells |= {score.name: score.value, f"{score.name}/low": score.low, f"{score.name}/high": score.high}
     return cells
 
 

@@ -37,12 +37,14 @@ def bed_intervals(path: Path, store: TokenStore) -> Iterator[BedInterval]:
 def bed_lines(path: Path, store: TokenStore) -> Iterator[tuple[str, BedInterval]]:
     """Yield each interval with its `file:line`. Unlike in `bed_intervals`, the strand column may hold anything."""
     for number, line in enumerate(_text(path), start=1):
+        # Lines that genome browsers add are skipped.
         if line.strip() and not line.startswith(("#", "track", "browser")):
             where = f"{path}:{number}"
             yield where, _interval(line, where, store)
 
 
 def _interval(line: str, where: str, store: TokenStore) -> BedInterval:
+    # With tabs a name may contain blanks; files that are separated by blanks are accepted too.
     fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
     if len(fields) < 3:
         raise GenomeError(f"{where}: {len(fields)} columns; a BED line has contig, start, end, separated by tabs")
@@ -54,6 +56,7 @@ def _interval(line: str, where: str, store: TokenStore) -> BedInterval:
         contig = store.index(fields[0])
     except GenomeError as error:
         raise GenomeError(f"{where}: {error}") from error
+    # An interval beyond the contig almost always means a file of another assembly: an error, not something to clip.
     size = store.contigs[contig].length
     if start < 0 or start >= end:
         raise GenomeError(f"{where}: {start}-{end} is no interval; start is counted from 0 and must be below end")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from findna_kit.data.genome.regions import Regions, read_named_bed
 from findna_kit.data.genome.token_store import open_store
@@ -26,7 +26,7 @@ def builtin_regions(store: TokenStore) -> dict[str, Regions]:
 
 def builtin_digest() -> str:
     """Return the sha256 of the built-in FASTA, as recorded in SOURCES.json."""
-    return str(_source_record()["sha256"])
+    return _source_record()["sha256"]
 
 
 def is_builtin(store: TokenStore) -> bool:
@@ -39,8 +39,15 @@ def is_builtin(store: TokenStore) -> bool:
     return store.same_bases(open_store(builtin_genome()))
 
 
-def _source_record() -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(_data("SOURCES.json").read_text())["files"]["genome.fa.gz"]
+class _SourceRecord(TypedDict):
+    """The entry of the genome in SOURCES.json, as far as it is used here."""
+
+    sha256: str
+    bases: int
+
+
+def _source_record() -> _SourceRecord:
+    record: _SourceRecord = json.loads(_data("SOURCES.json").read_text())["files"]["genome.fa.gz"]
     return record
 
 

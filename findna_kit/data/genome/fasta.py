@@ -34,6 +34,7 @@ _HEAD = 1 << 16  # bytes of a file that are checked before it is read
 # Letters of amino acids that no nucleotide code uses, and the share of them above which a file is taken for protein.
 _PROTEIN, _PROTEIN_SHARE = "EFIJLOPQZ*", 0.02
 
+# Files that users try instead of a FASTA, by their first bytes, with what to do about each.
 _OTHER_FORMATS = {
     b"\xfd7zXZ\x00": "is xz-compressed; unpack it first (xz -dk FILE) and give the FASTA",
     b"BZh": "is bzip2-compressed; unpack it first (bunzip2 -k FILE) and give the FASTA",
@@ -82,6 +83,7 @@ def inspect(source: Path) -> bool:
     with _reading(source):
         if source.is_dir():
             raise GenomeError(f"{source} is a folder; give the FASTA file in it")
+        # A pipe can be read only once, but a FASTA is read several times: to check, to hash, to index, to encode.
         if source.exists() and not source.is_file():
             raise GenomeError(f"{source} is not a regular file; write the sequence into a file first")
         with source.open("rb") as file:
@@ -94,6 +96,7 @@ def inspect(source: Path) -> bool:
     for magic, message in _OTHER_FORMATS.items():
         if text.startswith(magic):
             raise GenomeError(f"{source} {message}")
+    # bgzip files consist of complete gzip members: gzip does not notice when the last ones are missing.
     if start.startswith(_BGZIP_START) and start[12:14] == b"BC" and end != _BGZIP_END:
         advice = "fetch it again, or, if it is complete, compress it anew (gunzip -c FILE | bgzip > NEW)"
         raise GenomeError(f"{source} is bgzip without its last block, so probably truncated; {advice}")
@@ -103,6 +106,7 @@ def inspect(source: Path) -> bool:
         raise GenomeError(f"{source} is a binary file; a FASTA is text: a line '>name', then lines of bases")
     if b"\r" in text[:-1] and b"\n" not in text:
         raise GenomeError(f"{source} has lines that end in CR alone; convert it first (tr '\\r' '\\n' < FILE > NEW)")
+    # Old FASTA files may begin with comments after ';'.
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith(b";")), b">")
     if not first.startswith(b">"):
         shown = first[:40].decode("ascii", "replace")
@@ -149,6 +153,7 @@ def _encode(source: Path, text: Path, out: BinaryIO, report: Report | None) -> C
             letters = handle.fetch(name, start + 1, end).encode("latin-1", "replace")
             if len(letters) != end - start:
                 raise _UnevenLines(f"the lines of {name!r} are not of one length; wrap them anew (seqkit seq FILE)")
+            # One table lookup gives token, case and the two warning bits; the slow path below runs only for rare letters.
             codes = np.frombuffer(letters.translate(_CODES), dtype=np.uint8)
             if codes.max() >= _OTHER:
                 _count_others(name, letters, codes, others)
@@ -157,6 +162,7 @@ def _encode(source: Path, text: Path, out: BinaryIO, report: Report | None) -> C
             done += end - start
             if report:
                 report(done, total)
+    # Amino acids would silently become N; a few of their letters may be typing errors, more are a protein.
     counts = {chr(letter): int(others[letter]) for letter in np.flatnonzero(others)}
     protein = sum(counts.get(letter, 0) for letter in _PROTEIN)
     if protein > _PROTEIN_SHARE * total:

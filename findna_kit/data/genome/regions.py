@@ -83,6 +83,7 @@ class Regions:
 
     @classmethod
     def _of_runs(cls, runs: Runs) -> Regions:
+        # A run never spans two contigs, so its start tells the contig.
         start, end = runs
         contig = start >> _CONTIG_BIT
         return cls(contig, start - (contig << _CONTIG_BIT), end - (contig << _CONTIG_BIT))
@@ -137,6 +138,7 @@ def split(
         validation = _share(store, available, held_out.share, length=length, seed=seed)
     else:
         raise GenomeError("no validation split is given; give one of share, contigs, bed")
+    # What is excluded stays out of both splits, also if `validation` names it.
     validation = validation.intersect(available)
     train = available.minus(validation)
     if not validation.bases:
@@ -158,6 +160,7 @@ def _share(store: TokenStore, available: Regions, share: float, *, length: int, 
         )
     size = max(4 * length, min(_MAX_BLOCK, int(target / _VALIDATION_BLOCKS)))
     contig, start, end = _blocks(available, size)
+    # A block that is shorter than a window would hold bases back from training and validate nothing.
     holds_window = end - start >= length
     contig, start, end = contig[holds_window], start[holds_window], end[holds_window]
     if len(start) < 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -18,7 +18,42 @@ if TYPE_CHECKING:
     from findna_kit.data.genome.token_store import TokenStore
 
 
-def genome_report(store: TokenStore, *, length: int, max_unknown: float) -> dict[str, Any]:
+class BaseStatistics(TypedDict):
+    """Statistics of a contig or of a whole genome: `soft_masked` is a share of all bases, `gc` a share of A C G T."""
+
+    length: int
+    unknown: int
+    soft_masked: float
+    gc: float | None
+
+
+class ContigStatistics(BaseStatistics):
+    """Statistics of one contig."""
+
+    name: str
+
+
+class WindowCounts(TypedDict):
+    """How many window starts remain under each condition."""
+
+    length: int
+    max_unknown: float
+    inside_contigs: int
+    known_enough: int
+
+
+class GenomeReport(TypedDict):
+    """The statistics of a genome."""
+
+    source: str
+    digest: str
+    contigs: list[ContigStatistics]
+    total: BaseStatistics
+    other_letters: dict[str, int]
+    windows: WindowCounts
+
+
+def genome_report(store: TokenStore, *, length: int, max_unknown: float) -> GenomeReport:
     """Return the statistics of a genome as plain numbers for JSON.
 
     Contigs, totals, letters other than ACGTN, and how many window starts remain under each condition: inside one contig
@@ -26,17 +61,18 @@ def genome_report(store: TokenStore, *, length: int, max_unknown: float) -> dict
     of all bases; GC is of A C G T alone, and None where there are none.
     """
     unknown, soft_masked, strong = _counts(store)
+    # A window that crosses contigs, or has too much N, is never drawn; the numbers show what each condition costs.
     inside = starts_inside(store, Regions.whole(store), length)
     known = intervals.intersection(inside, starts_known(store, length, max_unknown))
-    contigs = [
-        {"name": contig.name, **_numbers(contig.length, *counts)}
+    contigs: list[ContigStatistics] = [
+        {"name": contig.name, **_statistics(contig.length, *counts)}
         for contig, *counts in zip(store.contigs, unknown.tolist(), soft_masked.tolist(), strong.tolist(), strict=True)
     ]
     return {
         "source": str(store.source),
         "digest": store.digest,
         "contigs": contigs,
-        "total": _numbers(store.bases, int(unknown.sum()), int(soft_masked.sum()), int(strong.sum())),
+        "total": _statistics(store.bases, int(unknown.sum()), int(soft_masked.sum()), int(strong.sum())),
         "other_letters": dict(store.other_letters),
         "windows": {
             "length": length,
@@ -62,7 +98,7 @@ def _counts(store: TokenStore) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
     return counts[0], counts[1], counts[2]
 
 
-def _numbers(length: int, unknown: int, soft_masked: int, strong: int) -> dict[str, Any]:
+def _statistics(length: int, unknown: int, soft_masked: int, strong: int) -> BaseStatistics:
     known = length - unknown
     return {
         "length": length,

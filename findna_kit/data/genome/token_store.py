@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 from numpy.lib.stride_tricks import sliding_window_view
-from platformdirs import user_cache_dir
 
 from findna_kit import alphabet
 from findna_kit.atomic import sync
+from findna_kit.data.cache_folder import CACHE_VARIABLE, cache_folder
 from findna_kit.data.genome import fasta
 from findna_kit.data.genome.intervals import merged
 from findna_kit.errors import GenomeError, nearest
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CACHE_VARIABLE = "FINDNA_KIT_CACHE"
 _LAYOUT = "genomes-1"
 """Folder in the cache. A change of the file format changes this name, so that versions of the kit do not read each other's."""
 _MAX_DIGESTS = 1000
@@ -92,6 +91,7 @@ class TokenStore:
     def unknown(self) -> Runs:
         """The runs of N, as offsets in the memory map."""
         starts, ends = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+        # In chunks: a boolean array of a whole genome would take as much memory as the genome.
         for low, codes in self.chunks():
             is_unknown = (codes & fasta.TOKEN_BITS) == alphabet.N
             if is_unknown.any():
@@ -114,6 +114,7 @@ class TokenStore:
 
     def tokens(self, contig: int, start: int, end: int) -> NDArray[np.uint8]:
         """Return the tokens [end - start] of a region of one contig. Raises IndexError outside the contig."""
+        # Checked because an index beyond the contig would silently read the next one.
         self._refuse_outside(np.array([contig]), np.array([start]), end - start)
         offset = self.contigs[contig].offset
         return np.asarray(self.codes[offset + start : offset + end]) & np.uint8(fasta.TOKEN_BITS)
@@ -150,13 +151,9 @@ class TokenStore:
     def _indices(self) -> dict[str, int]:
         return {contig.name: index for index, contig in enumerate(self.contigs)}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
+        # Without the cached properties: a memory map would be pickled as a copy of the whole genome.
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: `FINDNA_KIT_CACHE`, or the user's cache folder (XDG)."""
-    return Path(os.environ.get(CACHE_VARIABLE) or user_cache_dir("findna-kit")).expanduser().absolute()
 
 
 def open_store(path: Path, *, report: Callable[[int, int], None] | None = None) -> TokenStore:
@@ -214,6 +211,7 @@ def _build(path: Path, folder: Path, digest: str, *, gzipped: bool, report: Call
     try:
         with (building / "tokens").open("w+b") as out:
             contents = fasta.read_fasta(path, gzipped=gzipped, folder=building, out=out, report=report)
+            # Synced before the rename, so that after a crash the file is complete under its name, or absent.
             out.flush()
             os.fsync(out.fileno())
         (building / "tokens").replace(folder / f"{digest}.tokens")
@@ -240,6 +238,7 @@ def _digest(path: Path, folder: Path, identity: str) -> str:
     remembered = _remembered(memory).get(identity)
     if remembered is not None:
         return remembered
+    # Hashing a large genome takes seconds, so the digest is remembered, but only for a file that has not just changed.
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if _identity(path) == identity and time.time() - path.stat().st_mtime > _SETTLED:

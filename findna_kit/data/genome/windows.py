@@ -74,6 +74,7 @@ class WindowSampler:
         start, end = intervals.intersection(inside, starts_known(store, length, max_unknown))
         if not len(start):
             raise GenomeError(_why_none(store, regions, purpose, length, max_unknown))
+        # The eligible starts are runs. Cumulative counts turn a uniform rank into a run by binary search.
         self._start, self._counts = start, end - start
         self._upto = np.cumsum(self._counts)
 
@@ -89,6 +90,7 @@ class WindowSampler:
 
     def draw(self, step: int, rows: Tensor) -> View:
         """Return the windows with indices `rows` [B] of the global batch of a step; they do not depend on the other indices."""
+        # On the CPU, where the genome is. The numbers are the same on any device.
         rank = Draw(*self._key, step, rows=rows.cpu()).integers(0, self.count).numpy()
         run = np.searchsorted(self._upto, rank, "right")
         return self._view(self._start[run] + rank - (self._upto - self._counts)[run])
@@ -141,6 +143,7 @@ class MixedWindows:
         """Return the windows with indices `rows` [B] of the global batch of a step; they do not depend on the other indices."""
         share = Draw(*self._key, step, rows=rows.cpu()).uniform().numpy()
         owner = np.searchsorted(self._upto, share, "right")
+        # Each genome draws its own windows at once; sorting by index restores the order of `rows`.
         order = [torch.from_numpy(np.flatnonzero(owner == number)) for number in range(len(self._samplers))]
         drawn = [sampler.draw(step, rows.cpu()[chosen]) for sampler, chosen in zip(self._samplers, order, strict=True)]
         return self._concatenate(drawn).select(torch.cat(order).argsort())

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from findna_kit.errors import FindnaError, nearest
 from findna_kit.recipe.error_messages import explain
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from findna_kit.records.json_files import JsonObject
 
 
+DEFAULT_OPTIMIZER = "adamw"
+
+
 class FinetuneSettings(Settings):
     """Settings of fine-tuning. The defaults are ours, for tasks that are published without settings."""
 
     batch_size: int = Field(32, ge=1, description="largest number of sequences per step; an epoch is divided evenly")
     epochs: int = Field(20, ge=1, description="largest number of passes over the training split")
+    optimizer: str = Field(DEFAULT_OPTIMIZER, min_length=1, description="name of a registered optimizer")
     learning_rate: float = Field(
         5e-4, gt=0, allow_inf_nan=False, description="peak learning rate after the warm-up; cosine decay to 0 follows"
     )
@@ -41,6 +45,14 @@ class FinetuneSettings(Settings):
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto", description="sequences per forward pass; affects only rounding and dropout masks"
     )
+
+    @model_serializer(mode="wrap")
+    def _without_default_optimizer(self, handler: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        """Leave the default optimizer out, so that results from before there was a choice keep their identity."""
+        plain: dict[str, JsonValue] = handler(self)
+        if self.optimizer == DEFAULT_OPTIMIZER:
+            del plain["optimizer"]
+        return plain
 
 
 def settings_for(task: Task, changes: Sequence[str]) -> tuple[FinetuneSettings, dict[str, str]]:
@@ -59,10 +71,11 @@ def settings_for(task: Task, changes: Sequence[str]) -> tuple[FinetuneSettings, 
         name, value = _read(change)
         values[name], sources[name] = value, "given"
     try:
-        return FinetuneSettings.model_validate_json(json.dumps(values), strict=True), sources
+        settings = FinetuneSettings.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         issues = explain(error, FinetuneSettings, values)
         raise FindnaError("\n".join(f"fine-tuning's {dotted(issue.path)}: {issue.message}" for issue in issues)) from error
+    return settings, {name: source for name, source in sources.items() if name in settings.model_dump()}
 
 
 def _read(change: str) -> tuple[str, JsonValue]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from findna_kit.trainer.optimizers import ScheduledAdamW
+    from findna_kit.trainer.optimizers import ScheduledOptimizer
 
 _ONLY_LAST = 1
 
@@ -50,7 +50,7 @@ def save(
     *,
     current: Mapping[str, Tensor],
     best: Mapping[str, Tensor],
-    optimizer: ScheduledAdamW,
+    optimizer: ScheduledOptimizer,
 ) -> None:
     """Write the state of an epoch atomically, and then remove that of the epoch before."""
     state = {**optimizer.tensors(), **checkpoint.add_prefix("best", best)}
@@ -65,7 +65,7 @@ def restore(
     *,
     current: Mapping[str, Tensor],
     best: dict[str, Tensor],
-    optimizer: ScheduledAdamW,
+    optimizer: ScheduledOptimizer,
 ) -> EpochState | None:
     """Fill `current`, `best` and the optimizer from the last saved epoch, and return its values; None if there is none.
 

@@ -19,10 +19,9 @@ from findna_kit.evaluation.finetuning.batching import MicroBatching, batches, fl
 from findna_kit.evaluation.finetuning.classifier import Classifier
 from findna_kit.evaluation.finetuning.split_reader import DeviceSplit, SplitReader
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
-from findna_kit.schedules import Clock
-from findna_kit.settings import OptimizerSettings
+from findna_kit.schedules import Clock, Constant, Cosine
 from findna_kit.trainer.micro_batch import CPU_BYTES
-from findna_kit.trainer.optimizers import ScheduledAdamW
+from findna_kit.trainer.optimizers import ScheduledOptimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from findna_kit.components.optimizer import Optimizer
     from findna_kit.distributed import Engine
     from findna_kit.evaluation.finetuning.settings import FinetuneSettings
     from findna_kit.evaluation.tasks import Task
@@ -61,6 +61,7 @@ def finetune(
     task: Task,
     settings: FinetuneSettings,
     *,
+    optimizer: type[Optimizer],
     pooling: Pooling,
     strand: Strand,
     seed: int,
@@ -71,9 +72,10 @@ def finetune(
     """Fine-tune a copy of `network` on the task, and predict the test split with the weights of the best epoch.
 
     strand: with `both`, each training sequence is shown as its reverse complement with probability 1/2, and the probabilities
-    of both strands are averaged in predictions. folder: for the state after each epoch; a later call with the same arguments
-    resumes from it with identical results, and the caller removes it at the end. sources: of the settings, as `settings_for`
-    returns them; blocks and dropout that the encoder does not support are refused if the user gave them.
+    of both strands are averaged in predictions. optimizer: the class that `settings.optimizer` names. folder: for the state
+    after each epoch; a later call with the same arguments resumes from it with identical results, and the caller removes it at
+    the end. sources: of the settings, as `settings_for` returns them; blocks and dropout that the encoder does not support are
+    refused if the user gave them.
 
     Raises FindnaError for those, for an empty sequence, and for one that is longer than the encoder supports; NotFinite if
     the loss or the gradient is not finite.
@@ -88,7 +90,7 @@ def finetune(
         "dropout": [module.p for module in classifier.modules() if isinstance(module, torch.nn.Dropout)],
     }  # fmt: skip
     digest = state.digest_of(arguments, classifier)
-    tuning = _Tuning(classifier.to(engine.device), engine, task, settings, strand=strand, seed=seed)
+    tuning = _Tuning(classifier.to(engine.device), engine, task, settings, optimizer=optimizer, strand=strand, seed=seed)
     tuning.restore(folder, digest, log)
     for note in classifier.notes:
         log(f"{task.name}: {note}")
@@ -103,7 +105,7 @@ def finetune(
 class _Moved:
     """What the optimizer asks of an experiment."""
 
-    optimizer: OptimizerSettings
+    optimizer: Optimizer
     predictors: nn.ModuleDict
     losses: Mapping[str, WeightedLoss]
     module: nn.Module
@@ -116,11 +118,12 @@ class _Tuning:
     """The state of one fine-tuning: weights, optimizer, and the history of epochs."""
 
     def __init__(
-        self, classifier: Classifier, engine: Engine, task: Task, settings: FinetuneSettings, *, strand: Strand, seed: int
-    ) -> None:
+        self, classifier: Classifier, engine: Engine, task: Task, settings: FinetuneSettings, *, optimizer: type[Optimizer],
+        strand: Strand, seed: int,
+    ) -> None:  # fmt: skip
         self.classifier, self.engine, self.task, self.settings = classifier, engine, task, settings
         self.strand, self.seed = strand, seed
-        self.optimizer = ScheduledAdamW(_Moved(_optimizer(settings), torch.nn.ModuleDict(), {}, classifier))
+        self.optimizer = ScheduledOptimizer(_Moved(_optimizer(settings, optimizer), torch.nn.ModuleDict(), {}, classifier))
         self.reader = SplitReader(classifier, engine, both=strand == "both")
         self.train, self.validation = (DeviceSplit(task.splits[name], engine.device) for name in ("train", "validation"))
         # MCC is undefined if the truth has one class.
@@ -246,11 +249,10 @@ class _Tuning:
         return MicroBatching(class_tokens, halve_until_fits(len(longest), attempt) * (int(lengths.max()) + class_tokens))
 
 
-def _optimizer(settings: FinetuneSettings) -> OptimizerSettings:
-    rate = {"cosine": {"start": settings.learning_rate, "end": 0.0, "warmup": settings.warmup}}
-    return OptimizerSettings.model_validate(
-        {"learning_rate": rate, "weight_decay": settings.weight_decay, "clip_norm": CLIP_NORM}
-    )
+def _optimizer(settings: FinetuneSettings, optimizer: type[Optimizer]) -> Optimizer:
+    """Return the optimizer with the rate and the decay of the settings, and its own defaults for the rest."""
+    rate = Cosine(start=settings.learning_rate, end=0.0, warmup=settings.warmup)
+    return optimizer(optimizer.Config(learning_rate=rate, weight_decay=Constant(value=settings.weight_decay)))
 
 
 def _refuse_lengths(task: Task, bound: int | None) -> None:

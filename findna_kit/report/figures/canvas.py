@@ -20,6 +20,7 @@ class Canvas:
     """One drawing. key: prefix of its element IDs, unique on the page."""
 
     def __init__(self, key: str, height: float, title: str, description: str) -> None:
+        # Screen readers read the title and the description instead of the shapes.
         attributes = {"role": "img", "aria-labelledby": f"{key}-title", "aria-describedby": f"{key}-description"}
         self._root = Element("svg", {"viewBox": f"0 0 {WIDTH} {number(height)}", "class": "drawing", **attributes})
         SubElement(self._root, "title", id=f"{key}-title").text = title
@@ -46,6 +47,7 @@ class Canvas:
 def number(value: float) -> str:
     """Return a coordinate as text. One decimal is enough: a tenth of a unit is less than a pixel."""
     text = f"{value:.1f}"
+    # Shorter text makes smaller pages: a long run has thousands of coordinates.
     return text.removesuffix(".0") if text != "-0.0" else "0"
 
 

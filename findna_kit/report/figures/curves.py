@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _HEIGHT, _TOP, _RIGHT, _BOTTOM = 210.0, 10.0, 18.0, 40.0
+"""Height and margins of a panel."""
 _MARKS, _TICKS = 5, 4
+"""Marks on a line, and ticks of the axis of values."""
 Point = tuple[float, float]
 
 
@@ -56,12 +58,14 @@ def draw_curves(
     left = axes.left
     frame = _Frame(axes.steps, values, left)
     _draw_axes(canvas, frame, ticks(values, _TICKS))
+    # Bands first, then the reference line, then curves: what matters most is drawn on top.
     for curve in curves:
         if curve.band:
             canvas.path(frame.area(curve.band), "band", style(curve.index)[0])
     if reference is not None:
         y = frame.y(reference.value)
         canvas.line(left, y, WIDTH - _RIGHT, y, "level")
+        # The name stands above its line, or below it where there is no space above.
         canvas.text(WIDTH - _RIGHT - 2, y - 4 if y > _TOP + 16 else y + 13, reference.name, "halo", anchor="end")
     for curve in curves:
         _draw_curve(canvas, frame, curve)
@@ -77,6 +81,8 @@ def left_margin(ranges: Iterable[AxisRange | None]) -> float:
 
 @dataclass(frozen=True)
 class _Frame:
+    """Mapping from steps and values to positions on the drawing."""
+
     steps: AxisRange
     values: AxisRange
     left: float
@@ -97,6 +103,7 @@ class _Frame:
 
 
 def _draw_axes(canvas: Canvas, frame: _Frame, value_ticks: Sequence[tuple[float, str]]) -> None:
+    """Draw grid lines at the ticks of the values, and the axis of steps."""
     right, bottom = WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     for value, text in value_ticks:
         canvas.line(frame.left, frame.y(value), right, frame.y(value), "grid")
@@ -109,6 +116,7 @@ def _draw_axes(canvas: Canvas, frame: _Frame, value_ticks: Sequence[tuple[float,
 
 
 def _draw_curve(canvas: Canvas, frame: _Frame, curve: Curve) -> None:
+    """Draw a line with marks, whose shapes distinguish series without colour."""
     colour, dash = style(curve.index)
     if lines := "".join(frame.line(piece) for piece in curve.pieces if len(piece) > 1):
         canvas.path(lines, "curve", colour, dash)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LEFT, _RIGHT, _TOP, _ROW, _BOTTOM = 14.0, 16.0, 8.0, 3.4 * LINE, 46.0
 _FIT = int((WIDTH - 8) / LETTER)
+"""Characters that fit on a line."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def draw_intervals(
     zero: bool = False,
 ) -> Markup:  # fmt: skip
     """Return the plot. values: range of the axis, if other plots share it; zero: draw a line at zero."""
+    # The height grows with the rows, so that text keeps its size however many there are.
     height = _TOP + _ROW * len(bars) + _BOTTOM
     canvas = Canvas(key, height, title, description)
     values = values or range_of(bars, zero=zero)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ROUND = (1, 2, 5, 10, 20)
+"""Factors of a power of ten that make round steps between ticks."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ def ticks(axis: AxisRange, count: int, *, whole: bool = False) -> list[tuple[flo
     step = _step((axis.high - axis.low) / (1.5 * count))
     if whole:
         step = max(1.0, step)
+    # The small tolerance keeps a tick at the very end of the axis in spite of rounding.
     first, last = math.ceil(axis.low / step - 1e-9), math.floor(axis.high / step + 1e-9)
     values = [multiple * step for multiple in range(first, last + 1)]
     return [(value, tick_label(value, step)) for value in values]
 
 
 def _step(rough: float) -> float:
+    """Return the smallest round step that is at least as large as this one."""
     power = 10.0 ** math.floor(math.log10(rough))
     return power * next(factor for factor in _ROUND if factor * power >= rough * 0.999)
 
@@ -58,6 +61,7 @@ def tick_label(value: float, step: float) -> str:
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if step >= unit / 10 and abs(value) >= unit:
             return f"{_plain(value / unit, step / unit)}{letter}"
+    # Very small steps would need long labels, so they are written with an exponent.
     if step < 1e-4:
         digits = max(0, math.floor(math.log10(abs(value))) - math.floor(math.log10(step)))
         return f"{value:.{min(digits, 3)}e}".replace("e-0", "e-").replace("e+0", "e")
@@ -65,6 +69,7 @@ def tick_label(value: float, step: float) -> str:
 
 
 def _plain(value: float, step: float) -> str:
+    """Return a number with as many decimals as its step has."""
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     text = f"{value:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text and step >= 1 else text

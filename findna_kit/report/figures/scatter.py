@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _HEIGHT, _TOP, _RIGHT, _BOTTOM = 300.0, 24.0, 14.0, 40.0
 _SIZE = 2.4
+"""Size of the marks: small, because classes overlap."""
 
 
 def draw_scatter(

@@ -31,6 +31,7 @@ def conditions_section(part: str, study: StudyFolder) -> Section:
 
 
 def _scores(result: StudyResult) -> list[Block]:
+    """Return the table of a finished study, between notes on its intervals and its controls."""
     tasks, seeds = list(result.tasks), len(result.seeds)
     if seeds > 1:
         intervals = (
@@ -60,6 +61,7 @@ def _controls(result: StudyResult) -> dict[str, Mapping[str, MeanInterval]]:
     controls: dict[str, Mapping[str, MeanInterval]] = {}
     for control in result.controls:
         by_condition = {name: condition.controls[control] for name, condition in result.conditions.items()}
+        # Conditions with the same network share all controls; another encoder has another untrained network.
         first, *others = by_condition.values()
         if all(other == first for other in others):
             controls[FEATURE_NAMES[control]] = first

@@ -32,6 +32,7 @@ def cost_section(part: str, groups: Sequence[Group]) -> Section:
 
 
 def _cost_cells(group: Group) -> list[str]:
+    """Return the cells of one group's row. Runs may lack any value: of an earlier version, or not finished."""
     runs = group.runs
     seconds = [value for run in runs if (value := run.record.timings.training_seconds) is not None]
     speeds = [series.total / series.rows for series in group.of("bases_per_second")]
@@ -51,8 +52,10 @@ def _cost_cells(group: Group) -> list[str]:
 
 
 def _mean_and_range(values: Sequence[float], text_of: Callable[[float], str]) -> str:
+    """Return the mean with the range in parentheses; the mean alone where the values do not differ."""
     if not values:
         return "not recorded"
+    # Compared as text: a range whose ends look the same says nothing.
     mean, low, high = text_of(fmean(values)), text_of(min(values)), text_of(max(values))
     return mean if low == high else f"{mean} ({low} to {high})"
 
@@ -62,6 +65,7 @@ def _device(run: RunFolder) -> str:
 
 
 def _time_text(seconds: float) -> str:
+    """Return a duration in the two largest units that it needs."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -59,6 +59,7 @@ def figure_of(key: str, family: Family, groups: Sequence[Group], steps: int) -> 
     """Return a family's panels on shared axes, and the table of their numbers."""
     curves = {name: [curve for group in groups if (curve := group.curve(name))] for name in family.panels}
     reference = _reference_line(family, groups)
+    # The axis must contain the reference line and, for collapse signals, zero, which is what they are judged by.
     always = [*([reference.value] if reference else []), *([0.0] if family.from_zero and any(curves.values()) else [])]
     values = {name: [*always, *(value for curve in drawn for value in _values(curve))] for name, drawn in curves.items()}
     shared = AxisRange.around([value for own in values.values() for value in own])
@@ -69,6 +70,7 @@ def figure_of(key: str, family: Family, groups: Sequence[Group], steps: int) -> 
         Panel(title, draw_curves(f"{key}-{number}", title, _description(name, groups), curves[name], axes[name], reference))
         for number, (name, title) in enumerate(family.panels.items())
     ]
+    # The legend leaves out groups without values, but indices stay, so a series has one style on the whole page.
     with_values = [group for group in groups if any(group.of(name) for name in family.panels)]
     legend = [(group.title, sample(group.index)) for group in with_values] if len(groups) > 1 else []
     return Figure(family.title, panels, _number_table(family, groups), legend)
@@ -86,6 +88,7 @@ def _drawing_notes(members: Sequence[Family], groups: Sequence[Group]) -> list[B
 
 
 def _values(curve: Curve) -> list[float]:
+    """Return every value that a curve reaches, for the range of its axis."""
     line = [value for piece in curve.pieces for _, value in piece]
     return line + [end for _, low, high in curve.band for end in (low, high)]
 
@@ -94,6 +97,7 @@ def _reference_line(family: Family, groups: Sequence[Group]) -> ReferenceLine | 
     """Return the best baseline or control among those that are the same in all runs."""
     lines = []
     for name, metrics in family.levels.items():
+        # A control that depends on the run (on its masks, say) is not one line for all of them.
         values = [one.last[1] for metric in metrics for group in groups for one in group.of(metric) if one.last]
         if values and all(math.isclose(value, values[0], rel_tol=1e-9) for value in values):
             lines.append(ReferenceLine(name.replace("_", " "), values[0]))
@@ -118,6 +122,7 @@ def _description(metric: str, groups: Sequence[Group]) -> str:
 
 
 def _number_table(family: Family, groups: Sequence[Group]) -> TableBlock:
+    """Return the numbers behind a figure, for those who cannot see it or want to quote it."""
     several = any(len(group.runs) > 1 for group in groups)
     head = ["series", "panel", "rows", "first", "last", "lowest", "highest", "rows not finite"]
     rows = [
@@ -130,6 +135,7 @@ def _number_table(family: Family, groups: Sequence[Group]) -> TableBlock:
 
 
 def _number_cells(all_series: Sequence[Series]) -> list[str]:
+    """Return the cells of one group and one panel: a summary of its runs' series."""
     series = [one for one in all_series if one.rows]
     not_finite = f"{sum(one.not_finite for one in all_series):,}"
     if not series:
@@ -141,6 +147,7 @@ def _number_cells(all_series: Sequence[Series]) -> list[str]:
 
 
 def _end_text(points: Sequence[Point | None]) -> str:
+    """Return the first or last value: with its step for a single run, the mean with the range for several."""
     known = [point for point in points if point is not None]
     if len(known) == 1:
         return _point_text(known[0])
@@ -157,4 +164,5 @@ def _mean(points: Sequence[Point | None]) -> float:
 
 
 def _number_text(value: float) -> str:
+    # Four significant digits, but no exponent for large numbers such as bases per second.
     return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"

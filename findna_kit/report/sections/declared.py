@@ -39,6 +39,7 @@ def declared_section(part: str, folder: StudyFolder) -> Section:
 
 
 def _json(value: object) -> str:
+    """Return a value as it may stand in a recipe."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -61,6 +62,7 @@ def _search_blocks(search: Search, folder: StudyFolder) -> list[Block]:
 
 
 def _range_text(values: SearchRange) -> str:
+    """Return the range or the choices of a search in words."""
     if values.choices is not None:
         return f"one of {', '.join(map(_json, values.choices))}"
     kind = "an integer" if values.integer else "a number"

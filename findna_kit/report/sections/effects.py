@@ -41,6 +41,7 @@ def effects_section(part: str, study: StudyFolder) -> Section:
 
 
 def _blocks(key: str, result: StudyResult) -> list[Block]:
+    """Return the legend, the figures with their tables, and how to read them."""
     first = next(iter(result.conditions))
     level = f"{result.interval.level:.0%} intervals"
     caption = f"Difference of each condition to {first}, with {level}"

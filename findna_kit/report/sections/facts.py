@@ -40,6 +40,7 @@ def runs_section(part: str, runs: Sequence[RunFolder]) -> Section:
 
 def cells_section(part: str, cells: Sequence[CellEntry]) -> Section:
     """Return the section for a study: the state of every cell, and the environment in which the cells were run."""
+    # The text before the colon is the state; what follows is the reason of one failure.
     counts = Counter(cell.state.partition(":")[0] for cell in cells)
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
     rows = [[f"{cell.condition}, seed {cell.seed}", cell.state, *_reached(cell)] for cell in cells]
@@ -80,6 +81,7 @@ def _seed(run: RunFolder) -> str:
 
 
 def _steps(run: RunFolder) -> str:
+    """Return the step that the run has reached, and how many it has in all."""
     reached = "none" if run.last_step is None else f"{run.last_step:,}"
     return f"{reached} of {run.record.steps:,}" if run.record.steps is not None else reached
 
@@ -89,6 +91,7 @@ def _count(number: int | None) -> str:
 
 
 def _device(run: RunFolder) -> str:
+    """Return what the run's automatic settings resolved to."""
     resolved = run.record.resolved.to_json()
     titles = {
         "device": "", "precision": "", "processes": "processes: ", "threads": "threads: ", "micro_batch": "micro-batch: ",
@@ -101,6 +104,7 @@ def _versions(run: RunFolder) -> str:
 
 
 def _components(run: RunFolder) -> str:
+    """Return the components of a run, grouped by the distribution that registered them."""
     by_distribution: dict[str, list[str]] = {}
     for kind, names in run.record.components.items():
         for name, distribution in names.items():

@@ -29,6 +29,8 @@ def recipes_section(part: str, labelled: Sequence[tuple[str, RunFolder]], *, ign
 
 
 def _differences(labelled: Sequence[tuple[str, RunFolder]], ignored: Collection[str]) -> Block:
+    """Return the table of keys in which the recipes differ, with a column for each run."""
+    # Leaf by leaf, because a difference in one parameter should not show whole sections of the recipe.
     values = [dict(leaves(run.recipe)) for _, run in labelled]
     paths = [path for path in dict.fromkeys(path for by_path in values for path in by_path) if path not in ignored]
     rows = [

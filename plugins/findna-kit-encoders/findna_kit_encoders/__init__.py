@@ -17,7 +17,7 @@ from findna_kit_encoders.pretrained import Pretrained
 if TYPE_CHECKING:
     from findna_kit.plugins import Components
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 
 @hookimpl

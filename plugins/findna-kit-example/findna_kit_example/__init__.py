@@ -11,7 +11,7 @@ from findna_kit_example.pooled_agreement import PooledAgreement
 if TYPE_CHECKING:
     from findna_kit.plugins import Components
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 
 @hookimpl

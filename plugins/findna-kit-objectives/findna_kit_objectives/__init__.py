@@ -22,7 +22,7 @@ from findna_kit_objectives.vicreg import VICReg
 if TYPE_CHECKING:
     from findna_kit.plugins import Components
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 
 @hookimpl

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit.components import Clock, Loss, Schedule, ScheduleValue, within
+from findna_kit.components import Clock, Constant, Loss, Schedule, ScheduleFunction, within
 from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from findna_kit_objectives.sinkhorn import sinkhorn
 
@@ -22,7 +22,7 @@ class DistillationConfig(PrototypeConfig):
 
     student_temperature: float = Field(0.1, gt=0, description="temperature of the student's softmax")
     teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
-        ScheduleValue(constant=0.04), description="temperature of the teacher's softmax, or epsilon of Sinkhorn-Knopp"
+        Constant(value=0.04), description="temperature of the teacher's softmax, or epsilon of Sinkhorn-Knopp"
     )
     centering: Literal["center", "sinkhorn", "none"] = Field(
         "center",
@@ -61,7 +61,7 @@ class PrototypeDistillation(Loss):
         """Return the projector and the prototypes; the output of the latter is `logits`."""
         return prototype_head(self.dim, self.config)
 
-    def head_learning_rates(self) -> dict[str, ScheduleValue]:
+    def head_learning_rates(self) -> dict[str, ScheduleFunction]:
         """Return the learning rate of the prototypes, if the recipe sets one."""
         return prototype_rates(self.config)
 

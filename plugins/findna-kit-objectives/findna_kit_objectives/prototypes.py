@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from findna_kit.components import Clock, ComponentConfig, Projector, Prototypes, Schedule, ScheduleValue, within
+from findna_kit.components import ComponentConfig, Projector, Prototypes, Schedule, ScheduleFunction, within, zero_until
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,16 +33,6 @@ class PrototypeConfig(ComponentConfig):
         return self
 
 
-class Held(ScheduleValue):
-    """The schedule, but 0 over the share `held` of the steps that come first."""
-
-    held: float
-
-    def __call__(self, clock: Clock) -> float:
-        """The value at this step."""
-        return 0.0 if clock.step < self.held * clock.steps else super().__call__(clock)
-
-
 def prototype_head(dim: int, config: PrototypeConfig, *, norm: Literal["none", "batch"] = "none") -> dict[str, nn.Module]:
     """Return the heads `projector`, [..., dim] to [..., bottleneck], and `logits`, to cosines [..., prototypes] in [-1, 1]."""
     return {
@@ -51,9 +41,7 @@ def prototype_head(dim: int, config: PrototypeConfig, *, norm: Literal["none", "
     }
 
 
-def prototype_rates(config: PrototypeConfig) -> dict[str, ScheduleValue]:
+def prototype_rates(config: PrototypeConfig) -> dict[str, ScheduleFunction]:
     """Return the result of `head_learning_rates`: the rate of `logits`, if it differs from the optimizer's."""
     rate = config.prototype_learning_rate
-    if rate is None:
-        return {}
-    return {"logits": Held(held=config.prototypes_frozen, constant=rate.constant, cosine=rate.cosine, linear=rate.linear)}
+    return {} if rate is None else {"logits": zero_until(config.prototypes_frozen, rate)}

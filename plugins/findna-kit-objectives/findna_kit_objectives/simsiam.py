@@ -16,7 +16,7 @@ from findna_kit.components import (
     LossOutput,
     Projector,
     Schedule,
-    ScheduleValue,
+    ScheduleFunction,
     View,
     ViewPlan,
     within,
@@ -71,7 +71,7 @@ class SimSiam(spread.SpreadAround):
         config = self.config
         return {"predictor": Projector(config.output, config.bottleneck, config.output, 2, norm=config.norm)}
 
-    def head_learning_rates(self) -> dict[str, ScheduleValue]:
+    def head_learning_rates(self) -> dict[str, ScheduleFunction]:
         """Return the predictor's learning rate, if the recipe sets one."""
         rate = self.config.predictor_learning_rate
         return {} if rate is None else {"predictor": rate}

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from findna_kit.components import BranchOutput, Clock, Loss, LossOutput, ScheduleValue, View, ViewPlan
+from findna_kit.components import BranchOutput, Clock, Loss, LossOutput, ScheduleFunction, View, ViewPlan
 from findna_kit_objectives import pairs
 from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from findna_kit_objectives.sinkhorn import sinkhorn
@@ -65,7 +65,7 @@ class SwAV(Loss):
         """Return the projector and the prototypes; the output of the latter is `logits`, which are cosines."""
         return prototype_head(self.dim, self.config, norm=self.config.norm)
 
-    def head_learning_rates(self) -> dict[str, ScheduleValue]:
+    def head_learning_rates(self) -> dict[str, ScheduleFunction]:
         """Return the learning rate of the prototypes, if the recipe sets one."""
         return prototype_rates(self.config)
 

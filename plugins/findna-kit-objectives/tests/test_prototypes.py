@@ -4,10 +4,10 @@ import pytest
 import torch
 from branches import built, numbers
 from findna_kit_objectives import DINO, SwAV
-from findna_kit_objectives.prototypes import Held, PrototypeConfig, prototype_head, prototype_rates
+from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from pydantic import ValidationError
 
-from findna_kit.components import BatchNorm, Clock, ScheduleValue
+from findna_kit.components import BatchNorm, Clock, Constant, Cosine, zero_until
 
 SMALL = {"layers": 2, "hidden": 10, "bottleneck": 4, "prototypes": 7}
 
@@ -34,10 +34,10 @@ def test_batch_norm_stands_where_it_is_asked_for():
 
 @pytest.mark.parametrize("held", [0.0, 0.1, 0.5, 1.0])
 def test_held_is_nothing_and_then_the_schedule(held):
-    rate = ScheduleValue(cosine={"start": 0.1, "end": 0.02, "warmup": 0.2})
-    both = [(Held(held=held, cosine=rate.cosine)(Clock(step, 20)), rate(Clock(step, 20))) for step in range(21)]
+    rate = Cosine(start=0.1, end=0.02, warmup=0.2)
+    both = [(zero_until(held, rate)(Clock(step, 20)), rate(Clock(step, 20))) for step in range(21)]
     assert all(ours == (0.0 if step < held * 20 else theirs) for step, (ours, theirs) in enumerate(both))
-    assert Held(held=held, constant=0.3)(Clock(20, 20)) == 0.3
+    assert zero_until(held, Constant(value=0.3))(Clock(20, 20)) == 0.3
 
 
 @pytest.mark.parametrize("kind", [SwAV, DINO])

@@ -14,7 +14,7 @@ from findna_kit_teachers.swa import SWA
 if TYPE_CHECKING:
     from findna_kit.plugins import Components
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 
 @hookimpl

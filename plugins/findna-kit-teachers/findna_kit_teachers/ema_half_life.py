@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from findna_kit.components import AveragingConfig, Clock, Examples, Schedule, ScheduleValue, TeacherUpdate, ema_update, within
+from findna_kit.components import AveragingConfig, Clock, Constant, Examples, Schedule, TeacherUpdate, ema_update, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ class HalfLifeEMA(TeacherUpdate):
         """How long the teacher remembers."""
 
         half_life: Annotated[Schedule, within(0)] = Field(
-            ScheduleValue(constant=173.0), description="steps after which a student's share in the teacher is halved"
+            Constant(value=173.0), description="steps after which a student's share in the teacher is halved"
         )
 
     examples: ClassVar[Examples] = ({"half_life": 3.0}, {"half_life": 3.0, "buffers": "average"})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from findna_kit.components import AveragingConfig, Clock, Examples, Schedule, ScheduleValue, TeacherUpdate, ema_update, within
+from findna_kit.components import AveragingConfig, Clock, Constant, Examples, Schedule, TeacherUpdate, ema_update, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ class WarmupEMA(TeacherUpdate):
         """How fast the teacher follows in the end, and how it begins."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
-            ScheduleValue(constant=0.996), description="share of the old teacher kept per step, once the warm-up allows it"
+            Constant(value=0.996), description="share of the old teacher kept per step, once the warm-up allows it"
         )
         form: Literal["ratio", "power"] = Field("ratio", description="of the warm-up: (1 + s) / (10 + s), or the power of s")
         power: float = Field(2 / 3, gt=0, allow_inf_nan=False, description="exponent of the power form")

@@ -14,7 +14,6 @@ from findna_kit.components import (
     Cosine,
     Examples,
     Schedule,
-    ScheduleValue,
     TeacherUpdate,
     ema_update,
     within,
@@ -44,7 +43,7 @@ class Gated(TeacherUpdate):
         """How fast the teacher follows, and what it waits for."""
 
         momentum: Annotated[Schedule, within(0, 1)] = Field(
-            ScheduleValue(cosine=Cosine(start=0.996, end=1.0, warmup=0.0)),
+            Cosine(start=0.996, end=1.0),
             description="share of the old teacher kept per step while it moves",
         )
         metric: str = Field(min_length=1, description="the metric that is watched, such as held_out/masked/loss")

@@ -16,7 +16,7 @@ from findna_kit_variation.tandem_repeat import TandemRepeat
 if TYPE_CHECKING:
     from findna_kit.plugins import Components
 
-findna_kit_api = 1
+findna_kit_api = 2
 
 
 @hookimpl

@@ -11,6 +11,7 @@ from findna_kit.assemble import assemble
 from findna_kit.distributed import Engine
 from findna_kit.evaluation.finetuning import FinetuneSettings, finetune
 from findna_kit.evaluation.tasks import Task, TaskSplit
+from findna_kit.plugins.loading import load_plugins
 from tests.building import small
 
 CPU = torch.device("cpu")
@@ -50,9 +51,11 @@ def tune(
 ):  # fmt: skip
     """Fine-tuning with settings that suit these sizes."""
     settings = FinetuneSettings(**{"batch_size": 8, "epochs": 2, "learning_rate": 5e-3, **changes})
+    optimizer = load_plugins()[0].optimizers[settings.optimizer]
     return finetune(
-        where, engine, task, settings, pooling=pooling, strand=strand, seed=seed, folder=folder, log=log, sources=sources
-    )
+        where, engine, task, settings, pooling=pooling, strand=strand, seed=seed, folder=folder, log=log, sources=sources,
+        optimizer=optimizer,
+    )  # fmt: skip
 
 
 def with_dropout(folder, log):
