@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class OptimizerConfig(ComponentConfig):
     """Parameters that every optimizer has. Override a field to give it another default or meaning."""
 
-    learning_rate: Annotated[Schedule, within(0)] = Field(Cosine(start=3e-4, end=0.0, warmup=0.3), description="learning rate per step")
+    learning_rate: Annotated[Schedule, within(0)] = Field(
+        Cosine(start=3e-4, end=0.0, warmup=0.3), description="learning rate per step"
+    )
     weight_decay: Annotated[Schedule, within(0)] = Field(Constant(value=3e-4), description="decoupled decay of matrices")
 
 
@@ -60,7 +62,8 @@ class Optimizer(ABC):
     def build(self, groups: Sequence[ParameterGroup]) -> list[tuple[torch.optim.Optimizer, list[ParameterGroup]]]:
         """Return optimizers of torch, each with the groups that it was built on, in the order of its `param_groups`.
 
-        Every group must belong to exactly one of them. The trainer overwrites the learning rate and the weight decay that torch is given.
+        Every group must belong to exactly one of them. The trainer sets their learning rates and
+        weight decays before each step.
         """
 
     @abstractmethod

@@ -54,6 +54,7 @@ def export_run(
     that `findna_kit.load` and `init_from` accept it. Raises OutputExists; FindnaError if the run cannot be exported.
     """
     if form == "onnx":
+        # Checked first: loading the model takes longer than finding out that a package is missing.
         require_onnx()
     out = Path(os.path.abspath(out))  # noqa: PTH100 - Path.resolve would follow a link, and `.` has no name
     _check_output(out, overwrite=overwrite)
@@ -76,6 +77,7 @@ def export_run(
 
 
 def _config(model: FrozenModel) -> dict[str, Any]:
+    """Return config.json: what a program needs to know of the encoder without assembling it."""
     encoder, recipe = model.network.encoder, model.recipe
     return {
         "model_type": _TYPE,

@@ -91,6 +91,7 @@ def tensor_sources(sizes: NetworkSizes) -> dict[str, TensorSource]:
                 for kind in ("weight", "bias"):
                     sources[f"encoder.blocks.{block}.{layer}.mlp.{part}.{kind}"] = TensorSource(f"{prefix}.{linear}.{kind}")
     for kind in ("weight", "bias"):
+        # Our masked head has no row for N, and its softmax needs the sharpness that the reference applies in its loss.
         bases = f"rows a c g t, times {_SHARPNESS:g}"
         sources[f"heads.masked.classifier.{kind}"] = TensorSource(f"linear.{kind}", _BASES, factor=_SHARPNESS, how=bases)
         sources[f"heads.distill.logits.{kind}"] = TensorSource(f"linear.{kind}", _ALPHABET, how=rows)
@@ -136,6 +137,7 @@ def _unpickled(path: Path) -> Any:
     """Load the file with torch's restricted unpickler, which runs no code."""
     try:
         with warnings.catch_warnings(action="ignore"):  # about pickles that torch then refuses to load
+            # weights_only admits tensors and plain containers; a pickle with code raises.
             return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         if isinstance(error, OSError) and error.strerror:

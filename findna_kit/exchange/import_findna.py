@@ -51,6 +51,7 @@ def import_findna(
     _check_length(released.sizes, length, class_tokens)
     recipe = _recipe(released.sizes, length, class_tokens, components, plugins)
     experiment = assemble(recipe)
+    # Copied before the tensors of the file replace them: step 0 is the untrained control.
     initial = {name: tensor.clone() for name, tensor in experiment.model_tensors().items()}
     report = _fill(experiment, released, file)
     with place.claimed(recipe.name) as (folder, _):

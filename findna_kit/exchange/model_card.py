@@ -60,6 +60,7 @@ def model_card(run: Path, out: Path, model: FrozenModel, *, graph: bool) -> str:
 
 
 def _use(out: Path, model: FrozenModel) -> str:
+    """Return the section on use from Python."""
     return (
         f'```python\nimport findna_kit  # pip install findna-kit\n\nmodel = findna_kit.load("{out.name}")\n'
         f'embeddings = model.embed(["ACGTNNACGT", "ttgaca"])  # [2, {model.dim}]\n```'
@@ -67,12 +68,13 @@ def _use(out: Path, model: FrozenModel) -> str:
 
 
 def _use_graph(model: FrozenModel) -> str:
+    """Return the section on the inputs and outputs of the ONNX graph."""
     outputs = "`mean` (over the valid nucleotides)" + (
         " and `class` (over the class tokens)" if model.recipe.class_tokens else ""
     )
     bound = model.network.encoder.max_length
     return (
-        "`model.onnx` takes `bases` (float32 [batch, length, 5], one-hot over A C G T N; other letters are N) and `valid` (bool "
+        "`model.onnx` takes `bases` (float32 [batch, length, 5], one-hot over A C G T N, others as N) and `valid` (bool "
         "[batch, length], false at the padding, which is N at the end) and returns "
         f"{outputs}, float32 [batch, {model.dim}]: the same embeddings as `embed` of FinDNA-Kit in fp32. "
         f"Batch and length are dynamic{f', up to {bound} nucleotides' if bound else ''}."
@@ -80,6 +82,7 @@ def _use_graph(model: FrozenModel) -> str:
 
 
 def _data(record: RunJson, model: FrozenModel) -> str:
+    """Return the section on the training data, from run.json."""
     if record.imported is not None:
         file = f"`{Path(record.imported.file or 'not recorded').name}`, sha256 `{record.imported.sha256}`"
         return (
@@ -96,10 +99,12 @@ def _data(record: RunJson, model: FrozenModel) -> str:
 
 
 def _genome(path: str) -> str:
+    """Return the name of a genome without the folders of the machine that trained."""
     return "builtin (D. melanogaster, dm3, chr2R:2,000,000-7,000,000)" if path == "builtin" else Path(path).name
 
 
 def _recipe(model: FrozenModel) -> str:
+    """Return the section on the recipe: components, steps, batch size and seed."""
     recipe = model.recipe
     parameters = sum(parameter.numel() for parameter in model.network.encoder.parameters())
     encoder = {key: value for key, value in recipe.encoder.plain().items() if (key, value) != ("rc", "none")}
@@ -113,6 +118,7 @@ def _recipe(model: FrozenModel) -> str:
 
 
 def _component(plain: Mapping[str, Any]) -> str:
+    """Format a component with its parameters."""
     parameters = [f"{key} {json.dumps(value)}" for key, value in plain.items() if key != "name" and value is not None]
     return f"`{plain['name']}` ({', '.join(parameters)})" if parameters else f"`{plain['name']}`"
 
@@ -152,12 +158,14 @@ def read_scores(results: Mapping[str, TaskResult], model: FrozenModel) -> list[C
 
 
 def _score(task: CardScores) -> str:
+    """Return the section on one task."""
     remarks = "\n".join(f"- {remark}" for remark in task.remarks)
     parts = [f"### {task.task}", f"{task.how}.", _table(task.rows), remarks]
     return "\n\n".join(part for part in parts if part)
 
 
 def _limits(model: FrozenModel) -> str:
+    """Return the section on limits: lengths, strands, seeds and validation."""
     encoder, recipe = model.network.encoder, model.recipe
     bound = encoder.max_length
     beyond = (
@@ -179,5 +187,6 @@ def _limits(model: FrozenModel) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first row is its header."""
     head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows)
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))

@@ -43,6 +43,7 @@ class _PooledEmbeddings(nn.Module):
         return ["mean", "class"] if self.network.class_tokens else ["mean"]
 
     def forward(self, bases: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
+        """Return the mean over the nucleotides and, with class tokens, the mean over those."""
         encoding = self.network.encode(bases, valid)
         mean = pool(encoding.nucleotides, encoding.valid)
         if not self.network.class_tokens:
@@ -103,6 +104,7 @@ def _difference(graph: nn.Module, path: Path, example: tuple[Tensor, Tensor]) ->
     """Return the largest difference between torch and onnxruntime, relative to the largest value."""
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
+    # Only errors: onnxruntime prints warnings about optimisations to stderr.
     options.log_severity_level = 3
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     bases, valid = example

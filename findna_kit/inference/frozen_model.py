@@ -99,6 +99,7 @@ class FrozenModel:
             raise FindnaError(f"layer {layer}: the encoder has the hidden layers 0 to {depth - 1}")
 
     def _embed_tokens(self, tokens: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
+        """Return the embeddings [n, D] of encoded sequences, batched by length."""
         windows, owner = self._windows(tokens)
         lengths = np.array([len(window) for window in windows], dtype=np.int64)
         embeddings = np.zeros((len(windows), self.dim), dtype=np.float32)
@@ -181,6 +182,7 @@ class FrozenModel:
         return View.of_windows(torch.from_numpy(tokens), valid=torch.from_numpy(valid)).to(self._engine.device)
 
     def _forward(self, windows: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
+        """Run one batch of windows through the network."""
         with self._engine.autocast():
             embeddings = self.network.embed(self._view(windows), pooling, layer)
         return np.asarray(embeddings.cpu().numpy())
@@ -216,6 +218,7 @@ def load(
     network = experiment.teacher if name == "teacher" else experiment.student
     source = f"{checkpoint.path_of(folder, saved_step)}: the {name}"
     checkpoint.fill(source, network.state_dict(), checkpoint.strip_prefix(name, tensors))
+    # The run's own precision, so that its embeddings are the same on another machine.
     torch_device = choose_device(device)
     engine = Engine(torch_device, choose_precision(precision_of(folder, recipe), torch_device))
     return FrozenModel(network, recipe, branch=name, step=saved_step, engine=engine)
@@ -244,6 +247,7 @@ def untrained(model: FrozenModel, number: int) -> FrozenModel:
     if number:
         recipe = recipe.model_copy(update={"seed": rng.key(recipe.seed, "untrained", number) % 2**63})
     network = assemble(recipe, with_teacher=False).student
+    # The key keeps its first name: another one would draw other control networks than earlier versions did.
     with rng.torch_seed(recipe.seed, "forget", device=torch.device("cpu")):
         network.encoder.reset_parameters()
     return FrozenModel(network, recipe, branch=model.branch, step=0, engine=model.engine)

@@ -94,6 +94,7 @@ def count_flops(experiment: Experiment, data: Data, engine: Engine, micro_batch:
     clock, counter = Clock(0, experiment.steps), _Counter()
     with counter, counter.within(experiment.student, "student"), counter.within(experiment.teacher, "teacher"):
         accumulate_gradients(experiment, data, engine, clock, batch, micro_batch)
+    # The step is discarded: its gradients must not reach a later measurement.
     for module in (experiment.student, experiment.predictors):
         module.zero_grad(set_to_none=True)
     forward = Forward(experiment, engine)
@@ -232,6 +233,7 @@ def _convolution_backward(
 
 
 def _attention(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+    """Count attention on a CPU with torch's formula for other devices."""
     count: int = sdpa_flop_count(query, key, value)
     return count
 
@@ -239,6 +241,7 @@ def _attention(query: Sequence[int], key: Sequence[int], value: Sequence[int], *
 def _attention_backward(
     grad: Sequence[int], query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
 ) -> int:
+    """Count the backward pass of attention on a CPU likewise."""
     count: int = sdpa_backward_flop_count(grad, query, key, value)
     return count
 

@@ -106,6 +106,7 @@ _GROUPS = (
 
 
 def _machine_memory() -> int | None:
+    """Return the available memory of the machine, from /proc/meminfo."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -114,6 +115,7 @@ def _machine_memory() -> int | None:
 
 
 def _cgroup_memory(files: tuple[str, str]) -> int | None:
+    """Return the memory that a container may still use, None without a limit."""
     try:
         limit, usage = (Path(file).read_text().strip() for file in files)
     except OSError:
@@ -136,12 +138,15 @@ class _TensorMemory(TorchDispatchMode):
             size = storage.nbytes()
             self.now += size
             self.peak = max(self.peak, self.now)
+            # The storage is subtracted when its last reference goes, as the allocator does.
             weakref.finalize(storage, self._release, size)
         return results
 
     def _release(self, size: int) -> None:
+        """Subtract a storage that was freed."""
         self.now -= size
 
 
 def _storages(tree: Any) -> list[torch.UntypedStorage]:
+    """Return the storages of all tensors in a nested structure."""
     return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]

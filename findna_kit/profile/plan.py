@@ -102,13 +102,16 @@ def memory_of(experiment: Experiment) -> dict[str, int]:
 
 
 def _reset_peak_memory(engine: Engine) -> None:
+    """Start a new measurement of the peak memory of a GPU."""
     if engine.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(engine.device)
 
 
 def _count(tensors: Iterable[Tensor]) -> int:
+    """Return the number of elements."""
     return sum(tensor.numel() for tensor in tensors)
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
+    """Return the number of bytes."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -100,6 +100,7 @@ def measure(workload: Workload, steps: int) -> Throughput:
 
     probe = online_probes(workload.recipe, experiment, engine)
     with compiled_encoders(experiment), TemporaryDirectory(prefix="findna-kit-plan-") as folder:
+        # Opening the writer imports TensorBoard, which a run pays for once.
         opening = timed(lambda: MetricsWriter(Path(folder), -1).close())
         first_validation = timed(partial(validation.run, first))
         warm_up = sum(timed(partial(step, number)) for number in range(WARM_UP))

@@ -31,6 +31,7 @@ def check_same_genomes(folder: Path, recorded: Sequence[GenomeRecord], genomes: 
     A new run has recorded no genomes yet. The number of genomes is compared with the recipe.
     """
     for old, new in zip(recorded, genomes, strict=False):
+        # Digests, not paths: the file may have moved.
         if old.digest != new.digest:
             raise FindnaError(f"{new.path}: is not the file that {folder} was started with (another digest); restore it")
         if old.parts != new.parts:
@@ -41,6 +42,7 @@ def check_same_genomes(folder: Path, recorded: Sequence[GenomeRecord], genomes: 
 
 def log_changed_settings(before: ResolvedSettings, now: ResolvedSettings, log: Callable[[str], None]) -> None:
     """Log every resolved setting that differs from the earlier part of the run."""
+    # A difference is allowed, since a run may continue on another machine.
     recorded = before.to_json()
     for name, value in now.to_json().items():
         if name in recorded and recorded[name] != value:

@@ -77,8 +77,8 @@ def test_plan_of_a_study(tmp_path):
     assert [line.split()[0] for line in lines[5:7]] == ["reference", "rate-high"]
     assert "tiny: 10 cells, " in done.stdout
     assert "with --jobs 2, each as fast as it was alone; each cell's start and evaluation come on top" in done.stdout
-    assert "2 conditions, 5 seeds: the smallest adjusted p that a condition alone can reach is 0.062" in done.stdout
-    assert "below 6 seeds no difference can be shown at 0.05, however large" in done.stdout
+    assert "2 conditions, 5 seeds: the smallest adjusted p that a single condition can reach is 0.062" in done.stdout
+    assert "with fewer than 6 seeds, no difference can reach 0.05, however large it is" in done.stdout
     assert "rate-high: measuring 1 steps" in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"study.yaml", "task"}
     lines = command("plan", study, "--device", "cpu", "--steps", "1", "--wide").stdout.splitlines()

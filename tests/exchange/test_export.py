@@ -138,7 +138,7 @@ def test_what_is_there_is_replaced_only_when_told_and_only_an_export(run, tmp_pa
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(out)
     for name in ("file", "link"):
-        with pytest.raises(OutputExists, match="is there already and is no folder"):
+        with pytest.raises(OutputExists, match="already exists and is not a folder"):
             export_run(run, tmp_path / name, overwrite=True)
     with pytest.raises(OutputExists, match="file/model: cannot be written: Not a directory"):
         export_run(run, tmp_path / "file" / "model")

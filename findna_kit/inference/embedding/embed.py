@@ -136,6 +136,7 @@ def prepare(run: Path, sequences: Sequences, output: Output, options: EmbedOptio
     source = open_source(sequences.path, genome=sequences.genome, windows=sequences.windows, reading=observer.reading)
     formats.check_columns(output.path, source.columns)
     weights = checkpoint.path_of(run, model.step) / checkpoint.MODEL
+    # The digest of the weights, not the path of the run, decides whether a resumed call embeds with the same model.
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     description = {
@@ -148,6 +149,7 @@ def prepare(run: Path, sequences: Sequences, output: Output, options: EmbedOptio
 
 
 def _embed(model: FrozenModel, options: EmbedOptions, sequences: list[str]) -> NDArray[np.float32]:
+    """Return the embeddings [n, D] of a block of sequences."""
     return model.embed(sequences, options.pooling, layer=options.layer, strand=options.strand)
 
 

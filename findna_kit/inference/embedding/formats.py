@@ -75,6 +75,7 @@ def finish(part: PartialOutput, out: Path, integers: frozenset[str]) -> None:
     """Write the output from all rows: build every file in the temporary folder, then rename them, the output last."""
     made = format_of(out).make(part, integers)
     description, ids = part.folder / "beside.json", part.folder / "beside.tsv"
+    # The output is renamed last: its presence means that everything next to it is complete.
     write_json(description, dict(part.description))
     if out.suffix == ".npy":
         shutil.copyfile(part.ids, ids)  # a copy: if a kill comes before the output is renamed, resuming needs the ids
@@ -83,6 +84,7 @@ def finish(part: PartialOutput, out: Path, integers: frozenset[str]) -> None:
     description.replace(description_path(out))
     if out.is_dir():
         shutil.rmtree(part.folder / "old", ignore_errors=True)
+        # A folder cannot be replaced by a rename; the old one moves into the temporary folder and goes with it.
         out.rename(part.folder / "old")
     made.rename(out)
     sync(out.parent)
@@ -126,6 +128,7 @@ def _blocks(part: PartialOutput) -> Iterator[tuple[slice, NDArray[np.float32], l
     """Yield, block by block, the slice of the rows, their embeddings, and the cells of each column of the ids."""
     count, dim = part.description["rows"], part.description["dim"]
     with part.embeddings.open("rb") as numbers, closing(read_tsv(part.ids)) as cells:
+        # The array is read sequentially, not memory-mapped, so that memory stays bounded on any file system.
         np.lib.format.read_magic(numbers)
         np.lib.format.read_array_header_1_0(numbers)
         for low in range(0, count, _ROWS):
@@ -135,16 +138,19 @@ def _blocks(part: PartialOutput) -> Iterator[tuple[slice, NDArray[np.float32], l
 
 
 def _make_npy(part: PartialOutput, integers: frozenset[str]) -> Path:
+    """Return the .npy of the temporary folder, which already has its final content."""
     return part.embeddings
 
 
 def _read_npy(out: Path, columns: list[str], rows: Indices) -> tuple[NDArray[np.float32], Ids]:
+    """Return embeddings and ids of some rows; the array is memory-mapped, the ids are scanned."""
     selected = set(rows.tolist())
     ids = [tuple(row) for number, row in enumerate(read_tsv(ids_path(out))) if number in selected]
     return np.asarray(np.load(out, mmap_mode="r")[rows]), ids
 
 
 def _make_parquet(part: PartialOutput, integers: frozenset[str]) -> Path:
+    """Write a table with the id columns and one fixed-size list column, block by block."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -167,6 +173,7 @@ def _make_parquet(part: PartialOutput, integers: frozenset[str]) -> Path:
 
 
 def _read_parquet(out: Path, columns: list[str], rows: Indices) -> tuple[NDArray[np.float32], Ids]:
+    """Return embeddings and ids of some rows, reading one batch at a time."""
     from pyarrow import parquet
 
     embeddings: list[NDArray[np.float32]] = []
@@ -183,6 +190,7 @@ def _read_parquet(out: Path, columns: list[str], rows: Indices) -> tuple[NDArray
 
 
 def _make_zarr(part: PartialOutput, integers: frozenset[str]) -> Path:
+    """Write a zarr v3 group: the array of embeddings and one array per id column."""
     import zarr
 
     count, dim = part.description["rows"], part.description["dim"]
@@ -203,6 +211,7 @@ def _make_zarr(part: PartialOutput, integers: frozenset[str]) -> Path:
 
 
 def _read_zarr(out: Path, columns: list[str], rows: Indices) -> tuple[NDArray[np.float32], Ids]:
+    """Return embeddings and ids of some rows."""
     import zarr
 
     group: Any = zarr.open_group(out, mode="r")

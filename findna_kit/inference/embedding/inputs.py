@@ -135,6 +135,7 @@ def _fasta(path: Path, tiles: Tiling | None, reading: Reading) -> SequenceSource
     empty = next((contig.name for contig in store.contigs if contig.length == 0), None)
     if empty is not None:
         raise GenomeError(f"{path}: {empty!r} has no bases, so it cannot be embedded: remove it from the file")
+    # Without --window every contig is one window, as long as the longest contig.
     windows = tiles or Tiling(int(store.lengths.max()))
     ends = np.cumsum(windows.count(store.lengths))
 
@@ -170,6 +171,7 @@ def _bed(path: Path, store: TokenStore) -> SequenceSource:
 
 
 def _bed_row(line: BedInterval, store: TokenStore) -> Row:
+    """Return the ids and the sequence of one interval."""
     contig = store.contigs[line.contig].name
     sequence = alphabet.decode(store.tokens(line.contig, line.start, line.end))
     if line.strand == "-":
@@ -213,10 +215,12 @@ def _header(path: Path) -> list[str]:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
+    """Split one line of a CSV or TSV into its cells."""
     return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
 
 
 def _delimiter(line: str) -> str:
+    """Guess the delimiter: a tab if there is one, else a comma."""
     return "\t" if "\t" in line else ","
 
 
@@ -248,6 +252,7 @@ def _counted(lengths: Iterable[int]) -> tuple[int, int]:
 
 
 def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, by which a resumed call recognises its input."""
     with _reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

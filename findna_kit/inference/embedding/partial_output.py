@@ -78,6 +78,7 @@ class PartialOutput:
             self._write_state(ends, self.rows + len(ids))
 
     def _write_state(self, ends: list[int], rows: int) -> None:
+        """Record how many rows are complete, and at which byte both files end."""
         write_json(self.folder / STATE, {"description": self.description, "rows": rows, "ends": ends})
         self.rows, self._ends = rows, ends
 

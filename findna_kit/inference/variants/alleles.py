@@ -74,12 +74,14 @@ class AlleleClassifier:
         if start < 0 or start + len(line.reference) > self.store.contigs[number].length:
             return "beyond_contig"
         reference, genome = alphabet.encode(line.reference), self.store.tokens(number, start, start + len(line.reference))
+        # An ambiguous letter on either side is no evidence of a mismatch.
         known = (reference != alphabet.N) & (genome != alphabet.N)
         if (reference != genome)[known].any():
             return "ref_mismatch"
         return None if known.all() else "unknown_base"
 
     def _allele(self, line: VcfRecord, alternative: str) -> Allele:
+        """Classify one ALT of a record whose REF matches the genome."""
         reference = line.reference.upper()
         if alternative == NO_ALTERNATIVE:
             return Allele("no_alternative")
@@ -89,6 +91,7 @@ class AlleleClassifier:
             return Allele("unknown_base")
         if alternative == reference:
             return Allele("same_as_ref")
+        # VCF pads indels with a base of context; only the bases that change decide the size and the window.
         shared, reference, alternative = _trim(reference, alternative)
         size = (len(reference), len(alternative))
         if max(size) > self._max_length:
@@ -106,5 +109,6 @@ def _trim(reference: str, alternative: str) -> tuple[int, str, str]:
 
 
 def _shared_prefix(first: str, second: str) -> int:
+    """Return the length of the common prefix."""
     shortest = min(len(first), len(second))
     return next((index for index in range(shortest) if first[index] != second[index]), shortest)

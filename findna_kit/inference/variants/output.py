@@ -146,5 +146,6 @@ def _value(value: Any) -> str:
 
 
 def _number(value: float) -> str:
+    """Format a score; a missing one is `.`, as in VCF."""
     # Adding 0.0 turns -0.0 into 0.0.
     return "." if np.isnan(value) else f"{value + 0.0:.6g}"

@@ -68,10 +68,12 @@ class VariantScorer:
         return scores
 
     def _ratios(self, alleles: list[Allele], windows: list[VariantWindow]) -> NDArray[np.float64]:
+        """Return the log-likelihood ratios [n] of single-base substitutions."""
         keys, owner = _distinct((variant_window.reference, variant_window.offset) for variant_window in windows)
         texts, positions = [text for text, _ in keys], np.array([offset for _, offset in keys], dtype=np.int64)
         logs = self._model.base_log_probabilities(texts, positions).astype(np.float64)
         if self._strand == "both":
+            # The same base, counted from the other end.
             mirrored = np.array([len(text) for text in texts]) - 1 - positions
             # The columns A C G T in reverse order are those of the complements, T G C A.
             logs = (logs + self._model.base_log_probabilities(_reverse_complements(texts), mirrored)[:, ::-1]) / 2
@@ -81,6 +83,7 @@ class VariantScorer:
         return np.asarray(logs[owner, tokens[1]] - logs[owner, tokens[0]])
 
     def _distances(self, windows: list[VariantWindow]) -> NDArray[np.float64]:
+        """Return the cosine and Euclidean distances [n, 2] between the embeddings of both alleles."""
         texts, owner = _distinct(
             text for variant_window in windows for text in (variant_window.reference, variant_window.alternative)
         )

@@ -83,6 +83,7 @@ def score_variants(
     length, predicts = _window_length(model, request.length), _predicts_bases(model)
     store = open_store(genome, report=reading)
     classify = AlleleClassifier(store, length, predicts=predicts)
+    # The first pass needs no model output: a VCF of another genome fails before hours of scoring.
     survey = _survey(vcf, classify)
     _log_problems(survey, vcf, store, request.on_mismatch, log)
     if not predicts:
@@ -113,6 +114,7 @@ def _window_length(model: FrozenModel, length: int | None) -> int:
 
 
 def _predicts_bases(model: FrozenModel) -> bool:
+    """Return whether a loss of the run predicts nucleotides, so that masked bases have probabilities."""
     return any(loss.component.nucleotide_head is not None for loss in model.recipe.losses.values())
 
 
@@ -168,6 +170,7 @@ def _bare(name: str) -> str:
 
 
 def _provenance(run: Path, model: FrozenModel, store: TokenStore, request: VariantRequest, length: int) -> dict[str, Any]:
+    """Return what identifies the scores: versions, model, genome and options."""
     of_model = {"run": str(run), "step": model.step, "branch": model.branch, "precision": model.precision}
     of_genome = {"genome": str(store.source), "genome_sha256": store.digest}
     return {
@@ -192,4 +195,5 @@ def _scored(
 
 
 def _bytes(lines: list[str]) -> bytes:
+    """Encode lines as they were read, with bytes that are not UTF-8 restored."""
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")

@@ -68,6 +68,7 @@ def is_symbolic(alternative: str) -> bool:
 
 
 def _record(path: Path, number: int, text: str, columns: int) -> VcfRecord:
+    """Parse one line. Raises FindnaError, with the line, for a malformed column."""
     fields = tuple(text.split("\t"))
     if len(fields) != columns:
         raise FindnaError(f"{path}:{number}: has {len(fields)} columns, and the header {columns}; correct the line")
