@@ -28,7 +28,6 @@ class FinetuneSettings(Settings):
 
     batch_size: int = Field(32, ge=1, description="largest number of sequences per step; an epoch is divided evenly")
     epochs: int = Field(20, ge=1, description="largest number of passes over the training split")
-    optimizer: str = Field(DEFAULT_OPTIMIZER, min_length=1, description="name of a registered optimizer")
     learning_rate: float = Field(
         5e-4, gt=0, allow_inf_nan=False, description="peak learning rate after the warm-up; cosine decay to 0 follows"
     )
@@ -45,6 +44,7 @@ class FinetuneSettings(Settings):
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto", description="sequences per forward pass; affects only rounding and dropout masks"
     )
+    optimizer: str = Field(DEFAULT_OPTIMIZER, min_length=1, description="name of a registered optimizer")
 
     @model_serializer(mode="wrap")
     def _without_default_optimizer(self, handler: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
