@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MaskedNucleotides(Loss):
-    """Masked-nucleotide prediction: `- log p(base)` over A C G T at the masked positions of student views (BERT, Devlin 2019)."""
+    """Masked-nucleotide prediction: `- log p(base)` over A C G T at masked positions of student views (BERT, Devlin 2019)."""
 
     class Config(ComponentConfig):
         """No parameters."""

@@ -33,8 +33,8 @@ class SelfDistillation(Loss):
 
     Here `p = softmax(P / student_temperature)` and `q = softmax((Q - centre) / teacher_temperature)`, where P and Q are the
     logits of student and teacher. It is summed over sequences, class tokens and pairs of a student view and a different teacher
-    view. Each class token has a centre, which is updated once per step: `centre <- m centre + (1 - m) mean_batch(Q)`, where m is
-    at most step / (step + 1).
+    view. Each class token has a centre, which is updated once per step: `centre <- m centre + (1 - m) mean_batch(Q)`, where m
+    is at most step / (step + 1).
     """
 
     class Config(ComponentConfig):
