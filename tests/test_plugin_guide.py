@@ -11,8 +11,9 @@ import sys
 
 import pytest
 
-from findna_kit.cli.scaffolding import REGISTRIES, files
+from findna_kit.cli.scaffolding import files
 from findna_kit.components.interfaces import API_VERSION
+from findna_kit.plugins.kinds import KINDS
 from findna_kit.plugins.loading import load_plugins
 from tests.building import ROOT, command, sets
 from tests.installing import install, install_project
@@ -142,13 +143,13 @@ def test_the_one_by_hand_works_from_the_first_line_to_the_last(by_hand):
 
 
 def test_the_examples_are_what_the_scaffold_writes():
-    module = files("motif", REGISTRIES)["findna_motif/__init__.py"]
+    module = files("motif", [kind.name for kind in KINDS])["findna_motif/__init__.py"]
     shown = re.findall(r"^```python\n(.*?)^```$", CONTRACTS, re.MULTILINE | re.DOTALL)
-    assert len(shown) == 4
+    assert len(shown) == 6
     for text in shown:
         assert text in module
         first, *_ = ast.parse(text).body
-        assert re.fullmatch("Motif(Encoder|Masking|Loss|TeacherUpdate)", first.name)
+        assert re.fullmatch("Motif(Encoder|Masking|Loss|TeacherUpdate|Optimizer|Schedule)", first.name)
 
 
 # The table of error messages: a plugin with each problem, and its message

@@ -74,6 +74,7 @@ class Engine:
         """Concatenate the samples of all processes in global order: [B, ...] to [world_size * B, ...]."""
         if self.world_size == 1:
             return value
+        # Shares are equal on all ranks, since `local_indices` refuses any other batch.
         shares = [torch.empty_like(value) for _ in range(self.world_size)]
         with _process_lost_on_failure():
             distributed.all_gather(shares, value.contiguous())
@@ -113,6 +114,7 @@ class Engine:
         """Return whether every process holds the same bits in `tensors`."""
         if self.world_size == 1:
             return True
+        # A digest of the bits, not the tensors, goes over the network.
         digest = blake2b(digest_size=7)  # 56 bits fit an int64
         for tensor in tensors:
             digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
@@ -126,6 +128,7 @@ class Engine:
         """
         if self.world_size == 1:
             return make()
+        # The error goes by the same broadcast as the value, so that every process takes part in one and only one.
         text = ""
         if self.is_main_process:
             try:
@@ -144,6 +147,7 @@ class Engine:
     def _broadcast_text(self, text: str) -> str:
         """Return the main process's text. Objects travel as JSON text, so that no process unpickles what another sent."""
         data = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        # Other ranks do not know the length yet; theirs is that of an empty text.
         buffer = torch.zeros(self.all_reduce_max(len(data)), dtype=torch.uint8, device=self.device)
         if self.is_main_process:
             buffer[: len(data)] = data.to(self.device)

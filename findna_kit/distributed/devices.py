@@ -55,6 +55,7 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
     """Return bf16 or fp32; auto is bf16 if the device multiplies in it natively, since emulation is slow."""
     if precision in ("bf16", "fp32"):
         return precision  # type: ignore[return-value]
+    # Both CPU instruction sets multiply bf16 in hardware; torch has no public name for these checks.
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -91,6 +92,7 @@ def halve_until_fits(batch_size: int, attempt: Callable[[int], None]) -> int:
                 raise FindnaError(
                     "not even one sample fits into the GPU's memory: use a smaller encoder or a shorter data.length"
                 ) from None
+            # The allocator would keep the failed attempt's blocks, and fragment the memory of the next one.
             torch.cuda.empty_cache()
             batch_size = -(-batch_size // 2)
         else:

@@ -47,6 +47,7 @@ class Heartbeat:
         main process sees: on many systems a host's own name is 127.0.1.1. The token, new for every run, goes through the
         process group, so only processes of the run know it.
         """
+        # Rank 0 needs the view of all other ranks before it listens, and they need its ports before they connect.
         resolved = engine.gather_objects(_resolve(os.environ["MASTER_ADDR"]))
         if engine.is_main_process:
             self._server = BeatServer(resolved[1:], engine.world_size, secrets.token_hex(16), TIMEOUT)

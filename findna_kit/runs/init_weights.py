@@ -35,6 +35,7 @@ def take_initial_weights(experiment: Experiment, recipe: Recipe) -> list[str]:
     source |= checkpoint.add_prefix("heads", checkpoint.strip_prefix("heads", saved))
     label = f"{' and '.join(choice.parts)} of the {choice.branch} of {checkpoint.path_of(run, step)}"
     checkpoint.fill(f"init_from: {label}", _select(choice, experiment.model_tensors()), _select(choice, source))
+    # The rule decides what its teacher is: a copy of the student, or a network of its own.
     teacher = experiment.teacher_update.initial(experiment.student)
     checkpoint.fill("init_from: the teacher", experiment.teacher.state_dict(), teacher.state_dict())
     return [f"init_from: both branches start with {label}", *lines]
@@ -56,6 +57,7 @@ def _check_encoder(run: Path, recipe: Recipe) -> list[str]:
 
     Raises CheckpointMismatch for an encoder of another name, or with another `rc`, whose tensors have other names.
     """
+    # Read as plain YAML: the run's components need not be installed. Older recipes lack `rc`.
     node = read_layers(run / RECIPE, ()).root.below("encoder")
     theirs, ours = {"rc": "none"} | ({} if node is None else node.plain()), recipe.encoder.plain()
     if theirs.get("name") != ours["name"]:

@@ -36,6 +36,7 @@ def apply_launcher(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str |
                 "start it by `findna-kit run`, torchrun or srun"
             )
         return recipe, None
+    # 1 is the default, so it does not count as a statement of the recipe.
     if trainer.devices not in (1, launch.per_node) or trainer.nodes not in (1, launch.nodes):
         error = FindnaError(
             f"{launch.launcher} started trainer.devices {launch.per_node} on trainer.nodes {launch.nodes}, but the recipe "
@@ -79,7 +80,7 @@ def run_guard(engine: Engine, heartbeat: Heartbeat, recipe: Recipe, log: Callabl
         lost = ProcessLost(_with_resume_hint(str(error), folders))
         lost.silent = not _reports_loss(engine, str(lost), main_is_lost=heartbeat.main_process_is_lost())
         raise lost from error
-    except RunStopped as stopped:
+    except RunStopped as stopped:  # raised in every process for the same reason
         stopped.silent = not engine.is_main_process
         raise
     except Interrupted as stopped:
@@ -101,6 +102,7 @@ def on_worker_lost(engine: Engine, records: Sequence[RunRecord]) -> Callable[[st
 
     def end(message: str, lost_rank: int) -> None:
         message = _with_resume_hint(message, [record.folder for record in records])
+        # Only the main process's record writes to the disk.
         for record in records:
             record.update(status="stopped", reason=message)
         if _reports_loss(engine, message, main_is_lost=lost_rank == 0):
@@ -134,7 +136,7 @@ def requeue() -> str:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return "trainer.requeue: not in a Slurm job, so nothing is requeued"
-    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ignored, not recorded: the run has already saved its state
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603, S607
     except (OSError, subprocess.TimeoutExpired) as error:

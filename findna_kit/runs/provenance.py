@@ -28,6 +28,7 @@ def versions() -> dict[str, str]:
 
 def resolved_settings(engine: Engine, micro_batch: int) -> dict[str, Any]:
     """Return everything that must stay the same for a resumed run to be equal bit for bit, with `auto` resolved."""
+    # The keys are those of run.json. Sums in another order, by another number of processes or threads, differ by rounding.
     return {
         "device": engine.device.type, "precision": engine.precision, "micro_batch": micro_batch, "processes": engine.world_size,
         "threads": torch.get_num_threads(), "torch": torch.__version__,
@@ -53,6 +54,7 @@ def sizes_of(experiment: Experiment, data: GenomeData) -> dict[str, Any]:
 
 def split_digest(split: Split) -> str:
     """Return a digest of the training and validation regions, however the recipe states them."""
+    # Regions, not the BED files that state them: another file with the same regions is the same split.
     arrays = [array for regions in (split.train, split.validation) for array in (regions.contig, regions.start, regions.end)]
     return blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).hexdigest()
 

@@ -35,6 +35,7 @@ class Reporters:
         A reporter that fails later is dropped and logged once: training does not depend on it, and metrics.jsonl has every
         row. Raises PluginError for one that cannot start.
         """
+        # Each gets its own copy of the recipe, as plain values.
         started = [_StartedReporter(entry, factory, run, recipe.plain(), log) for entry, factory in self._factories]
 
         def report_all(step: int, metrics: Mapping[str, float]) -> None:
@@ -69,7 +70,7 @@ class _StartedReporter:
         try:
             self._callback(step, dict(metrics))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
-            self._callback = None
+            self._callback = None  # never called again: it would fail at every step
             self._log(
                 f"{self._label} failed at step {step} and receives no more metrics: {type(error).__name__}: {error}; "
                 "the run continues, and its metrics.jsonl has every row"

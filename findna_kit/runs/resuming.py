@@ -30,6 +30,7 @@ def check_same_genomes(folder: Path, recorded: Sequence[Mapping[str, Any]], geno
     A new run has recorded no genomes yet. The number of genomes is compared with the recipe.
     """
     for old, new in zip(recorded, genomes, strict=False):
+        # Digests, not paths: the file may have moved.
         if old["digest"] != new["digest"]:
             raise FindnaError(f"{new['path']}: is not the file that {folder} was started with (another digest); restore it")
         if old["parts"] != new["parts"]:
@@ -40,6 +41,7 @@ def check_same_genomes(folder: Path, recorded: Sequence[Mapping[str, Any]], geno
 
 def log_changed_settings(before: Mapping[str, Any], now: Mapping[str, Any], log: Callable[[str], None]) -> None:
     """Log every resolved setting that differs from the earlier part of the run."""
+    # A difference is allowed, since a run may continue on another machine.
     for name in before:
         if before[name] != now[name]:
             log(f"resumed with {name} {now[name]}, was {before[name]}: equal to rounding, not bit for bit")

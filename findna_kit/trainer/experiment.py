@@ -72,6 +72,7 @@ class Experiment:
             **checkpoint.add_prefix("heads", self.predictors.state_dict()),
         }
 
+    # Live tensors, not copies: a checkpoint is loaded by copying into them.
     def loss_tensors(self) -> dict[str, Tensor]:
         """Return the live tensors of the losses' state, by their names in a checkpoint."""
         states = {label: weighted.loss.state_dict() for label, weighted in self.losses.items()}
@@ -79,5 +80,6 @@ class Experiment:
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Return the parameters that the optimizer updates, by name."""
+        # The teacher is never trained by gradient; frozen parameters of the student are left out.
         named = [*self.student.named_parameters("student"), *self.predictors.named_parameters("heads")]
         return {name: parameter for name, parameter in named if parameter.requires_grad}

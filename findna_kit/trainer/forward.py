@@ -50,6 +50,7 @@ def make_batch(experiment: Experiment, windows: View, *, step: int | str, rows: 
 
     rows: the samples' indices in the global batch, which seed their augmentations and masks. plain: without augmentation.
     """
+    # A view that only the teacher sees is not made unless a loss reads the teacher.
     pipelines = [p for p in experiment.pipelines if p.plan.student or needs_teacher(experiment.losses.values())]
     key = {"seed": experiment.seed, "step": step, "rows": rows}
     views = {p.name: (p.plain if plain else p.view)(windows, **key) for p in pipelines}  # type: ignore[arg-type]
@@ -58,6 +59,7 @@ def make_batch(experiment: Experiment, windows: View, *, step: int | str, rows: 
 
 def training_batch(experiment: Experiment, data: Data, step: int, rows: Tensor) -> Batch:
     """Return the views of these samples of a step's global batch, on the device of `rows`."""
+    # Windows are read on the CPU, where the genome is mapped into memory; views are made on the device.
     windows = data.training.draw(step, rows.cpu()).to(rows.device)
     return make_batch(experiment, windows, step=step, rows=rows)
 
@@ -101,6 +103,7 @@ class Forward:
         same views.
         """
         losses = [self.experiment.losses[label].loss for label in labels]
+        # The role decides which views the branch sees, and whether their masked or clean tokens.
         as_student = which == "student" if as_student is None else as_student
         role = "student" if as_student else "teacher"
         if not as_student:
@@ -108,6 +111,7 @@ class Forward:
         if not losses:
             return {}
         module = getattr(self.experiment, which)
+        # One forward pass serves all losses: the branch computes the union of what they read.
         wants = {loss.head_input for loss in losses}
         layers = sorted({layer for loss in losses for layer in loss.layers(module.encoder.depth)})
         outputs = {}
@@ -151,6 +155,7 @@ class Forward:
             self.head_inputs(label, teacher) if loss.needs_teacher else {},
         )
         with self.engine.autocast():
+            # Twin heads first, then the student's own predictors, each on the output of the one before.
             chain = (getattr(experiment, branch).heads[label], experiment.predictors[label])
             students = {
                 name: replace(student[name], rows=rows, heads=apply_heads(rows, *chain))

@@ -50,6 +50,7 @@ class GradientCache:
         batch: the views of the whole global batch. Returns the losses' item counts.
         """
         counts = self.forward.counts(batch, self.labels)
+        # The loss receives views and head inputs only: embeddings of the whole batch would not fit into memory.
         outputs = {name: BranchOutput(view) for name, view in batch.views.items()}
         for label in self.labels:
             self._backward_one(label, outputs, counts[label], sums)
@@ -58,9 +59,11 @@ class GradientCache:
     def _backward_one(self, label: str, outputs: Outputs, count: Tensor, sums: LossSums) -> None:
         experiment, engine = self.forward.experiment, self.forward.engine
         leaves = self._global(self.student, label)
+        # Leaves of a new graph, which ends at the heads' inputs and does not contain the encoder.
         for leaf in leaves.values():
             leaf.requires_grad_(True)
         inputs = (leaves, self._global(self.teacher, label))
+        # Every process computes the loss on the same global batch, so dropout must be the same in all of them.
         with dropout_seed(experiment, engine, self.clock, f"heads of {label}", shared=True):
             output = self.forward.loss_output(label, outputs, outputs, self.clock, inputs=inputs)
         sums.add(label, output)
@@ -68,6 +71,7 @@ class GradientCache:
         chains = (experiment.student.heads[label], experiment.predictors[label])
         parameters = [parameter for chain in chains for parameter in chain.parameters()]
         targets = [*leaves.values(), *parameters]
+        # Unused: a head whose output the loss ignores, or a view that enters no item.
         gradients = torch.autograd.grad(weight * output.sum, targets, allow_unused=True)
         for (name, leaf), gradient in zip(leaves.items(), gradients, strict=False):
             self.gradients[label, name] = torch.zeros_like(leaf) if gradient is None else gradient

@@ -49,7 +49,7 @@ def train(
     """
     experiment.to(engine.device)
     experiment.student.train()
-    experiment.teacher.eval()
+    experiment.teacher.eval()  # no dropout, at any time
     state = TrainingState(experiment, engine, run)
     if resume:
         state.load()
@@ -103,6 +103,7 @@ class _Loop:
             state.step += 1
             state.latest |= metrics
             counted += 1
+            # The last step is always logged, validated and saved, whatever the intervals.
             last, row = state.step == steps, dict[str, float]()
             if last or state.step % settings.log_every == 0:
                 now = time.perf_counter()
@@ -112,6 +113,7 @@ class _Loop:
             if last or state.step % settings.validate_every == 0:
                 row |= self.validate()
             self.log(row)
+            # Asked at every step, because all processes must stop after the same one.
             stopping = stop_requested(self.stop, self.engine)
             if last or state.step % settings.checkpoint_every == 0 or stopping:
                 state.save(self.writer)
@@ -121,6 +123,7 @@ class _Loop:
     def validate(self) -> dict[str, float]:
         """Validate in the main process, and return the metrics in every process: teacher updates may depend on them."""
         clock = Clock(self.state.step, self.experiment.steps)
+        # Other processes wait for this broadcast. So the numbers do not depend on how many processes there are.
         metrics = self.engine.broadcast_object(lambda: self.validation.run(clock))
         self.state.latest |= {**metrics, VALIDATION_STEP: float(self.state.step)}
         return metrics

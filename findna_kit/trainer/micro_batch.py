@@ -27,13 +27,14 @@ def choose_micro_batch(experiment: Experiment, data: Data, engine: Engine) -> in
     share = len(engine.local_indices(experiment.batch_size))
     if experiment.trainer.micro_batch != "auto":
         return min(experiment.trainer.micro_batch, share)
-    if not experiment.losses:
+    if not experiment.losses:  # nothing is computed
         return share
     if engine.device.type == "cpu":
         sample_bytes = 4 * experiment.student.encoder.dim * (experiment.length + experiment.student.class_tokens)  # fp32
         return max(1, min(share, CPU_BYTES // sample_bytes))
     experiment.to(engine.device)
 
+    # A whole forward and backward pass: its peak is what must fit. The gradients are thrown away.
     def attempt(micro_batch: int) -> None:
         batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size))
         accumulate_gradients(experiment, data, engine, Clock(0, experiment.steps), batch, micro_batch)

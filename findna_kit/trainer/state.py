@@ -38,6 +38,7 @@ class TrainingState:
         Raises RunStopped in every process if their tensors are not the same.
         """
         model, state = self.experiment.model_tensors(), _state_tensors(self.experiment, self.optimizer)
+        # A cheap check against silent divergence: gradients are summed, but nothing else keeps the replicas equal.
         if not self.engine.replicas_agree([*model.values(), *state.values()]):
             raise RunStopped(
                 f"step {self.step}: the processes hold different networks or losses, which must never happen; this step is not "
@@ -54,6 +55,7 @@ class TrainingState:
         step = checkpoint.steps_saved(self.run)[-1]
         path = checkpoint.path_of(self.run, step)
         model, state, values = checkpoint.load(self.run, step)
+        # The teacher update checks its own state; all other tensors have a live tensor to be copied into.
         rule = checkpoint.strip_prefix("teacher_update", state)
         rest = {name: tensor for name, tensor in state.items() if not name.startswith("teacher_update.")}
         targets = {

@@ -63,6 +63,7 @@ class Validation:
         return self._batch(plain=True)
 
     def _batch(self, *, plain: bool) -> Batch:
+        """Return all views of the windows, seeded by `validation` instead of a step, so that they never change."""
         rows = torch.arange(len(self.windows.tokens), device=self.engine.device)
         return make_batch(self.experiment, self.windows, step="validation", rows=rows, plain=plain)
 
@@ -72,6 +73,7 @@ class Validation:
         modules = (self.experiment.student, self.experiment.predictors)  # the teacher is always in evaluation mode
         for module in modules:
             module.eval()
+        # Without dropout, and with fixed views and masks, the numbers of two validations differ by the networks alone.
         metrics = self._losses(clock)
         for branch in BRANCHES:
             metrics |= self._plain(branch, clock)
@@ -100,6 +102,7 @@ class Validation:
                 for branch in BRANCHES if self.experiment.losses[label].loss.needs_teacher else BRANCHES[:1]:
                     for name, tensor in forward.head_inputs(label, outputs[branch]).items():
                         inputs[label][branch].setdefault(name, []).append(tensor)
+        # As in training, a batch-coupled loss runs once on the whole chunk and gets head inputs only.
         views = {name: BranchOutput(view) for name, view in chunk.views.items()}
         for label in coupled:
             student, teacher = (
@@ -115,6 +118,7 @@ class Validation:
         pooled, classes = [], []
         for part in slices(len(self.windows.tokens), self.micro_batch):
             batch = self.plain.rows(part)
+            # The teacher too is shown masked tokens here, so that both branches are asked the same question.
             outputs = forward.run_branch(which, batch, labels, as_student=True)
             for label in labels:
                 sums.add(label, forward.loss_output(label, outputs, {}, clock, branch=which))
@@ -147,6 +151,7 @@ class Validation:
 
 
 def _add_counts(counts: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
+    """Add item counts to `counts`, in place."""
     for label, count in more.items():
         counts[label] = counts.get(label, torch.zeros_like(count)) + count
 
@@ -157,6 +162,7 @@ def _collapse(which: BranchName, pooled: Tensor, classes: Tensor) -> dict[str, f
         f"collapse/{which}/pooled_deviation": feature_deviation(pooled),
         f"collapse/{which}/pooled_rankme": rankme(pooled),
     }
+    # Of each class token on its own: tokens that differ from each other would hide that none depends on the sequence.
     tokens = classes.float().unbind(1)
     if tokens:
         signals[f"collapse/{which}/class_deviation"] = sum(map(feature_deviation, tokens)) / len(tokens)
