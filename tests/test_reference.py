@@ -45,10 +45,11 @@ def test_every_component_of_ours_has_its_place_and_every_parameter_its_row(pages
         assert re.findall("^## (.*)$", text, re.MULTILINE) == list(registry)
         for name, part in zip(registry, re.split("^## ", text, flags=re.MULTILINE)[1:], strict=True):
             component = registry[name]
-            assert re.findall(r"^\| `([a-z_]+)` \|", part, re.MULTILINE) == list(component.Config.model_fields)
+            assert re.findall(r"^\| `([a-z_0-9]+)` \|", part, re.MULTILINE) == list(component.Config.model_fields)
             assert f"*{registry.owners(name)[0].distribution}*" in part
             assert plain(inspect.cleandoc(component.__doc__)) in plain(part)
-            assert plain(inspect.cleandoc(sys.modules[component.__module__].__doc__)) in plain(part)
+            if [one.__module__ for one in registry.values()].count(component.__module__) == 1:
+                assert plain(inspect.cleandoc(sys.modules[component.__module__].__doc__)) in plain(part)
             for field, info in component.Config.model_fields.items():
                 (row,) = [line for line in part.splitlines() if line.startswith(f"| `{field}` |")]
                 assert plain(info.description) in plain(row)
@@ -72,7 +73,7 @@ def test_the_example_and_strangers_have_none(pages, tools):
 
 
 def test_what_is_not_installed_is_named(tools, monkeypatch):
-    monkeypatch.setenv("FINDNA_KIT_PLUGINS", "encoders,objectives,teachers")
+    monkeypatch.setenv("FINDNA_KIT_PLUGINS", "encoders,objectives,optimizers,teachers")
     with pytest.raises(SystemExit, match="not installed, or failing to load: variation; "):
         tools[0].own_registries()
 

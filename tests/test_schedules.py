@@ -1,16 +1,29 @@
-"""Schedules: the paper's forms, their ends, and what is refused."""
+"""Schedules: the papers' shapes, delay and warm-up, ranges, the forms of a recipe, and what is refused."""
 
 import json
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from findna_kit.schedules import Clock, Schedule, within
+from findna_kit.component_config import ComponentConfig
+from findna_kit.schedules import (
+    SHAPES,
+    Clock,
+    Constant,
+    Cosine,
+    Level,
+    Linear,
+    Schedule,
+    ScheduleConfig,
+    WarmupStableDecay,
+    within,
+    zero_until,
+)
 
 ADAPTER = TypeAdapter(Schedule)
 BOUNDED = TypeAdapter(Annotated[Schedule, within(0, 1)])
@@ -62,9 +75,9 @@ def test_the_papers_learning_rate():
 
 
 @given(forms, values, values, st.floats(0, 0.9), st.integers(1, 300))
-def test_ends_bound_it_from_the_first_step_to_the_last(form, start, end, share, steps):
+def test_its_range_bounds_it_from_the_first_step_to_the_last(form, start, end, share, steps):
     made = schedule({form: {"start": start, "end": end, "warmup": share}})
-    low, high = made.ends
+    low, high = made.range
     taken = [start, end, *([0.0] if share else [])]
     assert (low, high) == (min(taken), max(taken))
     assert all(low - 1e-9 <= made(Clock(step, steps)) <= high + 1e-9 for step in range(steps + 1))
@@ -74,7 +87,7 @@ def test_ends_bound_it_from_the_first_step_to_the_last(form, start, end, share, 
 def test_a_number_stays_what_it_is(value):
     made = schedule(value)
     assert made(Clock(0, 10)) == made(Clock(10, 10)) == value
-    assert made.ends == (value, value)
+    assert made.range == (value, value)
     assert ADAPTER.dump_python(made) == value
 
 
@@ -93,16 +106,30 @@ def test_a_run_without_steps_has_the_first_value():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("0.1", "a number, or {cosine | linear: {start, end, warmup}}, is wanted"),
-        (True, "a number, or {cosine | linear: {start, end, warmup}}, is wanted"),
-        (None, "a number, or {cosine | linear: {start, end, warmup}}, is wanted"),
+        ("0.1", "a number, or {constant | cosine | linear | wsd: {parameters}}, is wanted"),
+        (True, "a number, or {constant | cosine | linear | wsd: {parameters}}, is wanted"),
+        (None, "a number, or {constant | cosine | linear | wsd: {parameters}}, is wanted"),
         (math.nan, "a finite number is wanted"),
         (math.inf, "a finite number is wanted"),
-        ({}, "exactly one of cosine, linear is wanted"),
-        ({"cosine": {"start": 1, "end": 0}, "linear": {"start": 1, "end": 0}}, "exactly one of cosine, linear is wanted"),
-        ({"sine": {"start": 1, "end": 0}}, "no schedule is called 'sine'; known: cosine, linear"),
-        ({"constant": 1.0}, "no schedule is called 'constant'"),
-        ({"cosine": None}, "cosine wants {start, end, warmup} (got null)"),
+        ({}, "exactly one of constant, cosine, linear, wsd is wanted"),
+        (
+            {"cosine": {"start": 1, "end": 0}, "linear": {"start": 1, "end": 0}},
+            "exactly one of constant, cosine, linear, wsd is wanted",
+        ),
+        (
+            {"sine": {"start": 1, "end": 0}},
+            "no schedule is called 'sine'; did you mean 'cosine'? (known: constant, cosine, linear, wsd)",
+        ),
+        ({"constant": 1.0}, "constant wants {warmup, delay, value} (got 1.0)"),
+        ({"cosine": None}, "cosine wants {start, end, warmup, delay} (got null)"),
+        ({"name": "sine", "start": 1}, "no schedule is called 'sine'"),
+        ({"name": "cosine", "start": 1, "end": 0, "warm": 0.1}, "unknown key"),
+        ({"name": 3}, "no schedule is called 'name'"),
+        ({"linear": {"start": 1, "end": 0, "warmup": 0.5, "delay": 0.5}}, "their sum must be less than 1"),
+        ({"wsd": {"start": 1, "end": 0, "warmup": 0.5, "decay": 0.6}}, "their sum must be at most 1"),
+        ({"wsd": {"start": 1, "end": 0, "decay": 0}}, "greater than 0"),
+        ({"cosine": {"start": "1", "end": 0}}, "valid number"),
+        ({"cosine": {"start": True, "end": 0}}, "valid number"),
         ({"cosine": {"start": 1}}, "end"),
         ({"cosine": {"start": 1, "end": 0, "warmup": 1.0}}, "less than 1"),
         ({"cosine": {"start": 1, "end": 0, "warmup": -0.1}}, "greater than or equal to 0"),
@@ -125,19 +152,159 @@ def test_bounds_hold_for_either_end(value):
 
 def test_bounds_may_be_reached():
     made = BOUNDED.validate_python({"cosine": {"start": 0, "end": 1, "warmup": 0.5}})
-    assert made.ends == (0, 1)
+    assert made.range == (0, 1)
+
+
+def test_a_bound_says_that_a_delay_begins_at_0():
+    at_least = TypeAdapter(Annotated[Schedule, within(0.5)])
+    for early in ({"warmup": 0.1}, {"delay": 0.1}):
+        with pytest.raises(ValidationError, match=r"must be at least 0\.5 at every step, and a warm-up or a delay begins at 0"):
+            at_least.validate_python({"linear": {"start": 1, "end": 2, **early}})
+
+
+# Delay, warm-up, stable, decay
+
+
+@given(forms, values, values, st.floats(0.01, 0.4), st.floats(0, 0.4), st.integers(1, 300))
+def test_a_delayed_schedule_is_0_and_then_the_whole_curve_over_the_rest(form, start, end, delay, warmup, steps):
+    made = schedule({form: {"start": start, "end": end, "delay": delay, "warmup": warmup}})
+    begin, warm = delay * steps, warmup * steps
+    for step in range(steps + 1):
+        value = made(Clock(step, steps))
+        if step < begin:
+            assert value == 0
+        elif step - begin < warm:
+            assert value == pytest.approx(start * (step - begin) / warm, abs=1e-9)
+        low, high = made.range
+        assert low - 1e-9 <= value <= high + 1e-9
+    assert made(Clock(steps, steps)) == pytest.approx(end)
+
+
+def test_a_delayed_weight_by_hand():
+    made = schedule({"linear": {"start": 1.0, "end": 3.0, "delay": 0.5}})
+    assert [made(Clock(step, 8)) for step in range(9)] == [0, 0, 0, 0, 1.0, 1.5, 2.0, 2.5, 3.0]
+
+
+def test_a_constant_may_be_delayed_and_warmed_up():
+    made = schedule({"constant": {"value": 2.0, "delay": 0.25, "warmup": 0.5}})
+    assert [made(Clock(step, 8)) for step in range(9)] == [0, 0, 0, 0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+    assert made.range == (0, 2)
+
+
+@given(values, values, st.floats(0, 0.3), st.floats(0, 0.3), st.floats(0.05, 0.4), st.integers(1, 300))
+def test_warm_up_stable_decay_is_the_papers(start, end, delay, warmup, decay, steps):
+    """Hu et al. 2024, section 4: a line to the peak, the peak, and a decrease over the last steps; here along a line."""
+    made = schedule({"wsd": {"start": start, "end": end, "delay": delay, "warmup": warmup, "decay": decay}})
+    for step in range(steps + 1):
+        share = step / steps
+        if share < delay - 1e-9:
+            expected = 0.0
+        elif share < delay + warmup - 1e-9:
+            expected = start * (share - delay) / warmup
+        else:
+            expected = start + (end - start) * max(0.0, share - (1 - decay)) / decay
+        assert made(Clock(step, steps)) == pytest.approx(
+            expected, abs=1e-6 + 1e-3 * abs(start) * (warmup > 0) / max(warmup * steps, 1)
+        )
+
+
+def test_warm_up_stable_decay_by_hand():
+    made = WarmupStableDecay(start=4.0, end=0.0, warmup=0.25, decay=0.5)
+    assert [made(Clock(step, 8)) for step in range(9)] == pytest.approx([0, 2, 4, 4, 4, 3, 2, 1, 0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_zero_until_leaves_the_rest_where_it_was(share):
+    rate = Cosine(start=0.1, end=0.02, warmup=0.2)
+    values = [(zero_until(share, rate)(Clock(step, 20)), rate(Clock(step, 20))) for step in range(21)]
+    assert all(value == (0.0 if step < share * 20 else whole) for step, (value, whole) in enumerate(values))
+
+
+# Forms
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_both_forms_say_the_same_and_the_shorter_is_written(name):
+    for parameters in SHAPES[name].examples:
+        first, second = schedule({name: dict(parameters)}), schedule({"name": name, **parameters})
+        assert first == second and hash(first) == hash(second)
+        assert first.name == name
+        written = ADAPTER.dump_python(first)
+        assert schedule(written) == first
+        assert not isinstance(written, dict) or list(written) == [name]
+
+
+def test_a_delay_of_0_is_not_written_so_that_old_recipes_stay_the_same_text():
+    assert Linear(start=1.0, end=2.0).plain() == {"linear": {"start": 1.0, "end": 2.0, "warmup": 0.0}}
+    assert Linear(start=1.0, end=2.0, delay=0.5).plain()["linear"]["delay"] == 0.5
+    assert Constant(value=3.0).plain() == 3.0
+
+
+def test_schedules_of_another_shape_or_other_parameters_differ():
+    assert Linear(start=1, end=2) != Cosine(start=1, end=2)
+    assert Linear(start=1, end=2) != Linear(start=1, end=3)
+    assert Linear(start=1, end=2) != {"linear": {"start": 1, "end": 2}}
+
+
+def test_a_default_in_a_config_is_written_and_shown():
+    class Config(ComponentConfig):
+        rate: Annotated[Schedule, within(0)] = Field(Cosine(start=1.0, end=0.0), description="a rate")
+
+    assert Config().model_dump(mode="json") == {"rate": {"cosine": {"start": 1.0, "end": 0.0, "warmup": 0.0}}}
+    assert Config.model_json_schema()["properties"]["rate"]["default"] == Config().model_dump(mode="json")["rate"]
+    assert Config(rate=0.5).rate == Constant(value=0.5)
+
+
+# A shape of a plugin
+
+
+class Steps(Schedule):
+    """Halves the value a number of times."""
+
+    class Config(ScheduleConfig):
+        first: Level = Field(description="value at first")
+        drops: int = Field(2, ge=1, description="how often it is halved")
+
+    def value(self, progress):
+        return self.config.first / 2 ** min(self.config.drops, int(progress * (self.config.drops + 1)))
+
+    def limits(self):
+        ends = (self.value(0.0), self.value(1.0))
+        return min(ends), max(ends)
+
+
+class Context:
+    schedules: ClassVar = {**SHAPES, "steps": Steps}
+
+
+def test_a_plugins_schedule_is_chosen_by_its_name_wherever_one_is_taken():
+    for stated in ({"steps": {"first": 1.0}}, {"name": "steps", "first": 1.0}):
+        made = BOUNDED.validate_json(json.dumps(stated), strict=True, context=Context)
+        assert [made(Clock(step, 6)) for step in range(7)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.25]
+        assert BOUNDED.dump_python(made) == {"steps": {"first": 1.0, "drops": 2, "warmup": 0.0}}
+    with pytest.raises(ValidationError, match="no schedule is called 'steps'"):
+        BOUNDED.validate_python({"steps": {"first": 1.0}})
+
+
+def test_bounds_hold_for_a_plugins_schedule_by_its_limits():
+    at_least = TypeAdapter(Annotated[Schedule, within(0.3, 2)])
+    assert at_least.validate_python({"steps": {"first": 2.0}}, context=Context).range == (0.5, 2)
+    with pytest.raises(ValidationError, match=r"must be between 0\.3 and 2"):
+        at_least.validate_python({"steps": {"first": 1.0}}, context=Context)
 
 
 LIMITS = [(-math.inf, math.inf), (0, math.inf), (0, 1), (0.5, 2), (-math.inf, 3)]
 ADAPTERS = [TypeAdapter(Annotated[Schedule, within(*limits)]) for limits in LIMITS]
 NUMBERS = st.sampled_from([-1, 0, 0.25, 0.5, 1, 2.0, 5])
-RAMPS = st.fixed_dictionaries(
-    {"start": NUMBERS, "end": NUMBERS}, optional={"warmup": st.sampled_from([0, 0.5, 1]), "more": st.just(1)}
-)
+SHARES = {"warmup": st.sampled_from([0, 0.5, 1]), "delay": st.sampled_from([0, 0.25]), "more": st.just(1)}
+RAMPS = st.fixed_dictionaries({"start": NUMBERS, "end": NUMBERS}, optional=SHARES)
+NAMED = st.builds(lambda name, ramp: {"name": name, **ramp}, st.sampled_from(["cosine", "linear", "wsd", "sine"]), RAMPS)
 STATED = (
     NUMBERS
     | st.sampled_from([True, None, "1", [], {}, {"constant": 1}, {"cosine": None}, {"cosine": {"start": 1}}])
-    | st.dictionaries(st.sampled_from(["cosine", "linear", "constant"]), RAMPS, max_size=2)
+    | st.builds(lambda value: {"constant": {"value": value}}, NUMBERS)
+    | st.dictionaries(st.sampled_from(["cosine", "linear", "constant", "wsd"]), RAMPS, max_size=2)
+    | NAMED
 )
 
 

@@ -101,8 +101,11 @@ def kind_page(registry: Registry[Any]) -> str:
 
 def _component(registry: Registry[Any], name: str) -> str:
     component = registry[name]
-    module = inspect.cleandoc(sys.modules[component.__module__].__doc__ or "")
-    parts = [f"## {name}", f"*{_owner(registry, name)}*", escaped(module), escaped(inspect.cleandoc(component.__doc__ or ""))]
+    parts = [f"## {name}", f"*{_owner(registry, name)}*"]
+    # The docstring of a module introduces its component, unless several share the module.
+    if [one.__module__ for one in registry.values()].count(component.__module__) == 1:
+        parts.append(escaped(inspect.cleandoc(sys.modules[component.__module__].__doc__ or "")))
+    parts.append(escaped(inspect.cleandoc(component.__doc__ or "")))
     declared = [f"`{word}: {str(value).lower()}`" for word, value in _declared(component)]
     if declared:
         parts.append(f"Declares {', '.join(declared)}.")

@@ -99,7 +99,10 @@ def _component(kind: Kind, words: dict[str, str]) -> str:
     if kind.template:
         return _filled(kind.template, words, [kind.name])
     required = sorted(getattr(kind.base, "__abstractmethods__", ()))
-    stub = '    def {name}(self, *args: Any, **kwargs: Any) -> Any:\n        """To be written."""\n        raise NotImplementedError\n'
+    stub = (
+        "    def {name}(self, *args: Any, **kwargs: Any) -> Any:\n"
+        '        """To be written."""\n        raise NotImplementedError\n'
+    )
     methods = "\n".join(stub.format(name=method) for method in required)
     described = {"Kind": _camel(kind.name), "base": kind.base.__name__, "config": kind.config.__name__, "methods": methods}
     return _filled("component.py.txt", words | described, [kind.name])

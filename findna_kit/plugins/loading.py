@@ -15,12 +15,14 @@ from findna_kit.components.interfaces import API_VERSION
 from findna_kit.errors import FindnaError, PluginError, nearest
 from findna_kit.plugins import hookspecs
 from findna_kit.plugins.entry_points import COMPONENTS, enabled_entries, installed
+from findna_kit.plugins.kinds import KINDS
 from findna_kit.plugins.registry import Components
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from findna_kit.plugins.entry_points import PluginEntry, PluginSource
+    from findna_kit.plugins.kinds import Kind
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Plugin:
         return str(self.owner) if self.failure is None else f"{self.owner} failed to load: {' '.join(self.failure.split())}"
 
 
-def load_plugins(without: Collection[str] = ()) -> tuple[Components, list[Plugin]]:
+def load_plugins(without: Collection[str] = (), kinds: Sequence[Kind] = KINDS) -> tuple[Components, list[Plugin]]:
     """The components of every plugin that FINDNA_KIT_PLUGINS lets in, and what became of each.
 
     without: plugins, or distributions, that are left out.
@@ -54,7 +56,7 @@ def load_plugins(without: Collection[str] = ()) -> tuple[Components, list[Plugin
                 raise FindnaError(
                     f"--without {name}: no plugin has that name{nearest(name, names)} (installed: {', '.join(sorted(names))})"
                 )
-    components = Components()
+    components = Components(kinds)
     wanted = [offer for offer in available if not {offer.owner.plugin, offer.owner.distribution} & set(without)]
     return components, [load_plugin(offer, components) for offer in wanted]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +15,7 @@ from findna_kit.recipe.extra_keys import keys_of, refuse_foreign
 from findna_kit.recipe.yaml_nodes import display_value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import GetCoreSchemaHandler
 

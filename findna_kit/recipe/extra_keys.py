@@ -6,7 +6,6 @@ The table of kinds says which kind has which. They belong to the trainer or the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,7 @@ from findna_kit.recipe.error_messages import Issue, explain
 from findna_kit.schedules import Schedule, within
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from findna_kit.plugins.kinds import Kind
 

@@ -153,7 +153,9 @@ class _Ramp(Schedule):
     """A curve from `start` to `end`."""
 
     Config = _RampConfig
-    examples: ClassVar[Examples] = ({"start": 1.0, "end": 0.0}, {"start": 0.2, "end": 0.9, "warmup": 0.3}, {"start": 1, "end": 2, "delay": 0.25})
+    examples: ClassVar[Examples] = (
+        {"start": 1.0, "end": 0.0}, {"start": 0.2, "end": 0.9, "warmup": 0.3}, {"start": 1, "end": 2, "delay": 0.25},
+    )  # fmt: skip
 
     @property
     def start(self) -> float:

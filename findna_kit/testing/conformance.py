@@ -1,4 +1,4 @@
-"""The doors: every check of a kind, run on a component; and all that is wrong, at once."""
+"""Entry points of the conformance kit: `check_encoder` and the like run all checks of a kind and report all violations."""
 
 from __future__ import annotations
 
@@ -27,33 +27,34 @@ def checks_of(kind: str) -> tuple[Check, ...]:
 
 
 def check_encoder(component: type[Encoder], parameters: Mapping[str, Any] | None = None) -> None:
-    """Raises Nonconforming with all that is wrong with an encoder.
+    """Raise Nonconforming with every violation of an encoder.
 
-    parameters: as a recipe states them; None: every one of `component.examples`.
+    parameters: as in a recipe; None: each of `component.examples` in turn.
     """
     _conform("encoder", component, parameters)
 
 
 def check_augmentation(component: type[Augmentation], parameters: Mapping[str, Any] | None = None) -> None:
-    """Raises Nonconforming with all that is wrong with an augmentation; parameters as `check_encoder`'s."""
+    """Raise Nonconforming with every violation of an augmentation; parameters as those of `check_encoder`."""
     _conform("augmentation", component, parameters)
 
 
 def check_masking(component: type[Masking], parameters: Mapping[str, Any] | None = None) -> None:
-    """Raises Nonconforming with all that is wrong with a masking; parameters as `check_encoder`'s."""
+    """Raise Nonconforming with every violation of a masking; parameters as those of `check_encoder`."""
     _conform("masking", component, parameters)
 
 
 def check_loss(component: type[Loss], parameters: Mapping[str, Any] | None = None, *, recipe: Sequence[str] = ()) -> None:
-    """Raises Nonconforming with all that is wrong with a loss; parameters as `check_encoder`'s.
+    """Raise Nonconforming with every violation of a loss; parameters as those of `check_encoder`.
 
-    recipe: `--set`s for the small recipe that it is tried in, where it needs other views than those that are tried.
+    recipe: `--set` overrides of the recipe in which the loss is checked, for a loss that needs other views than the default
+    ones.
     """
     _conform("loss", component, parameters, recipe)
 
 
 def check_teacher_update(component: type[TeacherUpdate], parameters: Mapping[str, Any] | None = None) -> None:
-    """Raises Nonconforming with all that is wrong with a teacher-update rule; parameters as `check_encoder`'s."""
+    """Raise Nonconforming with every violation of a teacher update; parameters as those of `check_encoder`."""
     _conform("teacher_update", component, parameters)
 
 
@@ -70,39 +71,41 @@ def check_schedule(component: type[Schedule], parameters: Mapping[str, Any] | No
 def build_cases(
     kind: str, component: type[Any], parameters: Mapping[str, Any] | None = None, recipe: Sequence[str] = ()
 ) -> list[Case]:
-    """The component with the parameters given, or with each of its examples: none where those are empty."""
+    """Return the component with these parameters, or with each of its examples; an empty list if it has none."""
     family = tuple(component.examples) if parameters is None else (parameters,)
-    return [Case(kind, component, stated, tuple(recipe), family) for stated in family]
+    return [Case(kind, component, example, tuple(recipe), family) for example in family]
 
 
-def planned_checks(found: Sequence[Case]) -> Iterator[tuple[Case, Check]]:
-    """What there is to be run, in order."""
-    for number, case in enumerate(found):
+def planned_checks(cases: Sequence[Case]) -> Iterator[tuple[Case, Check]]:
+    """Yield the checks to run on each case, in order."""
+    for index, case in enumerate(cases):
         for check in checks_of(case.kind):
-            if number == 0 or not check.once:
+            if index == 0 or not check.once:
                 yield case, check
 
 
 def faults_of(case: Case, check: Check) -> list[str]:
-    """What one check finds wrong; parameters that the Config refuses are the only thing wrong."""
+    """Return the violations that one check finds; if the Config rejects the parameters, only that."""
     reason = config_error(case)
     return [reason] if reason is not None else check.run(case)
 
 
 def _conform(kind: str, component: type[Any], parameters: Mapping[str, Any] | None, recipe: Sequence[str] = ()) -> None:
-    found = build_cases(kind, component, parameters, recipe)
-    if not found:
+    """Run all checks of all cases; raise Nonconforming with all violations."""
+    cases = build_cases(kind, component, parameters, recipe)
+    if not cases:
         raise Nonconforming(
-            f"{kind} {component.__qualname__} has no examples: give parameters of a small instance, as a recipe states them"
+            f"{kind} {component.__qualname__} has no examples: pass the parameters of a small instance, as in a recipe"
         )
     lines: list[str] = []
-    for case in found:
+    for case in cases:
         reason = config_error(case)
-        checks = [check for one, check in planned_checks(found) if one is case and reason is None]
-        wrong = [f"  {check.name}: {fault}" for check in checks for fault in check.run(case)]
-        if reason is not None:
-            wrong = [f"  parameters: {reason}"]
-        if wrong:
-            lines += [f"{kind} {case} does not conform:", *wrong]
+        if reason is None:
+            checks = [check for planned, check in planned_checks(cases) if planned is case]
+            violations = [f"  {check.name}: {fault}" for check in checks for fault in check.run(case)]
+        else:
+            violations = [f"  parameters: {reason}"]
+        if violations:
+            lines += [f"{kind} {case} does not conform:", *violations]
     if lines:
         raise Nonconforming("\n".join(lines))

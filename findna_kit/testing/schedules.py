@@ -46,7 +46,7 @@ def pure(case: Case) -> Iterator[str]:
     forward = _values(schedule)
     backward = [schedule(Clock(step, STEPS)) for step in reversed(range(STEPS + 1))][::-1]
     if forward != backward or forward != _values(_schedule(case)):
-        yield "called again, or in another order, it gives other values; keep no state: a resumed run would see another schedule"
+        yield "called again, or in another order, it gives other values; keep no state: a resumed run would have another one"
 
 
 def scales(case: Case) -> Iterator[str]:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from findna_kit.plugins.entry_points import COMPONENTS
+from findna_kit.plugins.kinds import KINDS
 from tests.building import SMALL, SMALL_HEAD, command, sets
 from tests.installing import install
 
@@ -69,7 +70,7 @@ def test_a_recipe_that_uses_none_of_them_runs_without_a_word_about_them(called, 
     record = json.loads((site.parent / "run" / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["components"]["masking"] == {"independent": "findna-kit 0.1.0"}
-    assert set(record["components"]) == {"augmentation", "masking", "encoder", "loss", "teacher_update", "optimizer", "schedule"}
+    assert set(record["components"]) == {kind.name for kind in KINDS}
     assert not [one for one in record["plugins"] if one.startswith(tuple(BROKEN))]
     assert "good (findna-good 1.0)" in record["plugins"]
 

@@ -57,7 +57,7 @@ def test_what_runs_once_runs_for_the_first_example():
 
 
 def test_a_class_without_examples_needs_parameters():
-    with pytest.raises(Nonconforming, match="teacher_update Two has no examples: give parameters of a small instance"):
+    with pytest.raises(Nonconforming, match="teacher_update Two has no examples: pass the parameters of a small instance"):
         check_teacher_update(Two)
 
 

@@ -33,6 +33,13 @@ VARIANTS = {
     "frozen teacher": ("teacher_update={name: frozen}",),
     "a copy every 3 steps, where the cut lies between": ("teacher_update={name: periodic, every: 3}",),
     "EMA of buffers, bf16": ("teacher_update.buffers=average", "trainer.precision=bf16"),
+    "SGD with Nesterov's momentum": ("optimizer={name: sgd, nesterov: true}",),
+    "SGD without state": ("optimizer={name: sgd, momentum: 0}",),
+    "Lion, a delayed loss, a stable rate": (
+        "optimizer={name: lion, learning_rate: {wsd: {start: 1.0e-3, end: 0, warmup: 0.2, decay: 0.3}}}",
+        "losses.masked.weight={constant: {value: 1, delay: 0.5}}",
+    ),
+    "Muon": ("optimizer={name: muon}", "trainer.micro_batch=3"),
     "transformer": ("encoder={name: transformer, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",),
     "dilated convolutions, inversion, masked spans": (
         "encoder={name: dilated_conv, dim: 16, hidden: 32, blocks: 2, kernel: 3, dropout: 0.1}",

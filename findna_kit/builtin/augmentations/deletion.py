@@ -10,7 +10,7 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shift
 
 
 class Deletion(Augmentation):
-    """Deletion of a random segment of each sequence, which is padded with random bases, half of them on each side."""
+    """Deletion of a random segment of each sequence; random bases at both ends keep its length (EvoAug, Lee 2023)."""
 
     class Config(SegmentConfig):
         """Length of the deleted segment."""

@@ -10,9 +10,9 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shift
 
 
 class Insertion(Augmentation):
-    """Insertion of random bases at a random position of each sequence, whose ends are cut to the original length.
+    """Insertion of random bases at a random position of each sequence; both ends are cut to keep its length (EvoAug, Lee 2023).
 
-    EvoAug's result is longer by `maximum`; this is the central part of it, of length L.
+    The result of EvoAug is longer by `maximum`; this is its central part, of length L.
     """
 
     class Config(SegmentConfig):

@@ -6,7 +6,7 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, posit
 
 
 class Inversion(Augmentation):
-    """Reverse complement of a random segment of each sequence, in its place."""
+    """Inversion: a random segment of each sequence is replaced by its reverse complement (EvoAug, Lee 2023)."""
 
     class Config(SegmentConfig):
         """Length of the inverted segment."""

@@ -9,7 +9,7 @@ from findna_kit.components import Augmentation, ComponentConfig, Draw, View
 
 
 class Mutation(Augmentation):
-    """Random substitutions of bases; N stays N."""
+    """Substitution of random bases, all bases equally likely; N stays N (EvoAug, Lee 2023)."""
 
     class Config(ComponentConfig):
         """Share of the bases that change."""

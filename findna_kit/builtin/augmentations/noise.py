@@ -9,7 +9,7 @@ from findna_kit.components import Augmentation, ComponentConfig, Draw, View
 
 
 class Noise(Augmentation):
-    """Gaussian noise on the one-hot bases. It is drawn once, when the bases are encoded, after every other augmentation."""
+    """Gaussian noise on the one-hot bases, drawn once, after every other augmentation (EvoAug, Lee 2023)."""
 
     class Config(ComponentConfig):
         """Standard deviation of the noise."""

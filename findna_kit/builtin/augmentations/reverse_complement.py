@@ -9,7 +9,7 @@ from findna_kit.components import Augmentation, ComponentConfig, Draw, View, pos
 
 
 class ReverseComplement(Augmentation):
-    """Reverse complement of randomly chosen sequences; targets, origin and strand follow."""
+    """Reverse complement of random sequences; targets, origin and strand follow."""
 
     class Config(ComponentConfig):
         """Probability of the change."""

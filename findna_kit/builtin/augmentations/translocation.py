@@ -10,7 +10,7 @@ from findna_kit.components import Augmentation, Draw, SegmentConfig, View, shift
 
 
 class Translocation(Augmentation):
-    """A circular roll of each sequence by a random distance, to the left or to the right with equal probability."""
+    """Translocation: a circular roll of each sequence to the left or the right by a random distance (EvoAug, Lee 2023)."""
 
     class Config(SegmentConfig):
         """Distance of the roll."""

@@ -28,7 +28,7 @@ _SMALL = 1 << 16
 
 
 class ChordMixer(Encoder):
-    """Global mixing by shifting channel groups along a ring, in O(L log L) for any length L."""
+    """ChordMixer: global mixing by shifting channel groups along a ring, in O(L log L) for any length L (Khalitov 2023)."""
 
     class Config(ComponentConfig):
         """Sizes of the network."""

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class DilatedConv(Encoder):
-    """Residual dilated convolutions. The receptive field extends `(kernel - 1) / 2` times the sum of dilations to each side."""
+    """Residual dilated convolutions (after GPN, Benegas 2023).
+
+    The receptive field extends `(kernel - 1) / 2` times the sum of the dilations to each side.
+    """
 
     class Config(ComponentConfig):
         """Sizes of the network."""

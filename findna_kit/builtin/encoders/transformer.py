@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Transformer(Encoder):
-    """Transformer encoder with attention over all positions. Sequences may not be longer than the training windows."""
+    """Pre-norm Transformer encoder with rotary positions (Vaswani 2017, Su 2021).
+
+    Attention is over all positions. Sequences may not be longer than the training windows.
+    """
 
     class Config(ComponentConfig):
         """Sizes of the network."""

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class InfoNCE(Loss):
-    """`- log exp(z_i z'_i / t) / sum_j exp(z_i z'_j / t)` for every pair of student views, in both directions."""
+    """InfoNCE: `- log exp(z_i z'_i / t) / sum_j exp(z_i z'_j / t)` of unit vectors (van den Oord 2018).
+
+    The other windows of the batch are the negatives. It is summed over every pair of student views, in both directions.
+    """
 
     class Config(ComponentConfig):
         """Temperature and projector."""

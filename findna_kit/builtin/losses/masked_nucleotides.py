@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MaskedNucleotides(Loss):
-    """Masked-nucleotide prediction: `- log p(base)` over the masked positions of the student's views; classes are A C G T."""
+    """Masked-nucleotide prediction: `- log p(base)` over A C G T at masked positions of student views (BERT, Devlin 2019)."""
 
     class Config(ComponentConfig):
         """No parameters."""

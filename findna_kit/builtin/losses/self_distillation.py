@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 
 class SelfDistillation(Loss):
-    """`- sum_k q_k log p_k` with `p = softmax(P / student_temperature)` and `q = softmax((Q - centre) / teacher_temperature)`.
+    """Self-distillation of class tokens: `- sum_k q_k log p_k` with targets q of a centred and sharpened teacher (Caron 2021).
 
-    It is summed over sequences, class tokens and pairs of a student view and a different teacher view. Each class token has a
-    centre, which is updated once per step: `centre <- m centre + (1 - m) mean_batch(Q)`, where m is at most step / (step + 1).
+    Here `p = softmax(P / student_temperature)` and `q = softmax((Q - centre) / teacher_temperature)`, where P and Q are the
+    logits of student and teacher. It is summed over sequences, class tokens and pairs of a student view and a different teacher
+    view. Each class token has a centre, which is updated once per step: `centre <- m centre + (1 - m) mean_batch(Q)`, where m
+    is at most step / (step + 1).
     """
 
     class Config(ComponentConfig):

@@ -8,7 +8,7 @@ from findna_kit.components import Draw, MaskCorruptionConfig, Masking, View, mas
 
 
 class IndependentMasking(Masking):
-    """Masking of independently chosen positions; each is replaced by MASK or by a random base, or left as it is."""
+    """Masking of single bases, each replaced by MASK or by a random base, or left as it is (BERT, Devlin 2019)."""
 
     class Config(MaskCorruptionConfig):
         """Share of masked bases, and their corruption."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SpanMasking(Masking):
-    """Masking of contiguous spans; each span as a whole is replaced by MASK or by random bases, or left as it is.
+    """Masking of contiguous spans, each replaced by MASK or by random bases, or left as it is (SpanBERT, Joshi 2020).
 
     Spans do not overlap, but may touch. They skip positions that may not be masked (N, inserted bases). The last span is cut so
     that the number of masked bases is exact. All arrangements are equally likely, so bases near the ends are masked less often.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019); biases, norms and other vectors are not decayed."""
+    """AdamW: Adam with decoupled weight decay of matrices; biases, norms and other vectors do not decay (Loshchilov 2019)."""
 
     class Config(OptimizerConfig):
         """Decay of the two moments."""

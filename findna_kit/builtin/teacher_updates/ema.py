@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EMA(TeacherUpdate):
-    """Exponential moving average of the student: `teacher <- m teacher + (1 - m) student` once per step.
+    """EMA of the student: `teacher <- m teacher + (1 - m) student` once per step (Tarvainen 2017).
 
     By default m rises from 0.996 to 1 along half a cosine, as in BYOL.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Frozen(TeacherUpdate):
-    """A teacher that stays the initial student, which `init_from` in the recipe may take from another run.
+    """A teacher that stays the initial student; `init_from` in the recipe may take that from another run (Hinton 2015).
 
     A finished run exports the student.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NoTeacher(TeacherUpdate):
-    """A teacher that equals the student after every step. A finished run exports the student."""
+    """No separate teacher: a copy of the student after every step (Chen 2021). A finished run exports the student."""
 
     class Config(ComponentConfig):
         """No parameters."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PeriodicCopy(TeacherUpdate):
-    """A copy of the student that is renewed every `every` steps. A finished run exports the student."""
+    """A copy of the student that is renewed every `every` steps (Mnih 2015). A finished run exports the student."""
 
     class Config(ComponentConfig):
         """Interval between copies."""

@@ -27,7 +27,6 @@ class FinetuneSettings(Settings):
 
     batch_size: int = Field(32, ge=1, description="sequences in a step, at most; an epoch is cut evenly")
     epochs: int = Field(20, ge=1, description="passes over the training part, at most")
-    optimizer: str = Field(DEFAULT_OPTIMIZER, min_length=1, description="name of a registered optimizer")
     learning_rate: float = Field(
         5e-4, gt=0, allow_inf_nan=False, description="after the warm-up; falls to 0 along half a cosine"
     )
@@ -44,6 +43,7 @@ class FinetuneSettings(Settings):
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto", description="sequences in a pass; changes nothing but rounding and dropout's draws"
     )
+    optimizer: str = Field(DEFAULT_OPTIMIZER, min_length=1, description="name of a registered optimizer")
 
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

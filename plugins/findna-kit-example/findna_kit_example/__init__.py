@@ -1,4 +1,4 @@
-"""A plugin of FinDNA-Kit: a convolutional encoder and a BYOL-like loss, registered as anybody's are."""
+"""Example plugin of FinDNA-Kit: a convolutional encoder and a BYOL-like loss, registered through the public interface."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ findna_kit_api = 2
 
 @hookimpl
 def findna_kit_register(registry: Components) -> None:
-    """One line for each component."""
+    """Register the components of this package, one line each."""
     registry.encoders.add("depthwise_conv", DepthwiseConv)
     registry.losses.add("pooled_agreement", PooledAgreement)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DepthwiseConv(Encoder):
-    """Residual depthwise-separable convolutions: an embedding sees `blocks * (kernel - 1) + 1` bases around its own."""
+    """Residual depthwise-separable convolutions with a receptive field of `blocks * (kernel - 1) + 1` bases (Chollet 2017)."""
 
     class Config(ComponentConfig):
         """Sizes of the network."""
@@ -23,19 +23,19 @@ class DepthwiseConv(Encoder):
         dim: int = Field(64, gt=0, description="channels")
         hidden: int = Field(128, gt=0, description="width inside a block")
         blocks: int = Field(4, gt=0, description="residual blocks")
-        kernel: int = Field(9, gt=0, description="bases that a block's convolution spans; odd")
-        dropout: float = Field(0.0, ge=0, lt=1, description="share of each update dropped")
+        kernel: int = Field(9, gt=0, description="kernel size of each convolution, in bases; odd")
+        dropout: float = Field(0.0, ge=0, lt=1, description="dropout of each update")
 
         @field_validator("kernel")
         @classmethod
-        def _odd(cls, kernel: int) -> int:
+        def _require_odd(cls, kernel: int) -> int:
             if kernel % 2 == 0:
-                raise ValueError("an odd number is wanted, so that a base stands in the middle")
+                raise ValueError("must be odd, so that the kernel is centred on a position")
             return kernel
 
     examples = ({"dim": 12, "hidden": 16, "blocks": 2, "kernel": 5, "dropout": 0.1},)
     global_mixing = False
-    """What it sees is local, so it is given no class rows: the network pools class embeddings by attention."""
+    """The receptive field is local, so there are no class rows. The kit computes class embeddings by attention pooling."""
 
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
@@ -45,7 +45,7 @@ class DepthwiseConv(Encoder):
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """Embeddings [B, L, dim]; hidden states are those after each block."""
+        """Return embeddings [B, L, dim] and the requested hidden states, which are the outputs of the blocks."""
         x, hidden = self.embed(bases), {}
         for depth, block in enumerate(self.blocks):
             x = block(x, valid)
@@ -55,7 +55,7 @@ class DepthwiseConv(Encoder):
 
 
 class _Block(nn.Module):
-    """`x + W2 gelu(W1 norm(depthwise(x)))`, [B, L, dim] to the same."""
+    """`x + W2 gelu(W1 norm(depthwise(x)))`; [B, L, dim] to the same shape."""
 
     def __init__(self, config: DepthwiseConv.Config) -> None:
         super().__init__()
@@ -66,8 +66,8 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        # Padding looks like the end of the sequence, which `same` fills with zeros: so it cannot change what is valid.
-        seen = x.masked_fill(~valid[..., None], 0)
-        mixed = self.depthwise(seen.transpose(1, 2)).transpose(1, 2)
+        # `padding="same"` reads zeros beyond the end. With zeros in the padding too, it cannot influence valid positions.
+        unpadded = x.masked_fill(~valid[..., None], 0)
+        mixed = self.depthwise(unpadded.transpose(1, 2)).transpose(1, 2)
         updated: Tensor = x + self.pointwise(self.norm(mixed))
         return updated

@@ -1,4 +1,4 @@
-"""Agreement of pooled projections between views: BYOL's loss (Grill et al. 2020, equation 2), halved: `1 - cos`."""
+"""Agreement of pooled projections between views: half of BYOL's loss, `1 - cos` (Grill et al. 2020, equation 2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PooledAgreement(Loss):
-    """`1 - cos(predictor(projector(student)), projector(teacher))`, over pairs of a student's and another, teacher's view."""
+    """`1 - cos(predictor(projector(student)), projector(teacher))`, summed over pairs of different views (Grill 2020)."""
 
     class Config(ComponentConfig):
         """Sizes of the heads."""
@@ -29,37 +29,38 @@ class PooledAgreement(Loss):
     needs_teacher = True
 
     def twin_heads(self) -> dict[str, nn.Module]:
-        """The projector; the teacher's copy follows it by the recipe's rule."""
+        """Return the projector; the recipe's teacher update moves the teacher's copy."""
         return {"projector": _head(self.dim, self.config.hidden, self.config.output)}
 
     def student_heads(self) -> dict[str, nn.Module]:
-        """The predictor, which only the student has: without it both branches would meet at a constant."""
+        """Return the predictor, which only the student has; without it both branches collapse to a constant."""
         return {"predictor": _head(self.config.output, self.config.hidden, self.config.output)}
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """A view of the teacher's beside another one of the student's."""
+        """Require a view of the student and a different view of the teacher."""
         if _pairs([view.name for view in views if view.student], [view.name for view in views if view.teacher]):
             return None
         return "needs a view that the teacher sees and a different one that the student sees"
 
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
-        """Pairs of views, times sequences."""
+        """Return the number of pairs of views times the number of sequences."""
         tokens = next(iter(teacher.values())).tokens
         return torch.tensor(float(len(_pairs(student, teacher)) * len(tokens)), device=tokens.device)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Over heads' `predictor` and `projector`, both [B, output]."""
-        guesses = {name: output.heads["predictor"].float() for name, output in student.items()}
+        """Return the loss of the head outputs `predictor` and `projector`, both [B, output]."""
+        predictions = {name: output.heads["predictor"].float() for name, output in student.items()}
         targets = {name: output.heads["projector"].float().detach() for name, output in teacher.items()}
-        cosines = [F.cosine_similarity(guesses[s], targets[t], dim=-1) for s, t in _pairs(student, teacher)]
+        cosines = [F.cosine_similarity(predictions[s], targets[t], dim=-1) for s, t in _pairs(student, teacher)]
         return LossOutput((1 - torch.stack(cosines)).sum())
 
 
 def _head(dim: int, hidden: int, output: int) -> nn.Module:
-    # LayerNorm for BYOL's batch norm, whose statistics tie the sequences of a batch (Richemond et al. 2020: none are needed).
+    # LayerNorm instead of BYOL's batch norm, which couples the samples of a batch and is not needed (Richemond et al. 2020).
     return nn.Sequential(nn.Linear(dim, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Linear(hidden, output))
 
 
 def _pairs(student: Iterable[str], teacher: Iterable[str]) -> list[tuple[str, str]]:
+    """Return every view of the student paired with every other view of the teacher."""
     names = list(teacher)
     return [(s, t) for s in student for t in names if s != t]

@@ -101,7 +101,7 @@ def test_is_built_on_the_meta_device():
 
 
 def test_an_even_kernel_is_refused():
-    with pytest.raises(ValidationError, match="an odd number is wanted"):
+    with pytest.raises(ValidationError, match="must be odd"):
         DepthwiseConv.Config(kernel=4)
 
 

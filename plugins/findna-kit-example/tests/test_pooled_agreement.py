@@ -94,6 +94,6 @@ def test_sums_over_micro_batches_to_the_whole():
 def test_views_that_give_no_pair_are_refused():
     built = loss()
     alone = [plan("only", student=True, teacher=True)]
-    assert "beside another one" in built.check_views(alone)
-    assert "beside another one" in built.check_views([plan("a", student=True), plan("b", student=True)])
+    assert "and a different one" in built.check_views(alone)
+    assert "and a different one" in built.check_views([plan("a", student=True), plan("b", student=True)])
     assert built.check_views([plan("a", student=True), plan("b", teacher=True)]) is None

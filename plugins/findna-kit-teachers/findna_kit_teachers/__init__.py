@@ -1,4 +1,4 @@
-"""Rules that make and move the teacher, beyond the kit's own."""
+"""Teacher updates for FinDNA-Kit, in addition to the built-in ones: EMA variants, SWA, and distillation from another run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ findna_kit_api = 2
 
 @hookimpl
 def findna_kit_register(registry: Components) -> None:
-    """One line for each component."""
+    """Register the teacher updates of this package."""
     registry.teacher_updates.add("ema_half_life", HalfLifeEMA)
     registry.teacher_updates.add("ema_warmup", WarmupEMA)
     registry.teacher_updates.add("external", External)

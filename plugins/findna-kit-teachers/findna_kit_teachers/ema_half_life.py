@@ -1,4 +1,4 @@
-"""An exponential moving average told by its half-life, as Karras et al. 2022 (EDM, arXiv 2206.00364) state theirs."""
+"""Exponential moving average with its momentum given as a half-life (as in EDM, Karras et al. 2022, arXiv 2206.00364)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 
 
 class HalfLifeEMA(TeacherUpdate):
-    """`teacher <- m teacher + (1 - m) student` with `m = 2^(-1 / half_life)`: a step's student counts half after so many more.
+    """EMA, `teacher <- m teacher + (1 - m) student`, with `m = 2^(-1 / half_life)` (Karras 2022).
 
-    BYOL's momentum of 0.996 is a half-life of 173 steps. At 0, which a warm-up begins with, the teacher is the student.
+    The weight of a step's student is halved after `half_life` more steps. BYOL's momentum of 0.996 is a half-life of 173 steps.
+    With a half-life of 0, such as at the start of a warm-up, the teacher is a copy of the student.
     """
 
     class Config(AveragingConfig):
-        """How long the teacher remembers."""
+        """The half-life of the average."""
 
         half_life: Annotated[Schedule, within(0)] = Field(
-            Constant(value=173.0), description="steps after which a student's share in the teacher is halved"
+            Constant(value=173.0), description="steps after which the weight of a student in the teacher is halved"
         )
 
     examples: ClassVar[Examples] = ({"half_life": 3.0}, {"half_life": 3.0, "buffers": "average"})
     config: Config
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Moves parameters and buffers; logs `momentum`."""
+        """Update parameters and buffers; return `momentum` to log."""
         half_life = self.config.half_life(clock)
         momentum = 2.0 ** (-1 / half_life) if half_life > 0 else 0.0
         ema_update(teacher, student, momentum, self.config.buffers)

@@ -1,4 +1,4 @@
-"""Taking back what a rule kept."""
+"""Validation of the saved state of a teacher update."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def whole_state(rule: str, state: Mapping[str, Tensor], names: tuple[str, ...]) -> list[Tensor]:
-    """The tensors of these names. Raises ValueError where others are there, or one of them is not."""
+def exact_state(component: str, state: Mapping[str, Tensor], names: tuple[str, ...]) -> list[Tensor]:
+    """Return the tensors with these names. Raise ValueError if a name is missing or there are others."""
     if set(state) != set(names):
-        raise ValueError(f"{rule} keeps {', '.join(names)}, but was given {sorted(state)}")
+        raise ValueError(f"the state of {component} must contain {', '.join(names)}, but contains {sorted(state)}")
     return [state[name] for name in names]

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from findna_kit.components import AveragingConfig, Clock, Examples, TeacherUpdate, ema_update
-from findna_kit_teachers.state import whole_state
+from findna_kit_teachers.state import exact_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class SWA(TeacherUpdate):
-    """The plain mean of the students of the last stretch of training: `teacher <- (n teacher + student) / (n + 1)`.
+    """SWA: the mean of the students of the last part of training, `teacher <- (n teacher + student) / (n + 1)` (Izmailov 2018).
 
-    Until then the teacher follows the student by copy. The paper's learning rate stays high, or cycles, while the average is
-    taken: one that falls to 0 leaves students that hardly differ. Where the paper recomputes batch statistics by one more
-    pass over the data, float buffers are the latest student's, or averaged.
+    Before that the teacher is a copy of the student. In the paper the learning rate stays high, or cycles, while students are
+    averaged; with one that falls to 0 they hardly differ. The paper recomputes batch statistics in another pass over the data;
+    here float buffers are copied from the last student, or averaged.
     """
 
     class Config(AveragingConfig):
-        """When the average begins, and what goes into it."""
+        """Start of the average, and the interval between students."""
 
-        start: float = Field(0.75, ge=0, lt=1, description="share of the steps after which the average begins")
-        every: int = Field(1, gt=0, description="steps from one student in the average to the next")
+        start: float = Field(0.75, ge=0, lt=1, description="share of the steps after which averaging begins")
+        every: int = Field(1, gt=0, description="number of steps between the students that are averaged")
 
     examples: ClassVar[Examples] = ({"start": 0.0}, {"start": 0.25, "every": 2, "buffers": "average"})
     config: Config
@@ -39,8 +39,8 @@ class SWA(TeacherUpdate):
         self.averaged = 0
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Moves parameters and buffers; logs `averaged`, the students in the average."""
-        # Rounded: 0.28 of 25 steps is 7, though in floating point it is a little more.
+        """Update parameters and buffers; return `averaged` to log, the number of students in the average."""
+        # Rounded, because 0.28 * 25 is slightly more than 7 in floating point.
         first = max(1, math.ceil(round(self.config.start * clock.steps, 6)))
         since = clock.step + 1 - first
         if since < 0:
@@ -52,10 +52,10 @@ class SWA(TeacherUpdate):
         return {"averaged": float(self.averaged)}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """`averaged`: the students in the average."""
+        """Return `averaged`, the number of students in the average."""
         return {"averaged": torch.tensor(self.averaged, device="cpu")}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Takes back what `state_dict` gave; ValueError for anything else."""
-        (averaged,) = whole_state("swa", state, ("averaged",))
+        """Restore a state from `state_dict`. Raise ValueError if its names differ."""
+        (averaged,) = exact_state("swa", state, ("averaged",))
         self.averaged = int(averaged)

@@ -140,7 +140,7 @@ def test_a_run_trained_on_since_does_not_change_what_is_resumed(other, tmp_path)
     shutil.copytree(other, source)
     run(RunLocation(tmp_path / "whole"), EXTERNAL, f"teacher_update.run={source}")
     with pytest.raises(Interrupted):
-        run(RunLocation(tmp_path / "cut"), EXTERNAL, f"teacher_update.run={source}", watcher=interrupt_at(4))
+        run(RunLocation(tmp_path / "cut"), EXTERNAL, f"teacher_update.run={source}", observer=interrupt_at(4))
     model, state, values = checkpoint.load(source, 2)
     checkpoint.save(source, 9, {name: tensor + 1 for name, tensor in model.items()}, state, values)
     newer = build(External, run=str(source)).initial(student_of())
@@ -158,8 +158,8 @@ def test_a_run_that_is_gone_is_missed_in_a_sentence(other, tmp_path):
     with pytest.raises(FindnaError) as caught:
         findna_kit.load(tmp_path / "run", "teacher", device="cpu")
     assert str(caught.value) == (
-        f"teacher_update.run: the teacher is a network of {source}, which cannot be loaded; put it back as it was, or name "
-        f"another run: {source}: is not a run folder (it has no checkpoint in checkpoints/)"
+        f"teacher_update.run: the teacher is the network of {source}, which cannot be loaded; restore the run, or name "
+        f"another one: {source}: is not a run folder (it has no checkpoint in checkpoints/)"
     )
 
 
@@ -210,29 +210,30 @@ def test_a_teacher_without_such_a_head_is_not_asked_for_bases(masked_only, tmp_p
     run(RunLocation(tmp_path / "run"), EXTERNAL, f"teacher_update.run={masked_only}", *again, "steps=1")
     place = np.array([2])
     assert findna_kit.load(tmp_path / "run", device="cpu").base_log_probabilities(["ACGTA"], place).shape == (1, 4)
-    with pytest.raises(FindnaError, match="it cannot be asked for them"):
+    with pytest.raises(FindnaError, match="it has no probabilities of bases"):
         findna_kit.load(tmp_path / "run", "teacher", device="cpu").base_log_probabilities(["ACGTA"], place)
 
 
 def test_heads_that_a_loss_needs_and_the_other_run_has_not_are_missed(masked_only):
     said = refused(masked_only)
     assert said == (
-        "recipe  losses.distill: reads the teacher through its heads, but the teacher has no heads for this label (it has heads "
-        "for: masked); use a loss without twin heads, or a teacher that was trained with this loss under the same label"
+        "recipe  losses.distill: reads the teacher through its heads, but the teacher has no heads for this label (it has "
+        "heads for: masked); use a loss without twin heads, or a teacher that was trained with this loss under the same label"
     )
 
 
 def test_heads_of_other_sizes_are_refused(other):
     said = refused(other, "losses.distill.prototypes=20")
     assert said == (
-        f"losses.distill: {other} has heads under this label that give projector [8], logits [12], and this recipe's give "
-        "projector [8], logits [20]; state the loss as that run did, or, if it does not read the teacher, under another label"
+        f"losses.distill: the heads of {other} under this label have the outputs projector [8], logits [12], and those of this "
+        "recipe projector [8], logits [20]; configure the loss as in that run, or, if it does not read the teacher, give it "
+        "another label"
     )
 
 
 def test_heads_of_another_loss_under_the_same_label_are_refused(other):
     said = refused(other, "losses.distill.head=five_way")
-    assert "this recipe's give logits [5]" in said
+    assert "those of this recipe logits [5]" in said
 
 
 def test_a_hidden_width_may_differ(other):

@@ -112,7 +112,7 @@ def test_a_metric_that_is_not_there_is_a_sentence_that_names_those_that_are():
         rule(Student(1), Student(2), Clock(0, 1), shown)
     assert str(caught.value) == (
         "teacher_update.metric: there is no metric 'held_out/maskd/loss'; did you mean 'held_out/masked/loss'? "
-        "(held-out ones: held_out/distill/loss, held_out/masked/loss)"
+        "(validation metrics: held_out/distill/loss, held_out/masked/loss)"
     )
 
 
@@ -140,7 +140,7 @@ def test_resumed_it_goes_on_to_the_bit(cut):
 
 @pytest.mark.parametrize("state", [{}, {"best": torch.tensor(1.0), "last": torch.tensor(1.0)}])
 def test_a_strange_state_is_refused(state):
-    with pytest.raises(ValueError, match="gated keeps best, last, worse, but was given"):
+    with pytest.raises(ValueError, match="the state of gated must contain best, last, worse, but contains"):
         gated().load_state_dict(state)
 
 

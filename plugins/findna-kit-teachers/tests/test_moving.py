@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from findna_kit_teachers.state import whole_state
+from findna_kit_teachers.state import exact_state
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -53,10 +53,10 @@ def test_another_word_for_buffers_is_refused():
 @pytest.mark.parametrize("given_names", [(), ("averaged", "more"), ("other",)])
 def test_a_state_that_is_not_whole_is_refused(given_names):
     state = {name: torch.zeros(()) for name in given_names}
-    with pytest.raises(ValueError, match=r"swa keeps averaged, but was given \["):
-        whole_state("swa", state, ("averaged",))
+    with pytest.raises(ValueError, match=r"the state of swa must contain averaged, but contains \["):
+        exact_state("swa", state, ("averaged",))
 
 
-def test_a_whole_state_comes_in_the_order_of_the_names():
+def test_a_exact_state_comes_in_the_order_of_the_names():
     state = {"b": torch.tensor(2), "a": torch.tensor(1)}
-    assert [int(one) for one in whole_state("any", state, ("a", "b"))] == [1, 2]
+    assert [int(one) for one in exact_state("any", state, ("a", "b"))] == [1, 2]

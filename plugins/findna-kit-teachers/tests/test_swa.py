@@ -95,7 +95,7 @@ def test_without_its_count_it_would_not():
 
 @pytest.mark.parametrize("state", [{}, {"averaged": torch.tensor(1), "step": torch.tensor(2)}])
 def test_a_strange_state_is_refused(state):
-    with pytest.raises(ValueError, match="swa keeps averaged, but was given"):
+    with pytest.raises(ValueError, match="the state of swa must contain averaged, but contains"):
         build(SWA).load_state_dict(state)
 
 

@@ -1,4 +1,4 @@
-"""Augmentations and maskings that follow how genomes vary, registered as anybody's are."""
+"""Augmentations and maskings for FinDNA-Kit that follow how genomes vary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ findna_kit_api = 2
 
 @hookimpl
 def findna_kit_register(registry: Components) -> None:
-    """One line for each component."""
+    """Register the augmentations and maskings of this package."""
     registry.augmentations.add("substitution", Substitution)
     registry.augmentations.add("indel", Indel)
     registry.augmentations.add("tandem_repeat", TandemRepeat)

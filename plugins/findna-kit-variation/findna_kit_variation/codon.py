@@ -1,4 +1,4 @@
-"""Codons masked as wholes, in a reading frame of each sequence."""
+"""Masking of whole codons in a random reading frame."""
 
 from __future__ import annotations
 
@@ -16,39 +16,41 @@ _BASES = 3
 
 
 class CodonMasking(Masking):
-    """Masks triplets of bases in one of three frames, drawn for each sequence; a codon is hidden, replaced or left as a whole.
+    """Masking of triplets in one of three reading frames, drawn for each sequence (after SpanBERT, Joshi 2020).
 
-    As spans are by SpanBERT (Joshi et al. 2020): a base that can be told from the other two of its codon is not masked without
-    them. A codon that is not whole, or holds what may not be masked (N, an inserted base), is left out. M is a multiple of
-    three; of a view with fewer than three positions it is 0.
+    A codon is hidden, replaced or left unchanged as a whole, so that a base cannot be predicted from the other two bases of its
+    codon alone. Codons that are cut off, or that contain a position that may not be masked (N, an inserted base), are left out.
+    M is a multiple of three, and 0 for views with fewer than three positions.
     """
 
     class Config(MaskCorruptionConfig):
-        """How many, and what the student is shown there; counted in bases and rounded to codons."""
+        """Share of bases to mask (rounded to codons), and what the student sees in their place."""
 
         def codons(self, bases: Tensor | int) -> Tensor:
-            """How many codons are masked of that many bases; at least one."""
+            """Return how many codons to mask in sequences of this many bases; at least one."""
             return (self.fraction / _BASES * torch.as_tensor(bases).double()).round().long().clamp(min=1)
 
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The masked view."""
-        own = maskable_bases(view)
-        places = own.shape[1] // _BASES
-        slots = min(places, int(self.config.codons(own.shape[1])))
-        position = self._positions(own.shape[1], draw.integers(0, _BASES, 1))
-        possible = own.gather(1, position.flatten(1)).view_as(position).all(2) & (position[..., 2] >= position[..., 0])
-        wanted = self.config.codons(own.sum(1, keepdim=True)).minimum(possible.sum(1, keepdim=True)).clamp(max=slots)
-        chosen = draw.uniform(places).masked_fill(~possible, 2.0).topk(slots, dim=1, largest=False).indices
-        index = position.gather(1, chosen[..., None].expand(-1, -1, _BASES)).flatten(1)
+        """Return the view with whole codons masked."""
+        maskable = maskable_bases(view)
+        codons = maskable.shape[1] // _BASES
+        slots = min(codons, int(self.config.codons(maskable.shape[1])))
+        position = self._positions(maskable.shape[1], draw.integers(0, _BASES, 1))
+        # All three bases may be masked, and the codon does not wrap around the end of the sequence.
+        possible = maskable.gather(1, position.flatten(1)).view_as(position).all(2) & (position[..., 2] >= position[..., 0])
+        count = self.config.codons(maskable.sum(1, keepdim=True)).minimum(possible.sum(1, keepdim=True)).clamp(max=slots)
+        # The codons with the smallest random numbers; 2 is larger than all of them.
+        selected = draw.uniform(codons).masked_fill(~possible, 2.0).topk(slots, dim=1, largest=False).indices
+        index = position.gather(1, selected[..., None].expand(-1, -1, _BASES)).flatten(1)
         choice = draw.uniform(slots).repeat_interleave(_BASES, dim=1)
-        return self.config.mask(view, index, wanted * _BASES, choice, draw)
+        return self.config.mask(view, index, count * _BASES, choice, draw)
 
     def _positions(self, length: int, frame: Tensor) -> Tensor:
-        """Of the codons of each sequence's frame [B, 1]: [B, length // 3, 3].
+        """Return the positions [B, length // 3, 3] of the codons in each sequence's reading frame [B, 1].
 
-        The last may go on at the sequence's beginning: no whole codon, but no position stands in two of them.
+        The last codon may wrap around to the beginning of the sequence. So no position is in two codons.
         """
-        at = torch.arange(length // _BASES * _BASES, device=frame.device)
-        return ((frame + at) % length).view(len(frame), -1, _BASES)
+        offsets = torch.arange(length // _BASES * _BASES, device=frame.device)
+        return ((frame + offsets) % length).view(len(frame), -1, _BASES)

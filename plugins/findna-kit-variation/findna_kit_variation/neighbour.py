@@ -1,4 +1,4 @@
-"""Neighbouring stretches of one window as positives: views of the same region that share no base."""
+"""Neighbouring regions of one window as positive pairs: two views that share no base."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ if TYPE_CHECKING:
 
 
 class Neighbour(Augmentation):
-    """Puts the view's crop to the left or to the right of the window's centre; bases are left as they are.
+    """Placement of the view's crop to the left or to the right of the window's centre; bases are unchanged.
 
-    One view with `side: left` beside one with `side: right`, both with a `length` and the same bounds, are two stretches with a
-    gap between `minimum` and `maximum` bases: as with signals of one source in time (contrastive predictive coding, van den
-    Oord et al. 2018), what they have in common is where they come from. Views are drawn without knowing of each other: each
-    draws a gap and leaves half of it on its own side, the right one the larger half, so the whole lies between the bounds,
-    and nearer their middle than their ends. Without `length` nothing is cropped, and this does nothing.
+    A view with `side: left` and one with `side: right`, both with a `length` and the same bounds, are two regions with a gap of
+    `minimum` to `maximum` bases. As in contrastive predictive coding (van den Oord et al. 2018), all they share is their
+    origin. The two views are drawn independently: each draws a gap and leaves half of it on its side, the right one the larger
+    half. So the total gap is within the bounds, and nearer to their middle than to their ends. Without `length` nothing is
+    cropped, and the augmentation has no effect.
     """
 
     class Config(SegmentConfig):
-        """Which side, and the gap that is left between both; `maximum` is not cut."""
+        """Side, and bounds of the gap between the two crops."""
 
-        side: Literal["left", "right"] = Field(description="of the window's centre that the crop lies on")
+        side: Literal["left", "right"] = Field(description="side of the window's centre on which the crop is placed")
 
     config: Config
     examples = ({"side": "left"}, {"side": "right", "minimum": 1, "maximum": 5})
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The view itself: it has been cropped before."""
+        """Return the view unchanged; the crop was placed by `crop_start`."""
         return view
 
     def crop_start(self, window: View, length: int, draw: Draw) -> Tensor:
-        """Where the crop begins, [B, 1]. FindnaError where two crops and the largest gap are longer than the window."""
-        wanted, whole = 2 * length + self.config.maximum, window.tokens.shape[1]
-        if wanted > whole:
+        """Return the start of the crop, [B, 1]. Raise FindnaError if two crops and the largest gap exceed the window."""
+        required, available = 2 * length + self.config.maximum, window.tokens.shape[1]
+        if required > available:
             raise FindnaError(
                 f"neighbour: two crops of {length} bases with up to {self.config.maximum} between them do not fit into a "
-                f"window of {whole}; set data.length to at least {wanted}, or the view's length or the gap's maximum to less"
+                f"window of {available}; set data.length to at least {required}, or reduce the view's length or the gap's "
+                "maximum"
             )
         count = window.lengths[:, None]
         gap = draw.integers(self.config.minimum, self.config.maximum + 1, 1)
         centre = count // 2
         start = centre - gap // 2 - length if self.config.side == "left" else centre + (gap + 1) // 2
-        # A sequence that is padded to the window's length may be too short for both; its crops then overlap.
+        # A padded sequence may be too short for both crops; they then overlap.
         return start.clamp(min=0).minimum((count - length).clamp(min=0))

@@ -1,4 +1,4 @@
-"""Point substitutions by Kimura's two parameters (1980, J Mol Evol 16:111), with an excess of transitions in CpG."""
+"""Point substitutions under Kimura's two-parameter model (1980, J Mol Evol 16:111), with extra transitions in CpG."""
 
 from __future__ import annotations
 
@@ -14,57 +14,58 @@ if TYPE_CHECKING:
 
 
 class Substitution(Augmentation):
-    """Replaces bases by other ones, each by itself; N stays N.
+    """Point substitutions, independent for each base; N stays N (Kimura 1980).
 
-    In Kimura's letters a base makes its transition (A with G, C with T) with probability P = rate * R / (1 + R), and its two
-    transversions with Q = rate / (1 + R) between them, R being `transition_ratio`. The C and the G of a CpG make their
-    transition `cpg_excess` times as often: 5-methylcytosine is deaminated to T, on either strand. A CpG is read in the
-    sequence as it stands before.
+    In Kimura's notation a base undergoes its transition (A and G, C and T) with probability P = rate * R / (1 + R), and one of
+    its two transversions with probability Q = rate / (1 + R), where R is `transition_ratio`. The C and the G of a CpG undergo
+    their transition `cpg_excess` times as often, because 5-methylcytosine is deaminated to T on either strand. CpGs are found
+    in the sequence before any substitution.
     """
 
     class Config(ComponentConfig):
-        """How many, and of which kind."""
+        """Rate and kinds of substitutions."""
 
-        rate: float = Field(0.05, ge=0, le=1, description="of each base outside CpG to be replaced by another one")
+        rate: float = Field(0.05, ge=0, le=1, description="probability that a base outside CpG is replaced by another one")
         transition_ratio: float = Field(
-            2.0, ge=0, allow_inf_nan=False, description="transitions for each transversion, outside CpG"
+            2.0, ge=0, allow_inf_nan=False, description="number of transitions per transversion, outside CpG"
         )
         cpg_excess: float = Field(
-            10.0, ge=0, allow_inf_nan=False, description="times as many transitions of the C and the G of a CpG"
+            10.0, ge=0, allow_inf_nan=False, description="factor of the transition probability of the C and the G of a CpG"
         )
 
         @property
         def transition(self) -> float:
-            """P of a base outside CpG."""
+            """P: probability of the transition of a base outside CpG."""
             return self.rate * self.transition_ratio / (1 + self.transition_ratio)
 
         @property
         def transversion(self) -> float:
-            """Q, of both together."""
+            """Q: probability of either transversion."""
             return self.rate / (1 + self.transition_ratio)
 
         @model_validator(mode="after")
         def _possible(self) -> Self:
-            if (most := self.cpg_excess * self.transition + self.transversion) > 1 + 1e-9:
-                raise ValueError(f"a base of a CpG would be replaced with probability {most:.3g}; lower cpg_excess or rate")
+            if (total := self.cpg_excess * self.transition + self.transversion) > 1 + 1e-9:
+                raise ValueError(f"a base of a CpG would be replaced with probability {total:.3g}; lower cpg_excess or rate")
             return self
 
     config: Config
 
     def __call__(self, view: View, draw: Draw) -> View:
-        """The view with some bases of each sequence replaced."""
+        """Return the view with some bases of each sequence replaced."""
         number = draw.uniform(view.tokens.shape[1])
         transition = number.new_full((), self.config.transition)
         transition = (transition * self.config.cpg_excess).where(_in_cpg(view.tokens), transition)
-        above, half = number - transition, self.config.transversion / 2
-        # A C G T = 0 1 2 3: the transition of t is t ^ 2; its transversions are C and T, or, of an odd t, A and G.
-        other = 1 - view.tokens % 2 + 2 * (above >= half)
-        changed = (view.tokens ^ 2).where(above < 0, other)
-        return view.with_tokens(changed.where((above < 2 * half) & (view.tokens < alphabet.N), view.tokens))
+        # The number selects the transition below P, the transversions in the next Q, and no change above that.
+        excess, half = number - transition, self.config.transversion / 2
+        # A C G T = 0 1 2 3: the transition of t is t ^ 2; its transversions are C and T if t is even, A and G if it is odd.
+        transversion = 1 - view.tokens % 2 + 2 * (excess >= half)
+        changed = (view.tokens ^ 2).where(excess < 0, transversion)
+        return view.with_tokens(changed.where((excess < 2 * half) & (view.tokens < alphabet.N), view.tokens))
 
 
 def _in_cpg(tokens: Tensor) -> Tensor:
-    """The C and the G of every C that a G follows, [B, L]."""
+    """Return where a base is the C or the G of a CpG, bool [B, L]."""
     pair = (tokens[:, :-1] == alphabet.C) & (tokens[:, 1:] == alphabet.G)
     inside = tokens.new_zeros(tokens.shape, dtype=pair.dtype)
     inside[:, :-1] |= pair

@@ -95,7 +95,7 @@ def test_it_keeps_what_a_view_promises(config, length, seed):
 def test_lengths_follow_the_law(values, head):
     """The chances by hand; then what is drawn."""
     config = Indel.Config(**values)
-    assert config.chances().tolist() == pytest.approx(head)
+    assert config.probabilities().tolist() == pytest.approx(head)
     lengths = config.lengths(draw("lengths", rows=20_000).uniform(1))[:, 0]
     observed = torch.bincount(lengths, minlength=len(head) + 1)[1:].tolist()
     assert sum(observed) == 20_000
@@ -108,7 +108,7 @@ def test_the_only_length_there_is_is_drawn():
 
 def test_half_of_the_lengths_are_single_bases_by_default():
     """As of pseudogenes' gaps (Gu and Li 1995)."""
-    assert 0.45 < float(Indel.Config().chances()[0]) < 0.6
+    assert 0.45 < float(Indel.Config().probabilities()[0]) < 0.6
 
 
 def test_numbers_are_poissons_up_to_most():

@@ -48,7 +48,7 @@ def test_snps_with_a_frequency_are_kept_and_the_others_counted(tmp_path, name):
     assert snps["one"].frequency.tolist() == [[0.25, 0, 0, 0.5], [0, 0, 0.1, 0], [0, 0, 0.5, 0], [0, 0, 0.5, 0.125]]
     assert (snps["two"].position.tolist(), snps["two"].reference.tolist()) == ([6], [2])
     assert snps["two"].frequency.tolist() == [[0.25, 0, 0, 0]]
-    assert skipped == {"no SNP": 1 + 3 + 1 + 1 + 1, "without AF, or AC and AN": 3}
+    assert skipped == {"not a SNP": 1 + 3 + 1 + 1 + 1, "without AF, or AC and AN": 3}
 
 
 def test_a_header_alone_holds_nothing(tmp_path):
@@ -72,14 +72,14 @@ def test_it_is_as_large_as_it_must_be(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("one\t5\t.\tA\tC\n", r"some\.vcf:3: has 5 columns, at least 8 are wanted; mend the line"),
-        (row("one", "5.0", "A", "C", "AF=0.5"), r"some\.vcf:3: POS '5\.0' is no number"),
-        (row("one", 5, "A", "C", "AF=1.5"), r"some\.vcf:3: AF=1\.5 is no allele frequency between 0 and 1"),
-        (row("one", 5, "A", "C", "AF=nan"), "AF=nan is no allele frequency"),
-        (row("one", 5, "A", "C", "AF=half"), "AF=half is no allele frequency"),
-        (row("one", 5, "A", "C", "AC=3;AN=2"), "AC=3;AN=2 is no allele frequency"),
+        ("one\t5\t.\tA\tC\n", r"some\.vcf:3: 5 columns, expected at least 8; correct the line"),
+        (row("one", "5.0", "A", "C", "AF=0.5"), r"some\.vcf:3: POS '5\.0' is not a number"),
+        (row("one", 5, "A", "C", "AF=1.5"), r"some\.vcf:3: AF=1\.5 is not an allele frequency between 0 and 1"),
+        (row("one", 5, "A", "C", "AF=nan"), "AF=nan is not an allele frequency"),
+        (row("one", 5, "A", "C", "AF=half"), "AF=half is not an allele frequency"),
+        (row("one", 5, "A", "C", "AC=3;AN=2"), "AC=3;AN=2 is not an allele frequency"),
         (row("one", 5, "A", "C,G", "AF=0.5"), "AF has 1 values for 2 ALT"),
-        (row("one", 5, "A", "C", "AF=0.5") + row("one", 5, "G", "C", "AF=0.1"), "one:5 has two REF"),
+        (row("one", 5, "A", "C", "AF=0.5") + row("one", 5, "G", "C", "AF=0.1"), "one:5 has two different REF"),
         (row("one", 5, "A", "C", "AF=0.7") + row("one", 5, "A", "G", "AF=0.4"), "one:5 has allele frequencies that add up"),
     ],
 )  # fmt: skip
@@ -92,12 +92,12 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path, line, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not VCF: it must begin with ##fileformat=VCF"),
-        (b"chr1\t5\n", "is not VCF: it must begin with ##fileformat=VCF"),
-        (b"##fileformat=VCFv4.2\nchr1\t5\n", "vcf:2: is not VCF: it needs a line with the tab-separated columns #CHROM POS"),
-        (b"##fileformat=VCFv4.2\n", "is not VCF: it needs a line with the tab-separated columns #CHROM POS"),
-        (gzip.compress(HEAD.encode() * 500, mtime=0)[:60], "is a broken or truncated gzip file"),
-        (LAST_BLOCK[:18] + b"rest", "is bgzip without its last block, so probably truncated; fetch it again"),
+        (b"", "not a VCF: it must begin with ##fileformat=VCF"),
+        (b"chr1\t5\n", "not a VCF: it must begin with ##fileformat=VCF"),
+        (b"##fileformat=VCFv4.2\nchr1\t5\n", "vcf:2: not a VCF: a line with the tab-separated columns #CHROM POS"),
+        (b"##fileformat=VCFv4.2\n", "not a VCF: a line with the tab-separated columns #CHROM POS"),
+        (gzip.compress(HEAD.encode() * 500, mtime=0)[:60], "broken or truncated gzip file"),
+        (LAST_BLOCK[:18] + b"rest", "bgzip file without its last block, so probably truncated; download it again"),
     ],
 )
 def test_what_is_no_vcf_is_said(tmp_path, content, message):

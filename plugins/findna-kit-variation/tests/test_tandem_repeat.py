@@ -142,7 +142,7 @@ def test_without_a_repeat_nothing_changes():
 @pytest.mark.parametrize(
     ("values", "message"),
     [({"shortest_unit": 5, "longest_unit": 4}, "shortest_unit 5 is above longest_unit 4"),
-     ({"contraction": 0.5}, "contraction takes copies away where there are some; state place: repeat with it"),
+     ({"contraction": 0.5}, "contraction removes existing copies, so it needs place: repeat"),
      ({"copies": 0}, "greater than or equal to 1")],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(values, message):

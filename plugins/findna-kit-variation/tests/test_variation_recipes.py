@@ -127,7 +127,7 @@ def test_a_vcf_of_another_assembly_stops_the_run_with_a_sentence(tmp_path):
     stated = own_vcf(tmp_path / "own.vcf.gz", *genome(), apart=20, shift=3)
     code, _, stderr = run("population", tmp_path / "run", stated)
     assert code == 2
-    assert "SNPs met: it was called on another assembly; give the VCF of this genome" in stderr
+    assert "SNPs: the variants were called on another assembly; use a VCF of this genome" in stderr
     assert "Traceback" not in stderr
 
 

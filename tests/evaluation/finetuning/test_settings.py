@@ -108,7 +108,7 @@ def test_every_problem_is_said_at_once():
 
 
 def test_every_setting_is_described_and_bounded():
-    assert list(FinetuneSettings.model_fields) == NAMES
+    assert list(FinetuneSettings.model_fields) == [*NAMES, "optimizer"]
     for name, field in FinetuneSettings.model_fields.items():
         assert field.description, name
     for name in ("batch_size", "epochs", "learning_rate", "blocks", "patience", "micro_batch"):

@@ -19,9 +19,11 @@ from findna_kit.evaluation.finetuning.parts import Part
 from findna_kit.evaluation.finetuning.rows import batches
 from findna_kit.evaluation.finetuning.tuning import CLIP_NORM, _Tuning
 from findna_kit.evaluation.tasks import Table
+from findna_kit.plugins.loading import load_plugins
 from tests.evaluation.finetuning.cases import CPU, ENGINE, MIXER, network, planted, shaken, truth_score, tune
 
 TASK = planted()
+OPTIMIZERS = load_plugins()[0].optimizers
 TURN = np.array([alphabet.T, alphabet.G, alphabet.C, alphabet.A, alphabet.N], dtype=np.uint8)
 
 
@@ -94,7 +96,7 @@ def test_what_moves_is_what_the_scope_says_and_never_the_network_itself(tmp_path
 def begun(branch, task, *, strand="forward", **changes):
     settings = FinetuneSettings(**{"batch_size": 8, "epochs": 2, "learning_rate": 5e-3, **changes})
     classifier = Classifier(branch, len(task.classes), settings, pooling="mean", seed=3, marks={})
-    return _Tuning(classifier, ENGINE, task, settings, strand=strand, seed=3)
+    return _Tuning(classifier, ENGINE, task, settings, optimizer=OPTIMIZERS[settings.optimizer], strand=strand, seed=3)
 
 
 def test_epochs_are_adamw_on_the_mean_cross_entropy_by_a_warm_cosine(tmp_path):
@@ -125,6 +127,28 @@ def test_epochs_are_adamw_on_the_mean_cross_entropy_by_a_warm_cosine(tmp_path):
         torch.testing.assert_close(
             tensor, oracle.state_dict()[name], rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+@pytest.mark.parametrize("name", ["lion", "muon", "sgd"])
+def test_another_optimizer_tunes_and_goes_on_where_it_was_cut(tmp_path, name):
+    """Bit for bit: the whole, and the same cut after an epoch."""
+    whole = tune(network(), tmp_path / "whole", TASK, optimizer=name, epochs=3, patience=None)
+    assert whole.chosen["settings"]["optimizer"] == name
+    tune(network(), tmp_path / "other", TASK, epochs=3, patience=None)
+    first = begun(network(), TASK, optimizer=name, epochs=3, patience=None)
+    first.restore(tmp_path / "cut", "digest", print)
+    first.epoch()
+    first.save(tmp_path / "cut", "digest")
+    again = begun(network(), TASK, optimizer=name, epochs=3, patience=None)
+    again.restore(tmp_path / "cut", "digest", print)
+    while not again.ended:
+        again.epoch()
+    assert np.array_equal(again.tested().scores, whole.scores)
+
+
+def test_the_default_optimizer_is_not_part_of_the_settings_identity():
+    assert "optimizer" not in FinetuneSettings().model_dump()
+    assert FinetuneSettings(optimizer="lion").model_dump()["optimizer"] == "lion"
 
 
 def test_micro_batches_agree_to_rounding(tmp_path):
