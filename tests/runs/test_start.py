@@ -33,7 +33,7 @@ def test_the_first_free_number_is_taken(tmp_path, monkeypatch):
             assert (str(folder), resuming) == (f"runs/x-{number}", False)
 
 
-def test_nothing_good_is_overwritten_unless_told(tmp_path):
+def test_a_run_is_overwritten_only_on_request(tmp_path):
     out = tmp_path / "run"
     run(out, "steps=1")
     with pytest.raises(OutputExists, match="already exists; take another --out, go on with --resume"):
@@ -55,7 +55,7 @@ def test_only_runs_are_replaced_or_taken_over(tmp_path, way):
 
 
 @pytest.mark.parametrize("way", ["overwrite", "resume"])
-def test_what_lies_beside_a_run_is_not_thrown_away_with_it(tmp_path, way):
+def test_other_files_in_a_run_folder_are_not_deleted(tmp_path, way):
     run(tmp_path / "run", "steps=0")
     (tmp_path / "run" / "notes.txt").write_text("what I saw")
     if way == "resume":  # as after a kill before the first checkpoint
@@ -78,7 +78,7 @@ def test_a_mistake_leaves_no_folder_that_blocks_the_next_try(tmp_path):
     run(tmp_path / "run", "steps=1")
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
+def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path):
     run(tmp_path / "run", "steps=1")
     for step in (0, 1):
         shutil.rmtree(path_of(tmp_path / "run", step))
@@ -86,7 +86,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
     assert [row["step"] for row in read_rows(tmp_path / "run")] == [0, 1]
 
 
-def test_resume_needs_the_same_held_out_stretches(tmp_path):
+def test_resume_needs_the_same_validation_regions(tmp_path):
     bed = tmp_path / "held.bed"
     bed.write_text("chr2R_2000000_7000000\t0\t9000\n")
     stated = ("steps=1", f"data.validation={{bed: {bed}}}")
@@ -156,15 +156,15 @@ def test_resume_needs_the_same_genome(tmp_path):
         run(tmp_path / "run", "steps=1", f"data.genome={fasta}", resume=True)
 
 
-def test_what_is_no_longer_the_same_machine_is_said(tmp_path):
+def test_settings_that_differ_after_a_resume_are_logged(tmp_path):
     run(tmp_path / "run", "steps=1")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     record["resolved"] |= {"threads": 77, "torch": "1.0"}
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
-    said = []
-    run(tmp_path / "run", "steps=1", resume=True, observer=Observer(said.append))
-    assert len(said) == 3
-    assert "was 77: equal to rounding, not bit for bit" in said[1]
+    lines = []
+    run(tmp_path / "run", "steps=1", resume=True, observer=Observer(lines.append))
+    assert len(lines) == 3
+    assert "was 77: equal to rounding, not bit for bit" in lines[1]
 
 
 def test_auto_takes_what_was_resolved_before(tmp_path):
@@ -193,7 +193,7 @@ def test_one_process_at_a_time(tmp_path):
         pass
 
 
-def test_a_run_that_stops_itself_says_so_in_its_record(tmp_path):
+def test_a_run_that_stops_itself_is_recorded_as_stopped(tmp_path):
     with pytest.raises(NotFinite, match=r"step \d+"):
         run(tmp_path / "run", "steps=9", "optimizer.learning_rate=1e30", "optimizer.clip_norm=null")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -201,7 +201,7 @@ def test_a_run_that_stops_itself_says_so_in_its_record(tmp_path):
     assert "nothing of this step was applied" in record["reason"]
 
 
-def test_training_windows_keep_away_from_what_is_held_out():
+def test_training_windows_do_not_overlap_the_validation_split():
     recipe, _, _ = small("masked_only")
     genome = open_genomes(recipe.data, recipe.seed)
     import torch
@@ -223,7 +223,7 @@ def tiny_task(tmp_path_factory):
     return folder
 
 
-def test_evaluation_stands_beside_its_controls(tmp_path, tiny_task):
+def test_evaluation_has_its_controls(tmp_path, tiny_task):
     run(tmp_path / "run", "steps=2")
     (scored,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
     result = scored.to_json()
@@ -235,7 +235,7 @@ def test_evaluation_stands_beside_its_controls(tmp_path, tiny_task):
     assert again == scored
 
 
-def test_the_most_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
+def test_peak_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
     out = tmp_path / "run"
     run(out, "steps=1")
     record = json.loads((out / "run.json").read_text())
@@ -247,7 +247,7 @@ def test_the_most_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
     assert json.loads((out / "run.json").read_text())["peak_memory"] == before
 
 
-def test_whether_a_folder_is_held_is_asked_without_touching_it(tmp_path):
+def test_checking_a_lock_changes_nothing(tmp_path):
     assert not is_locked(tmp_path / LOCK)
     assert list(tmp_path.iterdir()) == []
     with exclusive_lock(tmp_path):
