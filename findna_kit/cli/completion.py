@@ -58,6 +58,12 @@ def complete_component(incomplete: str) -> list[str]:
     return _matching([*kinds, *(name for names in kinds.values() for name in names)], incomplete)
 
 
+def complete_kinds(incomplete: str) -> list[str]:
+    """Return the kinds of components, after those that are given already, separated by commas."""
+    given, comma, last = incomplete.rpartition(",")
+    return [f"{given}{comma}{kind}" for kind in _matching(_index()["components"], last)]
+
+
 def complete_task(incomplete: str) -> list[str]:
     """Return the shipped tasks and `builtin`."""
     return _matching(["builtin", *_index()["tasks"]], incomplete)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 import time
 
 import pytest
@@ -14,6 +13,7 @@ from findna_kit.data.cache_folder import cache_folder
 from findna_kit.plugins.entry_points import COMPONENTS
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import shipped_recipes, shipped_task_files
+from tests.cli.test_plugins_doctor import GOOD
 from tests.installing import findna, install, install_package
 
 CODE = "import sys\nsys.argv = ['findna-kit']\nfrom findna_kit.cli import main\nmain()"
@@ -70,6 +70,8 @@ def no_plugins(monkeypatch):
     (["run", "masked_only", "--set", "losses.distill.w"], []),
     (["run", "--set", "losses.distill.w"], ["losses.distill.weight="]),
     (["run", "self_distill", "--set", "steps=2", "--set", "trainer.log"], ["trainer.log_every="]),
+    (["plugins", "new", "x", "--kind", "enc"], ["encoder"]),
+    (["plugins", "new", "x", "--kind", "encoder,teach"], ["encoder,teacher_update"]),
     (["runs", ""], ["list", "best", "compare"]),
     (["ev"], ["evaluate"]),
     (["run", "--over"], ["--overwrite"]),
@@ -101,17 +103,8 @@ def test_a_completion_is_quick_and_imports_no_torch():
 def test_it_follows_a_plugin_that_is_installed(monkeypatch, tmp_path):
     monkeypatch.delenv("FINDNA_KIT_PLUGINS")
     monkeypatch.setenv("FINDNA_KIT_CACHE", str(tmp_path / "cache"))
-    code = """
-        print("hello")
-        from findna_kit import hookimpl
-        findna_kit_api = 1
-        from findna_kit.builtin.augmentations.noise import Noise
-        @hookimpl
-        def findna_kit_register(registry):
-            registry.augmentations.add("hail", type("Hail", (Noise,), {}))
-    """
     assert "hail" not in offered(monkeypatch, "components", "h")
-    install(tmp_path, "findna-weather", textwrap.dedent(code))
+    install(tmp_path, "findna-weather", "print('hello')\n" + GOOD)
     monkeypatch.syspath_prepend(tmp_path)
     assert "hail" in offered(monkeypatch, "components", "h")
     assert "hello" not in offered(monkeypatch, "components", "he")

@@ -101,7 +101,8 @@ def test_an_overwrite_that_a_full_disk_stops_leaves_the_old_one(run, tmp_path, t
     process = started("embed", run, many, "--out", out, "--overwrite", "--device", "cpu", preexec_fn=little_room)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 2, said
-    assert "cannot be written (File too large); complete blocks are kept there: free some space and continue with --resume" in said
+    reason = "cannot be written (File too large); complete blocks are kept there: free some space and continue with --resume"
+    assert reason in said
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
     code, _, said = findna("embed", run, many, "--out", out, "--resume")
     assert code == 0, said

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from findna_kit.cli import scaffolding
+from findna_kit.cli.completion import complete_kinds
+from findna_kit.cli.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from findna_kit.cli import scaffolding
+else:
+    scaffolding = LazyModule("findna_kit.cli.scaffolding")
 
 
 def new_plugin(
@@ -15,7 +21,10 @@ def new_plugin(
     kind: Annotated[
         str,
         typer.Option(
-            "--kind", metavar="KIND,...", help="Kinds of components: encoder, augmentation, masking, loss, teacher_update."
+            "--kind",
+            metavar="KIND,...",
+            autocompletion=complete_kinds,
+            help="Kinds of its components, such as encoder or loss. `findna-kit components` lists all kinds.",
         ),
     ],
     out: Annotated[
