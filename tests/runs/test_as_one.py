@@ -75,7 +75,7 @@ def tensors(folder):
 
 
 def assert_as_one(one, other):
-    """Losses and the gradient's norm of every step, and all tensors at the end: to 1e-5. The most that was found is 4e-6."""
+    """Losses and the gradient norm of every step, and all tensors at the end: to 1e-5. The most that was found is 4e-6."""
     for name in ("loss", "gradient_norm"):
         mine, theirs = ({row["step"]: row[name] for row in read_rows(folder) if name in row} for folder in (one, other))
         assert mine.keys() == theirs.keys() == set(range(1, STEPS + 1))

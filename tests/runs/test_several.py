@@ -239,7 +239,7 @@ def test_a_batch_that_cannot_be_shared_is_refused_before_anything_starts(choice,
 def test_a_folder_that_is_taken_is_refused_once(one, tmp_path):
     code, _, err = ended(launch([sys.executable], "--out", one, "--set", "trainer.devices=2", cwd=tmp_path))
     assert code == 2, err
-    assert err.count("is there already") == 1
+    assert err.count("already exists") == 1
 
 
 @pytest.mark.slow

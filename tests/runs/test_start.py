@@ -12,8 +12,9 @@ from findna_kit.checkpoint import path_of, steps_saved
 from findna_kit.data.genomes import open_genomes
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
-from findna_kit.records.run_folder import LOCK, exclusive_lock
-from findna_kit.records.run_record import is_locked
+from findna_kit.records.paths import LOCK
+from findna_kit.records.run_folder import exclusive_lock
+from findna_kit.records.run_status import is_locked
 from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
 from findna_kit.trainer import Observer
 from tests.building import ROOT, small
@@ -35,7 +36,7 @@ def test_the_first_free_number_is_taken(tmp_path, monkeypatch):
 def test_a_run_is_overwritten_only_on_request(tmp_path):
     out = tmp_path / "run"
     run(out, "steps=1")
-    with pytest.raises(OutputExists, match="is there already; take another --out, go on with --resume"):
+    with pytest.raises(OutputExists, match="already exists; take another --out, go on with --resume"):
         run(out, "steps=2")
     assert steps_saved(out) == [0, 1]
     run(out, "steps=2", overwrite=True)
@@ -46,7 +47,7 @@ def test_a_run_is_overwritten_only_on_request(tmp_path):
 def test_only_runs_are_replaced_or_taken_over(tmp_path, way):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "recipe.yaml").write_text("years of work")
-    with pytest.raises(OutputExists, match="holds something that is no run"):
+    with pytest.raises(OutputExists, match="is not a run's folder"):
         run(tmp_path / "thesis", "steps=1", **{way: True})
     with pytest.raises(OutputExists, match="cannot be a run's folder"):
         run(tmp_path / "thesis" / "recipe.yaml", "steps=1", **{way: True})
@@ -59,7 +60,7 @@ def test_other_files_in_a_run_folder_are_not_deleted(tmp_path, way):
     (tmp_path / "run" / "notes.txt").write_text("what I saw")
     if way == "resume":  # as after a kill before the first checkpoint
         shutil.rmtree(tmp_path / "run" / "checkpoints")
-    with pytest.raises(OutputExists, match=r"notes\.txt is not of it\); nothing there is touched"):
+    with pytest.raises(OutputExists, match=r"notes\.txt does not belong to a run\); nothing was deleted"):
         run(tmp_path / "run", "steps=0", **{way: True})
     assert (tmp_path / "run" / "notes.txt").read_text() == "what I saw"
     assert (tmp_path / "run" / "run.json").is_file()
@@ -126,7 +127,7 @@ def test_the_folder_of_a_finished_run(tmp_path):
     assert genome["training_bases"] == 5_000_000 - left_out
     assert record["components"]["loss"] == {"masked_nucleotides": "findna-kit 0.1.0", "self_distillation": "findna-kit 0.1.0"}
     assert record["resolved"].keys() == {"device", "precision", "micro_batch", "processes", "threads", "torch"}
-    assert record["baselines"] == result.baselines
+    assert record["baselines"] == {name: score.to_json() for name, score in result.baselines.items()}
     assert record["versions"]["torch"]
     assert steps_saved(tmp_path / "run") == [0, 3, 4]
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"metrics.jsonl", "recipe.yaml", "run.json", "tensorboard"}
@@ -183,7 +184,7 @@ def test_one_process_at_a_time(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(FindnaError, match="another process is running there"), exclusive_lock(tmp_path):
+        with pytest.raises(FindnaError, match="in use by another process"), exclusive_lock(tmp_path):
             pass
     finally:
         process.kill()
@@ -224,13 +225,14 @@ def tiny_task(tmp_path_factory):
 
 def test_evaluation_has_its_controls(tmp_path, tiny_task):
     run(tmp_path / "run", "steps=2")
-    (result,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
+    (scored,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
+    result = scored.to_json()
     for protocol in ("knn", "probe"):
         assert result["protocols"][protocol].keys() == {"encoder", "random_init", "kmer", "majority", "encoder_minus"}
     assert result["branch"] == "teacher"
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())[str(tiny_task)] == json.loads(json.dumps(result))
     (again,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
-    assert again == result
+    assert again == scored
 
 
 def test_peak_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
