@@ -13,7 +13,7 @@ from findna_kit.cli.options import Json, TaskData, Wide
 from findna_kit.cli.tables import select
 
 if TYPE_CHECKING:
-    from findna_kit.evaluation.tasks import Shipped, load, shipped
+    from findna_kit.evaluation.tasks import ShippedTask, load, shipped
 else:
     load, shipped = LazyModule("findna_kit.evaluation.tasks.load"), LazyModule("findna_kit.evaluation.tasks.shipped")
 
@@ -41,9 +41,9 @@ def list_tasks(data: TaskData = None, wide: Wide = False, as_json: Json = False)
         log("missing data: `findna-kit tasks list --json` prints where they are published")
 
 
-def _describe(task: Shipped, folder: Path | None) -> Mapping[str, Any]:
-    file = task.described()
-    missing = load.Place(task.name, folder, file).missing()
+def _describe(task: ShippedTask, folder: Path | None) -> dict[str, Any]:
+    file = task.read()
+    missing = load.LocatedTaskFile(task.name, folder, file).missing()
     return {
         "name": task.name,
         **(file.published.model_dump() if file.published else {}),

@@ -174,7 +174,7 @@ REFUSED = {
     "a genome for a table": ("x.csv", "sequence\nACGT\n", {"genome": "g.fa"}, "--genome is for a BED, and .*x.csv is not one"),
     "windows of a BED": ("x.bed", "one\t0\t5\n", {"genome": "g.fa", "windows": Tiling(5)}, "--window is for a FASTA"),
     "windows of a table": ("x.csv", "sequence\nACGT\n", {"windows": Tiling(5)}, "--window is for a FASTA, and .*x.csv is not"),
-    "none of these": ("x.txt", "hello there\n", {}, "x.txt is not a format that can be .* FASTA .*; its first line is 'hello there'"),
+    "none of these": ("x.txt", "hello there\n", {}, "x.txt is not a format .* FASTA .*; its first line is 'hello there'"),
     "nothing at all": ("x.txt", "", {}, "x.txt is not a format that can be embedded"),
 }  # fmt: skip
 
