@@ -42,6 +42,7 @@ def list_tasks(data: TaskData = None, wide: Wide = False, as_json: Json = False)
 
 
 def _describe(task: Shipped, folder: Path | None) -> Mapping[str, Any]:
+    """Return the task as JSON, with the paths at which its data were searched for and are missing."""
     file = task.described()
     missing = load.Place(task.name, folder, file).missing()
     return {
@@ -58,6 +59,7 @@ def _describe(task: Shipped, folder: Path | None) -> Mapping[str, Any]:
 
 
 def _data_text(task: Mapping[str, Any], folder: Path | None, *, wide: bool) -> str:
+    """Return whether the data are present; with --wide also where they were searched for."""
     if task["there"]:
         return "present"
     return f"missing: {_first(task['looked_for'], folder)}" if wide else "missing"
