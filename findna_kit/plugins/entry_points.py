@@ -1,4 +1,4 @@
-"""What plugins are installed and what each distribution brings, from metadata alone: nothing here imports one."""
+"""Installed plugins and what each distribution provides, read from package metadata: nothing here imports a plugin."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ if TYPE_CHECKING:
 COMPONENTS = "findna_kit"
 RECIPES, COMMANDS, REPORTERS = "findna_kit.recipes", "findna_kit.commands", "findna_kit.reporters"
 GROUP_LABELS = {COMPONENTS: "components", RECIPES: "recipes", COMMANDS: "command", REPORTERS: "reporter"}
-"""Every entry-point group that is looked for, and the word for what stands in it."""
+"""Every entry-point group of the kit, and the word for what an entry of it provides."""
 PLUGINS_ENV = "FINDNA_KIT_PLUGINS"
 """Environment variable: `none`, or comma-separated names of the plugins (or distributions) that may be used."""
 BUILTIN, KIT = "builtin", "findna-kit"
 _FOLDER = "recipes"
-"""Of a package whose entry point for recipes names no other."""
+"""Default folder of a package's recipes, where the entry point names none."""
 
 
 @dataclass(frozen=True)
 class PluginSource:
-    """Who brings something: entry-point name, distribution and its version."""
+    """Where something comes from: the name of the entry point, the distribution and its version."""
 
     plugin: str
     distribution: str
     version: str
 
     def __str__(self) -> str:
-        """`plugin (distribution version)`."""
+        """Return `plugin (distribution version)`."""
         return f"{self.plugin} ({self.distribution} {self.version})"
 
     @property
     def is_builtin(self) -> bool:
-        """Whether this is the kit itself, which is always let in."""
+        """Whether this is the kit itself, which is always enabled."""
         return self.plugin == BUILTIN and self.distribution == KIT
 
 
 @dataclass(frozen=True)
 class PluginEntry:
-    """One entry point of one of the groups; `enabled`: FINDNA_KIT_PLUGINS does not leave it out."""
+    """One entry point of one of the groups. enabled: FINDNA_KIT_PLUGINS allows it."""
 
     owner: PluginSource
     group: str
@@ -55,99 +55,99 @@ class PluginEntry:
 
 
 def installed() -> list[PluginEntry]:
-    """Every offer of every group; the built-ins first, then by group and name."""
+    """Return every entry of every group: the built-in ones first, then by group and name."""
     everything = entry_points()
-    found = [(_owner(entry), group, entry) for group in GROUP_LABELS for entry in everything.select(group=group)]
-    names = _chosen_names()
-    inside = {owner.distribution for owner, group, _ in found if group == COMPONENTS and _named(owner, names)}
-    offers = [PluginEntry(owner, group, entry, _is_let_in(owner, group, names, inside)) for owner, group, entry in found]
+    found = [(_source(entry), group, entry) for group in GROUP_LABELS for entry in everything.select(group=group)]
+    names = _allowed_names()
+    allowed = {source.distribution for source, group, _ in found if group == COMPONENTS and _is_named(source, names)}
+    entries = [PluginEntry(source, group, entry, _is_enabled(source, group, names, allowed)) for source, group, entry in found]
     order = list(GROUP_LABELS)
     return sorted(
-        offers,
+        entries,
         key=lambda one: (not one.owner.is_builtin, order.index(one.group), one.owner.plugin, one.owner.distribution),
     )
 
 
 def enabled_entries(group: str) -> list[PluginEntry]:
-    """The offers of a group that FINDNA_KIT_PLUGINS lets in. Raises FindnaError where it names what is not installed."""
-    offers = installed()
-    for problem in unknown_names(offers):
-        raise FindnaError(problem)
-    return [offer for offer in offers if offer.group == group and offer.enabled]
+    """Return the enabled entries of a group. Raise FindnaError where FINDNA_KIT_PLUGINS has a name that is not installed."""
+    entries = installed()
+    for message in unknown_names(entries):
+        raise FindnaError(message)
+    return [entry for entry in entries if entry.group == group and entry.enabled]
 
 
-def unknown_names(offers: Sequence[PluginEntry]) -> list[str]:
-    """A sentence for each name in FINDNA_KIT_PLUGINS that is neither a plugin's nor a distribution's."""
-    plugins = {offer.owner.plugin for offer in offers if offer.group == COMPONENTS}
-    known = plugins | {normal_name(offer.owner.distribution) for offer in offers}
-    wrong = sorted(name for name in _chosen_names() or () if name not in known and normal_name(name) not in known)
+def unknown_names(entries: Sequence[PluginEntry]) -> list[str]:
+    """Return a message for each name in FINDNA_KIT_PLUGINS that is neither a plugin's nor a distribution's."""
+    plugins = {entry.owner.plugin for entry in entries if entry.group == COMPONENTS}
+    known = plugins | {normal_name(entry.owner.distribution) for entry in entries}
+    wrong = sorted(name for name in _allowed_names() or () if name not in known and normal_name(name) not in known)
     listed = ", ".join(sorted(plugins))
     return [f"{PLUGINS_ENV}: no plugin is called {name!r}{nearest(name, known)} (installed: {listed})" for name in wrong]
 
 
-def unique_entry(offers: Sequence[PluginEntry], name: str, what: str) -> PluginEntry | None:
-    """The offer of that name, None where there is none. Raises FindnaError that names both owners where there are two."""
-    named = [offer for offer in offers if offer.owner.plugin == name]
+def unique_entry(entries: Sequence[PluginEntry], name: str, what: str) -> PluginEntry | None:
+    """Return the entry of that name, or None. Raise FindnaError, naming both distributions, where two have it."""
+    named = [entry for entry in entries if entry.owner.plugin == name]
     if len(named) > 1:
-        owners = " and ".join(f"{one.owner.distribution} {one.owner.version}" for one in named)
+        sources = " and ".join(f"{entry.owner.distribution} {entry.owner.version}" for entry in named)
         raise FindnaError(
-            f"{what} {name!r} is claimed by {owners}; uninstall one, or leave its distribution out of {PLUGINS_ENV}"
+            f"{what} {name!r} is claimed by {sources}; uninstall one, or leave its distribution out of {PLUGINS_ENV}"
         )
     return named[0] if named else None
 
 
-def recipes_of(offer: PluginEntry) -> dict[str, Path]:
-    """The recipes of a plugin by full name, `plugin:name`; its package is found, but not imported.
+def recipes_of(plugin: PluginEntry) -> dict[str, Path]:
+    """Return the recipes of a plugin by full name, `plugin:name`. Its package is located, but not imported.
 
-    Raises FindnaError where there is no such package, no such folder in it, or no recipe in that.
+    Raise FindnaError where there is no such package, no such folder in it, or no recipe in that folder.
     """
-    top, *below = offer.entry.module.split(".")
-    said = f"the recipes of {offer.owner} ({offer.entry.value}) cannot be found"
+    top, *below = plugin.entry.module.split(".")
+    failure = f"the recipes of {plugin.owner} ({plugin.entry.value}) cannot be found"
     try:
         spec = find_spec(top)
     except ValueError as error:  # a module that has no __spec__
-        raise FindnaError(f"{said}: {error}") from error
+        raise FindnaError(f"{failure}: {error}") from error
     if spec is None or not spec.submodule_search_locations:
-        raise FindnaError(f"{said}: {top} is no installed package")
-    inside = Path(*below, *offer.entry.attr.split(".")) if offer.entry.attr else Path(*below, _FOLDER)
-    folders = [Path(place) / inside for place in spec.submodule_search_locations]
-    found = {f"{offer.owner.plugin}:{path.stem}": path for folder in folders for path in sorted(folder.glob("*.yaml"))}
-    if not found:
-        raise FindnaError(f"{said}: there is no .yaml file in {folders[0]}")
-    return found
+        raise FindnaError(f"{failure}: {top} is no installed package")
+    inside = Path(*below, *plugin.entry.attr.split(".")) if plugin.entry.attr else Path(*below, _FOLDER)
+    folders = [Path(location) / inside for location in spec.submodule_search_locations]
+    recipes = {f"{plugin.owner.plugin}:{path.stem}": path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+    if not recipes:
+        raise FindnaError(f"{failure}: there is no .yaml file in {folders[0]}")
+    return recipes
 
 
-def _owner(entry: EntryPoint) -> PluginSource:
-    # A distribution whose files were half removed may have no name left; the others should not suffer from it.
+def _source(entry: EntryPoint) -> PluginSource:
+    # A distribution whose files were partly deleted may have no name left. The other plugins must still be listed.
     name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
     return PluginSource(entry.name, name or "unknown", version or "unknown")
 
 
-def _chosen_names() -> frozenset[str] | None:
-    """The names that FINDNA_KIT_PLUGINS states; None where it states nothing."""
-    stated = os.environ.get(PLUGINS_ENV, "").strip()
-    if not stated:
+def _allowed_names() -> frozenset[str] | None:
+    """Return the names in FINDNA_KIT_PLUGINS, or None where it is not set or empty."""
+    value = os.environ.get(PLUGINS_ENV, "").strip()
+    if not value:
         return None
-    return frozenset() if stated == "none" else frozenset(name.strip() for name in stated.split(",") if name.strip())
+    return frozenset() if value == "none" else frozenset(name.strip() for name in value.split(",") if name.strip())
 
 
-def _named(owner: PluginSource, names: frozenset[str] | None) -> bool:
-    if names is None or owner.is_builtin or owner.plugin in names:
+def _is_named(source: PluginSource, names: frozenset[str] | None) -> bool:
+    if names is None or source.is_builtin or source.plugin in names:
         return True
-    return normal_name(owner.distribution) in {normal_name(name) for name in names}
+    return normal_name(source.distribution) in {normal_name(name) for name in names}
 
 
-def _is_let_in(owner: PluginSource, group: str, names: frozenset[str] | None, inside: set[str]) -> bool:
+def _is_enabled(source: PluginSource, group: str, names: frozenset[str] | None, allowed: set[str]) -> bool:
     if group == COMPONENTS:
-        return _named(owner, names)
-    # What is beside components goes with the distribution: its own name says little of who brings it.
+        return _is_named(source, names)
+    # Recipes, commands and reporters go with the distribution: their own names do not say which plugin they belong to.
     return (
-        owner.distribution in inside
+        source.distribution in allowed
         or names is None
-        or normal_name(owner.distribution) in {normal_name(name) for name in names}
+        or normal_name(source.distribution) in {normal_name(name) for name in names}
     )
 
 
 def normal_name(distribution: str) -> str:
-    """As PEP 503 compares names of distributions."""
+    """Return the name of a distribution in the form by which PEP 503 compares names."""
     return re.sub(r"[-_.]+", "-", distribution).lower()

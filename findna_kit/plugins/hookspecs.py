@@ -1,4 +1,4 @@
-"""The whole plugin interface: one hook."""
+"""The hook that a plugin implements to register its components."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 
 @hookspec(historic=True)
 def findna_kit_register(registry: Components) -> None:
-    """Add component classes: `registry.losses.add("name", Class)`, and so for every kind."""
+    """Register component classes: `registry.losses.add("name", Class)`, and likewise for every other kind."""

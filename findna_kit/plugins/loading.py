@@ -1,11 +1,14 @@
-"""Loading plugins: every entry point of the group `findna_kit`, each in its own `try`."""
+"""Loading of plugins: every entry point of the group `findna_kit`, each in its own `try`."""
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plugin:
-    """One installed plugin: who it is, and why it could not be loaded (None: it was)."""
+    """One installed plugin. failure: why it could not be loaded, trace: the traceback; both None if it was loaded."""
 
     owner: PluginSource
     module: str
@@ -35,72 +38,89 @@ class Plugin:
     trace: str | None = None
 
     def __str__(self) -> str:
-        """Who it is and, where it failed, the reason in one line."""
+        """Return its name and, if it failed, the reason, on one line."""
         return str(self.owner) if self.failure is None else f"{self.owner} failed to load: {' '.join(self.failure.split())}"
 
 
 def load_plugins(without: Collection[str] = (), kinds: Sequence[Kind] = KINDS) -> tuple[Components, list[Plugin]]:
-    """The components of every plugin that FINDNA_KIT_PLUGINS lets in, and what became of each.
+    """Load every plugin that FINDNA_KIT_PLUGINS allows. Return their components, and the outcome for each plugin.
 
-    without: plugins, or distributions, that are left out.
+    without: names of plugins or distributions to leave out. kinds: the table of kinds.
 
-    A plugin that fails is kept with its reason, and whatever it had registered is taken back. Raises FindnaError for a
-    name, in either, that no plugin has.
+    A plugin that fails is returned with its reason, and what it had registered is removed. Raise FindnaError for a name, in
+    FINDNA_KIT_PLUGINS or in `without`, that no plugin has.
     """
     available = enabled_entries(COMPONENTS)
     if without:
-        owners = [offer.owner for offer in installed() if offer.group == COMPONENTS]
-        names = {name for owner in owners for name in (owner.plugin, owner.distribution)}
+        sources = [entry.owner for entry in installed() if entry.group == COMPONENTS]
+        names = {name for source in sources for name in (source.plugin, source.distribution)}
         for name in without:
             if name not in names:
                 raise FindnaError(
                     f"--without {name}: no plugin has that name{nearest(name, names)} (installed: {', '.join(sorted(names))})"
                 )
     components = Components(kinds)
-    wanted = [offer for offer in available if not {offer.owner.plugin, offer.owner.distribution} & set(without)]
-    return components, [load_plugin(offer, components) for offer in wanted]
+    selected = [entry for entry in available if not {entry.owner.plugin, entry.owner.distribution} & set(without)]
+    return components, [load_plugin(entry, components) for entry in selected]
 
 
-def load_plugin(offer: PluginEntry, components: Components) -> Plugin:
-    """Lets one plugin register its components. If it fails, it is kept with its reason and nothing of it is registered."""
-    owner, where = offer.owner, offer.entry.value
+def load_plugin(plugin: PluginEntry, components: Components) -> Plugin:
+    """Let one plugin register its components. If it fails, return it with the reason; nothing of it stays registered."""
+    owner, module = plugin.owner, plugin.entry.value
     try:
-        # stdout is for the results of a command; what a module prints when it is imported is none.
+        # stdout is for the results of commands; a module may print when it is imported.
         with components.registering(owner), redirect_stdout(sys.stderr):
-            _register(offer, components)
-    # A stranger's code may raise anything, or exit: that must not spoil a colleague's run.
+            _register(plugin, components)
+    # A plugin may raise anything, or exit. It must not break runs that do not use it.
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        return Plugin(owner, where, f"{type(error).__name__}: {error}", traceback.format_exc())
-    return Plugin(owner, where)
+        return Plugin(owner, module, f"{type(error).__name__}: {error}", traceback.format_exc())
+    return Plugin(owner, module)
 
 
-def written_for(offer: PluginEntry) -> Any:
-    """The version of the plugin interface that a plugin states; None where it states none. Imports the plugin."""
-    plugin = offer.entry.load()
-    return getattr(plugin, "findna_kit_api", getattr(sys.modules[offer.entry.module], "findna_kit_api", None))
+def written_for(plugin: PluginEntry) -> Any:
+    """Return the version of the plugin interface that a plugin states, or None if it states none. Import the plugin."""
+    loaded = plugin.entry.load()
+    return getattr(loaded, "findna_kit_api", getattr(sys.modules[plugin.entry.module], "findna_kit_api", None))
 
 
-def _register(offer: PluginEntry, components: Components) -> None:
-    owner, plugin = offer.owner, offer.entry.load()
-    _refuse_version(written_for(offer), offer)
-    # A manager for each plugin: a historic hook runs inside `register`, so whoever fails here is known by name.
+def _register(plugin: PluginEntry, components: Components) -> None:
+    # Before the import: a plugin of an older version fails on modules that have moved, which says little to its users.
+    if (version := _version_in_source(plugin)) is not None:
+        _refuse_version(version, plugin)
+    loaded = plugin.entry.load()
+    _refuse_version(written_for(plugin), plugin)
+    # One manager per plugin: a historic hook runs inside `register`, so an error belongs to this plugin.
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.hook.findna_kit_register.call_historic(kwargs={"registry": components})
-    manager.register(plugin, owner.plugin)
+    manager.register(loaded, plugin.owner.plugin)
     manager.check_pending()
-    if not manager.get_hookcallers(plugin):
-        raise PluginError(f"{offer.entry.value} implements no hook of FinDNA-Kit; define findna_kit_register(registry)")
+    if not manager.get_hookcallers(loaded):
+        raise PluginError(f"{plugin.entry.value} implements no hook of FinDNA-Kit; define findna_kit_register(registry)")
 
 
-def _refuse_version(stated: Any, offer: PluginEntry) -> None:
-    if stated is None:
+def _version_in_source(plugin: PluginEntry) -> int | None:
+    """Return the version that the text of a plugin's module assigns, or None where it cannot be told without an import."""
+    if "." in plugin.entry.module:  # finding a submodule would import its package
+        return None
+    try:
+        spec = find_spec(plugin.entry.module)
+        text = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin is not None else ""
+    except (ValueError, OSError):  # a module without a spec, or one that is no readable text
+        return None
+    match = re.search(r"^findna_kit_api *= *(\d+)", text, re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def _refuse_version(version: Any, plugin: PluginEntry) -> None:
+    """Raise PluginError unless the version is that of this kit's interface."""
+    if version is None:
         raise PluginError(
-            f"{offer.entry.module} does not state the version of the plugin interface that it was written for: "
+            f"{plugin.entry.module} does not state the version of the plugin interface that it was written for: "
             f"add `findna_kit_api = {API_VERSION}` to it, beside the hook"
         )
-    if stated != API_VERSION:
+    if version != API_VERSION:
         raise PluginError(
-            f"written for version {stated} of the plugin interface, this FinDNA-Kit has {API_VERSION}: "
-            f"install a release of {offer.owner.distribution} made for it"
+            f"written for version {version} of the plugin interface, this FinDNA-Kit has {API_VERSION}: "
+            f"install a release of {plugin.owner.distribution} made for it"
         )

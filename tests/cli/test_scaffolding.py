@@ -12,14 +12,16 @@ from itertools import combinations
 import pytest
 from ruamel.yaml import YAML
 
-from findna_kit.cli.scaffolding import REGISTRIES, files
+from findna_kit.cli.scaffolding import files
 from findna_kit.components.interfaces import API_VERSION
+from findna_kit.plugins.kinds import KINDS as TABLE
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.plugins.registry import Components
 from tests.building import ROOT, command, sets
 from tests.installing import findna, install, install_project
 
-KINDS = list(REGISTRIES)
+KINDS = [kind.name for kind in TABLE]
+REGISTRIES = {kind.name: kind.plural for kind in TABLE}
 SUBSETS = [subset for size in range(1, len(KINDS) + 1) for subset in combinations(KINDS, size)]
 TINY = sets("steps=2", "data.length=64", "data.batch_size=4", "trainer.validation_windows=8", "evaluation.tasks=[]")
 MINUTES = "processes or compiled or resume"
@@ -69,7 +71,7 @@ def test_its_tests_fail_where_the_component_is_wrong(whole, tmp_path):
     """They can: a sign, a mean and a share are changed."""
     wrong = {
         "x + F.glu": "x - F.glu", "alphabet.T).masked": "alphabet.G).masked", "< wanted": "<= wanted", "gc.mean()": "gc.sum()",
-        "1 / averaged": "0.5 / averaged",
+        "1 / averaged": "0.5 / averaged", "alpha=self": "alpha=0.5 * self", "drops + 1": "drops + 2",
     }  # fmt: skip
     text = (whole[0] / "findna_two_words" / "__init__.py").read_text()
     for was, becomes in wrong.items():
@@ -191,7 +193,7 @@ REFUSED = {
     ("findna-motif", "loss"): "'findna-motif': the package is called findna-NAME by itself; take 'motif'",
     ("kit", "loss"): "'kit': is taken by findna-kit ",
     ("builtin", "loss"): "'builtin': is taken by builtin (findna-kit ",
-    ("motif", "los"): "--kind: no kind is called 'los'; did you mean 'loss'? (kinds: encoder, augmentation, masking, loss",
+    ("motif", "los"): "--kind: no kind is called 'los'; did you mean 'loss'? (kinds: augmentation, masking, encoder, loss",
     ("motif", ""): "--kind: no kind is called '' (kinds: ",
     ("motif", "loss,,encoder"): "--kind: no kind is called '' (kinds: ",
 }

@@ -110,6 +110,10 @@ FAILURES = {
         OWN.replace("findna_kit_api = 2", "findna_kit_api = 99") + HOOK,
         f"written for version 99 of the plugin interface, this FinDNA-Kit has {API_VERSION}: install a release of findna-newer",
     ),
+    "older": (
+        "from findna_kit.interfaces import Encoder\nfrom findna_kit import hookimpl\n\nfindna_kit_api = 1\n",
+        f"written for version 1 of the plugin interface, this FinDNA-Kit has {API_VERSION}: install a release of findna-older",
+    ),
     "silent": (
         OWN.replace("findna_kit_api = 2", "") + HOOK,
         "findna_silent does not state the version of the plugin interface that it was written for: "

@@ -17,11 +17,12 @@ from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Csv, Json, Wide
 from findna_kit.cli.runs.formats import number_text, output_format, value_text
 from findna_kit.records.comparison import compare
+from findna_kit.records.evaluation_json import ScoreInterval
 
 if TYPE_CHECKING:
-    from findna_kit.evaluation import table as score_tables
+    from findna_kit.evaluation import result_tables as score_tables
 else:
-    score_tables = LazyModule("findna_kit.evaluation.table")
+    score_tables = LazyModule("findna_kit.evaluation.result_tables")
 
 _MAIN_METRICS = ("held_out/", "held_out_plain/", "collapse/", "evaluation/", "baseline/")
 """Prefixes of the metrics that are printed by default: those of validation, not of training."""
@@ -108,7 +109,7 @@ def _score_name(score: Mapping[str, str]) -> str:
 
 def _score_text(value: Mapping[str, float] | None) -> str:
     """Return a score with its interval, or `-` for a run without it."""
-    return "-" if value is None else score_tables.score_text(value)  # type: ignore[arg-type]  # an Interval, read from JSON
+    return "-" if value is None else score_tables.score_text(ScoreInterval.model_validate(value))
 
 
 def _effect_text(difference: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from findna_kit.cli.options import Json, TaskData, Wide
 from findna_kit.cli.tables import select
 
 if TYPE_CHECKING:
-    from findna_kit.evaluation.tasks import Shipped, load, shipped
+    from findna_kit.evaluation.tasks import ShippedTask, load, shipped
 else:
     load, shipped = LazyModule("findna_kit.evaluation.tasks.load"), LazyModule("findna_kit.evaluation.tasks.shipped")
 
@@ -41,10 +41,10 @@ def list_tasks(data: TaskData = None, wide: Wide = False, as_json: Json = False)
         log("missing data: `findna-kit tasks list --json` prints where they are published")
 
 
-def _describe(task: Shipped, folder: Path | None) -> Mapping[str, Any]:
+def _describe(task: ShippedTask, folder: Path | None) -> Mapping[str, Any]:
     """Return the task as JSON, with the paths at which its data were searched for and are missing."""
-    file = task.described()
-    missing = load.Place(task.name, folder, file).missing()
+    file = task.read()
+    missing = load.LocatedTaskFile(task.name, folder, file).missing()
     return {
         "name": task.name,
         **(file.published.model_dump() if file.published else {}),
