@@ -59,8 +59,8 @@ def assemble(recipe: Recipe, device: str = "cpu", *, with_teacher: bool = True) 
         seed=recipe.seed, steps=recipe.steps, length=recipe.data.length, batch_size=recipe.data.batch_size,
         pipelines=pipelines, student=student, teacher=teacher, predictors=predictors,
         losses={label: WeightedLoss(loss, recipe.losses[label].weight) for label, loss in losses.items()},
-        teacher_update=rule, optimizer=recipe.optimizer.component(recipe.optimizer.config), clip_norm=recipe.optimizer.clip_norm,
-        trainer=recipe.trainer,
+        teacher_update=rule, optimizer=recipe.optimizer.component(recipe.optimizer.config),
+        clip_norm=recipe.optimizer.clip_norm, trainer=recipe.trainer,
     )  # fmt: skip
 
 

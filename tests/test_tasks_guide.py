@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from findna_kit.evaluation.tasks.description import read_task_file
+from findna_kit.evaluation.tasks.task_file import read_task_file
 from tests.building import ROOT
 
 TEXT = "".join((ROOT / "docs" / name).read_text() for name in ("audit-tasks.md", "tasks.md"))

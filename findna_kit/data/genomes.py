@@ -57,7 +57,7 @@ class GenomeData:
 
     @property
     def contigs(self) -> list[Contig]:
-        """The contigs of all genomes; `View.contig` is an index into this list."""
+        """List the contigs of all genomes; `View.contig` is an index into this list."""
         return [Contig(contig.name, contig.length) for genome in self.genomes for contig in genome.store.contigs]
 
 

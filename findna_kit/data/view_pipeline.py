@@ -36,7 +36,7 @@ class ViewPipeline:
 
     @property
     def name(self) -> str:
-        """The view's label in the recipe; with a number if the recipe makes several alike (`label.1`)."""
+        """Return the view's label in the recipe, with a number if the recipe makes several alike (`label.1`)."""
         return self.plan.name
 
     def on_genome(self, contigs: Sequence[Contig]) -> None:

@@ -12,7 +12,8 @@ from findna_kit.assemble import assemble
 from findna_kit.errors import CheckpointMismatch
 from findna_kit.exchange.findna_checkpoint import BRANCHES, TensorSource, read_released, tensor_sources
 from findna_kit.recipe import load_recipe, shipped_recipes
-from findna_kit.records.run_folder import RECIPE, RunRecord
+from findna_kit.records.paths import RECIPE
+from findna_kit.records.run_json import ImportReport, RunJson, RunRecord
 from findna_kit.runs.provenance import origins_of, versions
 
 if TYPE_CHECKING:
@@ -55,14 +56,19 @@ def import_findna(
     report = _fill(experiment, released, file)
     with place.claimed(recipe.name) as (folder, _):
         record = RunRecord(folder, resuming=False)
-        with record.told():
-            plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
-            sizes = {
-                "genomes": [],  # hg38, according to the paper; its regions are unknown
-                "parameters": sum(parameter.numel() for parameter in experiment.trainable().values()),
-                "encoder_parameters": sum(parameter.numel() for parameter in experiment.student.encoder.parameters()),
-            }
-            record.update(**plan, **sizes, **origins_of(recipe, components, plugins), imported=report)
+        with record.recording():
+            facts = RunJson(
+                name=recipe.name,
+                seed=recipe.seed,
+                steps=recipe.steps,
+                versions=versions(),
+                genomes=[],  # hg38, according to the paper; its regions are unknown
+                parameters=sum(parameter.numel() for parameter in experiment.trainable().values()),
+                encoder_parameters=sum(parameter.numel() for parameter in experiment.student.encoder.parameters()),
+            )
+            record.update(facts)
+            record.update(origins_of(recipe, components, plugins))
+            record.update(RunJson(imported=ImportReport.model_validate(report)))
             (folder / RECIPE).write_text(recipe.dump())
             _save(experiment, folder, 0, initial)
             _save(experiment, folder, recipe.steps, experiment.model_tensors())

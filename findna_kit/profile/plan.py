@@ -59,7 +59,7 @@ def plan(
     finish = throughput.finish(recipe, recipe.steps)
     return {
         **counted, "memory": {**memory, "peak": peak["bytes"], "peak_is": peak["of"]},
-        "resolved": resolved_settings(workload.engine, workload.micro_batch),
+        "resolved": resolved_settings(workload.engine, workload.micro_batch).to_json(),
         "measured": throughput.plain(workload.bases), "flops": flops_of(workload), "largest_batch": largest_batch(workload),
         "finish": {**finish, **hours(workload.engine, finish["seconds"])},
     }  # fmt: skip

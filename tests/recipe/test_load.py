@@ -200,7 +200,7 @@ def test_plugins_that_failed_may_be_what_an_unknown_component_is_missing(problem
     lines = problems("encoder=mamba", failed=FAILED)
     assert (
         lines[-1]
-        == "broken (findna-broken 0.3) failed to load, and may be what is missing: ModuleNotFoundError: No module named 'x'"
+        == "broken (findna-broken 0.3) failed to load, and may contain it: ModuleNotFoundError: No module named 'x'"
     )
     assert len(lines) == 2
 

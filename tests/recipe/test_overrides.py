@@ -63,7 +63,7 @@ def test_a_set_that_is_wrong_is_its_own_place(problems, given, said):
 
 
 def test_an_empty_set_is_wrong(problems):
-    assert problems("") == ["--set  expected  KEY=VALUE, such as --set losses.distill.weight=0.5"]
+    assert problems("") == ["--set   expected KEY=VALUE, such as --set losses.distill.weight=0.5"]
 
 
 def test_an_empty_list_has_no_index(problems):

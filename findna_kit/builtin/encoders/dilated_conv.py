@@ -51,7 +51,7 @@ class DilatedConv(Encoder):
 
         @property
         def dilations(self) -> list[int]:
-            """The dilation of each block."""
+            """Return the dilation of each block."""
             cycle = self.largest_dilation.bit_length()
             return [2 ** (block % cycle) for block in range(self.blocks)]
 

@@ -14,7 +14,7 @@ import numpy as np
 from findna_kit.atomic import sync
 from findna_kit.errors import FindnaError, OutputExists, require_extra
 from findna_kit.inference.embedding.tsv import read_tsv
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

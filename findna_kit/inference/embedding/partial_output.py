@@ -13,7 +13,9 @@ import numpy as np
 
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.inference.embedding.tsv import tsv
-from findna_kit.records.run_folder import LOCK, exclusive_lock, write_json
+from findna_kit.records.json_files import write_json
+from findna_kit.records.paths import LOCK
+from findna_kit.records.run_folder import exclusive_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

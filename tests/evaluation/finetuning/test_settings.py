@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from findna_kit.errors import FindnaError
 from findna_kit.evaluation.finetuning import FinetuneSettings, settings_for
 from findna_kit.evaluation.tasks import Task
-from findna_kit.evaluation.tasks.description import Finetune
+from findna_kit.evaluation.tasks.task_file import PublishedFinetuning
 
-PUBLISHED = Finetune(
+PUBLISHED = PublishedFinetuning(
     batch_size=64, epochs=10, learning_rate=1e-3, warmup=0.3, weight_decay=0.1, blocks=4, dropout=0.2, marked="configured",
     ours=("dropout",),
 )  # fmt: skip
@@ -29,18 +29,18 @@ NAMES = [
 
 
 def test_a_task_without_settings_gets_ours():
-    settings, marks = settings_for(PLAIN, [])
+    settings, sources = settings_for(PLAIN, [])
     assert settings == FinetuneSettings()
-    assert marks == dict.fromkeys(NAMES, "ours")
+    assert sources == dict.fromkeys(NAMES, "ours")
 
 
 def test_published_settings_keep_their_mark():
-    settings, marks = settings_for(KNOWN, [])
+    settings, sources = settings_for(KNOWN, [])
     assert {name: getattr(settings, name) for name in PUBLISHED.settings} == PUBLISHED.settings
     assert settings.scope == "full"
     assert settings.patience == FinetuneSettings().patience
     published = dict.fromkeys(NAMES[:6], "configured")
-    assert marks == {**published, "dropout": "ours", "scope": "ours", "patience": "ours", "micro_batch": "ours"}
+    assert sources == {**published, "dropout": "ours", "scope": "ours", "patience": "ours", "micro_batch": "ours"}
 
 
 def test_certain_stays_certain():
@@ -58,10 +58,10 @@ def test_certain_stays_certain():
     ],
 )  # fmt: skip
 def test_a_change_is_given(change, name, value):
-    settings, marks = settings_for(KNOWN, [change])
+    settings, sources = settings_for(KNOWN, [change])
     before, whose = settings_for(KNOWN, [])
     assert settings == before.model_copy(update={name: value})
-    assert marks == {**whose, name: "given"}
+    assert sources == {**whose, name: "given"}
 
 
 def test_the_last_change_of_a_key_counts():
@@ -73,9 +73,9 @@ def test_the_last_change_of_a_key_counts():
     [
         ("bach_size=3", "fine-tuning has no setting 'bach_size'; did you mean 'batch_size'? (settings: batch_size, epochs, "),
         ("nothing_like_it=3", "fine-tuning has no setting 'nothing_like_it' (settings: "),
-        ("epochs", "'epochs' changes no setting of fine-tuning: expected KEY=VALUE, such as epochs=10"),
-        ("epochs=", "'epochs=' changes no setting of fine-tuning: expected KEY=VALUE, such as epochs=10"),
-        ("=3", "'=3' changes no setting of fine-tuning: expected KEY=VALUE, such as epochs=10"),
+        ("epochs", "'epochs': expected KEY=VALUE with a setting of fine-tuning, such as epochs=10"),
+        ("epochs=", "'epochs=': expected KEY=VALUE with a setting of fine-tuning, such as epochs=10"),
+        ("=3", "'=3': expected KEY=VALUE with a setting of fine-tuning, such as epochs=10"),
         ("epochs=0", "fine-tuning's epochs: must be at least 1 (got 0)"),
         ("epochs=2.5", "fine-tuning's epochs: expected a whole number (got 2.5)"),
         ("epochs=ten", "fine-tuning's epochs: expected a whole number (got 'ten')"),
