@@ -106,7 +106,9 @@ def print_scores(
 
 def _print_main_columns(result: TaskResult) -> None:
     """Print a table for each protocol: features, score with interval, and the difference to the encoder with its verdict."""
+    # Columns: protocol, features, seeds, chosen hyperparameters, the task's metric, other scores, difference to the encoder.
     (_, _, _, _, metric, *_, difference), *rows = score_tables.table_rows(result)
+    # The protocol becomes the title of the first column: a column of its own would not fit 80 columns.
     for number, (protocol, group) in enumerate(groupby(rows, key=lambda row: row[0])):
         print("\n" * (number > 0), end="")
         print_table([[protocol, metric, difference], *([row[1], row[4], row[-1]] for row in group)])

@@ -94,6 +94,7 @@ def dry_assemble(recipe: Recipe) -> Experiment:
 
     Raises FindnaError for anything that would fail a run before its first step, except for the content of the genome.
     """
+    # On the meta device tensors have shapes but no memory, so that any size is assembled at once.
     experiment = assemble(recipe, device="meta")
     check_files(recipe)
     for remark in take_initial_weights(experiment, recipe):

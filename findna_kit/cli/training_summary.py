@@ -32,6 +32,7 @@ def print_summary(recipe: Recipe, result: RunResult) -> None:
 
 
 def _fitted_on(result: RunResult) -> str:
+    """Return how many bases the baselines were fitted on, or nothing if there are none."""
     bases = max((score.fitted_on_bases for score in result.baselines.values()), default=0)
     return f", fitted on {bases:,} bases of the training split" if bases else ""
 
@@ -43,12 +44,14 @@ def _masked_rows(label: str, metrics: Mapping[str, float], baselines: Mapping[st
         accuracy, bits = (names.plain_validation_metric(label, name, branch) for name in ("accuracy", "bits_per_base"))
         if bits in metrics:
             rows.append([branch, f"{metrics[accuracy]:.4f}", f"{metrics[bits]:.4f}"])
+    # Baselines without a model to compare with would say nothing about the run.
     if rows:
         rows += [[name, f"{score.accuracy:.4f}", f"{score.bits_per_base:.4f}"] for name, score in baselines.items()]
     return rows
 
 
 def _collapse_rows(recipe: Recipe, metrics: Mapping[str, float]) -> list[list[str]]:
+    """Return a row for each collapse signal of the last validation."""
     rows = []
     for embedding in ("pooled", "class"):
         for signal, meaning in _COLLAPSED.items():
@@ -56,6 +59,7 @@ def _collapse_rows(recipe: Recipe, metrics: Mapping[str, float]) -> list[list[st
             if None not in values:
                 rows.append([f"{embedding} {signal}", *(f"{value:.3f}" for value in values), meaning])
     for label in recipe.losses:
+        # ln K is the entropy of the uniform distribution over K prototypes: targets without information.
         share = metrics.get(names.validation_metric(label, "teacher_entropy_share"))
         if share is not None:
             rows.append([f"{label} entropy / ln K", "", f"{share:.3f}", "near 1 (uniform)"])

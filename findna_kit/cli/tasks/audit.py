@@ -62,6 +62,7 @@ def audit_tasks(
 
 
 def _print_report(report: AuditReport) -> None:
+    """Print the sizes and notes of a task, the table of findings between its splits, and the other findings."""
     print_line(f"{report.path}: {', '.join(f'{split} {size:,}' for split, size in report.sizes.items())}")
     for note in report.notes:
         print_line(f"note: {note}")

@@ -41,7 +41,8 @@ def list_tasks(data: TaskData = None, wide: Wide = False, as_json: Json = False)
         log("missing data: `findna-kit tasks list --json` prints where they are published")
 
 
-def _describe(task: ShippedTask, folder: Path | None) -> dict[str, Any]:
+def _describe(task: ShippedTask, folder: Path | None) -> Mapping[str, Any]:
+    """Return the task as JSON, with the paths at which its data were searched for and are missing."""
     file = task.read()
     missing = load.LocatedTaskFile(task.name, folder, file).missing()
     return {
@@ -58,6 +59,7 @@ def _describe(task: ShippedTask, folder: Path | None) -> dict[str, Any]:
 
 
 def _data_text(task: Mapping[str, Any], folder: Path | None, *, wide: bool) -> str:
+    """Return whether the data are present; with --wide also where they were searched for."""
     if task["there"]:
         return "present"
     return f"missing: {_first(task['looked_for'], folder)}" if wide else "missing"
