@@ -67,6 +67,7 @@ def export_run(
     if form == "onnx":
         # Checked first: loading the model takes longer than finding out that a package is missing.
         require_onnx()
+    # x
     out = Path(os.path.abspath(out))  # noqa: PTH100 - Path.resolve would follow a link, and `.` has no name
     _check_output(out, overwrite=overwrite)
     model = load(run, branch, step=step, device="cpu", without=without)
@@ -119,6 +120,7 @@ def _write_tensors(model: FrozenModel, folder: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / checkpoint.MODEL, {"format": "pt"})
     step = checkpoint.path_of(folder, model.step)
     step.mkdir(parents=True)
+    # A link and not a copy: the folder would otherwise hold every tensor twice.
     (step / checkpoint.MODEL).symlink_to(os.path.relpath(folder / checkpoint.MODEL, step))
 
 
@@ -131,6 +133,7 @@ def _check_output(out: Path, *, overwrite: bool) -> None:
     names = {path.name for path in out.iterdir()}
     if names and not overwrite:
         raise OutputExists(f"{out}: already exists; use another --out, or --overwrite to replace it")
+    # A user's own file next to an export would be lost with the folder.
     others = sorted(name for name in names if not _is_exported_file(name))
     if names and (others or not _is_export(out)):
         reason = f"it contains {', '.join(others[:3])}" if others else f"it has no {CONFIG} of FinDNA-Kit"

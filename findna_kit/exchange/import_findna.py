@@ -69,6 +69,7 @@ def import_findna(
     initial = {name: tensor.clone() for name, tensor in experiment.model_tensors().items()}
     report = _fill(experiment, released, file)
     with place.claimed(recipe.name) as (folder, _):
+        # x
         record = RunRecord(folder, resuming=False)
         with record.recording():
             facts = RunJson(
@@ -91,6 +92,7 @@ def import_findna(
 
 def _check_length(sizes: NetworkSizes, length: int, class_tokens: int) -> None:
     """Raise CheckpointMismatch if `length` does not fit: a block of the authors' mixer has ceil(log2(positions)) layers."""
+    # The number of layers decides which positions a block can mix, so that another length is another network.
     layers = math.ceil(math.log2(length + class_tokens))
     if layers != sizes.layers:
         first, last = 2 ** (sizes.layers - 1) + 1 - class_tokens, 2**sizes.layers - class_tokens
