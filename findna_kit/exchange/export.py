@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -32,7 +32,18 @@ CONFIG, CARD, ONNX = "config.json", "README.md", "model.onnx"
 FORMATS = ("huggingface", "onnx")
 ExportFormat = Literal["huggingface", "onnx"]
 _TYPE = "findna_kit"
-_EXPORTED = (CONFIG, CARD, ONNX, RECIPE, RUN_JSON, EVALUATION_JSON, PREDICTIONS, AUDIT_JSON, checkpoint.MODEL, checkpoint.FOLDER)
+_EXPORTED = (
+    CONFIG,
+    CARD,
+    ONNX,
+    RECIPE,
+    RUN_JSON,
+    EVALUATION_JSON,
+    PREDICTIONS,
+    AUDIT_JSON,
+    checkpoint.MODEL,
+    checkpoint.FOLDER,
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ def export_run(
     return ExportResult(model.branch, model.step, files)
 
 
-def _config(model: FrozenModel) -> dict[str, Any]:
+def _config(model: FrozenModel) -> dict[str, object]:
     """Return config.json: what a program needs to know of the encoder without assembling it."""
     encoder, recipe = model.network.encoder, model.recipe
     return {

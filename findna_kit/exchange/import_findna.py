@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from findna_kit import checkpoint
 from findna_kit.assemble import assemble
@@ -31,12 +31,26 @@ if TYPE_CHECKING:
 _CENTRE = "zeros: the file contains no centre; training sets it from its first batch"
 
 
+class ImportCoverage(TypedDict):
+    """What run.json records of an import. keys: our tensors by those of the file; tensors: how each of ours was made."""
+
+    format: str
+    file: str
+    sha256: str
+    epochs_run: int | None
+    step: str
+    remarks: list[str]
+    keys: dict[str, list[str]]
+    tensors: dict[str, str]
+    made_here: dict[str, str]
+
+
 @dataclass(frozen=True)
 class ImportResult:
     """The folder of the run, and the report on the import that run.json records as `imported`."""
 
     folder: Path
-    report: dict[str, Any]
+    report: ImportCoverage
 
 
 def import_findna(
@@ -97,7 +111,7 @@ def _recipe(sizes: NetworkSizes, length: int, class_tokens: int, components: Com
     return load_recipe(shipped_recipes()["findna"], components, overrides=overrides, failed=failed)
 
 
-def _fill(experiment: Experiment, released: ReleasedCheckpoint, file: Path) -> dict[str, Any]:
+def _fill(experiment: Experiment, released: ReleasedCheckpoint, file: Path) -> ImportCoverage:
     """Copy the tensors of the file into both branches; return the report for run.json."""
     sources: dict[str, tuple[str, TensorSource]] = {
         f"{ours}.{name}": (ours, origin) for ours in BRANCHES for name, origin in tensor_sources(released.sizes).items()
