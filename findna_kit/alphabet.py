@@ -22,6 +22,7 @@ COMPLEMENT = np.array([T, G, C, A, N], dtype=np.uint8)
 """The complement of each token A C G T N, for NumPy arrays; `complement` is the same for tensors."""
 
 _OTHER_STRAND = str.maketrans("ACGT", "TGCA")
+# Tables over all 256 bytes: one lookup per letter, and no byte is an error here. Readers of files report unknown letters.
 _TOKENS = np.full(256, N, dtype=np.uint8)
 for _token, _letter in enumerate(LETTERS):
     _TOKENS[[ord(_letter), ord(_letter.lower())]] = _token
@@ -59,6 +60,7 @@ def reverse_complement(letters: str) -> str:
 
 def complement(tokens: Tensor) -> Tensor:
     """Return the complement of tokens of any shape: `3 - t` for the four bases; N and MASK stay."""
+    # A C G T are numbered so that complements add up to 3.
     return (3 - tokens).where(tokens < N, tokens)
 
 

@@ -34,6 +34,8 @@ def assemble(recipe: Recipe, device: str = "cpu", *, with_teacher: bool = True) 
     Raises RecipeError with every pair of components that do not fit together.
     """
     pipelines = _pipelines(recipe)
+    # Weights are drawn in the order of construction. The encoder comes first, so that recipes that differ only in their losses
+    # begin with the same encoder.
     with rng.torch_seed(recipe.seed, "weights", device=torch.device("cpu")), torch.device(device):
         choice = recipe.encoder
         built: Encoder = choice.component(
@@ -59,8 +61,8 @@ def assemble(recipe: Recipe, device: str = "cpu", *, with_teacher: bool = True) 
         seed=recipe.seed, steps=recipe.steps, length=recipe.data.length, batch_size=recipe.data.batch_size,
         pipelines=pipelines, student=student, teacher=teacher, predictors=predictors,
         losses={label: WeightedLoss(loss, recipe.losses[label].weight) for label, loss in losses.items()},
-        teacher_update=rule, optimizer=recipe.optimizer.component(recipe.optimizer.config), clip_norm=recipe.optimizer.clip_norm,
-        trainer=recipe.trainer,
+        teacher_update=rule, optimizer=recipe.optimizer.component(recipe.optimizer.config),
+        clip_norm=recipe.optimizer.clip_norm, trainer=recipe.trainer,
     )  # fmt: skip
 
 
@@ -94,6 +96,7 @@ def _names(label: str, count: int) -> list[str]:
 
 def _check_components(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Loss], views: list[ViewPlan]) -> None:
     """Raise RecipeError with every view, encoder and loss that do not fit together."""
+    # All problems are collected, so that the user sees them at once.
     problems = [
         Problem("recipe", f"views.{label}.mask", "hides bases from the student, which does not see this view; leave it out")
         for label, view in recipe.views.items()
@@ -147,6 +150,7 @@ def _check_teacher(recipe: Recipe, student: Branch, teacher: Branch, losses: Map
     """Raise RecipeError if the teacher, which may have another architecture, does not fit the losses or the window length."""
     problems = []
     bound, length = teacher.encoder.max_length, recipe.data.length
+    # The student's own bound has been checked; a teacher that is a copy would repeat the message.
     if bound is not None and bound < length and bound != student.encoder.max_length:
         why = f"the teacher of {recipe.teacher_update.name} takes at most {bound} nucleotides, but data.length is {length}"
         problems.append(Problem("recipe", "teacher_update", why))

@@ -1,4 +1,4 @@
-"""Pages of docs/ as tests follow them: block by block, in their order."""
+"""Helpers of tests that run the code blocks of a page in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.building import ROOT
 from tests.installing import findna
 
 FENCED = re.compile(r"^```([a-z]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOTED = """findna-kit() { printf '%s\\0' "$@" "" >> "$NOTED"; }
+RECORDED = """findna-kit() { printf '%s\\0' "$@" "" >> "$RECORDED"; }
 """
 
 
@@ -21,26 +21,30 @@ def page(name):
 
 
 def blocks(text, *languages):
-    """(language, text) of each block, in their order; of these languages, where any are named."""
+    """Return (language, text) of each block in order, optionally of some languages only."""
     return [(language, body) for language, body in FENCED.findall(text) if language in languages or not languages]
 
 
 def words_of(script, folder):
-    """What a shell makes of each `findna-kit ...` in the script, loops and quotes included; all else in it is done."""
-    noted = folder / ".noted"
-    noted.write_text("")
+    """Return the arguments of each `findna-kit` call in the script, as the shell passes them; run everything else."""
+    recorded = folder / ".recorded"
+    recorded.write_text("")
     done = subprocess.run(
-        ["bash", "-euc", NOTED + script], cwd=folder, env={**os.environ, "NOTED": str(noted)}, capture_output=True, text=True
+        ["bash", "-euc", RECORDED + script],
+        cwd=folder,
+        env={**os.environ, "RECORDED": str(recorded)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    return [call.split("\0") for call in noted.read_text().split("\0\0")[:-1]]
+    return [call.split("\0") for call in recorded.read_text().split("\0\0")[:-1]]
 
 
 def follow(text, folder, smaller):
-    """Does what the page says in `folder`; gives what each of its blocks printed, in their order.
+    """Run the blocks of a page in `folder`, and return what each of them printed.
 
-    `sh`: every command, as `smaller` makes it, which is all that a test may change of it. `yaml` and `python` whose first line
-    is `# PATH`: a file; other `python` is run, one namespace for the whole page. `text` is what the page says was printed.
+    `sh`: every command, changed by `smaller`, the only change a test may make. `yaml`, and `python` whose first line is
+    `# PATH`: written to that file. Other `python`: run in one namespace for the whole page. `text`: output shown on the page.
     """
     printed, names = [], {}
     for language, body in blocks(text):
@@ -50,11 +54,11 @@ def follow(text, folder, smaller):
         elif file := re.match(r"# (\S+\.\w+)\n", body):
             (folder / file[1]).write_text(body)
         elif language == "python":
-            with chdir(folder), redirect_stdout(io.StringIO()) as said:
+            with chdir(folder), redirect_stdout(io.StringIO()) as stdout:
                 exec(compile(body, "page", "exec"), names)
-            out = said.getvalue()
+            out = stdout.getvalue()
         else:
-            assert language == "text", f"nobody knows what to do with {language}"
+            assert language == "text", f"unexpected language: {language}"
         printed.append((language, body, out))
     return printed
 

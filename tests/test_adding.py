@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text()
 FILES = dict(re.findall(r"^```python\n# (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 (LINE,) = re.findall(r"^    registry\.losses\.add\(.*\)$", PAGE, re.MULTILINE)
 
-ENCODER = '''"""Every base by itself."""
+ENCODER = '''"""An encoder that looks at one base at a time."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 
 class MyEncoder(Encoder):
-    """A linear layer and a bend."""
+    """A linear layer and a tanh."""
 
     class Config(ComponentConfig):
-        """Its size."""
+        """Size of the encoder."""
 
-        dim: int = Field(16, gt=0, description="how wide it is")
+        dim: int = Field(16, gt=0, description="width of the embeddings")
 
     global_mixing = False
 
@@ -145,15 +145,15 @@ def test_they_are_listed_checked_trained_and_resumed(called, tmp_path):
     run = ("run", "mine.yaml", *size, "--device", "cpu", "--resume")
     answers, shape = called(
         ("components", "my_loss"), ("components", "my_encoder"), ("check", "mine.yaml"),
-        ("check", "mine.yaml", "--set", "losses.near.kept=2"), ("check", "mine.yaml", "--set", "encoder.dmi=6"),
+        ("check", "mine.yaml", "--set", "losses.near.momentum=2"), ("check", "mine.yaml", "--set", "encoder.dmi=6"),
         (*run, "whole"), (*run, "halved"),
     )  # fmt: skip
     assert [code for code, _, _ in answers] == [0, 0, 0, 2, 2, 0, 0], answers
     assert shape == [1, 6]
     assert "share of the old mean kept per step" in answers[0][1]
-    assert "how wide it is" in answers[1][1]
+    assert "width of the embeddings" in answers[1][1]
     assert answers[2][1].startswith("mine: valid; ")
-    assert "losses.near.kept: must be at most 1 (got 2)" in answers[3][2]
+    assert "losses.near.momentum: must be at most 1 (got 2)" in answers[3][2]
     assert "encoder.dmi: unknown key; did you mean 'dim'?" in answers[4][2]
     shutil.rmtree(tmp_path / "halved" / "checkpoints" / "step-00000003")
     ((code, _, said),), _ = called((*run, "halved"))

@@ -1,4 +1,4 @@
-"""docs/architecture.md says what is so."""
+"""docs/architecture.md agrees with the code."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ from tests.building import ROOT
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 
 
-def test_the_drawing_is_that_of_the_code(monkeypatch):
+def test_the_diagram_is_up_to_date(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "tools")
     import draw_imports
 
@@ -17,15 +17,15 @@ def test_the_drawing_is_that_of_the_code(monkeypatch):
     assert draw_imports.page(PAGE) == PAGE, "imports have changed: python tools/draw_imports.py"
 
 
-def test_every_room_is_on_the_page_and_every_room_on_the_page_is_there():
+def test_the_table_of_packages_is_complete():
     cells = re.findall(r"^\| (`[^|]*) \|", PAGE, re.MULTILINE)
-    named = {name for cell in cells for name in re.findall(r"`([a-z_]+)/?`", cell)}
+    listed = {name for cell in cells for name in re.findall(r"`([a-z_]+)/?`", cell)}
     package = ROOT / "findna_kit"
-    rooms = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
-    assert named == rooms - {"__init__", "__main__"}
+    existing = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
+    assert listed == existing - {"__init__", "__main__"}
 
 
-def test_files_named_there_are_there():
+def test_files_named_on_the_page_exist():
     for name in re.findall(r"`((?:findna_kit|tests|tools|plugins)/[\w./-]+)`", PAGE):
         assert (ROOT / name).exists() or "my_loss" in name, name
     for name in re.findall(r"`((?:builtin|recipe|genome|trainer|evaluation|cli)/[\w./-]+\.py)`", PAGE):

@@ -15,7 +15,7 @@ from findna_kit.components.interfaces import BranchOutput, ViewPlan
 from findna_kit.components.views import View
 from findna_kit.data.genome import WindowSampler, open_store, split
 from findna_kit.data.view_pipeline import ViewPipeline
-from findna_kit.evaluation import Cells, Contender, Evaluation, EvaluationRequest, load_task, summarise
+from findna_kit.evaluation import Contender, Evaluation, EvaluationRequest, PredictionCache, load_task, summarise
 from findna_kit.evaluation.controls import kmer_features
 from findna_kit.metrics.writers import MetricsWriter
 from findna_kit.schedules import Clock
@@ -46,19 +46,19 @@ def test_defect_7_nothing_is_chosen_on_the_test_and_no_row_is_dropped(tmp_path):
                 letters = ["AC", "G", "T"] if row % 2 else ["CA", "G", "T"]
                 writer.writerow(["".join(numbers.choice(letters, numbers.integers(5, 40))), row % 2])
     task = load_task(str(tmp_path))
-    assert {part: len(table.sequences) for part, table in task.parts.items()} == {"train": 120, "validation": 60, "test": 90}
-    assert len({len(sequence) for sequence in task.parts["test"].sequences}) > 10, "of any length"
+    assert {part: len(table.sequences) for part, table in task.splits.items()} == {"train": 120, "validation": 60, "test": 90}
+    assert len({len(sequence) for sequence in task.splits["test"].sequences}) > 10, "of any length"
 
     def contender(who, number):
         return Contender(lambda rows: kmer_features(rows, 2 if who == "encoder" else 1), {"network": who}, None, {})
 
     def result(given, folder):
         evaluation = Evaluation(given, contender, EvaluationRequest(("knn", "probe")), seed=1)
-        return summarise(given, evaluation.predictions(Cells(folder), print), seed=1)
+        return summarise(given, evaluation.predictions(PredictionCache(folder), print), seed=1)
 
     order = numbers.permutation(90)
     turned = deepcopy(task)
-    turned.parts["test"].labels[:] = task.parts["test"].labels[order]
+    turned.splits["test"].labels[:] = task.splits["test"].labels[order]
     one, other = result(task, tmp_path / "one"), result(turned, tmp_path / "other")
 
     def chosen(result):

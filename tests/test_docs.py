@@ -18,7 +18,7 @@ PAGES = {
 CALL = re.compile(r"(?:^|`)findna-kit ([a-z][^`\n]*)", re.MULTILINE)
 """A command in backticks, or at the start of a line of a block."""
 GENERATED = ("docs/reference/", "docs/methods.md")
-OPENINGS = ("After this page", "After this tutorial", "In about ten minutes", "Look up")
+OPENINGS = ("After this page", "After this tutorial", "In about a quarter of an hour", "Look up")
 TERMS = (
     "view", "origin", "coupling", "collapse", "RankMe", "soft-masking", "EMA", "teacher", "centring", "prototypes", "probe",
     "control", "window", "contig", "token", "step", "micro-batch", "gradient cache", "study", "cell", "validation loss",

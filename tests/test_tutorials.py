@@ -1,4 +1,4 @@
-"""docs/tutorials: every block is done in its order, by small runs; what is shown as printed has the lines that are printed."""
+"""docs/tutorials: every block runs, in order, with small runs; the output shown has the lines that are printed."""
 
 import gzip
 import random
@@ -18,11 +18,11 @@ STUDY = {
     "{data.batch_size: 32}": "{data.batch_size: 4, data.length: 64, trainer.validation_windows: 8, trainer.log_every: 1}",
     "{steps: 150}": "{steps: 2}", "tasks: [builtin]": f"tasks: [{TASK}]",
 }  # fmt: skip
-"""In the study of first-ablation; as `smaller` is in commands."""
+"""Changes of the study in first-ablation, like `smaller` for commands."""
 
 
 def smaller(words):
-    """With STUDY, all that differs between what the pages say and what is done here."""
+    """Return a smaller command. With STUDY, this is the only difference between the pages and the test."""
     if words[0] in ("run", "plan"):
         return [*words, *RUN, "--device", "cpu"]
     if words[0] == "ablate":
@@ -32,15 +32,15 @@ def smaller(words):
 
 def text_of(name):
     text = page(f"tutorials/{name}.md")
-    for said, done in STUDY.items() if name == "first-ablation" else ():
-        assert text.count(said) == 1
-        text = text.replace(said, done)
+    for shown, replacement in STUDY.items() if name == "first-ablation" else ():
+        assert text.count(shown) == 1
+        text = text.replace(shown, replacement)
     return text
 
 
 @pytest.fixture(scope="module", params=PAGES)
 def followed(request, tmp_path_factory):
-    """What a reader has: a genome of their own; and, in place of the built-in task, 60 of its kind."""
+    """Run the page with a small genome, and a task of 60 sequences in place of the built-in one."""
     folder, draw = tmp_path_factory.mktemp(request.param), random.Random(7)
     with gzip.open(folder / "genome.fa.gz", "wt") as fasta:
         fasta.writelines(f">{name}\n{''.join(draw.choices('ACGT', k=2000))}\n" for name in CONTIGS)
@@ -52,23 +52,23 @@ def followed(request, tmp_path_factory):
 
 
 def firsts(text):
-    """How the lines of a table or of messages begin: up to two spaces, numbers left out."""
+    """Return the beginnings of lines, up to two spaces, without numbers."""
     lines = [re.split(r"  +|[0-9(:]", line.strip())[0].strip() for line in text.splitlines()]
     return {line for line in lines if line and line != "..."}
 
 
 def columns(text):
-    """Of every line."""
+    """Return the columns of every line."""
     return [re.split(r"  +", line.strip()) for line in text.splitlines()]
 
 
 def heads(text):
-    """The columns of each line that must be a table's header: of several, and no number."""
+    """Return the columns of each table header: a line with several columns and no number."""
     found = columns(text.replace("builtin", TASK))
     return [line for line in found if len(line) > 1 and not re.search(r"\d", "".join(line))]
 
 
-def test_what_a_page_says_was_printed_is_what_is_printed(followed):
+def test_the_output_on_the_page_is_what_is_printed(followed):
     name, _, printed = followed
     shown = headed = 0
     for (_, _, out), (language, text, _) in pairwise(printed):
@@ -83,10 +83,10 @@ def test_what_a_page_says_was_printed_is_what_is_printed(followed):
     assert shown == sum(language == "text" for language, _ in blocks(page(f"tutorials/{name}.md"))) >= 1
 
 
-def test_it_leaves_the_runs_that_it_speaks_of(followed):
+def test_the_runs_named_on_the_page_exist(followed):
     name, folder, _ = followed
-    told = set(re.findall(r"\b(?:runs|studies)/[\w-]+[\w]", page(f"tutorials/{name}.md")))
+    named = set(re.findall(r"\b(?:runs|studies)/[\w-]+[\w]", page(f"tutorials/{name}.md")))
     there = {record.parent.relative_to(folder).as_posix() for record in folder.rglob("run.json")}
     assert len(there) >= 2
-    assert told and all(any(run.startswith(one) for run in there) for one in told)
+    assert named and all(any(run.startswith(name) for run in there) for name in named)
     assert all((folder / run / "evaluation.json").is_file() for run in there)

@@ -99,6 +99,21 @@ def function_docstrings(text: str) -> Iterator[tuple[str, str]]:
             yield node.name, docstring
 
 
+def undocumented(text: str) -> list[str]:
+    """Return the public classes, functions and methods, and `the module`, that have no docstring; locals are not public."""
+    tree = ast.parse(text)
+    missing = [] if ast.get_docstring(tree) else ["the module"]
+    pending: list[tuple[str, ast.stmt]] = [("", node) for node in tree.body]
+    while pending:
+        prefix, node = pending.pop()
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            if not ast.get_docstring(node):
+                missing.append(prefix + node.name)
+            if isinstance(node, ast.ClassDef):
+                pending += [(f"{prefix}{node.name}.", child) for child in node.body]
+    return missing
+
+
 def starts_with_verb(docstring: str) -> bool:
     """Return whether the first word of a docstring is a verb in its base form."""
     first = re.match(r"[A-Za-z-]+", docstring)

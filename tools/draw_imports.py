@@ -1,7 +1,7 @@
-"""Draws what imports what, from the code, into docs/architecture.md: `python tools/draw_imports.py`.
+"""Draw the import diagram of docs/architecture.md from the code: `python tools/draw_imports.py`.
 
-Boxes are the package's modules and packages, rows are the layers of pyproject.toml's import contract. An arrow that follows
-from others (a imports b, b imports c) is left out, or nothing could be seen.
+Boxes are the modules and packages at the top level, rows are the layers of the import contract in pyproject.toml. An arrow that
+follows from others (a imports b, b imports c, so a -> c) is left out, to keep the diagram readable.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ BEGIN, END = "<!-- imports: tools/draw_imports.py writes what follows -->\n", "<
 
 
 def layers() -> list[list[str]]:
-    """Rows of names below the package, the highest first, as the contract has them; the built-ins beside them."""
+    """Return the rows of names, the highest layer first, as the contract lists them."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (tower,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
     return [[part.strip().removeprefix(f"{PACKAGE}.") for part in re.split("[|:]", row)] for row in tower]
 
 
 def imports() -> dict[str, set[str]]:
-    """Which parts each part imports, those left out that another of its imports imports, directly or not."""
+    """Return what each module or package imports, without what its other imports import as well."""
     graph = grimp.build_graph(PACKAGE)
     parts = sorted(name.removeprefix(f"{PACKAGE}.") for name in graph.find_children(PACKAGE))
     for part in parts:
@@ -58,7 +58,7 @@ def drawing() -> str:
     for number, row in enumerate(rows):
         boxes = "; ".join(f'{name}["{name.strip("_")}"]' for name in row)
         lines.append(f'  subgraph layer{len(rows) - number}[" "]\n    direction LR\n    {boxes}\n  end')
-    lines.append('  builtin(["builtin: beside the tower, on a plugin\'s ground"])')
+    lines.append('  builtin(["builtin: loaded like a plugin"])')
     lines += [f"  {part} --> {into}" for part in sorted(arrows) for into in sorted(arrows[part])]
     return "\n".join([*lines, "```", ""])
 

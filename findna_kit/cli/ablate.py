@@ -63,6 +63,7 @@ def ablate(
 
     The exit code is 3 when cells have not finished.
     """
+    # First of all, so that a mistake in the options of the executor is reported before plugins are imported.
     selected = _executor(executor, slurm or [])
     components, plugins = loading.load_plugins(without or [])
     options = local.ExecutionOptions(jobs, device, tuple(without or ()), retry)
@@ -90,6 +91,7 @@ def _executor(name: str, settings: Sequence[str]) -> Executor:
 
 
 def _log_unfinished(progress: AblationState) -> None:
+    """Log each cell that failed or was ended, and the number of cells in each state."""
     for cell, reason in progress.failed.items():
         log(f"{cell}: {reason} (the whole log is {progress.folder / cell}/log.txt; --retry runs it again)")
     for cell, name in progress.killed.items():
@@ -99,6 +101,8 @@ def _log_unfinished(progress: AblationState) -> None:
 
 def _print_result(folder: Path, result: StudyResult, *, wide: bool) -> None:
     """Print the conditions with scores, difference and verdict, and the main effects of a factorial study."""
+    # Columns of the conditions: name, seeds, steps, a score for each task, difference, p, adjusted p, Hedges' g, verdict.
+    # Columns of the main effects: name, difference, p, adjusted p, Hedges' g, verdict.
     tasks = range(3, 3 + len(result.tasks))
     main_columns = [[0, *tasks, tasks.stop, -1], [0, 1, -1]]
     for number, (rows, columns) in enumerate(zip(tables.tables(result), main_columns, strict=False)):

@@ -34,6 +34,7 @@ def _root(
         bool, typer.Option(TRACEBACK, help="Show the traceback of an error. Accepted after any command of the kit as well.")
     ] = False,
 ) -> None:
+    """Handle the options of the program itself; without a command, print the help."""
     if version:
         print(f"findna-kit {__version__}")
         raise typer.Exit
@@ -52,7 +53,7 @@ def main() -> None:
     except (FindnaError, RunStopped, Interrupted) as error:
         if with_traceback:
             traceback.print_exc()
-        if not error.silent:
+        if not error.silent:  # of several processes one prints the message for all
             print(error, file=sys.stderr)
         sys.exit(error.exit_code)
 
@@ -62,6 +63,7 @@ def take_traceback(arguments: list[str]) -> tuple[list[str], bool]:
 
     After the name of a plugin's command all arguments belong to the plugin and are left alone.
     """
+    # Every option of the program is a flag, so the first argument that is no option is the name of the command.
     name = next((argument for argument in arguments if not argument.startswith("-")), None)
     end = len(arguments) if name is None or name in COMMANDS else arguments.index(name)
     own = [argument for argument in arguments[:end] if argument != TRACEBACK]

@@ -19,6 +19,7 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, without: Without 
 
     The genome must exist, but it is not read.
     """
+    # The checks that `run` makes before its first step, without what needs the content of the genome.
     loaded, _, _ = preparation.load(recipe, overrides or [], without or [])
     experiment = preparation.dry_assemble(loaded)
     encoder = sum(parameter.numel() for parameter in experiment.student.encoder.parameters())

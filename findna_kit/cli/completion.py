@@ -39,7 +39,7 @@ INDEX = "completion.json"
 
 def complete_recipe(incomplete: str) -> list[str]:
     """Return the shipped recipes and those of plugins."""
-    return _matching(_index()["set_keys"], incomplete)
+    return _matching(_index()["set_keys"], incomplete)  # its keys are the names of all recipes
 
 
 def complete_study(incomplete: str) -> list[str]:
@@ -90,6 +90,7 @@ def complete_reporter(incomplete: str) -> list[str]:
 
 
 def _matching(names: Iterable[str], incomplete: str) -> list[str]:
+    """Return the names that begin with what the user has typed."""
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -123,6 +124,7 @@ def _fingerprint(entries: list[PluginEntry]) -> str:
 
 
 def _read(file: Path) -> NameIndex | None:
+    """Return the index in the file, or None if there is no valid one."""
     try:
         index: NameIndex = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -39,6 +39,7 @@ def build(fingerprint: str) -> NameIndex:
 
 
 def _recipes() -> Iterator[str]:
+    """Yield the names of the shipped recipes, then those of plugins."""
     yield from shipped_recipes()
     for entry in enabled_entries(RECIPES):
         try:

@@ -38,6 +38,7 @@ def components(
 
     With --wide or --json, or for a single component, the package and version that provide it are printed as well.
     """
+    # Printing allocates little, so the collector is paused only while plugins are imported and components described.
     with preparation.collector_paused():
         loaded, plugins = loading.load_plugins(without or [])
         preparation.log_failures(plugins)
@@ -106,6 +107,7 @@ def _print_by_kind(entries: Sequence[_Entry]) -> None:
 
 
 def _print_parameters(entry: _Entry) -> None:
+    """Print the parameters of a component; nothing if two plugins provide its name."""
     if entry.parameters:
         columns = ("name", "type", "default", "meaning")
         rows = [[parameter[column] for column in columns] for parameter in entry.parameters]

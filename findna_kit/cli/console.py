@@ -42,10 +42,12 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _width(stream: TextIO) -> int | None:
+    """Return the number of columns of a terminal, or None if the stream is none."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def _wrap(text: str, stream: TextIO) -> str:
+    """Wrap each line of a text to the width of the stream's terminal."""
     width = _width(stream)
     if width is None:
         return text
@@ -53,6 +55,7 @@ def _wrap(text: str, stream: TextIO) -> str:
 
 
 def _wrap_line(line: str, width: int) -> str:
+    """Wrap one line at spaces; the lines that continue it are indented further than it is."""
     # A long path or URL is left whole: broken, it could not be copied.
     indent = line[: len(line) - len(line.lstrip())]
     wrapped = textwrap.wrap(

@@ -81,6 +81,7 @@ def embed(
     plots = _Plots(_picture(picture, method, colour), projector)
     if resume:
         plots = plots.missing()
+    # Existing plots are refused before the embedding starts, which may take hours.
     plot.refuse_existing(*plots.files, overwrite=overwrite or resume)
     _write(folder, sequences, embedding.Output(out, overwrite, resume), options, plots.picture)
     if plots.files:
@@ -119,6 +120,7 @@ class _Plots:
 
 
 def _projector_files(folder: Path | None) -> list[Path]:
+    """Return the files that TensorBoard's projector reads from a folder; none without a folder."""
     return [] if folder is None else [folder / name for name in plot.PROJECTOR]
 
 
@@ -128,7 +130,7 @@ def _write(
     """Embed the sequences and print what was written."""
     with _interruptible("nothing was embedded"), progress.reading_bar() as reading:
         job = embedding.prepare(run, sequences, output, options, trainer.Observer(log, reading))
-    if picture is not None:
+    if picture is not None:  # known only now: the columns of the input, and how many sequences there are
         picture.check(job.source.columns, job.source.count)
     with progress.counting_bar("embedding", job.source.count, "sequences") as count:
         job.write(trainer.Observer(log, report=lambda step, metrics: count(step)))

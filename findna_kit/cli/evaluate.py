@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,11 +29,12 @@ from findna_kit.cli.options import (
 
 if TYPE_CHECKING:
     from findna_kit import evaluation, runs
-    from findna_kit.evaluation import table as score_tables
+    from findna_kit.evaluation import result_tables as score_tables
+    from findna_kit.records.evaluation_json import TaskResult
     from findna_kit.runs import Scoring
 else:
     evaluation, runs = LazyModule("findna_kit.evaluation"), LazyModule("findna_kit.runs")
-    score_tables = LazyModule("findna_kit.evaluation.table")
+    score_tables = LazyModule("findna_kit.evaluation.result_tables")
 
 
 def evaluate(
@@ -85,11 +86,11 @@ def print_scores(
     """Score a run on tasks, and print the scores of each task."""
     results = runs.evaluate_run(folder, tasks, scoring, say=log)
     if as_json:
-        print(json.dumps(results, indent=1))
+        print(json.dumps([result.to_json() for result in results], indent=1))
         return
     for result in results:
         # Folders of several tasks may have the same name ("0", "1"); the path tells them apart.
-        location = "" if len(results) == 1 or result["path"] == result["task"] else f" in {result['path']}"
+        location = "" if len(results) == 1 or result.path == result.task else f" in {result.path}"
         first, *others = score_tables.about_lines(result, location)
         for line in (f"\n{first}", *(f"  {line}" for line in others)):
             print_line(line)
@@ -103,9 +104,11 @@ def print_scores(
         )
 
 
-def _print_main_columns(result: Mapping[str, Any]) -> None:
+def _print_main_columns(result: TaskResult) -> None:
     """Print a table for each protocol: features, score with interval, and the difference to the encoder with its verdict."""
+    # Columns: protocol, features, seeds, chosen hyperparameters, the task's metric, other scores, difference to the encoder.
     (_, _, _, _, metric, *_, difference), *rows = score_tables.table_rows(result)
+    # The protocol becomes the title of the first column: a column of its own would not fit 80 columns.
     for number, (protocol, group) in enumerate(groupby(rows, key=lambda row: row[0])):
         print("\n" * (number > 0), end="")
         print_table([[protocol, metric, difference], *([row[1], row[4], row[-1]] for row in group)])

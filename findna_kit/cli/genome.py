@@ -45,5 +45,6 @@ def genome(
 
 
 def _contig_row(contig: Mapping[str, Any]) -> list[str]:
+    """Return the row of a contig: its bases, N, share of soft-masked bases, and GC content of A, C, G and T."""
     gc = "-" if contig["gc"] is None else f"{contig['gc']:.1%}"
     return [contig["name"], f"{contig['length']:,}", f"{contig['unknown']:,}", f"{contig['soft_masked']:.1%}", gc]

@@ -41,8 +41,9 @@ class LazyCommand(TyperCommand):
 
     @cached_property
     def command(self) -> Any:
-        """The command with its options, built from the signature of its function."""
+        """Build the command with its options from the signature of its function."""
         module, _, function = self._target.partition(":")
+        # A Typer with one command gives that command itself, not a group. Completion is an option of the whole program.
         app = Typer(add_completion=False, rich_markup_mode=None)
         app.command(self.name)(getattr(import_module(module), function))
         return get_command(app)
@@ -63,6 +64,7 @@ class LazyGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the group's own arguments; without any, go on with the default command."""
+        # While a shell completes, an empty command line is to be completed to any command of the group.
         if not args and self._default is not None and not ctx.resilient_parsing:
             args = [self._default]
         return super().parse_args(ctx, args)
@@ -75,6 +77,7 @@ class LazyGroup(TyperGroup):
 
 
 def _command(name: str, entry: CommandEntry | GroupEntry) -> TyperCommand | LazyGroup:
+    """Return the command or group that an entry describes."""
     if isinstance(entry, CommandEntry):
         return LazyCommand(name, entry)
     return LazyGroup(

@@ -49,6 +49,7 @@ def import_findna(
         log(remark)
     sources = [[name, source] for section in ("tensors", "made_here") for name, source in report[section].items()]
     print_table([["in the run", "from the file"], *sources])
+    # The three counts together show that no tensor of the file was left out, and how many of the run it does not contain.
     imported, filled, created = (len(report[name]) for name in ("keys", "tensors", "made_here"))
     print_line(
         f"\nall {imported} tensors of {file} were imported; they fill all {filled} tensors of the networks, "

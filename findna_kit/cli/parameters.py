@@ -1,4 +1,4 @@
-"""A component's parameters in words, from its `Config`: for `findna-kit components` and for the pages that tools write."""
+"""Descriptions of a component's parameters, read from its `Config`, for `findna-kit components` and the reference pages."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ _SCHEDULE = "#/$defs/Schedule"
 
 
 def parameters(config: type[ComponentConfig]) -> list[dict[str, str]]:
-    """Name, type with bounds, default (`required` where there is none) and meaning of each field, in their order."""
+    """Return a record of each field in order: name, type with bounds, default and meaning.
+
+    The default of a field without one is `required`. Values are text.
+    """
     schema = config.model_json_schema(mode="serialization")
+    # `model_construct` skips validation, so it builds a config whose required fields are missing.
     defaults = config.model_construct().model_dump(mode="json", warnings=False)
     rows = []
     for name, info in config.model_fields.items():
         kind = _kind(schema["properties"][name], schema.get("$defs", {}))
+        # A path is a string to JSON Schema; the reader should know that a file is expected.
         if name in config.paths():
             kind = kind.replace("string", "path")
         default = "required" if info.is_required() else json.dumps(defaults[name])
@@ -27,6 +32,7 @@ def parameters(config: type[ComponentConfig]) -> list[dict[str, str]]:
 
 
 def _kind(schema: dict[str, Any], named: dict[str, Any]) -> str:
+    """Return the type that a JSON Schema describes, in words such as `list of integer >= 1`; `named` holds its definitions."""
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "const" in schema:
@@ -45,4 +51,5 @@ def _kind(schema: dict[str, Any], named: dict[str, Any]) -> str:
 
 
 def _bounds(schema: dict[str, Any]) -> str:
+    """Return the bounds of a number, such as `>= 0, < 1`."""
     return ", ".join(f"{sign} {schema[key]:g}" for key, sign in _SIGNS.items() if key in schema)

@@ -83,6 +83,7 @@ def plan(
 
 
 def _plan_recipe(source: str, overrides: Sequence[str], measurement: _Measurement) -> None:
+    """Measure a recipe and print its parameters, memory, maximum batch size, FLOPs and time."""
     recipe, _, _ = preparation.load(source, overrides, measurement.without)
     preparation.check_files(recipe)
     with progress.reading_bar() as reading:
@@ -103,6 +104,7 @@ def _plan_recipe(source: str, overrides: Sequence[str], measurement: _Measuremen
 
 
 def _plan_study(source: str, jobs: int, measurement: _Measurement, *, wide: bool) -> None:
+    """Measure each condition of a study and print a row for each, and what all cells take together."""
     components, plugins = loading.load_plugins(measurement.without)
     options = local.ExecutionOptions(jobs, measurement.device, tuple(measurement.without))
     with progress.reading_bar() as reading:
@@ -125,6 +127,7 @@ def _plan_study(source: str, jobs: int, measurement: _Measurement, *, wide: bool
 
 
 def _memory_rows(memory: Mapping[str, Any]) -> list[list[str]]:
+    """Return the rows of the memory table in MiB; the peak is missing where nothing is trained."""
     names = {"weights": "weights of both branches", "optimizer": "optimizer", "gradients": "gradients"}
     rows = [[title, f"{memory[name] / 2**20:,.1f}"] for name, title in names.items()]
     if "peak" in memory:
@@ -133,6 +136,7 @@ def _memory_rows(memory: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _print_largest_batch(batch: Mapping[str, Any]) -> None:
+    """Print the maximum batch size, or why it is not known."""
     if "unknown" in batch:
         print_line(f"maximum batch size without gradient accumulation: not known: {batch['unknown']}\n")
         return
@@ -140,6 +144,7 @@ def _print_largest_batch(batch: Mapping[str, Any]) -> None:
 
 
 def _print_flops(flops: Mapping[str, Any]) -> None:
+    """Print the FLOPs per base of each component, and the operators that could not be counted."""
     print_table(
         [
             ["FLOPs per base", "number"],
@@ -154,6 +159,7 @@ def _print_flops(flops: Mapping[str, Any]) -> None:
 
 
 def _print_time(result: Mapping[str, Any]) -> None:
+    """Print the measured times, and the number of steps, validations and checkpoints that the run adds them up for."""
     measured, finish, resolved = result["measured"], result["finish"], result["resolved"]
     step, task_seconds = measured["step_seconds"], measured["task_look_seconds"]
     machine = f"{resolved['device']}, {resolved['precision']}, micro-batch {resolved['micro_batch']}"
@@ -176,4 +182,5 @@ def _print_time(result: Mapping[str, Any]) -> None:
 
 
 def _hours(finish: Mapping[str, Any]) -> str:
+    """Return the cost as `0.0362 core-hours` or `1.2 GPU-hours`."""
     return f"{finish['hours']:.3g} {finish['hours_of']}-hours"

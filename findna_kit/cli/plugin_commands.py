@@ -38,6 +38,7 @@ class RootGroup(LazyGroup):
 
     @cached_property
     def _entries(self) -> list[PluginEntry]:
+        """Read from package metadata which commands the enabled plugins provide."""
         return [entry for entry in installed() if entry.group == COMMANDS_GROUP and entry.enabled]
 
 

@@ -12,7 +12,7 @@ from findna_kit.cli.console import log
 from findna_kit.distributed import current_launch
 from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation import load_task
-from findna_kit.evaluation.summary import rows_scored
+from findna_kit.evaluation.task_scores import scored_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.runs import take_initial_weights
@@ -71,7 +71,7 @@ def check_files(recipe: Recipe) -> None:
     problems = [f"{key}: {path}: {reason}" for key, path in paths.items() if (reason := _unreachable(path))]
     for number, task in enumerate(recipe.evaluation.tasks):
         try:
-            rows_scored(load_task(task))
+            scored_rows(load_task(task))
         except TaskError as error:
             problems.append(f"evaluation.tasks.{number}: {error}")
     if problems:
@@ -94,6 +94,7 @@ def dry_assemble(recipe: Recipe) -> Experiment:
 
     Raises FindnaError for anything that would fail a run before its first step, except for the content of the genome.
     """
+    # On the meta device tensors have shapes but no memory, so that any size is assembled at once.
     experiment = assemble(recipe, device="meta")
     check_files(recipe)
     for remark in take_initial_weights(experiment, recipe):

@@ -41,6 +41,7 @@ class LogClock:
         """Return whether a line is due: the first one, one per `LOG_INTERVAL`, and the last one."""
         now = time.monotonic()
         self._start = self._start or (now, done)
+        # The last call always writes a line, so that a log ends with the total.
         if done < self._total and now - self._last_line < LOG_INTERVAL:
             return False
         self._last_line = now
@@ -50,6 +51,7 @@ class LogClock:
         """Return `, ETA 0:12:30` from the mean speed since the first call; an empty string where it is not known yet."""
         if self._start is None or not self._start[1] < done < self._total:
             return ""
+        # A resumed run starts at a later step, which does not count towards its speed.
         began, first = self._start
         seconds = (time.monotonic() - began) / (done - first) * (self._total - done)
         return f", ETA {timedelta(seconds=round(seconds))}"

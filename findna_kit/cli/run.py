@@ -62,8 +62,10 @@ def run(
         raise FindnaError("--out and --resume each name a folder: give one of them")
     loaded, components, plugins = preparation.load(recipe, overrides or [], without or [])
     preparation.check_files(loaded)
+    # Under torchrun or Slurm the processes exist already; otherwise this process starts and supervises them.
     if distributed.current_launch() is None and loaded.trainer.devices * loaded.trainer.nodes > 1:
         sys.exit(_start_processes(loaded))
+    # Reporters are imported before the run folder is created, so that a wrong name leaves nothing behind.
     reporters = runs.Reporters(report or [])
     with progress.reading_bar() as reading, progress.TrainingProgress(loaded.steps) as training:
         result = runs.start(
@@ -91,6 +93,7 @@ def _start_processes(recipe: Recipe) -> int:
         )
     if recipe.data.batch_size % settings.devices:
         raise FindnaError(f"data.batch_size {recipe.data.batch_size} does not divide into {settings.devices} processes")
+    # The children get the same arguments as this process.
     code = distributed.supervise(sys.argv[1:], settings.devices)
     if settings.requeue and code == 128 + SIGUSR2:
         log(processes.requeue())

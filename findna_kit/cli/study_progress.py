@@ -74,6 +74,7 @@ class _Board:
     ended: Sequence[str]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        # Measured at each drawing: the user may resize the terminal.
         lines = board(self.states, self.ended, *console.size)
         yield Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 

@@ -28,6 +28,7 @@ def lay_out(rows: Sequence[Sequence[str]], width: int | None) -> tuple[list[str]
     texts = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     if width is not None and _total(widths) > width:
+        # A table is easier to compare by column; blocks are for what cannot be shown as one without broken words.
         fitted = _fit(texts, widths, width)
         if fitted is None:
             return [], _blocks(texts, width)
@@ -37,12 +38,14 @@ def lay_out(rows: Sequence[Sequence[str]], width: int | None) -> tuple[list[str]
 
 
 def _total(widths: Sequence[int]) -> int:
+    """Return the width of a line of the table."""
     return sum(widths) + len(_GAP) * (len(widths) - 1)
 
 
 def _fit(rows: Sequence[Sequence[str]], widths: Sequence[int], available: int) -> list[int] | None:
     """Return narrower widths that add up to the available one, or None if the longest words alone are too wide."""
     words = [max((len(word) for cell in column for word in cell.split()), default=0) for column in zip(*rows, strict=True)]
+    # A column never becomes narrower than its longest word, so that no word is broken.
     fitted = [min(width, max(word, _NARROWEST)) for width, word in zip(widths, words, strict=True)]
     spare = available - _total(fitted)
     if spare < 0:
@@ -57,12 +60,14 @@ def _fit(rows: Sequence[Sequence[str]], widths: Sequence[int], available: int) -
 
 
 def _row_lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return the lines of one row, whose cells may be wrapped."""
     cells = [_wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
     lines = zip_longest(*cells, fillvalue="")
     return [_GAP.join(f"{text:{width}}" for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def _wrap(text: str, width: int) -> list[str]:
+    """Wrap a cell at spaces; an empty cell has one empty line."""
     return textwrap.wrap(text, max(1, width), break_long_words=False, break_on_hyphens=False) or [""]
 
 

@@ -238,6 +238,7 @@ class TeacherUpdate(ABC):
 
         A teacher that is not a copy may lack the heads of losses that do not use the teacher.
         """
+        # A copy, also of buffers: batch statistics of the student must not reach the teacher except through its update.
         return deepcopy(student).requires_grad_(False)
 
     @abstractmethod
@@ -254,5 +255,6 @@ class TeacherUpdate(ABC):
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         """Restore the state that `state_dict` returned."""
+        # State that the rule does not know must not be dropped silently: the resumed run would differ.
         if state:
             raise ValueError(f"{type(self).__name__} keeps no state, but was given {sorted(state)}")

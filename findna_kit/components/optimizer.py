@@ -41,7 +41,7 @@ class ParameterGroup:
 
     @property
     def matrices(self) -> bool:
-        """Whether the parameters decay. Vectors (biases, norms) do not."""
+        """Return whether the parameters decay. Vectors (biases, norms) do not."""
         return self.dimensions > 1
 
 

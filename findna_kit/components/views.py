@@ -113,19 +113,19 @@ class View:
 
     @cached_property
     def lengths(self) -> Tensor:
-        """Number of valid positions of each sequence, [B] int64."""
+        """Count the valid positions of each sequence, [B] int64."""
         return self.valid.sum(1)
 
     @property
     def student_tokens(self) -> Tensor:
-        """The student's input tokens, [B, L]: `tokens` with `corrupted` at the masked positions."""
+        """Return the student's input tokens, [B, L]: `tokens` with `corrupted` at the masked positions."""
         # An unused slot (weight 0) has a position too; the clean token is written there.
         shown = self.corrupted.where(self.masked_weight > 0, self.tokens.gather(1, self.masked_index))
         return self.tokens.scatter(1, self.masked_index, shown)
 
     @property
     def masked_targets(self) -> Tensor:
-        """The clean tokens at the masked positions, [B, M]."""
+        """Return the clean tokens at the masked positions, [B, M]."""
         return self.tokens.gather(1, self.masked_index)
 
     def gather(

@@ -57,7 +57,7 @@ class GenomeData:
 
     @property
     def contigs(self) -> list[Contig]:
-        """The contigs of all genomes; `View.contig` is an index into this list."""
+        """List the contigs of all genomes; `View.contig` is an index into this list."""
         return [Contig(contig.name, contig.length) for genome in self.genomes for contig in genome.store.contigs]
 
 
@@ -94,6 +94,7 @@ def _open(settings: GenomeSettings, weight: float, *, length: int, seed: int, on
         store = replace(store, digest=builtin_digest())
         # Read against the built-in store: the regions name its contig, which another file may call otherwise.
         builtin = builtin_regions(open_store(builtin_genome()))
+    # Excluded whatever the recipe says: the built-in task would otherwise score bases that were trained on.
     excluded = [builtin["test"]] if builtin else []
     if settings.exclude is not None:
         excluded.append(read_bed(Path(settings.exclude), store))

@@ -36,7 +36,7 @@ class ViewPipeline:
 
     @property
     def name(self) -> str:
-        """The view's label in the recipe; with a number if the recipe makes several alike (`label.1`)."""
+        """Return the view's label in the recipe, with a number if the recipe makes several alike (`label.1`)."""
         return self.plan.name
 
     def on_genome(self, contigs: Sequence[Contig]) -> None:
@@ -56,6 +56,7 @@ class ViewPipeline:
 
         No masked position shows a base, so that what is predicted there cannot be copied from the input.
         """
+        # The mask is drawn as in training, so its positions and their number have the same distribution.
         view = self._masked(window, seed, step, rows)
         return view.with_mask(view.masked_index, view.masked_weight, torch.full_like(view.corrupted, alphabet.MASK))
 
@@ -64,6 +65,7 @@ class ViewPipeline:
         # The position in the list is part of the key: two augmentations of one name draw different numbers.
         for position, (name, augmentation) in enumerate(self.augmentations):
             view = augmentation(view, Draw(seed, "view", self.name, position, name, step, rows=rows))
+        # Masking is last: augmentations would move masked positions, and inserted bases must not be masked.
         return self._masked(view, seed, step, rows)
 
     def _cropped(self, window: View, length: int, seed: int, step: int | str, rows: Tensor) -> View:
@@ -87,6 +89,7 @@ class ViewPipeline:
         """Draw the noise of a view, [B, L, 5], the same for both branches; None for a view without noise."""
         if view.deviation is None:
             return None
+        # The key does not name a branch: student and teacher receive the same noise.
         noise = Draw(seed, "noise", self.name, step, rows=rows).normal(view.tokens.shape[1], alphabet.CHANNELS)
         return noise.mul_(view.deviation[:, None, None])
 

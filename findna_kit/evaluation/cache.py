@@ -1,9 +1,10 @@
-"""What a task's evaluation is made of: predictions of its test rows, each kept when it is finished and never made twice."""
+"""Cache of predictions on a task's test split: each is stored as soon as it is finished, and never computed twice."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,72 +23,65 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The classes' scores of the test rows [n, K]; what was chosen to get them, ready for JSON."""
+    """The scores of the classes for the test samples [n, K], and the hyperparameters that were chosen, ready for JSON."""
 
     scores: Scores
-    chosen: dict[str, Any]
+    chosen: Mapping[str, Any]
 
 
-def key_of(identity: Mapping[str, Any]) -> str:
-    """A name for all that a prediction depends on."""
+def cache_key(identity: Mapping[str, Any]) -> str:
+    """Return a digest of all that a prediction depends on."""
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-class Cells:
-    """Finished predictions in a folder, by key: KEY.npy, and KEY.json, which is written last: without it there is no cell."""
+class PredictionCache:
+    """Finished predictions in a folder: KEY.npy and KEY.json. The JSON is written last: without it there is no entry."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def has(self, key: str) -> bool:
-        """Whether it is finished."""
+        """Return whether the prediction is there."""
         return self._description(key).is_file() and self._scores(key).is_file()
 
     def get(self, key: str) -> Prediction:
-        """A finished one. Raises FindnaError where its files are damaged."""
+        """Return a finished prediction. Raises FindnaError if its files are damaged."""
         try:
-            told = json.loads(self._description(key).read_text())
-            return Prediction(np.load(self._scores(key), allow_pickle=False), told["chosen"])
+            description = json.loads(self._description(key).read_text())
+            return Prediction(np.load(self._scores(key), allow_pickle=False), description["chosen"])
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise FindnaError(
-                f"{self._scores(key)}: cannot be read ({error}); remove it, and the cell is made again"
-            ) from error
+            raise FindnaError(f"{self._scores(key)}: cannot be read ({error}); remove it, and it is computed again") from error
 
-    def made(self, identity: Mapping[str, Any], make: Callable[[Path], Prediction]) -> Prediction:
-        """The finished prediction, or what `make` gives; made by one process at a time.
+    def get_or_make(self, identity: Mapping[str, Any], make: Callable[[Path], Prediction]) -> Prediction:
+        """Return the cached prediction, or the result of `make`; one process at a time computes it.
 
-        make is given a folder of its own, in which it may keep what a kill is not to cost; it is removed at the end.
-        Raises OutputExists where nothing can be written.
+        `make` receives a scratch folder for checkpoints; it survives interruption, and is removed once the prediction is
+        stored. Raises OutputExists if the folder cannot be written to.
         """
-        key = key_of(identity)
+        key = cache_key(identity)
         lock = FileLock(self.folder / f".{key}.lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            held = lock.acquire()
+            acquired = lock.acquire()
         except OSError as error:
             raise OutputExists(f"{self.folder}: cannot be written to: {error.strerror}; predictions are kept there") from error
-        with held:
+        with acquired:
+            # Another process may have finished it while this one waited for the lock.
             if not self.has(key):
                 unfinished = self.folder / f"{key}.unfinished"
-                self._keep(key, identity, make(unfinished))
-                _remove(unfinished)
+                self._store(key, identity, make(unfinished))
+                if unfinished.is_dir():
+                    shutil.rmtree(unfinished)
             return self.get(key)
 
-    def _keep(self, key: str, identity: Mapping[str, Any], made: Prediction) -> None:
-        with atomic_write(self._scores(key)) as beside, beside.open("wb") as file:
-            np.save(file, made.scores, allow_pickle=False)
-        with atomic_write(self._description(key)) as beside:
-            beside.write_text(json.dumps({"cell": dict(identity), "chosen": made.chosen}, indent=1) + "\n")
+    def _store(self, key: str, identity: Mapping[str, Any], prediction: Prediction) -> None:
+        with atomic_write(self._scores(key)) as temporary, temporary.open("wb") as file:
+            np.save(file, prediction.scores, allow_pickle=False)
+        with atomic_write(self._description(key)) as temporary:
+            temporary.write_text(json.dumps({"cell": dict(identity), "chosen": prediction.chosen}, indent=1) + "\n")
 
     def _scores(self, key: str) -> Path:
         return self.folder / f"{key}.npy"
 
     def _description(self, key: str) -> Path:
         return self.folder / f"{key}.json"
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    if folder.is_dir():
-        shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""What every score stands beside: a probe on k-mer counts, and the most frequent class."""
+"""Controls that need no network: a probe on k-mer frequencies, and the most frequent class."""
 
 from __future__ import annotations
 
@@ -18,41 +18,44 @@ if TYPE_CHECKING:
     from findna_kit.evaluation.scores import Labels, Scores
     from findna_kit.evaluation.tasks import Task
 
-WORD_LENGTHS = (3, 4, 5)
-SHOT_WORDS = 4
-"""Bases of the words that a few-shot probe counts: nothing is chosen there."""
-_CELLS = 2**22
-"""Bases and counts held at once, while features are made."""
+KMER_LENGTHS = (3, 4, 5)
+FEW_SHOT_K = 4
+"""The k of the few-shot probe, where nothing is chosen."""
+_CHUNK = 2**22
+"""Bases and counts held at once while features are computed."""
 
 
 def kmer_control(task: Task) -> tuple[Scores, dict[str, object]]:
-    """Test probabilities [n, K] of the probe on k-mer frequencies, and what was chosen: k and C, the smaller k of equals."""
+    """Return the test probabilities [n, K] of a linear probe on k-mer frequencies, and the chosen hyperparameters.
+
+    k and C are chosen on the validation split; of equal k the smaller.
+    """
     best: tuple[int, Fitted] | None = None
-    for k in WORD_LENGTHS:
+    for k in KMER_LENGTHS:
         fitted = probe(_features(task, k))
         if best is None or fitted.score > best[1].score:
             best = k, fitted
-    assert best is not None  # there are word lengths
+    assert best is not None  # KMER_LENGTHS is not empty
     k, fitted = best
-    return fitted.scores(kmer_features(task.parts["test"].sequences, k)), {"k": k, **fitted.chosen}
+    return fitted.scores(kmer_features(task.splits["test"].sequences, k)), {"k": k, **fitted.chosen}
 
 
 def kmer_few_shot(task: Task, shots: int, *, seed: int) -> tuple[Scores, dict[str, object]]:
-    """The same of the few-shot probe, on the rows that the encoder's has."""
-    fitted = few_shot(_features(task, SHOT_WORDS), shots, seed=seed)
-    return fitted.scores(kmer_features(task.parts["test"].sequences, SHOT_WORDS)), {"k": SHOT_WORDS, **fitted.chosen}
+    """Return the same of a few-shot probe, fitted on the samples that the encoder's few-shot probe uses."""
+    fitted = few_shot(_features(task, FEW_SHOT_K), shots, seed=seed)
+    return fitted.scores(kmer_features(task.splits["test"].sequences, FEW_SHOT_K)), {"k": FEW_SHOT_K, **fitted.chosen}
 
 
 def majority_control(task: Task) -> tuple[Scores, dict[str, object]]:
-    """The most frequent class of the train part for every test row [n, K], the first of equals."""
-    label = int(np.bincount(task.parts["train"].labels).argmax())
-    scores = np.zeros((len(task.parts["test"].labels), len(task.classes)), dtype=np.float32)
+    """Return the most frequent class of the training split for every test sample [n, K]; the first of equals."""
+    label = int(np.bincount(task.splits["train"].labels).argmax())
+    scores = np.zeros((len(task.splits["test"].labels), len(task.classes)), dtype=np.float32)
     scores[:, label] = 1
     return scores, {"class": task.classes[label]}
 
 
 def _features(task: Task, k: int) -> Features:
-    train, validation = task.parts["train"], task.parts["validation"]
+    train, validation = task.splits["train"], task.splits["validation"]
     return Features(
         kmer_features(train.sequences, k), train.labels, kmer_features(validation.sequences, k), validation.labels,
         len(task.classes),
@@ -60,34 +63,34 @@ def _features(task: Task, k: int) -> Features:
 
 
 def kmer_features(sequences: Sequence[str], k: int) -> NDArray[np.float32]:
-    """[n, 4^k + 1]: frequencies of the k-mers in lexicographic order, then the share of G and C among known bases.
+    """Return the frequencies of the k-mers in lexicographic order, and the GC share of the known bases [n, 4^k + 1].
 
-    K-mers with N are not counted; where none is left, the frequencies are zero.
+    K-mers with N are not counted; if none is left, the frequencies are zero.
     """
     features = np.zeros((len(sequences), 4**k + 1), dtype=np.float32)
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    # Whole sequences are taken together up to a bound of memory, whatever their number and their lengths.
-    piece = np.cumsum(lengths + 4**k) // _CELLS
-    cuts = [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(sequences)]
+    # Sequences are counted in chunks of bounded memory, whatever their number and lengths.
+    chunk = np.cumsum(lengths + 4**k) // _CHUNK
+    cuts = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(sequences)]
     for start, end in pairwise(cuts):
-        counts, known, strong = _count("".join(sequences[start:end]), lengths[start:end], k)
+        counts, known, gc = _count("".join(sequences[start:end]), lengths[start:end], k)
         features[start:end, :-1] = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        features[start:end, -1] = strong / np.maximum(known, 1)
+        features[start:end, -1] = gc / np.maximum(known, 1)
     return features
 
 
 def _count(text: str, lengths: Labels, k: int) -> tuple[Labels, Labels, Labels]:
-    """Of each sequence of the concatenation: its k-mers [n, 4^k], its known bases [n], its G and C [n]."""
+    """Return the counts of k-mers [n, 4^k], of known bases [n] and of G and C [n] of each concatenated sequence."""
     n = len(lengths)
     tokens = alphabet.encode(text)
     row = np.repeat(np.arange(n), lengths)
     known = tokens < alphabet.N
-    strong = (tokens == alphabet.C) | (tokens == alphabet.G)
+    is_gc = (tokens == alphabet.C) | (tokens == alphabet.G)
     starts = max(len(tokens) - k + 1, 0)
     code = np.zeros(starts, dtype=np.int64)
-    whole = row[:starts] == row[len(tokens) - starts :]  # the last base is in the same sequence as the first
-    for place in range(k):
-        code = code * 4 + tokens[place : place + starts]
-        whole &= known[place : place + starts]
-    counts = np.bincount((row[:starts] * 4**k + code)[whole], minlength=n * 4**k)
-    return counts.reshape(n, 4**k), np.bincount(row[known], minlength=n), np.bincount(row[strong], minlength=n)
+    counted = row[:starts] == row[len(tokens) - starts :]  # the last base is in the same sequence as the first
+    for offset in range(k):
+        code = code * 4 + tokens[offset : offset + starts]
+        counted &= known[offset : offset + starts]
+    counts = np.bincount((row[:starts] * 4**k + code)[counted], minlength=n * 4**k)
+    return counts.reshape(n, 4**k), np.bincount(row[known], minlength=n), np.bincount(row[is_gc], minlength=n)

@@ -1,4 +1,4 @@
-"""A cheap look at a task while a run goes on: a fixed subset of its training rows, scored on validation rows, never on test."""
+"""Online probe: a task scored cheaply during training, on a fixed subset of its samples, and never on its test split."""
 
 from __future__ import annotations
 
@@ -7,69 +7,73 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from findna_kit.errors import NotFinite, TaskError
-from findna_kit.evaluation.controls import SHOT_WORDS, kmer_features
-from findna_kit.evaluation.protocols import PROTOCOLS, Features, choice_score
+from findna_kit.evaluation.controls import FEW_SHOT_K, kmer_features
+from findna_kit.evaluation.protocol_table import PROTOCOLS
+from findna_kit.evaluation.protocols import Features, choice_score
 from findna_kit.evaluation.tasks.splits import held_out
+from findna_kit.metrics.names import control_of, task_metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from findna_kit.evaluation.evaluate import Embed
+    from findna_kit.evaluation.predictions import Embed
     from findna_kit.evaluation.scores import Labels
-    from findna_kit.evaluation.tasks import Table, Task
+    from findna_kit.evaluation.tasks import Task, TaskSplit
 
-ROWS = 512
-_CHOOSING_SHARE = 0.25
-_FEWEST = 2
+MAX_SAMPLES = 512
+_CHOICE_SHARE = 0.25
+_MIN_CLASSES = 2
 _SEED = 20_261_125
-"""Fixed, not the run's: looks of different runs are at the same rows."""
+"""Fixed, and not the run's seed: the probes of different runs use the same samples."""
 
 
 class OnlineProbe:
-    """At most 512 training rows, a quarter of them to choose on, and at most 512 validation rows to score on.
+    """Scores embeddings on a small part of a task.
 
-    Raises TaskError where that leaves no two classes to learn, or nothing to choose on.
+    It fits on at most 512 training samples, a quarter of them for the choice of hyperparameters, and scores at most 512
+    validation samples. Raises TaskError if fewer than two classes are left to fit on, or no sample for the choice.
     """
 
     def __init__(self, task: Task, protocols: Sequence[str]) -> None:
         self.task, self.protocols = task, protocols
-        self.train, self.train_labels = _some(task.parts["train"])
-        self.scored, self.scored_labels = _some(task.parts["validation"])
-        self.chosen_on = held_out(self.train_labels, _CHOOSING_SHARE, _SEED + 1)
-        if not self.chosen_on.any() or np.unique(self.train_labels[~self.chosen_on]).size < _FEWEST:
+        self.train, self.train_labels = _subset(task.splits["train"])
+        self.scored, self.scored_labels = _subset(task.splits["validation"])
+        self.for_choice = held_out(self.train_labels, _CHOICE_SHARE, _SEED + 1)
+        if not self.for_choice.any() or np.unique(self.train_labels[~self.for_choice]).size < _MIN_CLASSES:
             raise TaskError(
-                f"{task.path} has too few training rows of a class to be looked at while a run goes on: "
-                "leave evaluation.every out, and it is scored when training ends"
+                f"{task.path} has too few training samples of a class for an online probe: leave out evaluation.every, "
+                "and it is scored when training ends"
             )
 
     def __call__(self, embed: Embed) -> dict[str, float]:
-        """MCC by `TASK/PROTOCOL/mcc` (accuracy where the validation rows have one class).
+        """Return the score of each protocol by its metric name; accuracy if the validation samples have one class.
 
-        Raises NotFinite for embeddings that are not.
+        Raises NotFinite if embeddings are not finite.
         """
         train, scored = embed(self.train), embed(self.scored)
         if not (np.isfinite(train).all() and np.isfinite(scored).all()):
             raise NotFinite(f"embeddings of the task {self.task.name} are not finite; try a lower learning rate")
-        chosen_on, labels = self.chosen_on, self.train_labels
-        features = Features(
-            train[~chosen_on], labels[~chosen_on], train[chosen_on], labels[chosen_on], len(self.task.classes)
-        )  # fmt: skip
-        found = {}
+        choice, labels = self.for_choice, self.train_labels
+        features = Features(train[~choice], labels[~choice], train[choice], labels[choice], len(self.task.classes))
+        scores = {}
         for name in self.protocols:
-            predicted = PROTOCOLS[name](features).scores(scored).argmax(1)
+            fit = PROTOCOLS[name].fit
+            if fit is None:
+                raise ValueError(f"{name} fine-tunes the network, which an online probe must not")
+            predicted = fit(features, _SEED).scores(scored).argmax(1)
             metric, value = choice_score(self.scored_labels, predicted, len(self.task.classes))
-            found[f"{self.task.name}/{name}/{metric}"] = value
-        return found
+            scores[task_metric(self.task.name, name, metric)] = value
+        return scores
 
     def control(self) -> dict[str, float]:
-        """The same of 4-mer counts, which stay as they are."""
-        found = self(lambda sequences: kmer_features(sequences, SHOT_WORDS))
-        return {f"{name}/kmer": value for name, value in found.items()}
+        """Return the scores of 4-mer frequencies, which stay the same during training."""
+        scores = self(lambda sequences: kmer_features(sequences, FEW_SHOT_K))
+        return {control_of(name): value for name, value in scores.items()}
 
 
-def _some(table: Table) -> tuple[list[str], Labels]:
-    """At most ROWS rows, of each class its share."""
-    count = len(table.labels)
-    kept = np.ones(count, dtype=bool) if count <= ROWS else held_out(table.labels, ROWS / count, _SEED)
-    rows = np.flatnonzero(kept)
-    return [table.sequences[row] for row in rows], table.labels[rows]
+def _subset(split: TaskSplit) -> tuple[list[str], Labels]:
+    """Return the sequences and labels of at most MAX_SAMPLES samples, stratified by class."""
+    count = len(split.labels)
+    chosen = np.ones(count, dtype=bool) if count <= MAX_SAMPLES else held_out(split.labels, MAX_SAMPLES / count, _SEED)
+    rows = np.flatnonzero(chosen)
+    return [split.sequences[row] for row in rows], split.labels[rows]

@@ -1,7 +1,7 @@
-"""How frozen features are scored: k nearest neighbours, a linear probe, and a probe of a few rows a class.
+"""Protocols on frozen features: k nearest neighbours, a linear probe, and a few-shot probe.
 
-A protocol fits on the train part and chooses its one setting on the validation part, which never trains anything; it
-returns what scores classes, so test features are made after the choice and used once.
+A protocol fits on the training split and chooses its one hyperparameter on the validation split, which trains nothing. It
+returns a fitted classifier, so that test features are made after the choice, and used once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from findna_kit import rng
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -27,16 +27,15 @@ NEIGHBOURS = (50, 20, 10, 5, 1)
 TEMPERATURE = 0.07
 INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 MAX_ITERATIONS = 2000
-SHOTS = (1, 5, 10)
 SHOT_PENALTY = 1.0
-"""Inverse, of the few-shot probe: a validation part of thousands would be no few shots, so nothing is chosen."""
-_CELLS = 2**22
+"""Inverse penalty of the few-shot probe. Nothing is chosen there: a validation split of thousands would not be few shots."""
+_MAX_SIMILARITIES = 2**22
 """Similarities held at once: 32 MiB."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features [n, D] with labels [n] of the two parts that may be looked at before the test."""
+    """Features [n, D] and labels [n] of the training and validation splits."""
 
     train: NDArray[Any]
     train_labels: Labels
@@ -47,9 +46,10 @@ class Features:
 
 @dataclass(frozen=True)
 class Fitted:
-    """`scores`: features [n, D] -> the classes' probabilities [n, K]; the largest is the label.
+    """A fitted classifier.
 
-    `chosen` on validation, ready for JSON; `score`: what that choice got there.
+    scores: maps features [n, D] to the probabilities of the classes [n, K]; the largest is the label. chosen: the
+    hyperparameter chosen on the validation split, ready for JSON. score: its score there.
     """
 
     scores: Callable[[NDArray[Any]], Scores]
@@ -58,15 +58,19 @@ class Fitted:
 
 
 def choice_score(truth: Labels, predicted: Labels, classes: int) -> tuple[str, float]:
-    """What settings are chosen by: MCC, or accuracy where the truth has one class and MCC is undefined."""
+    """Return the name and value of the score that hyperparameters are chosen by.
+
+    It is MCC, or accuracy if the truth has one class, for which MCC is undefined.
+    """
     name, score = ("mcc", mcc) if np.unique(truth).size > 1 else ("accuracy", accuracy)
     return name, float(score(confusion(truth, predicted, classes)))
 
 
 def knn(features: Features) -> Fitted:
-    """Cosine neighbours weighted by exp(similarity / 0.07) (Wu et al. 2018; DINO, Caron et al. 2021); chooses their number.
+    """Fit a nearest-neighbour classifier; its number of neighbours is chosen, the larger of equals.
 
-    Of equal scores the larger number is taken. A class's probability is its share of the weights.
+    Neighbours by cosine are weighted by exp(similarity / 0.07) (Wu et al. 2018; DINO, Caron et al. 2021). A class's
+    probability is its share of the weights.
     """
     bank, labels, classes = _unit(features.train), features.train_labels, features.classes
     numbers = [number for number in NEIGHBOURS if number <= len(bank)]
@@ -82,25 +86,29 @@ def knn(features: Features) -> Fitted:
     number = max(numbers, key=lambda n: scores[n][1])
     return Fitted(
         scores=lambda test: vote(*_neighbours(_unit(test), bank, number), number).astype(np.float32),
-        chosen={"neighbours": number, **_reached(*scores[number])},
+        chosen={"neighbours": number, **_validation_score(*scores[number])},
         score=scores[number][1],
     )
 
 
 def probe(features: Features) -> Fitted:
-    """Multinomial logistic regression on standardised features; chooses the inverse L2 penalty C, the smaller of equals."""
+    """Fit a multinomial logistic regression on standardised features; C is chosen, the smaller of equals.
+
+    C is the inverse L2 penalty.
+    """
+    # scikit-learn takes a second to import, and most commands do not need it.
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler(copy=False)
     train = scaler.fit_transform(features.train.astype(np.float64))
     validation = scaler.transform(features.validation.astype(np.float64))
     best: Fitted | None = None
-    for penalty, model, converged in _path(train, features.train_labels):
+    for penalty, model, converged in _regularisation_path(train, features.train_labels):
         metric, score = choice_score(features.validation_labels, _labels(model, validation), features.classes)
         if best is None or score > best.score:
             best = Fitted(
-                scores=_Scoring(copy.deepcopy(model), scaler, features.classes),
-                chosen={"C": penalty, **_reached(metric, score), "converged": converged},
+                scores=_ClassProbabilities(copy.deepcopy(model), scaler, features.classes),
+                chosen={"C": penalty, **_validation_score(metric, score), "converged": converged},
                 score=score,
             )
     assert best is not None  # the grid is not empty
@@ -108,10 +116,11 @@ def probe(features: Features) -> Fitted:
 
 
 def few_shot(features: Features, shots: int, *, seed: int) -> Fitted:
-    """Logistic regression on `shots` rows of each class of the train part, drawn by the seed; nothing is chosen.
+    """Fit a logistic regression on `shots` training samples of each class, drawn by the seed; nothing is chosen.
 
-    Features are standardised by all of the train part, which needs no labels. A class with fewer rows gives those it has.
+    Features are standardised by the whole training split, which needs no labels. A class with fewer samples contributes all.
     """
+    # As in `probe`.
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -119,37 +128,38 @@ def few_shot(features: Features, shots: int, *, seed: int) -> Fitted:
     train = scaler.fit_transform(features.train.astype(np.float64))
     rows = draw_shots(features.train_labels, shots, seed)
     model = LogisticRegression(C=SHOT_PENALTY, max_iter=MAX_ITERATIONS).fit(train[rows], features.train_labels[rows])
-    scoring = _Scoring(model, scaler, features.classes)
-    predicted = scoring(features.validation).argmax(1)
+    probabilities = _ClassProbabilities(model, scaler, features.classes)
+    predicted = probabilities(features.validation).argmax(1)
     metric, score = choice_score(features.validation_labels, predicted, features.classes)
-    return Fitted(scoring, {"rows": len(rows), "C": SHOT_PENALTY, **_reached(metric, score)}, score)
+    return Fitted(probabilities, {"rows": len(rows), "C": SHOT_PENALTY, **_validation_score(metric, score)}, score)
 
 
 def draw_shots(labels: Labels, shots: int, seed: int) -> Labels:
-    """Ascending rows: `shots` of each class, or all that it has."""
+    """Return ascending indices of `shots` samples of each class, or of all that it has."""
     generator = np.random.default_rng(rng.key(seed, "shots", shots) % 2**64)
     order = np.lexsort((generator.random(len(labels)), labels))
     rank = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order], "left")
     return np.sort(order[rank < shots])
 
 
-PROTOCOLS: Mapping[str, Callable[[Features], Fitted]] = {"knn": knn, "probe": probe}
-
-
-class _Scoring:
-    """A fitted model's probabilities [n, K]; of a class that it has not seen, 0."""
+class _ClassProbabilities:
+    """A fitted model's probabilities [n, K]; 0 for a class that it was not trained on."""
 
     def __init__(self, model: Any, scaler: Any, classes: int) -> None:
         self.model, self.scaler, self.classes = model, scaler, classes
 
     def __call__(self, features: NDArray[Any]) -> Scores:
-        found = np.zeros((len(features), self.classes), dtype=np.float32)
-        found[:, self.model.classes_] = self.model.predict_proba(self.scaler.transform(features.astype(np.float64)))
-        return found
+        probabilities = np.zeros((len(features), self.classes), dtype=np.float32)
+        probabilities[:, self.model.classes_] = self.model.predict_proba(self.scaler.transform(features.astype(np.float64)))
+        return probabilities
 
 
-def _path(train: Floats, labels: Labels) -> Iterable[tuple[float, Any, bool]]:
-    """The model at each penalty, from strong to weak, each fit starting at the last; one object, moved on."""
+def _regularisation_path(train: Floats, labels: Labels) -> Iterable[tuple[float, Any, bool]]:
+    """Yield the penalty, the model and whether it converged, from strong to weak penalties.
+
+    Each fit starts from the last. The model is one object, refitted in place: copy it to keep it.
+    """
+    # As in `probe`.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -159,7 +169,7 @@ def _path(train: Floats, labels: Labels) -> Iterable[tuple[float, Any, bool]]:
             warnings.simplefilter("always", ConvergenceWarning)
             model.set_params(C=penalty).fit(train, labels)
         for warning in caught:
-            # A fit that did not converge is said in the result, beside the score; any other warning goes where it was going.
+            # The result records a fit that did not converge; other warnings are passed on.
             if not issubclass(warning.category, ConvergenceWarning):
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         yield penalty, model, not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
@@ -169,11 +179,12 @@ def _labels(model: Any, features: Floats) -> Labels:
     return np.asarray(model.predict(features), dtype=np.int64)
 
 
-def _reached(metric: str, score: float) -> dict[str, float]:
+def _validation_score(metric: str, score: float) -> dict[str, float]:
     return {f"validation_{metric}": score}
 
 
 def _unit(features: NDArray[Any]) -> Floats:
+    """Return the features scaled to unit length [n, D]; zero vectors stay zero."""
     # In double precision: embeddings of an untrained encoder differ in the fourth digit of their cosine.
     rows = features.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -182,21 +193,21 @@ def _unit(features: NDArray[Any]) -> Floats:
 
 
 def _neighbours(queries: Floats, bank: Floats, number: int) -> tuple[Floats, Labels]:
-    """Similarities and indices [n, number] of the nearest rows of the bank, nearest first, of equals the earlier."""
+    """Return similarities and indices [n, number] of the nearest rows of the bank, nearest first; ties by index."""
     similarities = np.empty((len(queries), number))
     indices = np.empty((len(queries), number), dtype=np.int64)
-    rows = max(1, _CELLS // len(bank))
+    rows = max(1, _MAX_SIMILARITIES // len(bank))
     for start in range(0, len(queries), rows):
-        part = slice(start, start + rows)
-        cosines = queries[part] @ bank.T
+        chunk = slice(start, start + rows)
+        cosines = queries[chunk] @ bank.T
         nearest = np.argpartition(cosines, -number, axis=1)[:, -number:]
         values = np.take_along_axis(cosines, nearest, axis=1)
-        # Where equals stand at the end, as those of an encoder that has collapsed, a partition takes any of them: a choice of
-        # their number would be made on other neighbours than it is used with.
+        # If several rows tie for the last place, as those of a collapsed encoder do, argpartition returns any of them. Ties are
+        # broken by index instead, so that the number of neighbours is chosen on the same neighbours that it is used with.
         tied = np.flatnonzero((cosines >= values.min(1, keepdims=True)).sum(1) > number)
         nearest[tied] = np.argsort(-cosines[tied], axis=1, kind="stable")[:, :number]
         values[tied] = np.take_along_axis(cosines[tied], nearest[tied], axis=1)
         order = np.lexsort((nearest, -values), axis=-1)
-        similarities[part] = np.take_along_axis(values, order, axis=1)
-        indices[part] = np.take_along_axis(nearest, order, axis=1)
+        similarities[chunk] = np.take_along_axis(values, order, axis=1)
+        indices[chunk] = np.take_along_axis(nearest, order, axis=1)
     return similarities, indices

@@ -1,4 +1,4 @@
-"""How far an encoder tells a sequence from its reverse complement, which is the same molecule."""
+"""Strand disagreement: how much an encoder's embeddings of a sequence and of its reverse complement differ."""
 
 from __future__ import annotations
 
@@ -7,37 +7,41 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from findna_kit import alphabet, rng
-from findna_kit.evaluation.scores import LEVEL, RESAMPLES
+from findna_kit.evaluation.bootstrap import LEVEL, RESAMPLES
+from findna_kit.records.evaluation_json import StrandDisagreement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-ROWS = 512
-"""Test rows that are looked at, drawn by the seed; of a smaller task all."""
+MAX_SAMPLES = 512
+"""Test samples that are compared, drawn by the seed; all of a smaller task."""
 
 
 def strand_disagreement(
     embed: Callable[[Sequence[str]], NDArray[Any]], sequences: Sequence[str], *, seed: int
-) -> dict[str, Any]:
-    """Mean distance between the embeddings of both strands, over the mean distance between two sequences, each with another.
+) -> StrandDisagreement:
+    """Return the mean distance between both strands' embeddings, relative to the mean distance between two sequences.
 
-    0: the strands agree; 1: they are as far apart as two sequences; `value` is None where those do not differ at all. With the
-    ends of a percentile bootstrap interval over the rows, and their number. It asks for no label, and chooses nothing.
+    0: the strands agree; 1: they are as far apart as two sequences; the value is None if all embeddings are the same. The
+    interval is a percentile bootstrap over the sequences. No labels are used, and nothing is chosen by it.
     """
     random = np.random.default_rng(rng.key(seed, "strand disagreement") % 2**64)
-    rows = np.sort(random.permutation(len(sequences))[:ROWS])
+    rows = np.sort(random.permutation(len(sequences))[:MAX_SAMPLES])
     forward = [sequences[row] for row in rows]
     reverse = [alphabet.decode(alphabet.COMPLEMENT[alphabet.encode(sequence)[::-1]]) for sequence in forward]
-    one, other = (embed(chosen).astype(np.float64) for chosen in (forward, reverse))
-    strands = np.linalg.norm(one - other, axis=1)
+    forward_embeddings, reverse_embeddings = (embed(strand).astype(np.float64) for strand in (forward, reverse))
+    between_strands = np.linalg.norm(forward_embeddings - reverse_embeddings, axis=1)
+    # Each sequence is paired with its predecessor in a random ring, so that every sequence counts twice.
     ring = random.permutation(len(rows))
-    between = np.linalg.norm(one - one[np.roll(ring, 1)[np.argsort(ring)]], axis=1)  # each with the one before it
-    if not between.any():
-        return {"value": None, "low": None, "high": None, "rows": len(rows)}
+    others = np.roll(ring, 1)[np.argsort(ring)]
+    between_sequences = np.linalg.norm(forward_embeddings - forward_embeddings[others], axis=1)
+    if not between_sequences.any():
+        return StrandDisagreement(value=None, low=None, high=None, rows=len(rows))
     drawn = random.integers(0, len(rows), (RESAMPLES, len(rows)))
-    scale = between[drawn].mean(1)
-    shares = strands[drawn].mean(1) / np.where(scale > 0, scale, np.inf)
-    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return {"value": float(strands.mean() / between.mean()), "low": float(low), "high": float(high), "rows": len(rows)}
+    scale = between_sequences[drawn].mean(1)
+    ratios = between_strands[drawn].mean(1) / np.where(scale > 0, scale, np.inf)
+    low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    value = float(between_strands.mean() / between_sequences.mean())
+    return StrandDisagreement(value=value, low=float(low), high=float(high), rows=len(rows))

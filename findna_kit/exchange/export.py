@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -20,7 +20,8 @@ from findna_kit.errors import OutputExists
 from findna_kit.exchange.model_card import model_card
 from findna_kit.exchange.onnx_graph import require_onnx, write_onnx
 from findna_kit.inference.frozen_model import load
-from findna_kit.records.run_folder import AUDIT, CELLS, EVALUATION, RECIPE, RECORD, write_json
+from findna_kit.records.json_files import write_json
+from findna_kit.records.paths import AUDIT_JSON, EVALUATION_JSON, PREDICTIONS, RECIPE, RUN_JSON
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -31,7 +32,18 @@ CONFIG, CARD, ONNX = "config.json", "README.md", "model.onnx"
 FORMATS = ("huggingface", "onnx")
 ExportFormat = Literal["huggingface", "onnx"]
 _TYPE = "findna_kit"
-_EXPORTED = (CONFIG, CARD, ONNX, RECIPE, RECORD, EVALUATION, CELLS, AUDIT, checkpoint.MODEL, checkpoint.FOLDER)
+_EXPORTED = (
+    CONFIG,
+    CARD,
+    ONNX,
+    RECIPE,
+    RUN_JSON,
+    EVALUATION_JSON,
+    PREDICTIONS,
+    AUDIT_JSON,
+    checkpoint.MODEL,
+    checkpoint.FOLDER,
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ def export_run(
         write_json(folder / CONFIG, config)
         (folder / RECIPE).write_text(model.recipe.dump(), encoding="utf-8")
         # `load` reads the precision and the components' distributions from run.json; the model card shows evaluation.json.
-        for name in (RECORD, EVALUATION):
+        for name in (RUN_JSON, EVALUATION_JSON):
             if (run / name).is_file():
                 shutil.copyfile(run / name, folder / name)
         (folder / CARD).write_text(model_card(run, out, model, graph=form == "onnx"), encoding="utf-8")
@@ -75,7 +87,7 @@ def export_run(
     return ExportResult(model.branch, model.step, files)
 
 
-def _config(model: FrozenModel) -> dict[str, Any]:
+def _config(model: FrozenModel) -> dict[str, object]:
     """Return config.json: what a program needs to know of the encoder without assembling it."""
     encoder, recipe = model.network.encoder, model.recipe
     return {

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from findna_kit import checkpoint
 from findna_kit.assemble import assemble
 from findna_kit.errors import CheckpointMismatch
 from findna_kit.exchange.findna_checkpoint import BRANCHES, TensorSource, read_released, tensor_sources
 from findna_kit.recipe import load_recipe, shipped_recipes
-from findna_kit.records.run_folder import RECIPE, RunRecord
+from findna_kit.records.paths import RECIPE
+from findna_kit.records.run_json import ImportReport, RunJson, RunRecord
 from findna_kit.runs.provenance import origins_of, versions
 
 if TYPE_CHECKING:
@@ -30,12 +31,26 @@ if TYPE_CHECKING:
 _CENTRE = "zeros: the file contains no centre; training sets it from its first batch"
 
 
+class ImportCoverage(TypedDict):
+    """What run.json records of an import. keys: our tensors by those of the file; tensors: how each of ours was made."""
+
+    format: str
+    file: str
+    sha256: str
+    epochs_run: int | None
+    step: str
+    remarks: list[str]
+    keys: dict[str, list[str]]
+    tensors: dict[str, str]
+    made_here: dict[str, str]
+
+
 @dataclass(frozen=True)
 class ImportResult:
     """The folder of the run, and the report on the import that run.json records as `imported`."""
 
     folder: Path
-    report: dict[str, Any]
+    report: ImportCoverage
 
 
 def import_findna(
@@ -55,14 +70,19 @@ def import_findna(
     report = _fill(experiment, released, file)
     with place.claimed(recipe.name) as (folder, _):
         record = RunRecord(folder, resuming=False)
-        with record.told():
-            plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
-            sizes = {
-                "genomes": [],  # hg38, according to the paper; its regions are unknown
-                "parameters": sum(parameter.numel() for parameter in experiment.trainable().values()),
-                "encoder_parameters": sum(parameter.numel() for parameter in experiment.student.encoder.parameters()),
-            }
-            record.update(**plan, **sizes, **origins_of(recipe, components, plugins), imported=report)
+        with record.recording():
+            facts = RunJson(
+                name=recipe.name,
+                seed=recipe.seed,
+                steps=recipe.steps,
+                versions=versions(),
+                genomes=[],  # hg38, according to the paper; its regions are unknown
+                parameters=sum(parameter.numel() for parameter in experiment.trainable().values()),
+                encoder_parameters=sum(parameter.numel() for parameter in experiment.student.encoder.parameters()),
+            )
+            record.update(facts)
+            record.update(origins_of(recipe, components, plugins))
+            record.update(RunJson(imported=ImportReport.model_validate(report)))
             (folder / RECIPE).write_text(recipe.dump())
             _save(experiment, folder, 0, initial)
             _save(experiment, folder, recipe.steps, experiment.model_tensors())
@@ -91,7 +111,7 @@ def _recipe(sizes: NetworkSizes, length: int, class_tokens: int, components: Com
     return load_recipe(shipped_recipes()["findna"], components, overrides=overrides, failed=failed)
 
 
-def _fill(experiment: Experiment, released: ReleasedCheckpoint, file: Path) -> dict[str, Any]:
+def _fill(experiment: Experiment, released: ReleasedCheckpoint, file: Path) -> ImportCoverage:
     """Copy the tensors of the file into both branches; return the report for run.json."""
     sources: dict[str, tuple[str, TensorSource]] = {
         f"{ours}.{name}": (ours, origin) for ours in BRANCHES for name, origin in tensor_sources(released.sizes).items()

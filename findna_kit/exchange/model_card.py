@@ -8,12 +8,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from findna_kit.records.run_folder import EVALUATION, RECORD
+from findna_kit.errors import FindnaError
+from findna_kit.records.evaluation_json import read_evaluation
+from findna_kit.records.paths import EVALUATION_JSON
+from findna_kit.records.run_json import read_run_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from findna_kit.inference.frozen_model import FrozenModel
+    from findna_kit.records.evaluation_json import TaskResult
+    from findna_kit.records.run_json import RunJson
 
 _FRONT = """---
 library_name: findna-kit
@@ -39,7 +44,7 @@ class CardScores:
 
 def model_card(run: Path, out: Path, model: FrozenModel, *, graph: bool) -> str:
     """Return the card in Markdown. graph: for an ONNX folder, whose use differs."""
-    record = _read(run / RECORD)
+    record = read_run_json(run)
     recipe = model.recipe
     trained = f"the {model.branch} after {model.step:,} of {recipe.steps:,} steps"
     parts = {
@@ -76,21 +81,20 @@ def _use_graph(model: FrozenModel) -> str:
     )
 
 
-def _data(record: Mapping[str, Any], model: FrozenModel) -> str:
+def _data(record: RunJson, model: FrozenModel) -> str:
     """Return the section on the training data, from run.json."""
-    if "imported" in record:
-        source = record["imported"]
-        file = f"`{Path(source['file']).name}`, sha256 `{source['sha256']}`"
+    if record.imported is not None:
+        file = f"`{Path(record.imported.file or 'not recorded').name}`, sha256 `{record.imported.sha256}`"
         return (
             f"The authors' released checkpoint ({file}), imported. According to the paper (Yu et al. 2025, "
             "doi 10.1016/j.neunet.2024.106978) trained on windows of the human reference genome, whose regions are unknown."
         )
-    if not record.get("genomes"):
+    if not record.genomes:
         return "Not recorded: the run has no run.json."
     rows = [["genome", "bases", "training", "validation", "share of the windows", "digest"]]
-    for genome in record["genomes"]:
-        bases = (f"{genome[name]:,}" for name in ("bases", "training_bases", "validation_bases"))
-        rows.append([_genome(genome["path"]), *bases, f"{genome['weight']:.2f}", f"`{genome['digest']}`"])
+    for genome in record.genomes:
+        bases = (f"{count:,}" for count in (genome.bases, genome.training_bases, genome.validation_bases))
+        rows.append([_genome(genome.path), *bases, f"{genome.weight:.2f}", f"`{genome.digest}`"])
     return f"Windows of {model.recipe.data.length} nucleotides.\n\n{_table(rows)}"
 
 
@@ -121,12 +125,12 @@ def _component(plain: Mapping[str, Any]) -> str:
 
 def _scores(run: Path, model: FrozenModel) -> str:
     """Return the scores of this branch at this step; results of others are only counted."""
-    if not (run / EVALUATION).is_file():
+    if not (run / EVALUATION_JSON).is_file():
         return "None: the run was not evaluated. `findna-kit evaluate RUN TASK` does that, with controls."
     try:
-        tasks = read_scores(json.loads((run / EVALUATION).read_text(encoding="utf-8")), model)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return f"They are in `{EVALUATION}`, in a format that this version of FinDNA-Kit cannot show here."
+        tasks = read_scores(read_evaluation(run, "evaluate the run again"), model)
+    except FindnaError:
+        return f"They are in `{EVALUATION_JSON}`, in a format that this version of FinDNA-Kit cannot show here."
     shown = [task for task in tasks if not task.of_another_model]
     texts = [_score(task) for task in shown]
     if len(shown) < len(tasks):
@@ -135,33 +139,22 @@ def _scores(run: Path, model: FrozenModel) -> str:
     return "\n\n".join(texts) if texts else "None: the run was not evaluated."
 
 
-def read_scores(content: Any, model: FrozenModel) -> list[CardScores]:
-    """evaluation.json as the card shows it: the one place here that knows the shape of that file.
-
-    A map from a task's path to its result. Raises ValueError, KeyError, TypeError or AttributeError where it is made otherwise.
-    """
-    from findna_kit.evaluation import table_rows  # imports scikit-learn, which takes a second
+def read_scores(results: Mapping[str, TaskResult], model: FrozenModel) -> list[CardScores]:
+    """Return the results as the card shows them. Raises FindnaError for a result without scores."""
+    # Imports numpy and the tasks' readers, which most exports without scores do not need.
+    from findna_kit.evaluation.result_tables import leakage_lines, table_rows
 
     found = []
-    for result in content.values():
+    for result in results.values():
         rows = table_rows(result)
         if len(rows) < 2:
-            raise ValueError(f"{result['task']}: no score is found")
-        sizes = ", ".join(f"{part} {size:,}" for part, size in result["sizes"].items())
-        how = f"{sizes}; pooling {result['pooling']}, strand {result['strand']}; in brackets 95 % intervals"
-        other = (result["branch"], result["step"]) != (model.branch, model.step)
-        remarks = [*map(str, result["notes"]), *_leakage(result.get("leakage"))]
-        found.append(CardScores(result["task"], how, tuple(remarks), rows, other))
+            raise FindnaError(f"{result.task}: has no scores")
+        sizes = ", ".join(f"{part} {size:,}" for part, size in result.sizes.items())
+        how = f"{sizes}; pooling {result.pooling}, strand {result.strand}; in brackets 95 % intervals"
+        other = (result.branch, result.step) != (model.branch, model.step)
+        remarks = [*result.notes, *leakage_lines(result)]
+        found.append(CardScores(result.task, how, tuple(remarks), rows, other))
     return found
-
-
-def _leakage(told: Mapping[str, Any] | None) -> list[str]:
-    """Return the remark on test rows that are also in other splits, if an audit found any."""
-    if not told:
-        return []
-    dropped = f"; {told['dropped']:,} of them were dropped" if told["dropped"] else ""
-    found = f"{told['test_rows']:,} test rows ({told['share']:.1%}) are also in other splits, exactly or nearly"
-    return [f"leakage: {found}{dropped}"]
 
 
 def _score(task: CardScores) -> str:
@@ -197,7 +190,3 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; the first row is its header."""
     head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows)
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

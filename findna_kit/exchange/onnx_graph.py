@@ -6,7 +6,7 @@ import logging
 import warnings
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ def require_onnx() -> None:
         require_extra(module, "onnx", "--format onnx")
 
 
-def write_onnx(model: FrozenModel, path: Path) -> dict[str, Any]:
+def write_onnx(model: FrozenModel, path: Path) -> dict[str, object]:
     """Write the graph in fp32, compare its outputs with torch, and return a description of its inputs and outputs.
 
     Raises FindnaError for an encoder that torch cannot trace with a dynamic length, or whose graph computes other numbers.

@@ -18,7 +18,8 @@ from findna_kit.model.branch import Pooling as Pooling
 from findna_kit.model.branch import apply_heads, read_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
-from findna_kit.records import precision_of, refuse_missing
+from findna_kit.records.missing_components import refuse_missing
+from findna_kit.records.run_json import precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

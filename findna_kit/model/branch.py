@@ -84,7 +84,7 @@ class Branch(nn.Module):
 
     @property
     def width(self) -> int:
-        """Width D of pooled and class embeddings and of hidden states, as losses see them."""
+        """Return the width D of pooled and class embeddings and of hidden states, as losses see them."""
         return embedding_width(self.encoder)
 
     def encode(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> Encoding:

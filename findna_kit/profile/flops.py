@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -55,6 +55,16 @@ not counted. A list of expensive operators would be shorter and would miss new o
 variants are covered by the base name."""
 
 
+class FlopsReport(TypedDict):
+    """FLOPs for JSON: of a step and of a nucleotide, in total and by component."""
+
+    step: int
+    step_by_component: dict[str, int]
+    base: float
+    base_by_component: dict[str, float]
+    uncounted: list[str]
+
+
 @dataclass(frozen=True)
 class StepFlops:
     """FLOPs of one optimizer step. losses: heads and loss, both branches, forward and backward. uncounted: operator names."""
@@ -75,7 +85,7 @@ class StepFlops:
         parts = {name: getattr(self, name) for name in ("encoder_forward", "encoder_backward", "teacher")}
         return parts | {f"losses.{label}": number for label, number in self.losses.items()}
 
-    def plain(self, bases: int) -> dict[str, Any]:
+    def plain(self, bases: int) -> FlopsReport:
         """Return the numbers for JSON, per step and per base; bases: nucleotides drawn from the genome in a step."""
         parts = self.by_component()
         per_base = {name: number / bases for name, number in parts.items()}

@@ -6,7 +6,7 @@ import math
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,7 +30,18 @@ MAX_ROWS = 2**20
 """Largest batch size that is tried or reported."""
 
 
-def largest_batch(workload: Workload) -> dict[str, Any]:
+class MaxBatch(TypedDict, total=False):
+    """The maximum batch size for JSON: `rows` and `how` it is known, with numbers of a prediction; or why it is `unknown`."""
+
+    rows: int
+    how: str
+    unknown: str
+    bytes_per_row: float
+    available: int
+    share: float
+
+
+def largest_batch(workload: Workload) -> MaxBatch:
     """Return `rows`, the maximum batch size, and `how` it was determined; or `unknown`, the reason why it is not known.
 
     The pass includes everything of a step up to the optimizer, for the whole batch at once, so that it holds what a

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from findna_kit.distributed import Engine
+    from findna_kit.profile.flops import FlopsReport
     from findna_kit.profile.workload import Workload
     from findna_kit.recipe import Recipe
     from findna_kit.trainer import Experiment
@@ -59,20 +60,20 @@ def plan(
     finish = throughput.finish(recipe, recipe.steps)
     return {
         **counted, "memory": {**memory, "peak": peak["bytes"], "peak_is": peak["of"]},
-        "resolved": resolved_settings(workload.engine, workload.micro_batch),
+        "resolved": resolved_settings(workload.engine, workload.micro_batch).to_json(),
         "measured": throughput.plain(workload.bases), "flops": flops_of(workload), "largest_batch": largest_batch(workload),
         "finish": {**finish, **hours(workload.engine, finish["seconds"])},
     }  # fmt: skip
 
 
-def flops_of(workload: Workload) -> dict[str, Any]:
+def flops_of(workload: Workload) -> FlopsReport:
     """Return the FLOPs of a step and of a base, for JSON."""
     return count_flops(workload.experiment(), workload.genome.windows, workload.engine, workload.micro_batch).plain(
         workload.bases
     )
 
 
-def hours(engine: Engine, seconds: float) -> dict[str, Any]:
+def hours(engine: Engine, seconds: float) -> dict[str, float | str]:
     """Convert seconds to GPU hours or, on a CPU, to core hours (one core per thread)."""
     if engine.device.type == "cuda":
         return {"hours": seconds / 3600, "hours_of": "GPU"}

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 
@@ -30,6 +30,19 @@ if TYPE_CHECKING:
 
 WARM_UP = 2
 """Steps that are not measured: the first ones include work that happens once."""
+
+
+class ThroughputReport(TypedDict):
+    """Durations for JSON. steps: number of measured steps; step_seconds: median, lowest and highest."""
+
+    steps: int
+    step_seconds: dict[str, float]
+    steps_per_second: float
+    bases_per_second: float
+    look_seconds: float
+    task_look_seconds: float | None
+    checkpoint_seconds: float
+    start_seconds: float
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ class Throughput:
         )
         return {"steps": steps, "looks": validations, "task_looks": probes, "checkpoints": saves, "seconds": seconds}
 
-    def plain(self, bases: int) -> dict[str, Any]:
+    def plain(self, bases: int) -> ThroughputReport:
         """Return the numbers for JSON; bases: nucleotides drawn from the genome in a step."""
         spread = {"median": self.step, "lowest": min(self.steps), "highest": max(self.steps)}
         return {

@@ -9,6 +9,7 @@ from findna_kit.assemble import assemble
 from findna_kit.data.genomes import open_genomes
 from findna_kit.distributed import current_launch, start_engine
 from findna_kit.errors import FindnaError
+from findna_kit.records.run_json import ResolvedSettings
 from findna_kit.runs.start import resolve_engine
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def prepare_workload(recipe: Recipe, device: str, reading: Callable[[int, int], 
     experiment, engine = assemble(recipe), start_engine(device, recipe.trainer.precision)
     genome = open_genomes(recipe.data, recipe.seed, reading)
     experiment.on_genome(genome.contigs)
-    engine, micro_batch = resolve_engine(experiment, genome, engine, {})
+    engine, micro_batch = resolve_engine(experiment, genome, engine, ResolvedSettings())
     return Workload(recipe, genome, engine, micro_batch)
 
 

@@ -1,51 +1,84 @@
-"""Runs side by side: what was different about them, and what came out of each. Nothing is tested here."""
+"""Runs side by side: what differs in their recipes, versions and genomes, and their metrics and scores. Nothing is tested."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
+
+from pydantic import JsonValue
 
 from findna_kit.errors import FindnaError
+from findna_kit.metrics.names import BASELINE, has_validation
 from findna_kit.metrics.readers import newest_rows
+from findna_kit.records.evaluation_json import read_evaluation
 from findna_kit.records.listing import entry_of
-from findna_kit.records.run_record import EVALUATION, RECIPE, RECORD, read_by_task
+from findna_kit.records.paths import RECIPE, RUN_JSON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from findna_kit.records.evaluation_json import TaskResult
+    from findna_kit.records.json_files import JsonObject
     from findna_kit.records.listing import Entry
+    from findna_kit.records.run_json import RunJson
 
-_FEWEST = 2
+_MIN_RUNS = 2
 _DEPTH = 4
-"""Folders from a study's down to a cell's run: cells/CONDITION/seed-N/run."""
-_SHARED = ("digest", "metric", "scored", "pooling", "layer", "strand")
-"""Of a result: what must be the same for two scores to be of one thing."""
+"""Folders from a study's to a cell's run: cells/CONDITION/seed-N/run."""
+_COMPARABLE = ("digest", "metric", "scored", "pooling", "layer", "strand")
+"""Fields of a result that must be equal for two scores to be comparable."""
 ONE_TRAINING = (
-    "no interval of a difference between these runs is known: each is one training, and another seed of it would score "
-    "otherwise; findna-kit ablate trains pairs of seeds, and says"
+    "there is no interval for a difference between these runs: each was trained once, and another seed would score "
+    "differently; findna-kit ablate trains pairs of seeds and tests their differences"
 )
 
 
-def compare(runs: Sequence[Path]) -> dict[str, Any]:
-    """Of each run a value in each list, ready for JSON: what differs of recipes, versions and genomes; metrics; scores.
+class ScoreRow(TypedDict):
+    """The score of the encoder or of a control on one task by one protocol, for each run; None if it was not scored."""
 
-    recipes, versions: only what is not the same in all, None where a run does not have it. metrics: of the newest rows.
-    scores: every protocol's, of the encoder and its controls. differences: between the conditions of one finished study, as
-    it says. remarks: what cannot be compared. Raises FindnaError for fewer than two runs, one given twice, one that is none,
-    and one that is broken.
+    path: str
+    protocol: str
+    score: str
+    who: str
+    values: list[dict[str, float] | None]
+
+
+class Comparison(TypedDict):
+    """The result of `compare`, ready for JSON. Lists have one item per run; None stands for unknown values.
+
+    recipes, versions: only what differs. metrics: the newest values. scores: in each task's own metric. differences: between
+    conditions of a finished study, as the study recorded them. remarks: what cannot be compared.
     """
-    if len(runs) < _FEWEST:
-        raise FindnaError("compare wants two runs or more")
-    entries = [_whole(run) for run in runs]
+
+    runs: list[str]
+    status: list[str]
+    step: list[int | None]
+    training_seconds: list[float | None]
+    recipes: dict[str, list[str | None]]
+    versions: dict[str, list[str | None]]
+    genomes: list[list[str]]
+    metrics: dict[str, list[float | None]]
+    scores: list[ScoreRow]
+    differences: list[JsonObject]
+    remarks: list[str]
+
+
+def compare(runs: Sequence[Path]) -> Comparison:
+    """Compare two runs or more, from their files alone.
+
+    Raises FindnaError for fewer than two runs, a run that is given twice, a folder that is no run, and a damaged run.
+    """
+    if len(runs) < _MIN_RUNS:
+        raise FindnaError("compare needs two runs or more")
+    entries = [_intact_entry(run) for run in runs]
     if len({run.resolve() for run in runs}) < len(runs):
-        raise FindnaError("a run is given twice; once is enough")
-    results = [_results(run) for run in runs]
-    scores, remarks = _scores(results)
-    differences = _differences(runs)
-    genomes = [[genome.get("digest") for genome in entry.record.get("genomes", ())] for entry in entries]
+        raise FindnaError("a run is given twice; give each once")
+    scores, remarks = _scores([read_evaluation(run, "remove it, and evaluate the run again") for run in runs])
+    differences = _study_differences(runs)
+    genomes = [[genome.digest for genome in entry.record.genomes] for entry in entries]
     if not all(genome == genomes[0] for genome in genomes):
-        remarks.append("the genomes are not the same: held-out metrics are of other windows, and tell nothing of each other")
+        remarks.append("the genomes differ: validation metrics are of different windows, and cannot be compared")
     if not differences:
         remarks.append(ONE_TRAINING)
     return {
@@ -63,9 +96,10 @@ def compare(runs: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _whole(run: Path) -> Entry:
-    if not (run / RECORD).is_file():
-        raise FindnaError(f"{run}: is not a run folder: there is no {RECORD} in it")
+def _intact_entry(run: Path) -> Entry:
+    """Return the run's entry. Raises FindnaError if the folder is no run, or the run is damaged."""
+    if not (run / RUN_JSON).is_file():
+        raise FindnaError(f"{run}: is not a run folder: it has no {RUN_JSON}")
     entry = entry_of(run)
     if entry.status == "broken":
         raise FindnaError(str(entry.reason))
@@ -73,82 +107,90 @@ def _whole(run: Path) -> Entry:
 
 
 def _recipe(run: Path) -> dict[str, str]:
-    """Values by path, as they were written: a plugin that is missing by now does not matter."""
+    """Return the values of the run's recipe by path, as text. Reads plain YAML: plugins may be missing by now."""
+    # The YAML reader is not needed to list or choose runs, which should start fast.
     from findna_kit.recipe.diff import leaves
     from findna_kit.recipe.yaml_nodes import read_plain
 
     return dict(leaves(read_plain(run / RECIPE)))
 
 
-def _differing(each: Sequence[Mapping[str, str]]) -> dict[str, list[str | None]]:
-    names = dict.fromkeys(name for one in each for name in one)
-    rows = {name: [one.get(name) for one in each] for name in names}
-    return {name: values for name, values in rows.items() if len(set(values)) > 1}
+def _differing(runs: Sequence[Mapping[str, str]]) -> dict[str, list[str | None]]:
+    """Return, for each key whose values differ between the runs, the value of every run."""
+    names = dict.fromkeys(name for values in runs for name in values)
+    table = {name: [values.get(name) for values in runs] for name in names}
+    return {name: row for name, row in table.items() if len(set(row)) > 1}
 
 
-def _versions(record: Mapping[str, Any]) -> dict[str, str]:
-    """Of packages, of who gave each component, and what `auto` became."""
-    components = record.get("components", {})
-    owners = {f"{kind} {name}": owner for kind, names in components.items() for name, owner in names.items()}
-    resolved = {name: str(value) for name, value in record.get("resolved", {}).items() if name != "torch"}
-    return {**record.get("versions", {}), **owners, **resolved}
+def _versions(record: RunJson) -> dict[str, str]:
+    """Return the versions of packages, the distribution of each component, and the resolved `auto` settings."""
+    components = {f"{kind} {name}": owner for kind, names in record.components.items() for name, owner in names.items()}
+    # torch's version is among the versions already.
+    resolved = {name: str(value) for name, value in record.resolved.to_json().items() if name != "torch"}
+    return {**record.versions, **components, **resolved}
 
 
 def _metrics(runs: Sequence[Path]) -> dict[str, list[float | None]]:
-    """The newest value of every metric in the newest row, and in the newest one of a look at the held-out windows."""
-    each = list[dict[str, float]]()
-    for run in runs:
-        values: dict[str, float] = {}
-        for row in newest_rows(run):
-            values = {**row, **values}
-            if any(name.startswith("collapse/") for name in row):
-                break
-        each.append({name: value for name, value in values.items() if name != "step"})
-    names = sorted({name for values in each for name in values}, key=lambda name: (name.startswith("baseline/"), name))
-    return {name: [values.get(name) for values in each] for name in names}
+    """Return the newest values of all metrics: of the last row, and of the last row written at a validation."""
+    newest = [_newest_metrics(run) for run in runs]
+    names = sorted({name for values in newest for name in values}, key=lambda name: (name.startswith(BASELINE), name))
+    return {name: [values.get(name) for values in newest] for name in names}
 
 
-def _results(run: Path) -> dict[str, dict[str, Any]]:
-    return read_by_task(run / EVALUATION, "and evaluate the run again")
+def _newest_metrics(run: Path) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for row in newest_rows(run):
+        values = {**row, **values}
+        if has_validation(row):
+            break
+    return {name: value for name, value in values.items() if name != "step"}
 
 
-def _scores(results: Sequence[Mapping[str, Mapping[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Of every task, protocol and who: the score that the task is judged by, of each run; and what is not the same task."""
-    rows: dict[tuple[str, str, str, str], list[Any]] = {}
+def _scores(results: Sequence[Mapping[str, TaskResult]]) -> tuple[list[ScoreRow], list[str]]:
+    """Return the score rows of every task, and a remark for each task whose scores are not comparable."""
+    rows: dict[tuple[str, str, str, str], ScoreRow] = {}
     remarks = list[str]()
-    for path in dict.fromkeys(path for one in results for path in one):
-        there = [one[path] for one in results if path in one]
-        if changed := [key for key in _SHARED if any(one[key] != there[0][key] for one in there)]:
-            remarks.append(f"{path}: the scores are not of one thing, {', '.join(changed)} differ; evaluate both runs alike")
-        for number, one in enumerate(results):
-            for protocol, block in one.get(path, {}).get("protocols", {}).items():
-                for who, scored in block.items():
-                    if who != "encoder_minus":
-                        key = (path, protocol, one[path]["metric"], who)
-                        found = {end: scored[one[path]["metric"]][end] for end in ("value", "low", "high")}
-                        rows.setdefault(key, [None] * len(results))[number] = found
-    names = ("path", "protocol", "score", "who")
-    return [{**dict(zip(names, key, strict=True)), "values": values} for key, values in rows.items()], remarks
+    for path in dict.fromkeys(path for by_task in results for path in by_task):
+        scored = [by_task[path] for by_task in results if path in by_task]
+        changed = [key for key in _COMPARABLE if any(getattr(other, key) != getattr(scored[0], key) for other in scored)]
+        if changed:
+            remarks.append(f"{path}: the scores are not comparable, {', '.join(changed)} differ; evaluate both runs alike")
+        for number, by_task in enumerate(results):
+            if path in by_task:
+                _add_scores(rows, path, by_task[path], number, len(results))
+    return list(rows.values()), remarks
 
 
-def _differences(runs: Sequence[Path]) -> list[dict[str, Any]]:
-    """What a finished study says of the conditions that these runs are cells of; nothing where they are not of one."""
+def _add_scores(rows: dict[tuple[str, str, str, str], ScoreRow], path: str, task: TaskResult, run: int, runs: int) -> None:
+    """Enter one run's scores on one task into its column of the rows."""
+    for protocol, block in task.protocols.items():
+        for who, contender in block.contenders().items():
+            interval = contender.score(task.metric)
+            row = rows.setdefault(
+                (path, protocol, task.metric, who),
+                {"path": path, "protocol": protocol, "score": task.metric, "who": who, "values": [None] * runs},
+            )
+            row["values"][run] = {"value": interval.value, "low": interval.low, "high": interval.high}
+
+
+def _study_differences(runs: Sequence[Path]) -> list[JsonObject]:
+    """Return what a finished study recorded about the conditions of these runs; empty if they are no cells of one study."""
     studies = {run.resolve().parents[_DEPTH - 1] for run in runs if len(run.resolve().parents) >= _DEPTH}
     if len(studies) != 1:
         return []
     (study,) = studies
     try:
-        conditions = json.loads((study / "result.json").read_text())["conditions"]
+        conditions = json.loads((study / "result.json").read_text(encoding="utf-8"))["conditions"]
+        first = next(iter(conditions))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except (ValueError, KeyError, TypeError) as error:
-        raise FindnaError(f"{study / 'result.json'}: is not what ablate writes; call ablate again") from error
-    first = next(iter(conditions))
-    mine = dict.fromkeys(run.resolve().parents[1].name for run in runs)
-    if first not in mine:
+    except (ValueError, KeyError, TypeError, StopIteration) as error:
+        raise FindnaError(f"{study / 'result.json'}: unexpected content; call ablate again") from error
+    named = dict.fromkeys(run.resolve().parents[1].name for run in runs)
+    if first not in named:  # a study compares every condition with its first, and no others with each other
         return []
-    return [
-        {"study": str(study), "condition": name, "minus": first, **conditions[name]["effect"]}
-        for name in mine
-        if "effect" in conditions.get(name, {})
-    ]
+    differences = list[dict[str, JsonValue]]()
+    for name in named:
+        if "effect" in conditions.get(name, {}):
+            differences.append({"study": str(study), "condition": name, "minus": first, **conditions[name]["effect"]})
+    return differences

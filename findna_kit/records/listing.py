@@ -1,15 +1,19 @@
-"""Every run below a folder, each told by its own files alone; one that is broken is an entry as well."""
+"""All runs below a folder, each read from its own files; a damaged run is listed as `broken`."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from findna_kit.errors import FindnaError
+from findna_kit.metrics.names import has_validation, validation_losses
 from findna_kit.metrics.readers import newest_rows
-from findna_kit.records.run_record import EVALUATION, KILLED, RECORD, current_status, read_by_task, read_record
+from findna_kit.records.evaluation_json import read_evaluation
+from findna_kit.records.paths import RUN_JSON
+from findna_kit.records.run_json import RunJson, read_run_json
+from findna_kit.records.run_status import KILLED, current_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,13 +21,11 @@ if TYPE_CHECKING:
 
 Status = Literal["finished", "running", "interrupted", "stopped", "failed", "killed", "broken"]
 STATUSES: tuple[Status, ...] = ("finished", "running", "interrupted", "stopped", "failed", "killed", "broken")
-_LOOK = "collapse/"
-"""What every look at the held-out windows says, whatever the losses are."""
 
 
 @dataclass(frozen=True)
-class Score:
-    """The encoder's score of a task by a protocol, the one that the task is judged by, with its interval."""
+class EncoderScore:
+    """The encoder's score on a task by one protocol, in the task's own metric, with its interval."""
 
     task: str
     protocol: str
@@ -34,16 +36,16 @@ class Score:
 
     @property
     def name(self) -> str:
-        """`TASK/PROTOCOL/SCORE`."""
+        """Return `TASK/PROTOCOL/SCORE`."""
         return f"{self.task}/{self.protocol}/{self.score}"
 
 
 @dataclass
 class Entry:
-    """A run's folder. reason: why it ended as it did, or what is broken.
+    """One run of a list; None stands for unknown values.
 
-    step: of its newest row; held_out: each loss at the newest look at the held-out windows; seconds: of training; when:
-    run.json was last written. What is not known is None.
+    reason: why it ended, or what is broken. step: the newest in its metrics; held_out: each loss at the last validation;
+    metric: the newest value of the requested metric; seconds: of training; when: run.json was last written.
     """
 
     run: Path
@@ -55,102 +57,88 @@ class Entry:
     steps: int | None = None
     held_out: dict[str, float | None] = field(default_factory=dict)
     metric: float | None = None
-    scores: list[Score] = field(default_factory=list)
+    scores: list[EncoderScore] = field(default_factory=list)
     seconds: float | None = None
     when: datetime | None = None
-    record: dict[str, Any] = field(default_factory=dict)
+    record: RunJson = field(default_factory=RunJson)
 
 
 def entries_below(folder: Path, metric: str | None = None) -> list[Entry]:
-    """Every run in `folder` and below it, sorted by path; with `metric`, its newest value in each run's metrics.jsonl.
+    """Return every run in `folder` and below it, sorted by path; with `metric`, its newest value in each run.
 
-    Raises FindnaError where there is no such folder.
+    Raises FindnaError if there is no such folder.
     """
     if not folder.is_dir():
-        raise FindnaError(f"{folder}: no such folder; name the one that your runs lie in")
+        raise FindnaError(f"{folder}: no such folder; give the folder that holds your runs")
     return [entry_of(run, metric) for run in sorted(_runs(folder, set()))]
 
 
 def entry_of(run: Path, metric: str | None = None) -> Entry:
-    """What the run's files say; a file that cannot be read makes it broken, and the others are told as well."""
-    entry, wrong = Entry(run), list[str]()
-    for tell in (_told, _measured, _scored):
+    """Return the entry of one run. A damaged file makes it `broken`; its other files are read all the same."""
+    entry, problems = Entry(run), list[str]()
+    for read in (_read_record, _read_metrics, _read_scores):
         try:
-            tell(entry, metric)
+            read(entry, metric)
         except FindnaError as error:
-            wrong.append(str(error))
+            problems.append(str(error))
         except OSError as error:
-            wrong.append(f"{error.filename or run}: cannot be read: {error.strerror}")
-    if wrong:
-        entry.status, entry.reason = "broken", "; ".join(wrong)
+            problems.append(f"{error.filename or run}: cannot be read: {error.strerror}")
+    if problems:
+        entry.status, entry.reason = "broken", "; ".join(problems)
     return entry
 
 
 def _runs(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Folders that hold a run's record; in a run there is no other. Links are followed, each folder is seen once."""
+    """Yield the folders with a run.json. Links are followed, each folder is visited once; a run holds no other run."""
     status = folder.stat()
-    if (place := (status.st_dev, status.st_ino)) in seen:
+    if (identity := (status.st_dev, status.st_ino)) in seen:
         return
-    seen.add(place)
-    if (folder / RECORD).is_file():
+    seen.add(identity)
+    if (folder / RUN_JSON).is_file():
         yield folder
         return
     try:
         below = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".") and entry.is_dir()]
-    except PermissionError:  # somebody else's, and no run of ours
+    except PermissionError:  # another user's folder
         return
     for name in below:
         yield from _runs(folder / name, seen)
 
 
-def _told(entry: Entry, _: str | None) -> None:
-    record = read_record(entry.run)
-    entry.when = datetime.fromtimestamp((entry.run / RECORD).stat().st_mtime, UTC).astimezone()
-    entry.record, timings = record, record.get("timings", {})
-    try:
-        entry.name, entry.reason = _text(record.get("name")), _text(record.get("reason"))
-        entry.seed, entry.steps = (None if record.get(key) is None else int(record[key]) for key in ("seed", "steps"))
-        entry.seconds = None if "training_seconds" not in timings else float(timings["training_seconds"])
-        status = record.get("status", "running")
-        if status not in STATUSES:
-            raise ValueError(status)
-    except (TypeError, ValueError) as error:
-        raise FindnaError(f"{entry.run / RECORD}: is not what a run writes; restore it from a copy") from error
+def _read_record(entry: Entry, _: str | None) -> None:
+    entry.record = record = read_run_json(entry.run)
+    path = entry.run / RUN_JSON
+    entry.when = datetime.fromtimestamp(path.stat().st_mtime, UTC).astimezone()
+    entry.name, entry.seed, entry.steps, entry.reason = record.name, record.seed, record.steps, record.reason
+    entry.seconds = record.timings.training_seconds
+    # A run writes its status last; one that was killed before has none.
+    status = "running" if record.status is None else record.status
+    if status not in STATUSES:
+        raise FindnaError(f"{path}: unexpected content (status: {status!r}); restore the file from a copy")
     entry.status = cast("Status", current_status(entry.run, status))
-    if entry.status == "running":  # one that has been gone on with has not told so yet, while it reads the genome
+    if entry.status == "running":
+        # The reason is of the last interruption; a resumed run overwrites it only once the genome is open.
         entry.reason = None
     elif entry.status == KILLED:
-        entry.reason = "it has told no end, and no process holds it"
+        entry.reason = "it recorded no end, and no process holds its folder"
 
 
-def _text(value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _measured(entry: Entry, metric: str | None) -> None:
+def _read_metrics(entry: Entry, metric: str | None) -> None:
     for row in newest_rows(entry.run):
         entry.step = row["step"] if entry.step is None else entry.step
-        if any(name.startswith(_LOOK) for name in row):
-            entry.held_out = {
-                name.removeprefix("held_out/").removesuffix("/loss"): row[name]
-                for name in row
-                if name.startswith("held_out/") and name.endswith("/loss")
-            }
+        if has_validation(row):
+            entry.held_out = dict(validation_losses(row))
             break
     if metric is not None:
         entry.metric = next((row[metric] for row in newest_rows(entry.run, metric)), None)
 
 
-def _scored(entry: Entry, _: str | None) -> None:
-    results = read_by_task(entry.run / EVALUATION, "and evaluate the run again")
-    try:
-        for path, result in results.items():
-            score, same = result["metric"], [one for one in results.values() if one["task"] == result["task"]]
-            task = result["task"] if len(same) == 1 else path
-            for protocol, block in result["protocols"].items():
-                found = {end: float(block["encoder"][score][end]) for end in ("value", "low", "high")}
-                entry.scores.append(Score(task, protocol, score, **found))
-    except (KeyError, TypeError, ValueError) as error:
-        raise FindnaError(f"{entry.run / EVALUATION}: is not what evaluate writes; remove it, and evaluate again") from error
+def _read_scores(entry: Entry, _: str | None) -> None:
+    results = read_evaluation(entry.run, "remove it, and evaluate the run again")
+    for path, result in results.items():
+        # Tasks in different folders may share a name; then only the path tells them apart.
+        unique = sum(other.task == result.task for other in results.values()) == 1
+        task = result.task if unique else path
+        for protocol, block in result.protocols.items():
+            score = block.encoder.score(result.metric)
+            entry.scores.append(EncoderScore(task, protocol, result.metric, score.value, score.low, score.high))

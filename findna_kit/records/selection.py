@@ -1,84 +1,86 @@
-"""Which run is best: by what was held out from training, and never by a test set."""
+"""The best of several runs: chosen on validation data, never by a test score."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, nearest
+from findna_kit.metrics.names import BASELINE, COLLAPSE, PLAIN_VALIDATION, TASK, VALIDATION, parse
 from findna_kit.metrics.readers import newest_rows
+from findna_kit.records.evaluation_json import SCORES, read_evaluation
 from findna_kit.records.listing import Entry, entries_below
-from findna_kit.records.run_record import EVALUATION, read_by_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-LOWER, HIGHER = ("loss", "bits_per_base"), ("accuracy", "mcc", "macro_f1", "auroc", "auprc")
-"""Last words of metrics whose better end is known."""
-_HELD_OUT = ("held_out/", "held_out_plain/", "evaluation/", "collapse/")
+LOWER, HIGHER = ("loss", "bits_per_base"), SCORES
+"""Metrics, by the last part of their names, whose better direction is known."""
+_ON_VALIDATION = (VALIDATION, PLAIN_VALIDATION, TASK, COLLAPSE)
 _PROTOCOLS = ("knn", "probe", "finetune", "few_shot")
-_VALIDATION = "validation_"
-_WAYS = "take one of held-out windows, as held_out/LABEL/loss, or a validation score"
+_VALIDATION_SCORE = "validation_"
+_SUGGESTION = "use a validation metric, such as held_out/LABEL/loss, or a validation score"
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A metric to choose by, and which end of it is better."""
+    """A metric to choose by, and its better direction."""
 
     metric: str
     maximise: bool
 
     @property
     def words(self) -> str:
-        """As a sentence has it."""
+        """Return the criterion as part of a sentence."""
         return f"{self.metric} ({'higher' if self.maximise else 'lower'} is better)"
 
-    def better(self, one: float) -> float:
-        """A number that is the smaller, the better."""
-        return -one if self.maximise else one
+    def better(self, value: float) -> float:
+        """Return a sort key: the better the value, the smaller it is."""
+        return -value if self.maximise else value
 
 
 def criterion(metric: str, maximise: bool | None = None) -> Criterion:
-    """What a run may be chosen by: held-out windows (`held_out/`, `held_out_plain/`, `collapse/`), or validation rows.
+    """Return the criterion for a metric measured on validation data.
 
-    Those are `evaluation/TASK/PROTOCOL/SCORE` of metrics.jsonl and `TASK/PROTOCOL/validation_SCORE` of evaluation.json. Raises
-    FindnaError, with the reason, for a test score, a metric of training, a baseline, and where the better end is not known or
-    is the other one.
+    Such metrics are `held_out/`, `held_out_plain/`, `collapse/` and `evaluation/TASK/PROTOCOL/SCORE` of metrics.jsonl, and
+    `TASK/PROTOCOL/validation_SCORE` of evaluation.json. Raises FindnaError, with the reason, for a test score, a training
+    metric or a baseline, and if the better direction is unknown or is not the given one.
     """
     parts = metric.split("/")
-    validation = len(parts) > 2 and parts[-1].startswith(_VALIDATION)
-    if not validation:
+    is_validation_score = len(parts) > 2 and parts[-1].startswith(_VALIDATION_SCORE)
+    if not is_validation_score:
         _refuse(metric, parts)
-    words = [part.removeprefix(_VALIDATION) for part in parts]
+    words = [part.removeprefix(_VALIDATION_SCORE) for part in parts]
     if words[-1] in ("student", "teacher"):
         words.pop()
-    end = words[-1] in HIGHER if words[-1] in (*LOWER, *HIGHER) else None
-    if end is None and maximise is None:
-        raise FindnaError(f"{metric}: whether more of it is better is not known; say maximise or minimise")
-    if end is not None and maximise is not None and end != maximise:
-        raise FindnaError(f"{metric}: {'higher' if end else 'lower'} is better; leave {'minimise' if end else 'maximise'} out")
-    return Criterion(metric, bool(end if maximise is None else maximise))
+    known = words[-1] in HIGHER if words[-1] in (*LOWER, *HIGHER) else None
+    if known is None and maximise is None:
+        raise FindnaError(f"{metric}: whether higher or lower is better is not known; give maximise or minimise")
+    if known is not None and maximise is not None and known != maximise:
+        better, given = ("higher", "minimise") if known else ("lower", "maximise")
+        raise FindnaError(f"{metric}: {better} is better; leave {given} out")
+    return Criterion(metric, bool(known if maximise is None else maximise))
 
 
 def _refuse(metric: str, parts: list[str]) -> None:
-    if metric.startswith("baseline/") or (metric.startswith("evaluation/") and parts[-1] == "kmer"):
-        raise FindnaError(f"{metric}: is of a model that counts, the same whatever is trained, and chooses nothing; {_WAYS}")
-    if metric.startswith(_HELD_OUT):
+    """Raise FindnaError for a metric that is not measured on validation data."""
+    if metric.startswith(BASELINE) or parse(metric).control:
+        raise FindnaError(f"{metric}: is the score of a baseline, the same for every run; {_SUGGESTION}")
+    if metric.startswith(_ON_VALIDATION):
         return
     protocol = parts[-2] if len(parts) > 1 else ""
     if parts[-1] in HIGHER and protocol.startswith(_PROTOCOLS):
         raise FindnaError(
-            f"{metric}: is a score on test rows, and test sets choose nothing: what is chosen by them looks better on them "
-            f"than it is; {_WAYS}"
+            f"{metric}: is a score on the test split; selecting on the test set makes its score optimistic; {_SUGGESTION}"
         )
-    raise FindnaError(f"{metric}: is of what was trained on, or nobody's; a run is chosen by what was held out: {_WAYS}")
+    raise FindnaError(f"{metric}: is a training metric, or unknown; runs are chosen on validation data: {_SUGGESTION}")
 
 
 @dataclass
 class Choice:
-    """Runs with a number to compare, the best first; how many others there are, by why they are left out."""
+    """Runs ranked by a criterion, the best first. left_out: the number of other runs by why they are not ranked."""
 
     by: Criterion
     ranked: list[tuple[Entry, float]] = field(default_factory=list)
@@ -86,51 +88,48 @@ class Choice:
 
     @property
     def held_outs(self) -> int:
-        """How many different held-out parts of genomes the numbers are of."""
-        keys = ("digest", "parts")
-        return len(
-            {str([[one.get(key) for key in keys] for one in entry.record.get("genomes", ())]) for entry, _ in self.ranked}
-        )
+        """Return the number of different genomes or validation regions that the values were measured on."""
+        return len({str([(genome.digest, genome.parts) for genome in entry.record.genomes]) for entry, _ in self.ranked})
 
 
 def choose(folder: Path, by: Criterion) -> Choice:
-    """Finished runs below `folder`, by their newest number. Raises FindnaError where no run has one."""
-    choice, others = Choice(by), list[Entry]()
-    validation = by.metric.rpartition("/")[2].startswith(_VALIDATION)
-    for entry in entries_below(folder, None if validation else by.metric):
+    """Rank the finished runs below `folder` by their newest value. Raises FindnaError if no run has one."""
+    choice, without_value = Choice(by), list[Entry]()
+    is_validation_score = by.metric.rpartition("/")[2].startswith(_VALIDATION_SCORE)
+    for entry in entries_below(folder, None if is_validation_score else by.metric):
         finished = entry.status == "finished"
-        value = _validation(entry, by.metric) if finished and validation else entry.metric
+        value = _validation_score(entry, by.metric) if finished and is_validation_score else entry.metric
         if finished and value is not None:
             choice.ranked.append((entry, value))
             continue
         if finished:
-            others.append(entry)
-        why = "without a number for it" if finished else entry.status
+            without_value.append(entry)
+        why = "without a value of it" if finished else entry.status
         choice.left_out[why] = choice.left_out.get(why, 0) + 1
-    choice.ranked.sort(key=lambda one: (by.better(one[1]), str(one[0].run)))
+    choice.ranked.sort(key=lambda ranked: (by.better(ranked[1]), str(ranked[0].run)))
     if not choice.ranked:
-        left = ", ".join(f"{count} {why}" for why, count in choice.left_out.items()) or "no run is there"
-        near = nearest(by.metric, metric_names(others, _HELD_OUT))
-        raise FindnaError(f"{folder}: no finished run has a number for {by.metric}{near} ({left})")
+        left = ", ".join(f"{count} {why}" for why, count in choice.left_out.items()) or "there are no runs"
+        hint = nearest(by.metric, metric_names(without_value, _ON_VALIDATION))
+        raise FindnaError(f"{folder}: no finished run has a value of {by.metric}{hint} ({left})")
     return choice
 
 
-def metric_names(entries: Sequence[Entry], beginnings: tuple[str, ...] = ("",)) -> list[str]:
-    """Metrics with one of the beginnings, in the newest row that has any: of the first of these runs that has one."""
+def metric_names(entries: Sequence[Entry], prefixes: tuple[str, ...] = ("",)) -> list[str]:
+    """Return the metrics with one of the prefixes in the newest row that has any, of the first run that has one."""
     for entry in entries:
         for row in newest_rows(entry.run):
-            if names := [name for name in row if name != "step" and name.startswith(beginnings)]:
+            if names := [name for name in row if name != "step" and name.startswith(prefixes)]:
                 return names
     return []
 
 
-def _validation(entry: Entry, metric: str) -> float | None:
-    """The score on validation rows that a protocol's settings were chosen by, its mean over repeats."""
+def _validation_score(entry: Entry, metric: str) -> float | None:
+    """Return the validation score that a protocol's hyperparameters were chosen by, averaged over seeds."""
     task, protocol, name = metric.rsplit("/", 2)
-    results: dict[str, Any] = read_by_task(entry.run / EVALUATION, "and evaluate the run again")
-    found = [result for path, result in results.items() if task in (path, result["task"])]
-    if len(found) != 1:
+    results = read_evaluation(entry.run, "remove it, and evaluate the run again")
+    matches = [result for path, result in results.items() if task in (path, result.task)]
+    if len(matches) != 1 or protocol not in matches[0].protocols:
         return None
-    rows = found[0]["protocols"].get(protocol, {}).get("encoder", {}).get("chosen", ())
-    values = [row[name] for row in rows if name in row]
-    return fmean(values) if values and len(values) == len(rows) else None
+    seeds = matches[0].protocols[protocol].encoder.chosen
+    values = [float(value) for chosen in seeds if isinstance(value := chosen.get(name), int | float)]
+    return fmean(values) if values and len(values) == len(seeds) else None

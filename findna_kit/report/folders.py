@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from findna_kit import checkpoint
 from findna_kit.errors import FindnaError
 from findna_kit.metrics.readers import newest_rows
 from findna_kit.recipe.yaml_nodes import read_plain, read_text
-from findna_kit.records.run_folder import AUDIT, EVALUATION, LOCK, RECIPE, RECORD, read_by_task
-from findna_kit.records.run_record import KILLED, current_status, is_locked
+from findna_kit.records.audit_json import read_audits
+from findna_kit.records.evaluation_json import read_evaluation
+from findna_kit.records.paths import LOCK, RECIPE, RUN_JSON
+from findna_kit.records.run_json import read_run_json
+from findna_kit.records.run_status import KILLED, current_status, is_locked
 from findna_kit.study.files import (
     FAILED,
     RESULT,
@@ -31,50 +32,9 @@ from findna_kit.study.schema import Study
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-class _Summary(BaseModel):
-    """Base of the models of what a page shows of run.json."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class GenomeSummary(_Summary):
-    """A genome that a run was trained on."""
-
-    path: str
-    digest: str
-    weight: float
-    bases: int
-    training_bases: int
-    validation_bases: int
-
-
-class MemorySummary(_Summary):
-    """Peak memory, and what kind of memory it is."""
-
-    bytes: int
-    of: str
-
-
-class RunSummary(_Summary):
-    """What a page shows of run.json."""
-
-    status: str | None = None
-    reason: str | None = None
-    name: str | None = None
-    seed: int | None = None
-    steps: int | None = None
-    versions: dict[str, str] = Field(default_factory=dict)
-    plugins: list[str] = Field(default_factory=list)
-    components: dict[str, dict[str, str]] = Field(default_factory=dict)
-    resolved: dict[str, Any] = Field(default_factory=dict)
-    genomes: list[GenomeSummary] = Field(default_factory=list)
-    parameters: int | None = None
-    encoder_parameters: int | None = None
-    baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
-    timings: dict[str, float] = Field(default_factory=dict)
-    peak_memory: MemorySummary | None = None
-    imported: dict[str, Any] | None = None
+    from findna_kit.records.audit_json import AuditReport
+    from findna_kit.records.evaluation_json import TaskResult
+    from findna_kit.records.run_json import RunJson
 
 
 @dataclass(frozen=True)
@@ -86,7 +46,7 @@ class RunFolder:
 
     folder: Path
     label: str
-    record: RunSummary
+    record: RunJson
     recorded: bool
 
     @cached_property
@@ -101,14 +61,14 @@ class RunFolder:
         return {} if self.recipe_text is None else read_plain(self.folder / RECIPE)
 
     @cached_property
-    def evaluation(self) -> dict[str, dict[str, Any]]:
+    def evaluation(self) -> dict[str, TaskResult]:
         """The results in evaluation.json by task, empty where the run was not evaluated."""
-        return read_by_task(self.folder / EVALUATION, "`findna-kit evaluate` makes it anew")
+        return read_evaluation(self.folder, "remove it, and call `findna-kit evaluate` again")
 
     @cached_property
-    def audits(self) -> dict[str, dict[str, Any]]:
+    def audits(self) -> dict[str, AuditReport]:
         """The audits in audit.json by task."""
-        return read_by_task(self.folder / AUDIT, "`findna-kit tasks audit` makes it anew")
+        return read_audits(self.folder, "remove it, and call `findna-kit tasks audit` again")
 
     @cached_property
     def last_step(self) -> int | None:
@@ -122,7 +82,7 @@ class RunFolder:
     def status(self) -> str:
         """The status in words, with the reason why the run ended."""
         if not self.recorded:
-            return f"not recorded: there is no {RECORD}"
+            return f"not recorded: there is no {RUN_JSON}"
         status = current_status(self.folder, self.record.status)
         if status == KILLED:
             return "recorded as running, but no process on this machine holds its lock: it was killed, or runs elsewhere"
@@ -173,19 +133,16 @@ def read_folder(folder: Path, label: str) -> RunFolder | StudyFolder:
         return _read_study(folder, label)
     # A run that was put together by hand may lack run.json; recipe and checkpoints are enough to show it.
     has_checkpoint = exists and (folder / RECIPE).is_file() and (folder / checkpoint.FOLDER).is_dir()
-    if has_checkpoint or (exists and (folder / RECORD).is_file()):
+    if has_checkpoint or (exists and (folder / RUN_JSON).is_file()):
         return read_run(folder, label)
     problem = "neither a run's folder nor a study's" if exists else "is not a folder"
-    hint = f"; the run of this cell is {folder / 'run'}" if exists and (folder / "run" / RECORD).is_file() else ""
+    hint = f"; the run of this cell is {folder / 'run'}" if exists and (folder / "run" / RUN_JSON).is_file() else ""
     raise FindnaError(f"{folder}: {problem}; give a folder that `run` or `ablate` made{hint}")
 
 
 def read_run(folder: Path, label: str) -> RunFolder:
     """Return a run's folder."""
-    path = folder / RECORD
-    if not path.is_file():
-        return RunFolder(folder, label, RunSummary(), recorded=False)
-    return RunFolder(folder, label, read_model(RunSummary, path), recorded=True)
+    return RunFolder(folder, label, read_run_json(folder), recorded=(folder / RUN_JSON).is_file())
 
 
 def _read_study(folder: Path, label: str) -> StudyFolder:
@@ -195,7 +152,7 @@ def _read_study(folder: Path, label: str) -> StudyFolder:
     for condition in study.conditions():
         for seed in study.every_seed:
             cell = folder / "cells" / condition / f"seed-{seed}"
-            run = read_run(cell / "run", f"{condition}, seed {seed}") if (cell / "run" / RECORD).is_file() else None
+            run = read_run(cell / "run", f"{condition}, seed {seed}") if (cell / "run" / RUN_JSON).is_file() else None
             cells.append(CellEntry(condition, seed, _cell_state(cell, run), run))
     path = folder / RESULT
     remedy = "run `findna-kit ablate` again, which writes it again"

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError, OutputExists
-from findna_kit.records.run_folder import REPORT
+from findna_kit.records.paths import REPORT
 from findna_kit.report.blocks import ReportPart
 from findna_kit.report.folders import RunFolder, StudyFolder, read_folder
 from findna_kit.report.groups import group_runs, shortest_labels

@@ -1,4 +1,4 @@
-"""What `run`, `--resume`, `evaluate` and later ablations all call."""
+"""Runs: starting, resuming and scoring them, for the command line, studies and the Python API."""
 
 from findna_kit.records.run_folder import RunLocation
 from findna_kit.runs.evaluate import Scoring, evaluate_run

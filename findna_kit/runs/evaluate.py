@@ -1,55 +1,69 @@
-"""A finished run on labelled tasks, beside networks that have learned nothing."""
+"""Evaluation of a finished run on labelled tasks, with randomly initialised networks as controls."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
+from pydantic import ValidationError
 
 from findna_kit import checkpoint
 from findna_kit.data.genome import builtin_digest
 from findna_kit.errors import CheckpointMismatch, FindnaError
 from findna_kit.evaluation import (
-    Cells,
     Contender,
     Evaluation,
     EvaluationRequest,
     Prediction,
+    PredictionCache,
     load_task,
     strand_disagreement,
     summarise,
 )
-from findna_kit.evaluation.cache import key_of
+from findna_kit.evaluation.cache import cache_key
 from findna_kit.evaluation.finetuning import finetune, settings_for
-from findna_kit.evaluation.summary import about, rows_scored
+from findna_kit.evaluation.task_scores import scored_rows, task_info
 from findna_kit.inference.frozen_model import load, untrained
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.records.run_folder import CELLS, EVALUATION, RECORD, read_by_task, write_json
+from findna_kit.records.evaluation_json import (
+    FinetuningRecord,
+    GenomeOverlapShare,
+    LeakageSummary,
+    ModelInfo,
+    StrandDisagreement,
+    TaskResult,
+)
+from findna_kit.records.json_files import read_entries, write_json
+from findna_kit.records.paths import EVALUATION_JSON, PREDICTIONS
+from findna_kit.records.run_json import read_run_json
 from findna_kit.runs.leakage import report_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
+    from findna_kit.evaluation.request import NetworkName
     from findna_kit.evaluation.tasks import Task
     from findna_kit.inference.frozen_model import BranchName, FrozenModel, Pooling, Strand
     from findna_kit.recipe import Recipe
+    from findna_kit.records.audit_json import AuditReport
+    from findna_kit.records.json_files import JsonObject
 
-    Say = Callable[[str], None]
+    Log = Callable[[str], None]
 
 _SAME = ("step", "branch", "weights", "pooling", "layer", "strand", "precision", "seed", "sizes", "scored", "digest")
-"""What two results of a task must have in common to stand in one entry of evaluation.json."""
+"""Keys that two results of a task must have in common to be joined in one entry of evaluation.json."""
+_REMEDY = f"remove it, and evaluate again: the predictions in {PREDICTIONS}/ are reused"
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a run is scored. finetune: `K=V`, settings of fine-tuning; data: where the data of shipped tasks lie.
+    """How a run is scored. finetune: `K=V` settings of fine-tuning; data: the folder with the data of shipped tasks.
 
-    Raises FindnaError for what the protocols would take no notice of.
+    Raises FindnaError for options that the requested protocols would ignore.
     """
 
     asked: EvaluationRequest = field(default_factory=EvaluationRequest)
@@ -65,25 +79,26 @@ class Scoring:
     without: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        """A result says its layer, and would say one that fine-tuning has not used."""
+        """Refuse a layer with fine-tuning, and settings of fine-tuning without it."""
         tuned = "finetune" in self.asked.protocols
         if tuned and self.layer is not None:
+            # The result records one layer for all protocols, and fine-tuning would not have used it.
             raise FindnaError(
-                f"layer {self.layer} is of frozen embeddings; fine-tuning takes the first blocks of an encoder by "
-                "--finetune blocks=N: ask for it in a call of its own, without a layer"
+                f"layer {self.layer} applies to frozen embeddings; fine-tuning uses the first blocks of an encoder with "
+                "--finetune blocks=N: request it in a separate call, without a layer"
             )
         if self.finetune and not tuned:
-            raise FindnaError(f"{self.finetune[0]!r} is a setting of fine-tuning, which is not asked for: name finetune too")
+            raise FindnaError(f"{self.finetune[0]!r} is a setting of fine-tuning, which is not requested: add finetune")
 
 
 def evaluate_run(
-    run: Path, tasks: Sequence[str], scoring: Scoring, *, say: Say = lambda sentence: None
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Scores the run's frozen model, and networks that have learned nothing, on each task.
+    run: Path, tasks: Sequence[str], scoring: Scoring, *, say: Log = lambda sentence: None
+) -> list[TaskResult]:  # fmt: skip
+    """Score the run's frozen model, and its controls, on each task, and return the results of the requested protocols.
 
-    Predictions are kept in the run's folder, each as soon as it is there, and not made again; the results go into
-    evaluation.json, where a task has one entry, by its path; protocols join those scored before on the same rows by the same
-    model. Raises FindnaError for what cannot be scored.
+    Each prediction is cached in the run's folder as soon as it is made. The results go into evaluation.json, with one entry
+    per task, by its path; protocols join those scored before if model and samples are the same. Raises FindnaError for a
+    run or task that cannot be scored.
     """
     try:
         run.stat()
@@ -91,10 +106,10 @@ def evaluate_run(
         raise FindnaError(f"{run}: is not a run folder ({error.strerror}); give the folder that `run` made") from error
     loaded = [load_task(task, scoring.data) for task in tasks]
     for task in loaded:
-        rows_scored(task)
+        scored_rows(task)
     model = load(run, scoring.branch, step=scoring.step, device=scoring.device, without=scoring.without)
     model.check_pooling(scoring.pooling, scoring.layer)
-    weights = _digest(run, model.step)
+    weights = _weights_digest(run, model.step)
     results = []
     for task in loaded:
         networks = _Networks(run, model, weights, scoring, task, say)
@@ -102,129 +117,156 @@ def evaluate_run(
     return results
 
 
-def _score(run: Path, task: Task, networks: _Networks, say: Say) -> dict[str, Any]:
-    scoring, model = networks.scoring, networks.model
-    evaluation = Evaluation(task, networks.contender, scoring.asked, seed=model.recipe.seed)
-    report = report_for(run, task)
-    without = report["leaked"]["rows"] if scoring.drop_leaked else []
-    scored = len(rows_scored(task, without))  # what no score can be taken of is refused before hours are spent on it
-    wanted: dict[str, list[str]] = {}
-    for cell in scoring.asked.cells():
-        wanted.setdefault(cell.protocol, []).append(key_of(evaluation.identity(cell)))
-    cells = Cells(run / CELLS)
-    kept = _kept(run / EVALUATION).get(task.path, {})
-    told = about(task, seed=model.recipe.seed) | networks.told()
-    told |= {"scored": scored, "leakage": _leakage(report, dropped=len(without))}
-    if task.path == "builtin" and not _trained_on_builtin(run, model.recipe):
-        told["notes"].append("the task is made of D. melanogaster; this run was trained on another genome")
-    same = all(kept.get(name) == value for name, value in told.items())
-    finished = same and "strands" in kept and all(kept["cells"].get(protocol) == keys for protocol, keys in wanted.items())
-    if finished and all(cells.has(key) for keys in wanted.values() for key in keys):
-        say(f"{task.name}: finished before; nothing is computed")
-        return {**kept, "protocols": {protocol: kept["protocols"][protocol] for protocol in wanted}}
-    predictions = evaluation.predictions(cells, say)
-    result = summarise(task, predictions, seed=model.recipe.seed, without=without) | told
-    result["cells"] = wanted
-    result["strands"] = networks.strands()
-    _keep(run / EVALUATION, result)  # each when it is there: what comes after may fail
+def _score(run: Path, task: Task, networks: _Networks, log: Log) -> TaskResult:
+    """Return the result of the requested protocols on one task, and enter it into evaluation.json."""
+    scoring, seed = networks.scoring, networks.model.recipe.seed
+    evaluation = Evaluation(task, networks.contender, scoring.asked, seed=seed)
+    audit = report_for(run, task)
+    without = audit.leaked.rows if scoring.drop_leaked else []
+    # Raises before hours are spent on a task that has too few samples left to be scored.
+    scored = len(scored_rows(task, without))
+    keys: dict[str, list[str]] = {}
+    for spec in scoring.asked.predictions():
+        keys.setdefault(spec.protocol, []).append(cache_key(evaluation.identity(spec)))
+    cached = PredictionCache(run / PREDICTIONS)
+    info = task_info(task, seed=seed, scored=scored)
+    if task.path == "builtin" and not _trained_on_builtin(run, networks.model.recipe):
+        note = "the task is made from D. melanogaster; this run was trained on another genome"
+        info = info.model_copy(update={"notes": [*info.notes, note]})
+    leakage = _leakage(audit, dropped=len(without))
+    described = info.to_json() | networks.info().to_json() | {"leakage": leakage.to_json()}
+    before = read_entries(run / EVALUATION_JSON, _REMEDY).get(task.path, {})
+    if (finished := _finished(before, described, keys, cached)) is not None:
+        log(f"{task.name}: already evaluated; nothing is computed")
+        return finished
+    predictions = evaluation.predictions(cached, log)
+    protocols = summarise(task, predictions, seed=seed, without=without).protocols
+    result = TaskResult.model_validate({**described, "protocols": protocols, "cells": keys, "strands": networks.strands()})
+    _store(run / EVALUATION_JSON, result)  # after each task: a later one may fail
     return result
 
 
-class _Networks:
-    """The run's model and those that have learned nothing, as an evaluation of one task sees them."""
+def _finished(
+    before: JsonObject, described: JsonObject, keys: dict[str, list[str]], cached: PredictionCache
+) -> TaskResult | None:  # fmt: skip
+    """Return the requested protocols of an entry of evaluation.json; None if it is of another model, or lacks some."""
+    if any(before.get(name) != value for name, value in described.items()):
+        return None
+    try:
+        result = TaskResult.model_validate(before)
+    except ValidationError:  # an entry of another version, which is replaced
+        return None
+    same = all(result.cells.get(protocol) == wanted for protocol, wanted in keys.items())
+    if not same or not all(cached.has(key) for wanted in keys.values() for key in wanted):
+        return None
+    return result.model_copy(update={"protocols": {protocol: result.protocols[protocol] for protocol in keys}})
 
-    def __init__(self, run: Path, model: FrozenModel, weights: str, scoring: Scoring, task: Task, say: Say) -> None:
-        self.run, self.model, self.weights, self.scoring, self.task, self.say = run, model, weights, scoring, task, say
-        self.settings, self.marks = settings_for(task, scoring.finetune)
-        # Looked up before any embedding, which takes long: an unknown name is refused at once.
+
+class _Networks:
+    """The run's model and its randomly initialised controls, as the contenders of one task."""
+
+    def __init__(self, run: Path, model: FrozenModel, weights: str, scoring: Scoring, task: Task, log: Log) -> None:
+        self.run, self.model, self.weights, self.scoring, self.task, self.log = run, model, weights, scoring, task, log
+        self.settings, self.sources = settings_for(task, scoring.finetune)
+        # Looked up before any embedding, which takes long, so that an unknown name is refused at once.
         self.optimizer = load_plugins(scoring.without)[0].optimizers[self.settings.optimizer]
-        # A network is drawn when it is asked for, and kept while its cells are made: they come one after the other.
-        self._model = lru_cache(2)(self._drawn)
+        # Networks are initialised when they are needed. Predictions are made network by network, so two are held at most.
+        self._model = lru_cache(2)(self._network)
         self.contender = cache(self._contender)
 
-    def told(self) -> dict[str, Any]:
-        """What of the model a result says."""
+    def info(self) -> ModelInfo:
+        """Return the part of a result that describes the model."""
         scoring, model = self.scoring, self.model
-        said: dict[str, Any] = {
-            "run": str(self.run.resolve()), "step": model.step, "branch": model.branch, "weights": self.weights,
-            "pooling": scoring.pooling, "layer": scoring.layer, "strand": scoring.strand, "precision": model.precision,
-        }  # fmt: skip
-        if "finetune" in scoring.asked.protocols:
-            said["finetuning"] = {"settings": self.settings.model_dump(mode="json"), "whose": self.marks}
-        return said
+        info = ModelInfo(
+            run=str(self.run.resolve()), step=model.step, branch=model.branch, weights=self.weights, pooling=scoring.pooling,
+            layer=scoring.layer, strand=scoring.strand, precision=model.precision,
+        )  # fmt: skip
+        if "finetune" not in scoring.asked.protocols:
+            return info
+        record = FinetuningRecord(settings=self.settings.model_dump(mode="json"), whose=self.sources)
+        return info.model_copy(update={"finetuning": record})
 
-    def strands(self) -> dict[str, Any]:
-        """Strand disagreement of the encoder, and of the first network that has learned nothing, as they were embedded."""
-        sequences, seed = self.task.parts["test"].sequences, self.model.recipe.seed
-        who: tuple[Literal["encoder", "random_init"], ...] = ("encoder", "random_init")
-        return {one: strand_disagreement(self.contender(one, 0).embed, sequences, seed=seed) for one in who}
+    def strands(self) -> dict[str, StrandDisagreement]:
+        """Return the strand disagreement of the encoder, and of the first random initialisation, as they were embedded."""
+        sequences, seed = self.task.splits["test"].sequences, self.model.recipe.seed
+        names: tuple[NetworkName, ...] = ("encoder", "random_init")
+        return {name: strand_disagreement(self.contender(name, 0).embed, sequences, seed=seed) for name in names}
 
-    def _contender(self, who: Literal["encoder", "random_init"], number: int) -> Contender:
+    def _contender(self, name: NetworkName, number: int) -> Contender:
         scoring = self.scoring
-        how = {"pooling": scoring.pooling, "strand": scoring.strand, "precision": self.model.precision}
-        if who == "encoder":
-            network: dict[str, Any] = {"weights": self.weights, "branch": self.model.branch}
+        how: JsonObject = {"pooling": scoring.pooling, "strand": scoring.strand, "precision": self.model.precision}
+        if name == "encoder":
+            network: JsonObject = {"weights": self.weights, "branch": self.model.branch}
         else:
             recipe = hashlib.sha256(self.model.recipe.dump().encode()).hexdigest()
             network = {"untrained": number, "recipe": recipe}
 
         def embed(sequences: Sequence[str]) -> Any:
-            return self._model(who, number).embed(sequences, scoring.pooling, layer=scoring.layer, strand=scoring.strand)
+            return self._model(name, number).embed(sequences, scoring.pooling, layer=scoring.layer, strand=scoring.strand)
 
         def tune(task: Task, seed: int, folder: Path) -> Prediction:
-            model = self._model(who, number)
+            model = self._model(name, number)
             tuned = finetune(
                 model.network, model.engine, task, self.settings, pooling=scoring.pooling, strand=scoring.strand, seed=seed,
-                folder=folder, say=self.say, marks=self.marks, optimizer=self.optimizer,
+                folder=folder, log=self.log, sources=self.sources, optimizer=self.optimizer,
             )  # fmt: skip
             return Prediction(tuned.scores, tuned.chosen)
 
         settings = self.settings.model_dump(mode="json")
         return Contender(embed, {**network, **how, "layer": scoring.layer}, tune, {**network, **how, "settings": settings})
 
-    def _drawn(self, who: Literal["encoder", "random_init"], number: int) -> FrozenModel:
-        return self.model if who == "encoder" else untrained(self.model, number)
+    def _network(self, name: NetworkName, number: int) -> FrozenModel:
+        return self.model if name == "encoder" else untrained(self.model, number)
 
 
-def _digest(run: Path, step: int) -> str:
-    """Of the weights. Taken once, and as soon as they are loaded: a run that goes on removes its older checkpoints."""
+def _weights_digest(run: Path, step: int) -> str:
+    """Return the sha256 of the checkpoint's weights.
+
+    It is taken once, right after loading: a resumed run removes its older checkpoints.
+    """
     path = checkpoint.path_of(run, step) / checkpoint.MODEL
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise CheckpointMismatch(f"{path}: cannot be read ({error}); call again for the newest") from error
+        raise CheckpointMismatch(f"{path}: cannot be read ({error}); call again for the newest checkpoint") from error
 
 
-def _leakage(report: Mapping[str, Any], *, dropped: int) -> dict[str, Any]:
-    """What stands beside the scores; the whole report is in audit.json."""
-    return {
-        "test_rows": len(report["leaked"]["rows"]),
-        "share": report["leaked"]["share"],
-        "dropped": dropped,
-        "conflicting_sequences": report["conflicting"]["sequences"],
-        "trained_on": [{name: value for name, value in seen.items() if name != "rows"} for seen in report["trained_on"]],
-    }
+def _leakage(audit: AuditReport, *, dropped: int) -> LeakageSummary:
+    """Return what evaluation.json holds of an audit; the full report is in audit.json."""
+    return LeakageSummary(
+        test_rows=len(audit.leaked.rows),
+        share=audit.leaked.share,
+        dropped=dropped,
+        conflicting_sequences=audit.conflicting.sequences,
+        trained_on=[
+            GenomeOverlapShare.model_validate({name: value for name, value in genome.to_json().items() if name != "rows"})
+            for genome in audit.trained_on
+        ],
+    )
 
 
-def _kept(path: Path) -> dict[str, dict[str, Any]]:
-    return read_by_task(path, f"evaluate makes it anew of the predictions in {CELLS}/")
+def _store(path: Path, result: TaskResult) -> None:
+    """Enter a result into evaluation.json, joined with the entry's other protocols if they are of the same model."""
+    # Two processes may score one run: without the lock the later one would overwrite the entry of the earlier.
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        entries = read_entries(path, _REMEDY)
+        before, entry = entries.get(result.path, {}), result.to_json()
+        if all(name in before and before[name] == entry[name] for name in _SAME):
+            for name in ("protocols", "cells"):
+                entry[name] = _joined(before[name], entry[name])
+            if "finetuning" in before:
+                entry.setdefault("finetuning", before["finetuning"])
+        write_json(path, {**entries, result.path: entry})
 
 
-def _keep(path: Path, result: Mapping[str, Any]) -> None:
-    with FileLock(path.with_name(f".{path.name}.lock")):  # two may be scoring one run
-        kept = _kept(path)
-        before = kept.get(result["path"], {})
-        same = all(name in before and before[name] == result[name] for name in _SAME)
-        joined = {part: {**(before[part] if same else {}), **result[part]} for part in ("protocols", "cells")}
-        if same and "finetuning" in before:
-            joined["finetuning"] = result.get("finetuning", before["finetuning"])
-        write_json(path, {**kept, result["path"]: {**result, **joined}})
+def _joined(before: Any, after: Any) -> JsonObject:
+    return {**before, **after}
 
 
 def _trained_on_builtin(run: Path, recipe: Recipe) -> bool:
-    """By the digest that the run recorded: the built-in FASTA may have been given by its path, or a copy's."""
-    record = run / RECORD
-    told = json.loads(record.read_text()).get("genomes", []) if record.is_file() else []
-    paths = {genome.path for genome in recipe.data.genomes}
-    return "builtin" in paths or builtin_digest() in {genome["digest"] for genome in told}
+    """Return whether the run trained on the built-in genome, under any path: the recorded digest tells."""
+    if "builtin" in {genome.path for genome in recipe.data.genomes}:
+        return True
+    recorded = {genome.digest for genome in read_run_json(run).genomes}
+    return bool(recorded) and builtin_digest() in recorded

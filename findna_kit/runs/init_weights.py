@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from findna_kit import checkpoint
 from findna_kit.errors import CheckpointMismatch
 from findna_kit.recipe import changes, read_layers
-from findna_kit.records.run_folder import RECIPE
+from findna_kit.records.paths import RECIPE
 
 if TYPE_CHECKING:
     from torch import Tensor

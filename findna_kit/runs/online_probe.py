@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from findna_kit.evaluation import load_task
 from findna_kit.evaluation.online_probe import OnlineProbe
-from findna_kit.evaluation.protocols import PROTOCOLS
+from findna_kit.evaluation.protocol_table import PROTOCOLS
 from findna_kit.inference.frozen_model import FrozenModel
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def online_probes(recipe: Recipe, experiment: Experiment, engine: Engine) -> Cal
     every, branch = settings.every, experiment.teacher_update.export_branch
     if every is None:
         return lambda step: {}
-    cheap = [name for name in settings.protocols if name in PROTOCOLS]  # without fine-tuning
+    cheap = [name for name in settings.protocols if name in PROTOCOLS and PROTOCOLS[name].online]  # without fine-tuning
     tasks = list({task.path: task for task in map(load_task, settings.tasks)}.values())
     # Tasks of the same name, from different folders, are logged under their paths.
     names = Counter(task.name for task in tasks)
@@ -42,7 +42,6 @@ def online_probes(recipe: Recipe, experiment: Experiment, engine: Engine) -> Cal
             return {}
         network = copy.deepcopy(experiment.teacher if branch == "teacher" else experiment.student)
         model = FrozenModel(network, recipe, branch=branch, step=step, engine=engine)
-        scores = controls | {name: value for probe in probes for name, value in probe(model.embed).items()}
-        return {f"evaluation/{name}": value for name, value in scores.items()}
+        return controls | {name: value for probe in probes for name, value in probe(model.embed).items()}
 
     return score

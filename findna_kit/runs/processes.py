@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from findna_kit.distributed import LOST, SUPERVISOR
 from findna_kit.errors import FindnaError, Interrupted, ProcessLost, RunStopped
+from findna_kit.records.run_json import RunJson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from findna_kit.distributed import Engine, Heartbeat, Launch
     from findna_kit.recipe import Recipe
-    from findna_kit.records.run_folder import RunLocation, RunRecord
+    from findna_kit.records.run_folder import RunLocation
+    from findna_kit.records.run_json import RunRecord
 
 
 def apply_launcher(recipe: Recipe, launch: Launch | None) -> tuple[Recipe, str | None]:
@@ -104,7 +106,7 @@ def on_worker_lost(engine: Engine, records: Sequence[RunRecord]) -> Callable[[st
         message = _with_resume_hint(message, [record.folder for record in records])
         # Only the main process's record writes to the disk.
         for record in records:
-            record.update(status="stopped", reason=message)
+            record.update(RunJson(status="stopped", reason=message))
         if _reports_loss(engine, message, main_is_lost=lost_rank == 0):
             print(message, file=sys.stderr, flush=True)
         os._exit(ProcessLost.exit_code)

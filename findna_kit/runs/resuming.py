@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import diff, load_recipe
-from findna_kit.records.run_folder import RECIPE
+from findna_kit.records.paths import RECIPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
+    from findna_kit.records.run_json import GenomeRecord, ResolvedSettings
 
 
 def check_same_recipe(folder: Path, recipe: Recipe, components: Components) -> None:
@@ -24,24 +25,25 @@ def check_same_recipe(folder: Path, recipe: Recipe, components: Components) -> N
         )
 
 
-def check_same_genomes(folder: Path, recorded: Sequence[Mapping[str, Any]], genomes: Sequence[Mapping[str, Any]]) -> None:
+def check_same_genomes(folder: Path, recorded: Sequence[GenomeRecord], genomes: Sequence[GenomeRecord]) -> None:
     """Raise FindnaError if a genome's bases or its training and validation regions are not those that the run recorded.
 
     A new run has recorded no genomes yet. The number of genomes is compared with the recipe.
     """
     for old, new in zip(recorded, genomes, strict=False):
         # Digests, not paths: the file may have moved.
-        if old["digest"] != new["digest"]:
-            raise FindnaError(f"{new['path']}: is not the file that {folder} was started with (another digest); restore it")
-        if old["parts"] != new["parts"]:
+        if old.digest != new.digest:
+            raise FindnaError(f"{new.path}: is not the file that {folder} was started with (another digest); restore it")
+        if old.parts != new.parts:
             raise FindnaError(
-                f"{folder}: was started with other regions of {new['path']}: a BED file has changed; restore it"
+                f"{folder}: was started with other regions of {new.path}: a BED file has changed; restore it"
             )
 
 
-def log_changed_settings(before: Mapping[str, Any], now: Mapping[str, Any], log: Callable[[str], None]) -> None:
+def log_changed_settings(before: ResolvedSettings, now: ResolvedSettings, log: Callable[[str], None]) -> None:
     """Log every resolved setting that differs from the earlier part of the run."""
     # A difference is allowed, since a run may continue on another machine.
-    for name in before:
-        if before[name] != now[name]:
-            log(f"resumed with {name} {now[name]}, was {before[name]}: equal to rounding, not bit for bit")
+    recorded = before.to_json()
+    for name, value in now.to_json().items():
+        if name in recorded and recorded[name] != value:
+            log(f"resumed with {name} {value}, was {recorded[name]}: equal to rounding, not bit for bit")

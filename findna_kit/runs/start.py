@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from findna_kit.assemble import assemble
 from findna_kit.data.genomes import open_genomes
 from findna_kit.distributed import Heartbeat, current_launch, peak_memory, start_engine
-from findna_kit.records.run_folder import RECIPE, RunRecord
+from findna_kit.metrics.names import baseline_metric
+from findna_kit.records.paths import RECIPE
+from findna_kit.records.run_json import PeakMemory, RunJson, RunRecord, Timings
 from findna_kit.runs.baselines import fit_baselines
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.online_probe import online_probes
@@ -30,11 +32,9 @@ if TYPE_CHECKING:
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
     from findna_kit.records.run_folder import RunLocation
+    from findna_kit.records.run_json import BaselineScore, ResolvedSettings
     from findna_kit.runs.reporters import Reporters
     from findna_kit.trainer import Experiment
-
-_LOGGED_SCORES = ("accuracy", "bits_per_base")
-
 
 @dataclass
 class RunResult:
@@ -45,7 +45,7 @@ class RunResult:
 
     folder: Path
     metrics: dict[str, float]
-    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    baselines: dict[str, BaselineScore] = field(default_factory=dict)
     seconds: float = 0.0
     is_main_process: bool = True
 
@@ -82,11 +82,11 @@ def start(
             observer.log(f"{recipe.name}: {recipe.steps} steps in {folder}")
             record = RunRecord(folder, resuming=resuming, writes=engine.is_main_process)
             records.append(record)
-            record.values = engine.broadcast_object(lambda: record.values)
+            record.replace(engine.broadcast_object(record.document))  # as the main process has read it
             observer = start_reporters(observer, reporters, engine, folder, recipe)
             prepared = _prepare(experiment, genome, engine, record, observer, resuming=resuming)
-            with record.told():
-                record.update(**origins_of(recipe, components, plugins))
+            with record.recording():
+                record.update(origins_of(recipe, components, plugins))
                 if not resuming and engine.is_main_process:
                     (folder / RECIPE).write_text(recipe.dump())
                 return _train(prepared, recipe, record, observer, stop)
@@ -128,7 +128,7 @@ class _PreparedRun:
     folder: Path
     micro_batch: int
     resuming: bool
-    facts: Mapping[str, Any]
+    facts: RunJson
 
 
 def _prepare(
@@ -136,27 +136,26 @@ def _prepare(
 ) -> _PreparedRun:  # fmt: skip
     """Resolve settings that are `auto`. Raises FindnaError if a resumed run had other genomes."""
     sizes = sizes_of(experiment, genome)
-    check_same_genomes(record.folder, record.values.get("genomes", []), sizes["genomes"])
-    before = record.values.get("resolved", {})
+    check_same_genomes(record.folder, record.content.genomes, sizes.genomes)
+    before = record.content.resolved
     engine, micro_batch = resolve_engine(experiment, genome, engine, before)
     resolved = resolved_settings(engine, micro_batch)
     log_changed_settings(before, resolved, observer.log)
-    return _PreparedRun(
-        experiment, genome, engine, record.folder, micro_batch, resuming, {"resolved": resolved, **sizes}
-    )  # fmt: skip
+    facts = sizes.model_copy(update={"resolved": resolved})
+    return _PreparedRun(experiment, genome, engine, record.folder, micro_batch, resuming, facts)
 
 
 def resolve_engine(
-    experiment: Experiment, genome: GenomeData, engine: Engine, resolved: Mapping[str, Any]
+    experiment: Experiment, genome: GenomeData, engine: Engine, resolved: ResolvedSettings
 ) -> tuple[Engine, int]:  # fmt: skip
     """Return the engine with its precision, and the micro-batch size.
 
     Each is what the recipe states; or else what the run resolved before, given in `resolved`; or else chosen for the device.
     """
     settings = experiment.trainer
-    precision = resolved.get("precision", "auto") if settings.precision == "auto" else settings.precision
+    precision = settings.precision if settings.precision != "auto" else resolved.precision or "auto"
     engine = engine.with_precision(precision)
-    before = resolved.get("micro_batch") if settings.micro_batch == "auto" else None
+    before = resolved.micro_batch if settings.micro_batch == "auto" else None
     share = len(engine.local_indices(experiment.batch_size))
     micro_batch = min(before or choose_micro_batch(experiment, genome.windows, engine), share)
     return engine, -engine.all_reduce_max(-micro_batch)  # the smallest of all, which fits every process
@@ -165,26 +164,36 @@ def resolve_engine(
 def _train(run: _PreparedRun, recipe: Recipe, record: RunRecord, observer: Observer, stop: StopRequest) -> RunResult:
     """Fit the baselines, train, and record time and memory, even if training ends early."""
     experiment, engine = run.experiment, run.engine
-    plan = {"name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
-    record.update(status="running", **plan, **run.facts)
-    if "baselines" not in record.values:
-        record.update(baselines=engine.broadcast_object(lambda: fit_baselines(experiment, run.genome)))
-    baselines = record.values["baselines"]
+    plan = {"status": "running", "name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
+    record.update(run.facts.model_copy(update=plan))
+    if "baselines" not in record.document():
+        scores = engine.broadcast_object(lambda: fit_baselines(experiment, run.genome))
+        record.update(RunJson.model_validate({"baselines": scores}))
+    baselines = record.content.baselines
     probes = online_probes(recipe, experiment, engine) if engine.is_main_process else lambda step: {}
     started = time.perf_counter()
-    before = record.values.get("timings", {}).get("training_seconds", 0.0)
-    extra_metrics = {f"baseline/{name}/{key}": scores[key] for name, scores in baselines.items() for key in _LOGGED_SCORES}
+    before = record.content.timings.training_seconds or 0.0
     try:
         metrics = train(
             experiment, run.genome.windows, engine, run.folder,
             micro_batch=run.micro_batch, report=observer.report, stop=stop, resume=run.resuming,
-            extra_metrics=extra_metrics, evaluate=probes,
+            extra_metrics=_baseline_metrics(baselines), evaluate=probes,
         )  # fmt: skip
         engine.all_reduce_max(0)  # a barrier: no process leaves before all have finished
     finally:
         seconds = round(before + time.perf_counter() - started, 1)
-        peaks = [record.values.get("peak_memory"), peak_memory(engine.device)]  # also the peak before a resume
-        record.update(
-            timings={"training_seconds": seconds}, peak_memory=max(filter(None, peaks), key=lambda peak: peak["bytes"])
-        )
+        peaks = [record.content.peak_memory, PeakMemory.model_validate(peak_memory(engine.device))]  # before a resume, and now
+        largest = max((peak for peak in peaks if peak is not None), key=lambda peak: peak.bytes)
+        record.update(RunJson(timings=Timings(training_seconds=seconds), peak_memory=largest))
     return RunResult(run.folder, metrics, baselines, seconds, engine.is_main_process)
+
+
+def _baseline_metrics(baselines: Mapping[str, BaselineScore]) -> dict[str, float]:
+    """Return the baselines by the names of metrics.jsonl."""
+    metrics: dict[str, float] = {}
+    for name, score in baselines.items():
+        metrics |= {
+            baseline_metric(name, "accuracy"): score.accuracy,
+            baseline_metric(name, "bits_per_base"): score.bits_per_base,
+        }
+    return metrics

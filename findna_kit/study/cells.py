@@ -7,15 +7,17 @@ import os
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import diff, load_recipe
-from findna_kit.records.run_folder import EVALUATION, LOCK, read_by_task
-from findna_kit.records.run_record import is_locked, read_record
+from findna_kit.records.evaluation_json import read_evaluation
+from findna_kit.records.paths import LOCK
+from findna_kit.records.run_json import read_run_json
+from findna_kit.records.run_status import is_locked
 from findna_kit.study.files import FAILED, FailureRecord, read_model
 from findna_kit.study.job_lock import JobLock, last_heartbeat, remove_job_files
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from findna_kit.plugins.registry import Components
+    from findna_kit.records.evaluation_json import ContenderName, TaskResult
     from findna_kit.study.schema import Study, StudyCell
 
 State = Literal["finished", "queued", "running", "failed", "missing"]
@@ -120,21 +123,20 @@ class CellFolder:
         """Return why the cell failed."""
         return read_model(FailureRecord, self.folder / FAILED).reason
 
-    def score(self, task: str, protocol: str, score: str) -> dict[str, float]:
+    def score(self, task: str, protocol: str, score: str) -> dict[ContenderName, float]:
         """Return the score of the encoder and of each control, by their names in evaluation.json."""
-        # Only the values are read here, so entries need not be complete: a study may compare scores of any version.
-        block = self._results()[task]["protocols"][protocol]
-        return {name: row[score]["value"] for name, row in block.items() if name != "encoder_minus"}
+        contenders = self._results()[task].protocols[protocol].contenders()
+        return {name: contender.score(score).value for name, contender in contenders.items()}
 
     def _is_scored(self) -> bool:
         """Return whether the run is trained, and scored by all protocols of its recipe on all tasks of the study."""
-        if read_record(self.run).get("status") != "finished":
+        if read_run_json(self.run).status != "finished":
             return False
         results, protocols = self._results(), self.cell.recipe.evaluation.protocols
-        return all(set(protocols) <= set(results.get(task, {}).get("protocols", {})) for task in self.tasks)
+        return all(task in results and set(protocols) <= set(results[task].protocols) for task in self.tasks)
 
-    def _results(self) -> dict[str, dict[str, Any]]:
-        return read_by_task(self.run / EVALUATION, "and call ablate again")
+    def _results(self) -> dict[str, TaskResult]:
+        return read_evaluation(self.run, "remove it, and call ablate again")
 
 
 def cell_folders(cells: Sequence[StudyCell], study_folder: Path, tasks: Mapping[str, str]) -> list[CellFolder]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from findna_kit.errors import FindnaError
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 from findna_kit.study.statistics import Effect, MeanInterval  # noqa: TC001 - pydantic reads it
 
 STUDY, RESULT, STEPS, FAILED = "study.json", "result.json", "steps.json", "failed.json"

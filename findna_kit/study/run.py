@@ -14,7 +14,8 @@ from findna_kit.atomic import atomic_write
 from findna_kit.distributed import current_launch
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation import load_task
-from findna_kit.records.run_folder import LOCK, write_json
+from findna_kit.records.json_files import write_json
+from findna_kit.records.paths import LOCK
 from findna_kit.study.budgets import apply_steps, determine_steps, record_given_steps
 from findna_kit.study.cells import cell_folders
 from findna_kit.study.files import RESULT, STEPS, STUDY

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from findna_kit.errors import nearest
-from findna_kit.evaluation.evaluate import NAMES
+from findna_kit.evaluation.protocol_table import OPTIONS
 from findna_kit.evaluation.scores import SCORES
 from findna_kit.recipe.component_spec import refusal_of
 from findna_kit.recipe.error_messages import Issue
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Design = Literal["one_at_a_time", "leave_one_out", "factorial"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-PROTOCOLS = tuple(name for name in NAMES if name != "few_shot")
+PROTOCOLS = tuple(name for name in OPTIONS if name != "few_shot")
 """Protocols that give one score. few_shot gives one for each number of shots, so no study can be judged by it."""
 _SET_BY_STUDY = {
     "name": "each run is named after its condition",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from findna_kit.evaluation.table import FEATURE_NAMES
+from findna_kit.evaluation.result_tables import FEATURE_NAMES
 from findna_kit.study.results import LEVEL
 
 if TYPE_CHECKING:

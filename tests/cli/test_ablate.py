@@ -16,12 +16,13 @@ import pytest
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe.shipped import find_recipe, shipped_studies
 from findna_kit.recipe.yaml_nodes import dump, parse
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 from findna_kit.study.cells import cell_folders
 from findna_kit.study.files import STUDY
 from findna_kit.study.load import build_cells, load_study
 from tests.installing import findna
 from tests.metrics.boards import read_hparams
+from tests.records.documents import protocol, task_result
 from tests.study.executors.test_local import at_work, rows_kept, trained_some, until
 from tests.study.writing import CUT, write_study
 
@@ -175,8 +176,8 @@ def test_a_factorial_study_prints_its_main_effects_below(tmp_path):
         one.prepare()
         one.run.mkdir()
         write_json(one.run / "run.json", {"status": "finished"})
-        score = {"mcc": {"value": 0.25 + 0.25 * ("wide" in one.cell.condition) + 0.01 * one.cell.seed}}
-        write_json(one.run / "evaluation.json", {str(tmp_path / "task"): {"protocols": {"knn": {"encoder": score}}}})
+        score = 0.25 + 0.25 * ("wide" in one.cell.condition) + 0.01 * one.cell.seed
+        write_json(one.run / "evaluation.json", {str(tmp_path / "task"): task_result({"knn": protocol(score)})})
     code, printed, said = ablate(study, out)
     assert (code, "2 main effects: the smallest adjusted p that a single one can reach is 1" in said) == (0, True), said
     tables = [[line.split("  ")[0] for line in table.splitlines()] for table in printed.split("\n\n")]

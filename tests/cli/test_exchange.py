@@ -230,7 +230,7 @@ def test_exports_that_are_refused(run, tmp_path):
     refused(
         findna("export", run, "--out", tmp_path / "model", "--overwrite"),
         "is not an export (",
-        "nothing there is touched",
+        "nothing in it was changed",
     )
     refused(findna("export", tmp_path, "--out", tmp_path / "new"), "is not a run folder")
     refused(findna("export", run, "--out", tmp_path / "new", "--step", 1), "has no checkpoint of step 1; saved: 0, 3")

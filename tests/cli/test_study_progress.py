@@ -11,7 +11,7 @@ import termios
 
 from findna_kit.cli.study_progress import board
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 from findna_kit.study.cells import cell_folders
 from findna_kit.study.files import STUDY
 from findna_kit.study.load import build_cells, load_study

@@ -167,8 +167,8 @@ print(mapped >= 2**24, ask().free >= 2**24)
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="this C library does not say what it holds")
-@pytest.mark.parametrize(("how", "said"), [("started", "False True"), ("alone", "True False")])
-def test_memory_of_a_step_is_kept_for_the_next(how, said):
+@pytest.mark.parametrize(("how", "printed"), [("started", "False True"), ("alone", "True False")])
+def test_freed_memory_of_a_step_is_kept_for_the_next(how, printed):
     """16 MiB: from the heap, which keeps them, rather than from the system, which has them back."""
     done = subprocess.run([sys.executable, "-c", ALLOCATED, how], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == said
+    assert done.stdout.strip() == printed

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from findna_kit.evaluation import Table, Task, controls, load_task
+from findna_kit.evaluation import Task, TaskSplit, controls, load_task
 from findna_kit.evaluation.controls import (
-    SHOT_WORDS,
-    WORD_LENGTHS,
+    FEW_SHOT_K,
+    KMER_LENGTHS,
     kmer_control,
     kmer_features,
     kmer_few_shot,
@@ -35,7 +35,7 @@ def counted(sequence, k):
 
 
 def toy(train, labels, classes=("a", "b")):
-    table = Table(train, np.array(labels))
+    table = TaskSplit(train, np.array(labels))
     return Task("toy", "toy", {"train": table, "validation": table, "test": table}, classes, ())
 
 
@@ -52,7 +52,7 @@ def test_pieces_of_bounded_memory_give_the_same(monkeypatch):
     sequences = ["".join(rng.choice(list("ACGTN"), size=size)) for size in rng.integers(1, 400, size=50)]
     whole = kmer_features(sequences, 3)
     for cells in (1, 100, 1000):
-        monkeypatch.setattr(controls, "_CELLS", cells)
+        monkeypatch.setattr(controls, "_CHUNK", cells)
         assert (kmer_features(sequences, 3) == whole).all()
 
 
@@ -90,7 +90,7 @@ def test_the_control_chooses_the_shortest_word_of_equals():
     scores, chosen = kmer_control(toy(sequences, [0, 1] * 20))
     np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
     assert scores.argmax(1).tolist() == [0, 1] * 20
-    assert chosen["k"] == min(WORD_LENGTHS)
+    assert chosen["k"] == min(KMER_LENGTHS)
     assert chosen["validation_mcc"] == 1
 
 
@@ -100,13 +100,13 @@ def test_the_control_chooses_longer_words_where_only_they_tell():
     pieces = {0: ["AAC", "GTT"], 1: ["AACGTT", "AACGTT"]}
     rows = [("".join(rng.choice(pieces[label], size=30)), label) for label in (0, 1) * 60]
     parts = [
-        Table([s for s, _ in rows[a:b]], np.array([label for _, label in rows[a:b]])) for a, b in ((0, 60), (60, 90), (90, 120))
+        TaskSplit([s for s, _ in rows[a:b]], np.array([label for _, label in rows[a:b]])) for a, b in ((0, 60), (60, 90), (90, 120))
     ]
     task = Task("toy", "toy", dict(zip(("train", "validation", "test"), parts, strict=True)), ("a", "b"), ())
     scores, chosen = kmer_control(task)
     assert (scores.argmax(1) == parts[2].labels).mean() > 0.9
     reached = {}
-    for k in WORD_LENGTHS:
+    for k in KMER_LENGTHS:
         train, validation = (kmer_features(table.sequences, k) for table in parts[:2])
         reached[k] = probe(Features(train, parts[0].labels, validation, parts[1].labels, 2)).score
     assert chosen["k"] == max(reached, key=reached.get)
@@ -116,7 +116,7 @@ def test_a_few_shots_of_words_are_the_encoders_rows():
     rng = np.random.default_rng(0)
     sequences = ["".join(rng.choice(list(letters), size=60)) for letters in ("AAC", "GGT") * 20]
     scores, chosen = kmer_few_shot(toy(sequences, [0, 1] * 20), 5, seed=3)
-    assert (chosen["k"], chosen["rows"]) == (SHOT_WORDS, 10)
+    assert (chosen["k"], chosen["rows"]) == (FEW_SHOT_K, 10)
     assert scores.argmax(1).tolist() == [0, 1] * 20
 
 
@@ -128,7 +128,7 @@ def test_the_control_reaches_the_measured_floor(name, floor):
         pytest.skip(f"the real task {name} is not beside this checkout")
     task = load_task(str(REAL / name))
     scores, chosen = kmer_control(task)
-    assert float(mcc(confusion(task.parts["test"].labels, scores.argmax(1), len(task.classes)))) == pytest.approx(
+    assert float(mcc(confusion(task.splits["test"].labels, scores.argmax(1), len(task.classes)))) == pytest.approx(
         floor, abs=0.06
     )
     assert chosen["converged"] is True

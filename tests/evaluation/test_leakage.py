@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna_kit import alphabet
-from findna_kit.evaluation import Table, Task, load_task
+from findna_kit.evaluation import Task, TaskSplit, load_task
 from findna_kit.evaluation.leakage import audit, has_findings, seen_in
+from findna_kit.records.audit_json import AuditReport
 from tests.building import SHARED
 
 OTHER = str.maketrans("ACGTN", "TGCAN")
@@ -43,10 +44,14 @@ def task(train, validation, test, labels=None):
     parts = {"train": train, "validation": validation, "test": test}
     labels = labels or {}
     tables = {
-        part: Table(rows, np.array(labels.get(part, [n % 2 for n in range(len(rows))]), dtype=np.int64))
+        part: TaskSplit(rows, np.array(labels.get(part, [n % 2 for n in range(len(rows))]), dtype=np.int64))
         for part, rows in parts.items()
     }
     return Task("toy", "/toy", tables, ("0", "1"), ())
+
+
+def audited(task):
+    return audit(task).to_json()
 
 
 def between(report, rows_of, found_in):
@@ -57,13 +62,13 @@ def between(report, rows_of, found_in):
 @pytest.mark.parametrize("length", [50, 70, 101, 200, 500, 2000])
 def test_a_clean_split_has_nothing(length):
     draw = random.Random(length)
-    report = audit(task(drawn(draw, 400, length), drawn(draw, 60, length), drawn(draw, 80, length)))
+    report = audited(task(drawn(draw, 400, length), drawn(draw, 60, length), drawn(draw, 80, length)))
     assert all(not any(pair["rows"].values()) and pair["share"] == 0 for pair in report["between"])
     assert report["leaked"] == {"rows": [], "share": 0}
     assert report["repeats"] == {"train": 0, "validation": 0, "test": 0}
     assert report["conflicting"]["sequences"] == 0
     assert all(pair["not_compared"] == 0 for pair in report["between"])
-    assert not has_findings(report)
+    assert not has_findings(AuditReport.model_validate(report))
 
 
 @pytest.mark.parametrize("length", [70, 101, 300, 1000])
@@ -74,13 +79,13 @@ def test_what_was_planted_is_found_in_its_kind_and_its_row(length):
     test[3], test[11] = train[7], validation[4].lower()
     test[5], test[12] = turned(train[9]), turned(validation[2])
     validation[30] = train[200]
-    report = audit(task(train, validation, test))
+    report = audited(task(train, validation, test))
     assert between(report, "test", "train")["rows"] == {"same": [3], "reverse_complement": [5], "near": []}
     assert between(report, "test", "validation")["rows"] == {"same": [11], "reverse_complement": [12], "near": []}
     assert between(report, "validation", "train")["rows"] == {"same": [30], "reverse_complement": [], "near": []}
     assert between(report, "test", "train")["share"] == 2 / 40
     assert report["leaked"] == {"rows": [3, 5, 11, 12], "share": 0.1}
-    assert has_findings(report)
+    assert has_findings(AuditReport.model_validate(report))
 
 
 @pytest.mark.parametrize("change", [substituted, edited])
@@ -91,7 +96,7 @@ def test_copies_of_95_percent_identity_are_near(length, at_least, other_strand, 
     train = drawn(draw, 300, length)
     copies = [change(draw, row, 0.05) for row in train[:200]]
     test = [turned(row) if other_strand else row for row in copies] + drawn(draw, 100, length)
-    near = between(audit(task(train, drawn(draw, 5, length), test)), "test", "train")["rows"]["near"]
+    near = between(audited(task(train, drawn(draw, 5, length), test)), "test", "train")["rows"]["near"]
     assert max(near) < 200
     assert len(near) >= at_least * 200
 
@@ -99,7 +104,7 @@ def test_copies_of_95_percent_identity_are_near(length, at_least, other_strand, 
 def test_copies_of_70_percent_identity_are_not():
     draw = random.Random(1)
     train = drawn(draw, 300, 200)
-    report = audit(task(train, drawn(draw, 5, 200), [substituted(draw, row, 0.3) for row in train]))
+    report = audited(task(train, drawn(draw, 5, 200), [substituted(draw, row, 0.3) for row in train]))
     assert between(report, "test", "train")["rows"]["near"] == []
 
 
@@ -107,7 +112,7 @@ def test_a_row_within_a_longer_one_is_near():
     draw = random.Random(2)
     train = drawn(draw, 100, 400)
     test = [row[n : n + 150] for n, row in enumerate(train)]
-    assert between(audit(task(train, drawn(draw, 5, 200), test)), "test", "train")["rows"]["near"] == list(range(100))
+    assert between(audited(task(train, drawn(draw, 5, 200), test)), "test", "train")["rows"]["near"] == list(range(100))
 
 
 def test_near_rows_whose_nearest_has_another_label_are_counted():
@@ -116,7 +121,7 @@ def test_near_rows_whose_nearest_has_another_label_are_counted():
     train = drawn(draw, 40, 100)
     test = [substituted(draw, row, 0.03) for row in train[:20]]
     labels = {"train": [0] * 40, "validation": [0, 1], "test": [1] * 7 + [0] * 13}
-    pair = between(audit(task(train, drawn(draw, 2, 100), test, labels)), "test", "train")
+    pair = between(audited(task(train, drawn(draw, 2, 100), test, labels)), "test", "train")
     assert (len(pair["rows"]["near"]), pair["near_with_another_label"]) == (20, 7)
 
 
@@ -124,7 +129,7 @@ def test_what_is_too_short_or_unknown_is_said_not_to_be_compared():
     draw = random.Random(3)
     rows = drawn(draw, 30, 100)
     test = ["ACGTACGTAC", "N" * 100, rows[0][:18], rows[1][:19], rows[2]]
-    pair = between(audit(task([*rows, test[0]], drawn(draw, 5, 100), test)), "test", "train")
+    pair = between(audited(task([*rows, test[0]], drawn(draw, 5, 100), test)), "test", "train")
     assert pair["rows"] == {"same": [0, 4], "reverse_complement": [], "near": [3]}
     assert pair["not_compared"] == 2  # the first was found as it is
 
@@ -134,7 +139,7 @@ def test_letters_are_compared_as_the_model_reads_them():
     row = draw.choice(drawn(draw, 1, 80))
     train = [row[:40] + "N" + row[41:], *drawn(draw, 20, 80)]
     test = [(row[:40] + "r" + row[41:]).replace("T", "U"), *drawn(draw, 3, 80)]
-    assert between(audit(task(train, drawn(draw, 3, 80), test)), "test", "train")["rows"]["same"] == [0]
+    assert between(audited(task(train, drawn(draw, 3, 80), test)), "test", "train")["rows"]["same"] == [0]
 
 
 def test_repeats_and_labels_that_disagree_are_counted_on_both_strands():
@@ -143,7 +148,7 @@ def test_repeats_and_labels_that_disagree_are_counted_on_both_strands():
     train += [train[0], turned(train[1]), train[2]]
     test[4] = turned(train[5])
     labels = {"train": [0] * 10 + [0, 0, 1], "validation": [0, 1, 0], "test": [0, 0, 0, 0, 1, 0]}
-    report = audit(task(train, drawn(draw, 3, 60), test, labels))
+    report = audited(task(train, drawn(draw, 3, 60), test, labels))
     assert report["repeats"] == {"train": 3, "validation": 0, "test": 0}
     assert report["conflicting"] == {"sequences": 2, "rows": {"train": [2, 5, 12], "validation": [], "test": [4]}}
 
@@ -153,8 +158,8 @@ def test_the_strand_and_the_order_of_rows_change_no_count(seed):
     draw = random.Random(seed)
     train = drawn(draw, 12, 60)
     test = [draw.choice([substituted(draw, row, 0.03), row, turned(row), *drawn(draw, 1, 60)]) for row in train]
-    before = audit(task(train, train[:1], test))
-    after = audit(task([turned(row) for row in train[::-1]], train[:1], test))
+    before = audited(task(train, train[:1], test))
+    after = audited(task([turned(row) for row in train[::-1]], train[:1], test))
     one, other = between(before, "test", "train")["rows"], between(after, "test", "train")["rows"]
     assert (one["same"], one["reverse_complement"], one["near"]) == (other["reverse_complement"], other["same"], other["near"])
 
@@ -174,7 +179,7 @@ def real(name):
     folder = SHARED / "tasks" / name
     if not folder.is_dir():
         pytest.skip(f"the real task {name} is not beside this checkout")
-    return audit(load_task(str(folder)))
+    return audited(load_task(str(folder)))
 
 
 def exact(report, rows_of, found_in):

@@ -10,9 +10,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from findna_kit.evaluation import protocols
+from findna_kit.evaluation.protocol_table import DEFAULT_OPTIONS
 from findna_kit.evaluation.protocols import (
     INVERSE_PENALTIES,
-    PROTOCOLS,
     Features,
     _neighbours,
     choice_score,
@@ -50,7 +50,7 @@ def reference_knn(features, number):
 
 
 def test_the_recipe_names_the_protocols():
-    assert EvaluationSettings().protocols == tuple(PROTOCOLS)
+    assert EvaluationSettings().protocols == DEFAULT_OPTIONS
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -70,7 +70,7 @@ def test_knn_equals_scikit_learn(seed):
 def test_knn_of_chunks_equals_knn_of_all(monkeypatch):
     features, test, _ = blobs()
     whole = knn(features)
-    monkeypatch.setattr(protocols, "_CELLS", 7 * len(features.train))
+    monkeypatch.setattr(protocols, "_MAX_SIMILARITIES", 7 * len(features.train))
     chunked = knn(features)
     assert chunked.chosen == whole.chosen
     assert (predicted_by(chunked, test) == predicted_by(whole, test)).all()
@@ -151,7 +151,7 @@ def test_the_probe_takes_the_strongest_penalty_of_equals():
     train = StandardScaler().fit(features.train.astype(float)).transform
     perfect = [
         penalty
-        for penalty, model, _ in protocols._path(train(features.train.astype(float)), features.train_labels)
+        for penalty, model, _ in protocols._regularisation_path(train(features.train.astype(float)), features.train_labels)
         if (model.predict(train(features.validation.astype(float))) == features.validation_labels).all()
     ]
     assert len(perfect) > 1
@@ -175,7 +175,7 @@ def test_the_features_are_left_as_they_were():
     features = Features(features.train.astype(float), features.train_labels, features.validation, features.validation_labels, 3)
     test = test.astype(float)
     before = features.train.copy(), features.validation.copy(), test.copy()
-    for protocol in PROTOCOLS.values():
+    for protocol in (knn, probe):
         predicted_by(protocol(features), test)
     for array, copy in zip((features.train, features.validation, test), before, strict=True):
         assert (array == copy).all()
@@ -189,7 +189,7 @@ def test_a_probe_that_did_not_converge_says_so(monkeypatch):
 def test_other_warnings_of_a_fit_are_passed_on():
     features = blobs()[0]
     with pytest.warns(DataConversionWarning, match="column-vector"):
-        list(protocols._path(features.train, features.train_labels[:, None]))
+        list(protocols._regularisation_path(features.train, features.train_labels[:, None]))
 
 
 def test_a_fit_leaves_the_filters_of_warnings_alone():
@@ -198,13 +198,13 @@ def test_a_fit_leaves_the_filters_of_warnings_alone():
     assert list(warnings.filters) == before
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", [knn, probe])
 def test_where_validation_has_one_class_accuracy_chooses(protocol):
     features, test, _ = blobs()
     alone = Features(
         features.train, features.train_labels, features.validation, np.zeros(len(features.validation), np.int64), 3
     )
-    fitted = PROTOCOLS[protocol](alone)
+    fitted = protocol(alone)
     assert "validation_mcc" not in fitted.chosen
     assert fitted.chosen["validation_accuracy"] == fitted.score
     assert len(predicted_by(fitted, test)) == len(test)

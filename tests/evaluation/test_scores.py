@@ -6,17 +6,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, matthews_corrcoef, roc_auc_score
 
+from findna_kit.evaluation.bootstrap import LEVEL, bootstrap_scores, verdict
 from findna_kit.evaluation.scores import (
-    LEVEL,
-    OF_LABELS,
+    CONFUSION_SCORES,
     SCORES,
-    _Weighed,
+    WeightedScores,
     accuracy,
     confusion,
     macro_f1,
     mcc,
-    resampled,
-    verdict,
 )
 
 REFERENCE = {
@@ -37,14 +35,14 @@ def one_hot(predicted, classes):
 
 
 def intervals(truth, predicted, classes, *, seed):
-    found = resampled(truth, {"it": [one_hot(predicted, classes)]}, classes, seed=seed)["it"]
-    return {name: found.interval(name) for name in OF_LABELS}
+    found = bootstrap_scores(truth, {"it": [one_hot(predicted, classes)]}, classes, seed=seed)["it"]
+    return {name: found.interval(name).to_json() for name in CONFUSION_SCORES}
 
 
 def differences(truth, first, second, classes, *, seed):
     both = {"first": [one_hot(first, classes)], "second": [one_hot(second, classes)]}
-    found = resampled(truth, both, classes, seed=seed)
-    return {name: found["first"].minus(found["second"], name) for name in OF_LABELS}
+    found = bootstrap_scores(truth, both, classes, seed=seed)
+    return {name: found["first"].minus(found["second"], name).to_json() for name in CONFUSION_SCORES}
 
 
 @pytest.fixture
@@ -60,13 +58,13 @@ def test_scores_equal_scikit_learn(classes, pairs):
     assume(np.unique(np.concatenate([truth, predicted])).size > 1)  # scikit-learn warns of a table with one label
     table = confusion(truth, predicted, classes)
     assert table.sum() == len(pairs)
-    for name, score in OF_LABELS.items():
+    for name, score in CONFUSION_SCORES.items():
         assert float(score(table)) == pytest.approx(REFERENCE[name](truth, predicted), abs=1e-12)
 
 
 def test_a_stack_is_scored_as_its_tables():
     stack = np.random.default_rng(0).integers(0, 9, (4, 5, 3, 3)).astype(float)
-    for score in OF_LABELS.values():
+    for score in CONFUSION_SCORES.values():
         values = score(stack)
         assert values.shape == (4, 5)
         assert values[2, 3] == pytest.approx(float(score(stack[2, 3])), abs=0)
@@ -106,7 +104,7 @@ def test_intervals_equal_a_bootstrap_of_rows(labels):
     tables = np.stack([confusion(truth[row], predicted[row], 3) for row in rows])
     for name, interval in intervals(truth, predicted, 3, seed=0).items():
         assert interval["value"] == pytest.approx(REFERENCE[name](truth, predicted))
-        low, high = np.quantile(OF_LABELS[name](tables), [0.025, 0.975])
+        low, high = np.quantile(CONFUSION_SCORES[name](tables), [0.025, 0.975])
         assert interval["low"] == pytest.approx(low, abs=0.015)
         assert interval["high"] == pytest.approx(high, abs=0.015)
 
@@ -117,7 +115,7 @@ def test_differences_equal_a_paired_bootstrap_of_rows(labels):
     tables = [np.stack([confusion(truth[row], predicted[row], 3) for row in rows]) for predicted in (first, second)]
     for name, interval in differences(truth, first, second, 3, seed=0).items():
         assert interval["value"] == pytest.approx(REFERENCE[name](truth, first) - REFERENCE[name](truth, second))
-        low, high = np.quantile(OF_LABELS[name](tables[0]) - OF_LABELS[name](tables[1]), [0.025, 0.975])
+        low, high = np.quantile(CONFUSION_SCORES[name](tables[0]) - CONFUSION_SCORES[name](tables[1]), [0.025, 0.975])
         assert interval["low"] == pytest.approx(low, abs=0.02)
         assert interval["high"] == pytest.approx(high, abs=0.02)
 
@@ -149,7 +147,7 @@ def test_pairing_cancels_what_both_find_hard():
     right = np.flatnonzero(first == truth)[:25]
     second[right] = 1 - truth[right]
     difference = differences(truth, first, second, 2, seed=0)["accuracy"]
-    assert verdict(difference) == "above"
+    assert difference["verdict"] == "above"
     one, other = (intervals(truth, predicted, 2, seed=0)["accuracy"] for predicted in (first, second))
     assert one["low"] < other["high"]  # apart, the intervals overlap
 
@@ -157,15 +155,15 @@ def test_pairing_cancels_what_both_find_hard():
 def test_equal_predictions_differ_by_nothing(labels):
     truth, predicted, _ = labels
     for interval in differences(truth, predicted, predicted, 3, seed=0).values():
-        assert interval == {"value": 0, "low": 0, "high": 0}
-        assert verdict(interval) == "not distinguishable"
+        assert {name: interval[name] for name in ("value", "low", "high")} == {"value": 0, "low": 0, "high": 0}
+        assert interval["verdict"] == "not distinguishable"
 
 
 def test_verdicts(labels):
     truth, first, second = labels
-    assert verdict(differences(truth, first, second, 3, seed=0)["mcc"]) == "above"
-    assert verdict(differences(truth, second, first, 3, seed=0)["mcc"]) == "below"
-    assert verdict({"value": 0.1, "low": 0.0, "high": 0.2}) == "not distinguishable"
+    assert differences(truth, first, second, 3, seed=0)["mcc"]["verdict"] == "above"
+    assert differences(truth, second, first, 3, seed=0)["mcc"]["verdict"] == "below"
+    assert verdict(0.0, 0.2) == "not distinguishable"
 
 
 def test_a_seed_fixes_every_digit(labels):
@@ -178,14 +176,14 @@ def test_a_seed_fixes_every_digit(labels):
 def test_many_classes_stay_small():
     truth = np.random.default_rng(0).integers(60, size=500)  # a dense joint table would have 216,000 cells
     found = differences(truth, noisy(truth, 60, 0.2, 1), noisy(truth, 60, 0.8, 2), 60, seed=0)
-    assert verdict(found["mcc"]) == "above"
+    assert found["mcc"]["verdict"] == "above"
 
 
 def test_what_a_prediction_keeps_grows_with_rows_and_classes_not_with_their_table():
     """A matrix of rows by the cells of the table had 130 MB a prediction at 6000 rows and 60 classes."""
     rng = np.random.default_rng(0)
-    weighed = _Weighed(rng.integers(60, size=3000), rng.random((3000, 60)).astype(np.float32), 60)
-    ranked = [array for one in weighed.ranked for array in vars(one).values()]
+    weighed = WeightedScores(rng.integers(60, size=3000), rng.random((3000, 60)).astype(np.float32), 60)
+    ranked = [array for one in weighed.curves for array in vars(one).values()]
     kept = sum(array.nbytes for array in [*vars(weighed).values(), *ranked] if isinstance(array, np.ndarray))
     assert kept < 16 * 3000 * 60
 
@@ -206,7 +204,7 @@ def scored_rows(draw):
 @settings(deadline=None, max_examples=80)
 def test_areas_equal_scikit_learn_under_any_weights(rows):
     truth, scores, weights, classes = rows
-    found = _Weighed(truth, scores, classes)(weights)
+    found = WeightedScores(truth, scores, classes)(weights)
     asked = [1] if classes == 2 else range(classes)
     for number, weight in enumerate(weights):
         for name, reference in (("auroc", roc_auc_score), ("auprc", average_precision_score)):
@@ -218,33 +216,33 @@ def test_weights_are_rows_repeated():
     rng = np.random.default_rng(0)
     truth, scores = rng.integers(3, size=40), rng.random((40, 3)).astype(np.float32)
     weights = rng.integers(0, 3, size=(1, 40))
-    weighed = _Weighed(truth, scores, 3)(weights.astype(float))
+    weighed = WeightedScores(truth, scores, 3)(weights.astype(float))
     repeated = np.repeat(np.arange(40), weights[0])
-    plain = _Weighed(truth[repeated], scores[repeated], 3)(np.ones((1, len(repeated))))
+    plain = WeightedScores(truth[repeated], scores[repeated], 3)(np.ones((1, len(repeated))))
     for name in SCORES:
         assert weighed[name] == pytest.approx(plain[name])
 
 
 def test_an_area_without_a_class_is_of_the_others_or_one_half():
     scores = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
-    found = _Weighed(np.array([0, 1]), scores, 2)(np.array([[2.0, 0.0], [1.0, 1.0]]))
+    found = WeightedScores(np.array([0, 1]), scores, 2)(np.array([[2.0, 0.0], [1.0, 1.0]]))
     assert found["auroc"].tolist() == [0.5, 1.0]
     three = np.eye(3, dtype=np.float32)
-    found = _Weighed(np.array([0, 1, 2]), three, 3)(np.array([[1.0, 2.0, 0.0]]))
+    found = WeightedScores(np.array([0, 1, 2]), three, 3)(np.array([[1.0, 2.0, 0.0]]))
     assert found["auroc"].tolist() == [1.0]
 
 
 def test_seeds_give_a_mean_a_deviation_and_a_wider_interval(labels):
     truth, good, poor = labels
-    alone = resampled(truth, {"it": [one_hot(good, 3)]}, 3, seed=0)["it"]
-    several = resampled(truth, {"it": [one_hot(good, 3), one_hot(poor, 3)]}, 3, seed=0)["it"]
+    alone = bootstrap_scores(truth, {"it": [one_hot(good, 3)]}, 3, seed=0)["it"]
+    several = bootstrap_scores(truth, {"it": [one_hot(good, 3), one_hot(poor, 3)]}, 3, seed=0)["it"]
     one, other = (float(accuracy(confusion(truth, predicted, 3))) for predicted in (good, poor))
-    found = several.interval("accuracy")
+    found = several.interval("accuracy").to_json()
     assert found["value"] == pytest.approx((one + other) / 2)
     assert found["deviation"] == pytest.approx(np.std([one, other], ddof=1))
-    assert "deviation" not in alone.interval("accuracy")
+    assert "deviation" not in alone.interval("accuracy").to_json()
     width = found["high"] - found["low"]
-    assert width > 2 * (alone.interval("accuracy")["high"] - alone.interval("accuracy")["low"])
+    assert width > 2 * (alone.interval("accuracy").high - alone.interval("accuracy").low)
 
 
 def test_repeats_pair_where_there_are_as_many(labels):
@@ -254,21 +252,21 @@ def test_repeats_pair_where_there_are_as_many(labels):
     for scores, predicted in zip(worse, (good, poor), strict=True):
         right = np.flatnonzero(predicted == truth)[:30]
         scores[right] = one_hot((truth[right] + 1) % 3, 3)
-    found = resampled(truth, {"a": [one_hot(good, 3), one_hot(poor, 3)], "b": worse}, 3, seed=0)
-    difference = found["a"].minus(found["b"], "accuracy")
+    found = bootstrap_scores(truth, {"a": [one_hot(good, 3), one_hot(poor, 3)], "b": worse}, 3, seed=0)
+    difference = found["a"].minus(found["b"], "accuracy").to_json()
     assert difference["value"] == pytest.approx(0.1)
     assert 0.06 < difference["low"] < difference["high"] < 0.14
-    assert verdict(difference) == "above"
+    assert difference["verdict"] == "above"
 
 
 def test_memory_is_bounded_whatever_the_rows(monkeypatch, labels):
-    from findna_kit.evaluation import scores
+    from findna_kit.evaluation import bootstrap
 
     truth, good, _ = labels
-    monkeypatch.setattr(scores, "_CELLS", 1)  # a resample at a time
-    monkeypatch.setattr(scores, "RESAMPLES", 40)
-    sizes = [len(weights) for weights in scores._weights(len(truth), 0)]
+    monkeypatch.setattr(bootstrap, "_MAX_WEIGHTS", 1)  # a resample at a time
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 40)
+    sizes = [len(weights) for weights in bootstrap._resamples(len(truth), 0)]
     assert sizes == [1] * 40
-    assert all(weights.sum() == len(truth) for weights in scores._weights(len(truth), 0))
-    assert resampled(truth, {"it": [one_hot(good, 3)]}, 3, seed=0)["it"].draws["mcc"].shape == (40,)
+    assert all(weights.sum() == len(truth) for weights in bootstrap._resamples(len(truth), 0))
+    assert bootstrap_scores(truth, {"it": [one_hot(good, 3)]}, 3, seed=0)["it"].draws["mcc"].shape == (40,)
     assert LEVEL == 0.95

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from findna_kit import alphabet
-from findna_kit.evaluation import strand_disagreement
-from findna_kit.evaluation.strand_agreement import ROWS
+from findna_kit.evaluation import strand_agreement
+from findna_kit.evaluation.strand_agreement import MAX_SAMPLES
 
 RANDOM = np.random.default_rng(0)
 SEQUENCES = ["".join(RANDOM.choice(list("ACGT"), 60)) for _ in range(200)]
+
+
+def strand_disagreement(embed, sequences, *, seed):
+    return strand_agreement.strand_disagreement(embed, sequences, seed=seed).to_json()
 
 
 def counts(sequences):
@@ -61,7 +65,7 @@ def test_of_many_rows_some_are_looked_at_the_same_every_time():
     many = SEQUENCES * 4
     first, again = (strand_disagreement(embed, many, seed=3) for _ in range(2))
     assert first == again
-    assert first["rows"] == len(asked[0]) == ROWS
+    assert first["rows"] == len(asked[0]) == MAX_SAMPLES
     assert asked[0] == asked[2]
     assert asked[1] == tuple(map(alphabet.reverse_complement, asked[0]))
 

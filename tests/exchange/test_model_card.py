@@ -10,6 +10,7 @@ import findna_kit
 from findna_kit.exchange.model_card import model_card
 from findna_kit.runs import RunLocation, start
 from tests.building import small
+from tests.records.documents import task_result
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +56,11 @@ def interval(value):
 def result(**more):
     """As evaluation.json has it, in short; the test with a real one is in tests/cli/test_exchange.py."""
     minus = {"kmer": {"mcc": {**interval(-0.1), "verdict": "below"}}}
-    told = {
-        "task": "coding", "path": "builtin", "metric": "mcc", "sizes": {"train": 7282, "test": 1590},
-        "notes": ["dev is train's"],
-        "leakage": {"test_rows": 16, "share": 0.01, "dropped": 16}, "step": 3, "branch": "teacher", "pooling": "mean",
-        "strand": "both", "protocols": {"probe": {"encoder": scored(0.6, 3), "kmer": scored(0.7), "encoder_minus": minus}},
-    }  # fmt: skip
-    return {**told, **more}
+    leakage = {"test_rows": 16, "share": 0.01, "dropped": 16, "conflicting_sequences": 0, "trained_on": []}
+    return task_result(
+        {"probe": {"encoder": scored(0.6, 3), "kmer": scored(0.7), "encoder_minus": minus}},
+        **{"sizes": {"train": 7282, "test": 1590}, "notes": ["dev is train's"], "leakage": leakage, "strand": "both", **more},
+    )
 
 
 def test_its_parts_are_all_there(card):
@@ -101,8 +100,8 @@ def test_scores_stand_beside_their_controls_with_intervals(card):
         {"features": "k-mer logistic regression", "seeds": "1", "MCC": "0.700 [0.650, 0.750]"},
     ]
     assert rows[1][-1] == "below (-0.100 [-0.150, -0.050])"
-    assert "- dev is train's\n- leakage: 16 test rows (1.0%)" in scores
-    assert "; 16 of them were dropped" in scores
+    assert "- dev is train's\n- leakage: 16 of the test samples (1.0%)" in scores
+    assert "; 16 were left out here" in scores
 
 
 def test_scores_of_another_branch_or_step_are_counted_and_not_shown(card):
@@ -118,7 +117,7 @@ def test_scores_of_another_branch_or_step_are_counted_and_not_shown(card):
     '{"b": {"task": "c", "protocols": {"knn": {"encoder": {"mcc": {"value": "x", "low": 0, "high": 1}}}}}}',
 ])  # fmt: skip
 def test_a_form_that_is_not_known_is_pointed_at(card, content):
-    assert part(card(content), "Scores").startswith("They are in `evaluation.json`, in a format")
+    assert part(card(content), "Scores").startswith("They are in `evaluation.json`")
 
 
 def test_no_score_is_said(card):

@@ -23,7 +23,7 @@ def genome(size=4000):
 
 
 def around(tokens, at, left, right):
-    """The bases beside a position; None where they are not all there."""
+    """The bases around a position; None if some are missing."""
     if at - left < 0 or at + right >= len(tokens):
         return None
     found = [*tokens[at - left : at], *tokens[at + 1 : at + 1 + right]]
@@ -86,7 +86,7 @@ def test_each_model_equals_the_same_written_with_loops(name, contexts):
     assert found["bits_per_base"] == pytest.approx(bits)
 
 
-def test_more_context_helps_where_there_is_something_to_learn():
+def test_more_context_helps_if_there_is_structure():
     tokens = genome()
     windows = tokens[3000:3960].reshape(16, 60).astype(np.int64)
     scores = masked_baselines(tokens[:3000], windows, windows < alphabet.N)
@@ -113,7 +113,7 @@ def test_every_word_of_both_strands_is_counted_once_whatever_the_chunk(chunk, mo
 
 
 @pytest.mark.parametrize("tokens", [np.full(50, alphabet.N), np.array([0, 4, 1]), np.array([], dtype=int)])
-def test_where_there_is_nothing_to_count_every_base_is_as_likely(tokens):
+def test_without_counts_every_base_is_equally_likely(tokens):
     windows = RNG.integers(0, 4, (2, 20))
     for scores in masked_baselines(tokens.astype(np.uint8), windows, windows < alphabet.N).values():
         assert scores["bits_per_base"] == pytest.approx(2.0)

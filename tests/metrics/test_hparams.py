@@ -26,7 +26,7 @@ def test_every_session_has_its_settings_and_results(tmp_path):
     assert [info.name.tag for info in experiment.metric_infos] == ["knn/mcc", "knn/mcc/a b"]
 
 
-def test_anew_takes_the_place_of_what_was_there(tmp_path):
+def test_a_board_is_replaced(tmp_path):
     write_hparams(tmp_path / "board", TWO)
     (tmp_path / ".board.123").mkdir()  # left by a kill
     write_hparams(tmp_path / "board", TWO[:1])
@@ -34,7 +34,7 @@ def test_anew_takes_the_place_of_what_was_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["board"]
 
 
-def test_what_fails_leaves_it_as_it_was(tmp_path, monkeypatch):
+def test_a_failure_leaves_the_board_as_it_was(tmp_path, monkeypatch):
     write_hparams(tmp_path / "board", TWO)
     monkeypatch.setattr(hparams, "_summaries", lambda session: 1 / 0)
     with pytest.raises(ZeroDivisionError):

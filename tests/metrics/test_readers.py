@@ -22,15 +22,15 @@ def test_the_newest_comes_first_and_a_line_cut_short_is_left_out(tmp_path):
     assert list(newest_rows(tmp_path / "nowhere")) == []
 
 
-def test_only_those_that_have_a_metric(tmp_path):
+def test_only_rows_with_a_metric(tmp_path):
     written(tmp_path, ROWS)
     assert [row["step"] for row in newest_rows(tmp_path, "held/loss")] == [6, 3, 0]
     assert [row["step"] for row in newest_rows(tmp_path, "loss")] == [7, 6, 5, 4, 3, 2, 1, 0], "not part of another's name"
     assert list(newest_rows(tmp_path, "os")) == []
 
 
-def test_what_is_before_the_wanted_row_is_not_read(tmp_path):
-    """A damaged row is met where it stands, and not before."""
+def test_older_rows_are_not_read(tmp_path):
+    """A damaged row raises when it is reached, and not before."""
     written(tmp_path, [{"loss": 1.0}, *ROWS])
     assert next(newest_rows(tmp_path)) == ROWS[-1]
     with pytest.raises(FindnaError, match=r"metrics.jsonl: has a row that is not the metrics of a step"):

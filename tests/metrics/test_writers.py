@@ -29,7 +29,7 @@ def test_rows_after_the_checkpoint_are_dropped(tmp_path):
     assert [(row["step"], row["loss"]) for row in read_rows(tmp_path)] == [(1, 1.0), (2, 1.0), (3, 2.0)]
 
 
-def test_what_is_not_finite_is_null(tmp_path):
+def test_values_that_are_not_finite_are_null(tmp_path):
     write(tmp_path, 0, [{"step": 1, "loss": float("nan"), "other": float("inf")}])
     assert read_rows(tmp_path) == [{"step": 1, "loss": None, "other": None}]
     assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()

@@ -43,7 +43,7 @@ def test_versions_genomes_and_what_auto_became(run, tmp_path):
     assert found["versions"]["threads"] == [str(told["resolved"]["threads"]), "99"]
     assert found["versions"]["loss x"] == [None, "lab 1"]
     assert found["genomes"][1] == ["of another"]
-    assert found["remarks"][0].startswith("the genomes are not the same: held-out metrics are of other windows")
+    assert found["remarks"][0].startswith("the genomes differ: validation metrics are of different windows")
 
 
 def test_metrics_are_the_newest_of_each_name(run, tmp_path):
@@ -57,7 +57,7 @@ def test_scores_that_are_not_of_one_thing_are_said(run, tmp_path):
     (task,) = json.loads(text)
     other = copied(run, tmp_path / "b", evaluation=text.replace('"pooling": "mean"', '"pooling": "class"'))
     assert compare([run, other])["remarks"][0] == (
-        f"{task}: the scores are not of one thing, pooling differ; evaluate both runs alike"
+        f"{task}: the scores are not comparable, pooling differ; evaluate both runs alike"
     )
 
 
@@ -72,19 +72,19 @@ def test_what_a_study_says_of_two_of_its_conditions(run, tmp_path):
     assert (found["differences"], found["remarks"]) == ([{**study, **effect}], [])
     assert compare(cells[1:])["differences"] == [], "no study compares these two"
     (tmp_path / "result.json").write_text("{}")
-    with pytest.raises(FindnaError, match=r"result.json: is not what ablate writes; call ablate again"):
+    with pytest.raises(FindnaError, match=r"result.json: unexpected content; call ablate again"):
         compare(cells)
 
 
 def test_what_is_refused(run, tmp_path):
-    with pytest.raises(FindnaError, match="compare wants two runs or more"):
+    with pytest.raises(FindnaError, match="compare needs two runs or more"):
         compare([run])
-    with pytest.raises(FindnaError, match="a run is given twice; once is enough"):
+    with pytest.raises(FindnaError, match="a run is given twice; give each once"):
         compare([run, run.parent / "." / "run"])
-    with pytest.raises(FindnaError, match=r"is not a run folder: there is no run.json in it"):
+    with pytest.raises(FindnaError, match=r"is not a run folder: it has no run.json"):
         compare([run, tmp_path])
     bad = copied(run, tmp_path / "bad", [{"loss": 1}])
-    with pytest.raises(FindnaError, match=r"metrics.jsonl: holds a row"):
+    with pytest.raises(FindnaError, match=r"metrics.jsonl: has a row"):
         compare([run, bad])
     (copied(run, tmp_path / "worse") / "recipe.yaml").write_text("{")
     with pytest.raises(FindnaError, match=r"recipe.yaml:1:\d+"):

@@ -40,7 +40,7 @@ def test_every_one_below_is_found_and_none_inside_a_run(run, tmp_path):
 def test_a_run_that_says_running_and_that_nobody_has_was_killed(run, tmp_path):
     one = copied(run, tmp_path / "one", [look(0, masked=1.4), {"step": 2, "loss": 1.0}], status="running", reason=None)
     entry = entry_of(one)
-    assert (entry.status, entry.reason, entry.step) == ("killed", "it has told no end, and no process holds it", 2)
+    assert (entry.status, entry.reason, entry.step) == ("killed", "it recorded no end, and no process holds its folder", 2)
     assert entry.held_out == {"masked": 1.4}, "of the newest look"
     with FileLock(one / ".lock"):
         assert (entry_of(one).status, entry_of(one).reason) == ("running", None)
@@ -56,14 +56,14 @@ def test_one_that_is_gone_on_with_is_running_and_others_say_why_they_ended(run, 
 
 
 @pytest.mark.parametrize(("file", "text", "reason"), [
-    ("run.json", "{", "run.json: is no JSON"),
-    ("run.json", "[]", "run.json: is not what a run writes; restore it from a copy"),
-    ("run.json", '{"name": 3}', "run.json: is not what a run writes; restore it from a copy"),
-    ("run.json", '{"status": "sleeping"}', "run.json: is not what a run writes; restore it from a copy"),
-    ("run.json", '{"steps": "many"}', "run.json: is not what a run writes; restore it from a copy"),
-    ("run.json", '{"timings": 3}', "run.json: is not what a run writes; restore it from a copy"),
-    ("evaluation.json", "{", "evaluation.json: is no JSON"),
-    ("evaluation.json", '{"a": {}}', "evaluation.json: is not what evaluate writes; remove it, and evaluate again"),
+    ("run.json", "{", "run.json: not valid JSON"),
+    ("run.json", "[]", "run.json: unexpected content (the whole file: "),
+    ("run.json", '{"name": 3}', "run.json: unexpected content (name: Input should be a valid string); restore the file from a copy"),
+    ("run.json", '{"status": "sleeping"}', "run.json: unexpected content (status: 'sleeping'); restore the file from a copy"),
+    ("run.json", '{"steps": "many"}', "run.json: unexpected content (steps: "),
+    ("run.json", '{"timings": 3}', "run.json: unexpected content (timings: "),
+    ("evaluation.json", "{", "evaluation.json: not valid JSON"),
+    ("evaluation.json", '{"a": {}}', "evaluation.json: unexpected content (a.task: Field required); remove it, and evaluate the run again"),
     ("metrics.jsonl", "3\n", "metrics.jsonl: has a row that is not the metrics of a step"),
 ])  # fmt: skip
 def test_a_broken_one_is_told_as_such_and_spoils_no_other(run, tmp_path, file, text, reason):
@@ -91,7 +91,7 @@ def test_two_tasks_of_one_name_are_called_by_their_paths(run, tmp_path):
 
 
 def test_without_a_folder_it_is_refused(tmp_path):
-    with pytest.raises(FindnaError, match="nowhere: no such folder; name the one that your runs lie in"):
+    with pytest.raises(FindnaError, match="nowhere: no such folder; give the folder that holds your runs"):
         entries_below(tmp_path / "nowhere")
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from findna_kit.errors import FindnaError
-from findna_kit.evaluation.evaluate import NAMES
+from findna_kit.evaluation.protocol_table import OPTIONS
 from findna_kit.evaluation.scores import SCORES
 from findna_kit.records.selection import HIGHER, choose, criterion
 from tests.records.copies import copied, look
@@ -26,7 +26,7 @@ def test_the_better_end_is_known_by_the_last_word(metric, higher):
 
 
 def test_or_is_asked_for():
-    with pytest.raises(FindnaError, match="whether more of it is better is not known; say maximise or minimise"):
+    with pytest.raises(FindnaError, match="whether higher or lower is better is not known; give maximise or minimise"):
         criterion("collapse/teacher/pooled_rankme")
     assert criterion("collapse/teacher/pooled_rankme", True).words == "collapse/teacher/pooled_rankme (higher is better)"
 
@@ -35,20 +35,20 @@ def test_or_is_asked_for():
 @pytest.mark.parametrize("protocol", ["knn", "probe", "finetune", "few_shot_5"])
 def test_a_test_score_chooses_nothing(protocol, score):
     for metric in (f"{protocol}/{score}", f"coding/{protocol}/{score}", f"/my/task/{protocol}/{score}"):
-        with pytest.raises(FindnaError, match="is a score on test rows, and test sets choose nothing: what is chosen by them"):
+        with pytest.raises(FindnaError, match="is a score on the test split; selecting on the test set makes its score optimistic"):
             criterion(metric)
 
 
 def test_the_words_are_those_of_evaluation():
     assert set(HIGHER) == set(SCORES)
-    assert {"knn", "probe", "finetune", "few_shot"} == set(NAMES)
+    assert {"knn", "probe", "finetune", "few_shot"} == set(OPTIONS)
 
 
 @pytest.mark.parametrize(("metric", "sentence"), [
-    ("masked/loss", "is of what was trained on, or nobody's; a run is chosen by what was held out"),
-    ("loss", "is of what was trained on, or nobody's"),
-    ("baseline/markov_5/bits_per_base", "is of a model that counts, the same whatever is trained"),
-    ("evaluation/coding/knn/mcc/kmer", "is of a model that counts, the same whatever is trained"),
+    ("masked/loss", "is a training metric, or unknown; runs are chosen on validation data"),
+    ("loss", "is a training metric, or unknown"),
+    ("baseline/markov_5/bits_per_base", "is the score of a baseline, the same for every run"),
+    ("evaluation/coding/knn/mcc/kmer", "is the score of a baseline, the same for every run"),
 ])  # fmt: skip
 def test_neither_does_what_was_trained_on_or_counts(metric, sentence):
     with pytest.raises(FindnaError, match=sentence):
@@ -68,7 +68,7 @@ def test_the_newest_number_of_every_finished_run(run, tmp_path):
     (copied(run, tmp_path / "g") / "run.json").write_text("")
     choice = choose(tmp_path, LOSS)
     assert [(entry.run.name, value) for entry, value in choice.ranked] == [("b", 1.2), ("c", 1.2), ("a", 1.3)]
-    assert choice.left_out == {"killed": 1, "without a number for it": 2, "broken": 1}
+    assert choice.left_out == {"killed": 1, "without a value of it": 2, "broken": 1}
     assert choice.held_outs == 1
 
 
@@ -100,14 +100,14 @@ def test_by_the_rows_that_settings_were_chosen_on(run, tmp_path):
         ("b", 0.25),
     ]
     assert choose(tmp_path, criterion(f"{result['path']}/knn/validation_mcc")).ranked[0][0].run.name == "a", "by its path"
-    with pytest.raises(FindnaError, match=r"no finished run has a number for task/probe/validation_mcc \(2 without a number"):
+    with pytest.raises(FindnaError, match=r"no finished run has a value of task/probe/validation_mcc \(2 without a value"):
         choose(tmp_path, criterion("task/probe/validation_mcc"))
 
 
 def test_a_name_that_no_run_has(run, tmp_path):
-    with pytest.raises(FindnaError, match=r"has a number for held_out/masked/loss \(no run is there\)"):
+    with pytest.raises(FindnaError, match=r"has a value of held_out/masked/loss \(there are no runs\)"):
         choose(tmp_path, LOSS)
     copied(run, tmp_path / "a")
-    near = r"held_out/maskd/loss; did you mean 'held_out/masked/loss'\? \(1 without a number for it\)"
+    near = r"held_out/maskd/loss; did you mean 'held_out/masked/loss'\? \(1 without a value of it\)"
     with pytest.raises(FindnaError, match=near):
         choose(tmp_path, criterion("held_out/maskd/loss"))

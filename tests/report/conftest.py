@@ -8,7 +8,7 @@ import pytest
 
 from findna_kit.evaluation import EvaluationRequest
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 from findna_kit.report import ReportRequest as Page
 from findna_kit.report import write_report
 from findna_kit.report.sections.embeddings import EmbeddingRequest

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from findna_kit.errors import FindnaError, OutputExists
-from findna_kit.evaluation.table import table_rows
+from findna_kit.evaluation.result_tables import table_rows
 from findna_kit.report import ReportRequest, write_report
 from findna_kit.report.page import MARK, read, render
 from findna_kit.report.sections.embeddings import EmbeddingRequest

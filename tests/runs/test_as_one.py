@@ -40,7 +40,7 @@ def stops(run, recipe):
             os.kill(os.getppid() if "FINDNA_KIT_SUPERVISOR" in os.environ else os.getpid(), signal.SIGTERM)
     return tell
 """
-"""A reporter that asks the run to stop as anybody would who wants to go on with other machines."""
+"""A reporter that asks the run to stop, as a user does who wants to resume it on another machine."""
 
 
 def run(name, *arguments, program=(sys.executable,), code=0, **more):
@@ -75,7 +75,7 @@ def tensors(folder):
 
 
 def assert_as_one(one, other):
-    """Losses and the gradient's norm of every step, and all tensors at the end: to 1e-5. The most that was found is 4e-6."""
+    """Losses and the gradient norm of every step, and all tensors at the end: to 1e-5. The most that was found is 4e-6."""
     for name in ("loss", "gradient_norm"):
         mine, theirs = ({row["step"]: row[name] for row in read_rows(folder) if name in row} for folder in (one, other))
         assert mine.keys() == theirs.keys() == set(range(1, STEPS + 1))
@@ -87,23 +87,23 @@ def assert_as_one(one, other):
 @pytest.mark.parametrize("by", LAUNCHERS)
 def test_two_are_one(by, name, whole, tmp_path):
     program, more = LAUNCHERS[by]
-    said = run(name, "--out", "run", *more, program=program, cwd=tmp_path)
-    assert said.count(f"{by}: 2 processes on 1 node share each batch") == 1
+    stderr = run(name, "--out", "run", *more, program=program, cwd=tmp_path)
+    assert stderr.count(f"{by}: 2 processes on 1 node share each batch") == 1
     assert_as_one(whole(name), tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_stopped_with_two_it_goes_on_with_one_and_again_with_two(name, whole, tmp_path):
+def test_stopped_with_two_it_resumes_with_one_and_then_with_two(name, whole, tmp_path):
     site = install_package(tmp_path / "site", "findna-stops", {"stops.py": STOPS}, {REPORTERS: {"stops": "stops:stops"}})
     folder, before, saved, rows = tmp_path / "run", 0, {}, []
     for processes, stop_at in ((2, 12), (1, 30), (2, None)):
-        said = run(
+        stderr = run(
             name, "--resume", folder, "--report", "stops", "--set", f"trainer.devices={processes}", cwd=tmp_path,
             code=143 if stop_at else 0, env={"PYTHONPATH": str(site), "STOP_AT": str(stop_at)},
         )  # fmt: skip
         if before:
             change = f"resumed with processes {processes}, was {3 - processes}: equal to rounding, not bit for bit"
-            assert said.count(change) == 1, said
+            assert stderr.count(change) == 1, stderr
         found = {step: checkpoint.path_of(folder, step).stat().st_mtime_ns for step in checkpoint.steps_saved(folder)}
         assert found | saved == found, "what was saved before is as it was"
         assert read_rows(folder)[: len(rows)] == rows, "and so are the rows, the speed in them included"
@@ -112,7 +112,7 @@ def test_stopped_with_two_it_goes_on_with_one_and_again_with_two(name, whole, tm
         assert [row["step"] for row in rows] == list(range(last + 1))
         if stop_at:
             assert max(before + 1, stop_at) <= last < STEPS
-            assert said.count(f"SIGTERM: step {last} of {STEPS} is saved") == 1, said
+            assert stderr.count(f"SIGTERM: step {last} of {STEPS} is saved") == 1, stderr
         before = last
     assert before == STEPS
     assert json.loads((folder / "run.json").read_text())["status"] == "finished"

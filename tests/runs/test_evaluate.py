@@ -15,10 +15,12 @@ from findna_kit.data.genome import builtin_genome
 from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation import EvaluationRequest, load_task
 from findna_kit.inference.frozen_model import untrained
+from findna_kit.records.evaluation_json import TaskResult
 from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
-from findna_kit.runs.evaluate import _keep as keep
+from findna_kit.runs.evaluate import _store as store
 from tests.building import small
 from tests.installing import findna
+from tests.records.documents import task_result
 
 
 def write_task(folder, shift=0, rows=(40, 20, 30)):
@@ -51,7 +53,8 @@ def task(tmp_path):
 
 def score(run, tasks, protocols=("knn",), say=lambda sentence: None, **how):
     asked = EvaluationRequest(tuple(protocols), how.pop("seeds", 1), how.pop("shuffled_labels", False))
-    return evaluate_run(run, [str(task) for task in tasks], Scoring(asked, device="cpu", **how), say=say)
+    results = evaluate_run(run, [str(task) for task in tasks], Scoring(asked, device="cpu", **how), say=say)
+    return [result.to_json() for result in results]
 
 
 def kept(run):
@@ -87,7 +90,7 @@ def test_a_second_call_does_nothing_and_what_is_deleted_comes_back_to_the_digit(
     before = (run / "evaluation.json").stat().st_mtime_ns
     (again,) = score(run, [task], ["knn", "finetune"], seeds=2, finetune=("epochs=1",), say=said.append)
     assert again == first
-    assert said == ["0: finished before; nothing is computed"]
+    assert said == ["0: already evaluated; nothing is computed"]
     assert (run / "evaluation.json").stat().st_mtime_ns == before
     tuned = [path for path in (run / "evaluation").glob("*.json") if '"protocol": "finetune"' in path.read_text()]
     assert len(tuned) == 4
@@ -128,7 +131,7 @@ def test_rows_that_leaked_are_said_and_can_be_left_out(run, tmp_path):
     assert json.loads((run / "audit.json").read_text())[str(folder)]["leaked"]["rows"] == [20, 21, 22, 23]
     said = []
     score(run, [folder], drop_leaked=True, say=said.append)
-    assert said == ["leaking: finished before; nothing is computed"]
+    assert said == ["leaking: already evaluated; nothing is computed"]
 
 
 @pytest.mark.parametrize("how", [{"pooling": "class"}, {"layer": 0}, {"strand": "both"}, {"step": 0}, {"branch": "student"}])
@@ -152,7 +155,7 @@ def test_what_the_model_does_not_have_is_refused_before_anything_is_scored(run, 
 def test_what_fine_tuning_would_take_no_notice_of_is_refused(run, task):
     code, _, err = findna("evaluate", run, task, "--layer", "0", "--protocol", "knn,finetune")
     assert code == 2
-    assert "layer 0 is of frozen embeddings; fine-tuning takes the first blocks of an encoder by --finetune blocks=N" in err
+    assert "layer 0 applies to frozen embeddings; fine-tuning uses the first blocks of an encoder with --finetune blocks=N" in err
     code, _, err = findna("evaluate", run, task, "--finetune", "epochs=3")
     assert code == 2
     assert "'epochs=3' is a setting of fine-tuning, which is not asked for" in err
@@ -172,11 +175,11 @@ def test_a_test_part_of_one_class_is_refused_before_anything_is_done(run, task, 
     one = write_task(tmp_path / "one", rows=(40, 20, 1))
     code, _, err = findna("evaluate", run, task, one)
     assert (code, (run / "evaluation").exists()) == (2, False)
-    assert f"{one}: the test part has the one class '0', and no score can be taken of one class alone" in err
+    assert f"{one}: the test split has only the class '0', and no score is defined for one class" in err
     code, _, err = findna("check", "masked_only", "--set", f"evaluation.tasks=[{one}]")
     assert code == 2
     assert "evaluation.tasks.0" in err
-    assert "the test part has the one class" in err
+    assert "the test split has only the class" in err
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "audit.json", "run.json"])
@@ -189,7 +192,7 @@ def test_a_damaged_file_is_a_sentence(run, task, name, content):
         return
     assert code == 2
     assert err.splitlines()[-1].startswith(f"{run / name}: ")
-    assert "remove it" in err or "restore it" in err
+    assert "remove it" in err or "restore the file" in err
 
 
 def test_a_checkpoint_that_goes_while_it_is_scored_is_not_missed(run, task, monkeypatch):
@@ -247,9 +250,9 @@ def test_a_path_that_no_file_can_have_is_a_sentence(run, task):
         score(Path("x" * 300), [task])
     with pytest.raises(FindnaError, match=r"is not a run folder \(No such file"):
         score(run / "nowhere", [task])
-    with pytest.raises(TaskError, match=r"is no path of a task \(File name too long\)"):
+    with pytest.raises(TaskError, match=r"is not a path of a task \(File name too long\)"):
         score(run, ["x" * 300])
-    with pytest.raises(TaskError, match=r"is no path of a task \(Could not determine home directory"):
+    with pytest.raises(TaskError, match=r"is not a path of a task \(Could not determine home directory"):
         score(run, ["~nobody_of_that_name/task"])
 
 
@@ -288,10 +291,10 @@ def test_a_folder_that_is_called_as_the_builtin_task_is_not_it(tmp_path):
 
 def test_two_that_score_one_run_lose_no_result(tmp_path):
     """Each reads what is there and writes it whole: without a lock the later one would forget the earlier."""
-    results = [{"path": f"/tasks/{number}", "protocols": {}, "cells": {}} for number in range(40)]
+    results = [TaskResult.model_validate(task_result({}, path=f"/tasks/{number}")) for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda result: keep(tmp_path / "evaluation.json", result), results))
-    assert sorted(json.loads((tmp_path / "evaluation.json").read_text())) == sorted(result["path"] for result in results)
+        list(pool.map(lambda result: store(tmp_path / "evaluation.json", result), results))
+    assert sorted(json.loads((tmp_path / "evaluation.json").read_text())) == sorted(result.path for result in results)
 
 
 def test_strand_disagreement_stands_beside_the_scores(run, task):
@@ -303,4 +306,4 @@ def test_strand_disagreement_stands_beside_the_scores(run, task):
     assert max(found["value"] for found in both["strands"].values()) < 1e-5
     code, out, _ = findna("evaluate", run, task, "--protocol", "knn")
     assert code == 0
-    assert "strand disagreement (0: both strands give the same, 1: as far apart as two sequences): encoder 0." in out
+    assert "encoder 0." in out.split("strand disagreement (0: ")[1]

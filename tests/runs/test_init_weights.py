@@ -39,7 +39,7 @@ def names(tensors, prefix, without="-"):
     return [name.removeprefix(prefix) for name in tensors if name.startswith(prefix) and not name.startswith(without)]
 
 
-def test_the_encoder_of_the_teacher_begins_both_branches(source):
+def test_both_branches_start_with_the_encoder_of_the_teacher(source):
     tensors, (remark,) = begun(source)
     before = saved(source)
     for name in names(tensors, "student.", "student.heads."):
@@ -73,7 +73,7 @@ def test_heads_alone_leave_the_encoder_to_the_seed(source):
     (("encoder={name: transformer, dim: 24, heads: 2}",), "has the encoder 'chordmixer', this recipe 'transformer'"),
     (("init_from.step=7",), "has no checkpoint of step 7; saved: 0, 1, 2, 3"),
 ])  # fmt: skip
-def test_what_does_not_fit_whole_is_refused_and_nothing_taken(source, overrides, sentence):
+def test_weights_that_do_not_fit_are_refused_and_none_are_copied(source, overrides, sentence):
     recipe, _, _ = small("self_distill", f"init_from.run={source}", *overrides)
     experiment = assemble(recipe)
     before = {name: tensor.clone() for name, tensor in experiment.model_tensors().items()}
@@ -82,12 +82,12 @@ def test_what_does_not_fit_whole_is_refused_and_nothing_taken(source, overrides,
     assert all(tensor.equal(before[name]) for name, tensor in experiment.model_tensors().items())
 
 
-def test_an_encoder_stated_otherwise_is_said_where_its_tensors_fit(source):
+def test_an_encoder_with_other_parameters_is_logged_if_its_tensors_fit(source):
     _, remarks = begun(source, "encoder.dropout=0.1")
     assert remarks[1:] == ["init_from: encoder.dropout: 0.0 -> 0.1; the weights are used anyway"]
 
 
-def test_a_folder_that_is_no_run_is_a_sentence(tmp_path):
+def test_a_folder_that_is_not_a_run_is_an_error(tmp_path):
     with pytest.raises(CheckpointMismatch, match="is not a run folder"):
         begun(tmp_path)
 
@@ -100,13 +100,13 @@ def test_a_frozen_teacher_is_the_run_that_it_came_from(source, tmp_path):
     assert not after["student.encoder.embed.weight"].equal(before["teacher.encoder.embed.weight"])
 
 
-def test_a_run_outlives_the_one_that_it_began_with(source, tmp_path):
+def test_a_run_resumes_without_the_run_that_it_started_from(source, tmp_path):
     shutil.copytree(source, tmp_path / "first")
     recipe, components, plugins = small("self_distill", f"init_from.run={tmp_path / 'first'}", "steps=2")
-    said = []
-    observer = Observer(said.append)
+    lines = []
+    observer = Observer(lines.append)
     start(recipe, RunLocation(resume=tmp_path / "run"), components=components, plugins=plugins, device="cpu", observer=observer)
-    assert any("both branches start with" in sentence for sentence in said)
+    assert any("both branches start with" in sentence for sentence in lines)
     shutil.rmtree(tmp_path / "first")
     assert findna_kit.load(tmp_path / "run").embed(["ACGT"]).shape == (1, 22)
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000002")

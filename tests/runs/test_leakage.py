@@ -17,12 +17,19 @@ from findna_kit.errors import FindnaError, GenomeError, OutputExists
 from findna_kit.evaluation import load_task
 from findna_kit.evaluation.kmers import GENOME_K
 from findna_kit.runs import RunLocation, leakage, start
-from findna_kit.runs.leakage import audit_tasks, report_for
 from tests.building import SHARED, small
 
 OTHER = str.maketrans("ACGT", "TGCA")
 DRAW = random.Random(11)
 CONTIGS = {name: "".join(DRAW.choices("ACGT", k=6000)) for name in ("a", "b", "c")}
+
+
+def audit_tasks(tasks, **how):
+    return [report.to_json() for report in leakage.audit_tasks(tasks, **how)]
+
+
+def report_for(run, task):
+    return leakage.report_for(run, task).to_json()
 
 
 def fasta(path, contigs=CONTIGS):
@@ -61,7 +68,7 @@ def run(finished, tmp_path):
 
 @pytest.fixture
 def planted(tmp_path):
-    """Rows of a, of b's other strand, of c, of nowhere, and one that cannot be looked for."""
+    """Samples of a, of b's other strand, of c, of nowhere, and one that cannot be looked for."""
     nowhere = "".join(random.Random(2).choices("ACGT", k=150))
     rows = [CONTIGS["a"][1000:1150], CONTIGS["b"][200:350][::-1].translate(OTHER), CONTIGS["c"][50:200], nowhere, "ACGT"]
     return task(tmp_path / "planted", rows)
@@ -74,7 +81,7 @@ def test_rows_are_found_in_what_the_run_trained_on_and_not_in_what_it_held_out(r
     assert (seen["rows"], seen["share"], seen["not_compared"], seen["bases"]) == ([0, 1], 0.5, 1, 12_000)
     assert seen["path"] == json.loads((run / "run.json").read_text())["genomes"][0]["path"]
     assert (report["run"], report["unknown"], report["lies_in"]) == (str(run), [], [])
-    assert said == [f"{planted.path}: comparing 17 sequences", f"looking for the test rows in 12,000 bases of {seen['path']}"]
+    assert said == [f"{planted.path}: comparing 17 sequences", f"searching the test samples in 12,000 bases of {seen['path']}"]
 
 
 def test_without_a_run_any_genome_is_looked_in_whole(run, planted):
@@ -109,7 +116,7 @@ def moved(run, tmp_path):
 def test_a_genome_that_has_moved_is_said_where(run, planted, tmp_path):
     expected = audit_tasks([planted], run=run)[0]["trained_on"][0]
     here = Path(moved(run, tmp_path))
-    with pytest.raises(GenomeError, match=r"gone.fa, which .* was trained on, is not there: say with --genome FASTA"):
+    with pytest.raises(GenomeError, match=r"gone.fa, which .* was trained on, does not exist: give its present location with --genome FASTA"):
         audit_tasks([planted], run=run)
     (report,) = audit_tasks([planted], run=run, genome=here)
     assert report["trained_on"] == [{**expected, "path": str(here)}]
@@ -117,7 +124,7 @@ def test_a_genome_that_has_moved_is_said_where(run, planted, tmp_path):
 
 def test_another_genome_than_the_runs_is_refused(run, planted, tmp_path):
     other = fasta(tmp_path / "other.fa", {**CONTIGS, "a": CONTIGS["a"][:-1] + "N"})
-    with pytest.raises(GenomeError, match=r"other.fa is not what .* was trained on: its digest is not that of .*genome.fa"):
+    with pytest.raises(GenomeError, match=r"other.fa is not the genome that .* was trained on: its digest is not that of .*genome.fa"):
         audit_tasks([planted], run=run, genome=other)
     assert not (run / "audit.json").exists()
 
@@ -125,7 +132,7 @@ def test_another_genome_than_the_runs_is_refused(run, planted, tmp_path):
 def test_a_genome_that_has_changed_is_refused(run, planted, tmp_path):
     here = moved(run, tmp_path)
     fasta(tmp_path / "gone.fa", {**CONTIGS, "b": CONTIGS["b"][::-1]})
-    with pytest.raises(GenomeError, match=r"gone.fa is not what .* was trained on \(its digest differs\): restore it"):
+    with pytest.raises(GenomeError, match=r"gone.fa is not the genome that .* was trained on \(its digest differs\): restore it"):
         audit_tasks([planted], run=run)
     assert audit_tasks([planted], run=run, genome=Path(here))[0]["trained_on"][0]["rows"] == [0, 1]
 
@@ -137,13 +144,13 @@ def test_a_bed_that_has_changed_is_refused(tmp_path, planted):
     (report,) = audit_tasks([planted], run=run)
     assert report["trained_on"][0]["bases"] < 6000  # the stretch of 50 bases has no window of 64
     bed.write_text("a\t0\t2000\nb\t0\t3000\n")
-    with pytest.raises(GenomeError, match=r"was trained on other stretches of .*genome.fa: a BED file has changed; restore it"):
+    with pytest.raises(GenomeError, match=r"was trained on other regions of .*genome.fa: a BED file has changed; restore it"):
         audit_tasks([planted], run=run)
 
 
 def test_stretches_too_short_for_a_window_were_not_trained_on():
     regions = Regions.of(np.array([0, 0, 1]), np.array([0, 100, 5]), np.array([64, 163, 69]))
-    assert leakage._readable(regions, 64) == Regions.of(np.array([0, 1]), np.array([0, 5]), np.array([64, 69]))
+    assert leakage._drawn_from(regions, 64) == Regions.of(np.array([0, 1]), np.array([0, 5]), np.array([64, 69]))
 
 
 def test_several_genomes_are_each_reported(tmp_path, planted):
@@ -168,7 +175,7 @@ def test_what_the_weights_began_with_counts_too(run, finished, planted, tmp_path
     (report,) = audit_tasks([planted], run=second)
     assert [seen["rows"] for seen in report["trained_on"]] == [[]]
     assert report["unknown"] == [
-        f"{second} began with weights of {run}, which is not there: what they were trained on is not known"
+        f"{second} started from the weights of {run}, which does not exist: their training genome is not known"
     ]
 
 
@@ -186,7 +193,7 @@ def test_an_imported_run_says_that_it_is_not_known(run, planted):
     (report,) = audit_tasks([planted], run=run)
     assert report["trained_on"] == []
     assert report["unknown"] == [
-        f"{run} was imported from /away/model.pt: what it was trained on is not known, so it was not looked in"
+        f"{run} was imported from /away/model.pt: its training genome is not known, and was not searched"
     ]
     (report,) = audit_tasks([planted], run=run, genome=Path(genome))
     assert report["lies_in"][0]["rows"] == [0, 1, 2]
@@ -228,7 +235,7 @@ def test_report_for_is_the_kept_one_of_the_same_rows(run, planted, tmp_path):
 
 def test_a_kept_file_that_is_broken_is_a_sentence(run, planted):
     (run / "audit.json").write_text('{"a": ')
-    with pytest.raises(FindnaError, match=r"audit.json: is no JSON \(.*\); remove it"):
+    with pytest.raises(FindnaError, match=r"audit.json: not valid JSON \(.*\); remove it"):
         report_for(run, planted)
 
 
@@ -260,7 +267,7 @@ def test_stretches_are_read_in_pieces_that_lose_no_k_mer(chunk, monkeypatch):
     monkeypatch.setattr(leakage, "_CHUNK", chunk)
     store = open_store(builtin_genome())
     regions = Regions.of(np.zeros(4, dtype=np.int64), np.array([0, 500, 540, 900]), np.array([333, 530, 575, 3000]))
-    pieces = list(leakage._Stretches("builtin", store, regions).tokens())
+    pieces = list(leakage._SearchedRegions("builtin", store, regions).tokens())
 
     def words(tokens):
         text = "".join("ACGTN"[token] for token in tokens)

@@ -24,30 +24,30 @@ def rows_of(folder):
 
 
 @pytest.fixture(scope="module")
-def looked_at(tmp_path_factory):
+def probed_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     task = write_task(folder / "toy")
     trained(folder / "run", f"evaluation.tasks=[{task}]", "evaluation.every=4")
     return folder
 
 
-def test_scores_stand_in_the_rows_that_were_asked_for_with_their_control(looked_at):
-    found = {row["step"]: sorted(name for name in row if name.startswith("evaluation/")) for row in rows_of(looked_at / "run")}
+def test_scores_are_logged_at_the_chosen_steps_with_their_control(probed_run):
+    found = {row["step"]: sorted(name for name in row if name.startswith("evaluation/")) for row in rows_of(probed_run / "run")}
     names = [f"evaluation/toy/{protocol}/mcc{who}" for protocol in ("knn", "probe") for who in ("", "/kmer")]
     assert {step: there for step, there in found.items() if there} == {0: names, 4: names, 6: names}
 
 
-def test_training_is_not_touched_by_a_bit(looked_at, tmp_path):
+def test_training_is_the_same_bit_for_bit(probed_run, tmp_path):
     trained(tmp_path / "plain")
     for step in checkpoint.steps_saved(tmp_path / "plain"):
-        plain, looked = (checkpoint.load(folder, step) for folder in (tmp_path / "plain", looked_at / "run"))
-        for one, other in zip(plain[:2], looked[:2], strict=True):
+        plain, probed = (checkpoint.load(folder, step) for folder in (tmp_path / "plain", probed_run / "run"))
+        for one, other in zip(plain[:2], probed[:2], strict=True):
             assert one.keys() == other.keys()
             assert all(one[name].equal(other[name]) for name in one)
-        assert plain[2] == looked[2], "no rule can have seen a score"
+        assert plain[2] == probed[2], "no rule can have seen a score"
 
 
-def test_a_step_of_the_student_where_the_rule_serves_it(tmp_path):
+def test_the_student_is_scored_if_the_rule_exports_it(tmp_path):
     task = write_task(tmp_path / "toy")
     trained(
         tmp_path / "run", f"evaluation.tasks=[{task}]", "evaluation.every=3", "teacher_update={name: none}",

@@ -97,7 +97,7 @@ def test_sigusr2_saves_the_run_and_requeues_its_job(number, queued, tmp_path, mo
     for name, value in scontrol(tmp_path / "bin", f'echo "$@" > {tmp_path}/asked').items():
         monkeypatch.setenv(name, value)
     recipe, components, plugins = small("self_distill", "steps=50", "trainer.requeue=true")
-    said = []
+    lines = []
 
     def report(step, metrics):
         if step == 2:
@@ -107,13 +107,13 @@ def test_sigusr2_saves_the_run_and_requeues_its_job(number, queued, tmp_path, mo
     with pytest.raises(Interrupted) as stopped:
         start(
             recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu",
-            observer=Observer(said.append, report=report),
+            observer=Observer(lines.append, report=report),
         )  # fmt: skip
     assert stopped.value.exit_code == 128 + number
-    assert stopped.value.silent is queued, "said before Slurm was asked, which ends the job at once"
-    assert sum("is saved" in sentence for sentence in said) == queued
+    assert stopped.value.silent is queued, "logged before the request, at which Slurm ends the job"
+    assert sum("is saved" in sentence for sentence in lines) == queued
     assert (tmp_path / "asked").exists() is queued
-    assert ("trainer.requeue: job 17 is requeued" in said) is queued
+    assert ("trainer.requeue: job 17 is requeued" in lines) is queued
 
 
 class Supervised:

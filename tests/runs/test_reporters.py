@@ -1,4 +1,4 @@
-"""Reporters: told of what metrics.jsonl holds, outside of the step; none of them can stop a run."""
+"""Reporters: they receive the rows of metrics.jsonl outside of the step, and none of them can stop a run."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def rows(run, recipe):
     return tell
 
 def tires(run, recipe):
-    told = []
+    received = []
     def tell(step, metrics):
-        told.append(step)
-        if len(told) == 2:
+        received.append(step)
+        if len(received) == 2:
             raise SystemExit("out of paper") if recipe["seed"] else ConnectionError("no network")
-        assert len(told) < 2, "it is told nothing more"
+        assert len(received) < 2, "it is not called again"
     return tell
 
 def refuses(run, recipe):
@@ -68,9 +68,9 @@ def site(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def run(folder, *names, said=None, overrides=(), **place):
+def run(folder, *names, lines=None, overrides=(), **place):
     recipe, components, plugins = small("masked_only", "steps=4", *overrides)
-    observer = Observer(*([said.append] if said is not None else []))
+    observer = Observer(*([lines.append] if lines is not None else []))
     where = RunLocation(folder, **place) if "resume" not in place else RunLocation(**place)
     return start(
         recipe, where, components=components, plugins=plugins, device="cpu", observer=observer, reporters=Reporters(names)
@@ -81,18 +81,18 @@ def reported(folder):
     return [json.loads(line) for line in (folder / "reports" / "rows.jsonl").read_text().splitlines()]
 
 
-def test_one_is_told_the_recipe_and_every_row_that_is_logged(tmp_path):
+def test_a_reporter_receives_the_recipe_and_every_logged_row(tmp_path):
     run(tmp_path / "run", "rows", "rows", overrides=["trainer.log_every=2"])
     first, *rows = reported(tmp_path / "run")
     assert first == ["masked_only", "masked_nucleotides", str(tmp_path / "run")]
     written = read_rows(tmp_path / "run")
     assert [step for step, _ in rows] == [row["step"] for row in written if row["step"] > 0] == [2, 4]
-    for (_, told), row in zip(rows, [row for row in written if row["step"] > 0], strict=True):
-        assert told.items() <= row.items()
-        assert told["loss"] == row["loss"]
+    for (_, received), row in zip(rows, [row for row in written if row["step"] > 0], strict=True):
+        assert received.items() <= row.items()
+        assert received["loss"] == row["loss"]
 
 
-def test_what_one_does_with_its_copies_changes_nothing(tmp_path):
+def test_a_reporter_may_change_its_copies(tmp_path):
     """It clears the metrics and the recipe that it was given."""
     run(tmp_path / "with", "rows", "tires")
     run(tmp_path / "without")
@@ -106,34 +106,34 @@ def test_what_one_does_with_its_copies_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("seed", "reason"), [(0, "ConnectionError: no network"), (1, "SystemExit: out of paper")])
-def test_one_that_fails_is_said_once_and_told_nothing_more(tmp_path, seed, reason):
-    said = []
-    run(tmp_path / "run", "tires", "rows", said=said, overrides=[f"seed={seed}"])
-    (line,) = [line for line in said if "tires" in line]
+def test_a_reporter_that_fails_is_logged_once_and_not_called_again(tmp_path, seed, reason):
+    lines = []
+    run(tmp_path / "run", "tires", "rows", lines=lines, overrides=[f"seed={seed}"])
+    (line,) = [line for line in lines if "tires" in line]
     assert line == (
         f"the reporter 'tires' of findna-paper 1.2 failed at step 2 and receives no more metrics: {reason}; "
         "the run continues, and its metrics.jsonl has every row"
     )
     assert [row["step"] for row in read_rows(tmp_path / "run")] == [0, 1, 2, 3, 4]
-    assert [step for step, _ in reported(tmp_path / "run")[1:]] == [1, 2, 3, 4], "the others are told on"
+    assert [step for step, _ in reported(tmp_path / "run")[1:]] == [1, 2, 3, 4], "the others continue"
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("refuses", "the reporter 'refuses' of findna-paper 1.2 could not start: OSError: no account; run without it"),
         ("nothing", r"the reporter 'nothing' of findna-paper 1.2 returned None instead of a callable\(step, metrics\)"),
     ],
 )
-def test_one_that_cannot_begin_refuses_the_run_before_its_first_file(tmp_path, name, said):
-    with pytest.raises(PluginError, match=said):
+def test_a_reporter_that_cannot_start_stops_the_run_before_its_first_file(tmp_path, name, message):
+    with pytest.raises(PluginError, match=message):
         run(tmp_path / "run", name)
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
     run(tmp_path / "run", "rows")
 
 
-def test_what_one_wrote_is_replaced_with_the_run_and_kept_by_a_resume(tmp_path):
+def test_files_of_a_reporter_are_replaced_with_the_run_and_kept_by_a_resume(tmp_path):
     run(tmp_path / "run", "rows")
     before = reported(tmp_path / "run")
     run(tmp_path / "run", "rows", resume=tmp_path / "run")
@@ -143,17 +143,17 @@ def test_what_one_wrote_is_replaced_with_the_run_and_kept_by_a_resume(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("row", "--report row: no plugin has a reporter of that name; did you mean 'rows'? (known: "),
         ("torn", "the reporter 'torn' of findna-torn 1.0 cannot be imported: OSError: torn; findna-kit plugins doctor shows"),
         ("number", "the reporter 'number' of findna-paper 1.2 is not a function: paper:number is 3"),
     ],
 )
-def test_what_cannot_be_chosen_is_refused_before_there_is_a_folder(tmp_path, name, said):
+def test_an_unusable_name_is_refused_before_there_is_a_folder(tmp_path, name, message):
     code, stdout, stderr = findna("run", "masked_only", "--out", tmp_path / "run", "--report", name)
     assert (code, stdout) == (2, "")
-    assert said in stderr
+    assert message in stderr
     assert "Traceback" not in stderr
     assert not (tmp_path / "run").exists()
 
@@ -169,13 +169,13 @@ def test_the_variable_leaves_them_out_and_two_owners_of_a_name_are_an_error(site
         Reporters(["rows"])
 
 
-def test_ctrl_c_in_a_reporter_is_no_failure_of_it(tmp_path):
-    said = []
+def test_ctrl_c_in_a_reporter_is_not_its_failure(tmp_path):
+    lines = []
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run", "rows", "stops", said=said)
+        run(tmp_path / "run", "rows", "stops", lines=lines)
     assert [step for step, _ in reported(tmp_path / "run")[1:]] == [1]
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
-    assert not [line for line in said if "stops" in line]
+    assert not [line for line in lines if "stops" in line]
 
 
 def test_the_command_takes_several(tmp_path):

@@ -71,23 +71,23 @@ WRITES = """
 import os
 import sys
 
-def written(event, arguments):
+def record(event, arguments):
     if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
         return
     if event in EVENTS:
-        said.writelines(f"{os.path.abspath(os.fsdecode(path))}\\n" for path in arguments if isinstance(path, (str, bytes)))
+        written.writelines(f"{os.path.abspath(os.fsdecode(path))}\\n" for path in arguments if isinstance(path, (str, bytes)))
 
 if "RANK" in os.environ:
     EVENTS = {"open", *(f"os.{what}" for what in "chmod link mkdir remove rename rmdir symlink truncate utime".split())}
-    said = open(f"{os.environ['WRITTEN']}-{os.environ['RANK']}", "w", buffering=1)
-    sys.addaudithook(written)
+    written = open(f"{os.environ['WRITTEN']}-{os.environ['RANK']}", "w", buffering=1)
+    sys.addaudithook(record)
 """
 """Run by Python in every process before anything else: notes the paths that are opened for writing, made, moved or removed."""
 
 
 @pytest.fixture(scope="module", params=LAUNCHERS)
 def two(request, tmp_path_factory):
-    """The run of two processes, what it said, and by whom it was started; `written-RANK` beside it says what each wrote."""
+    """The run of two processes, its output and its launcher; `written-RANK` next to it lists what each process wrote."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(WRITES)
@@ -106,7 +106,7 @@ def test_two_are_one(one, two):
     assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-5)
 
 
-def test_one_speaks_and_writes(two):
+def test_the_main_process_prints_and_writes(two):
     run, out, err, by = two
     assert out.count("12 steps in") == 1
     assert err.count(f"{by}: 2 processes on 1 node share each batch") == 1
@@ -117,7 +117,7 @@ def test_one_speaks_and_writes(two):
     assert "  devices: 2\n  nodes: 1\n" in (run / "recipe.yaml").read_text()
 
 
-def test_only_the_first_writes(two):
+def test_only_the_main_process_writes(two):
     """Tensors are written by safetensors, out of Python's sight, into a folder that is made and moved by Python."""
     run, *_ = two
     first, second = (
@@ -148,7 +148,7 @@ def test_a_launcher_and_a_recipe_that_differ_are_refused_once(processes, stated,
 
 
 @pytest.mark.slow
-def test_as_many_processes_on_other_nodes_are_refused_once(tmp_path):
+def test_the_same_number_on_other_nodes_is_refused_once(tmp_path):
     """Two nodes of one each, as two torchruns of this machine; the recipe states two on one."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -160,10 +160,10 @@ def test_as_many_processes_on_other_nodes_are_refused_once(tmp_path):
         )
         for node in (0, 1)
     ]  # fmt: skip
-    codes, _, said = zip(*map(ended, nodes), strict=True)
+    codes, _, errors = zip(*map(ended, nodes), strict=True)
     assert 0 not in codes
     sentence = "torchrun started trainer.devices 1 on trainer.nodes 2, but the recipe states 2 on 1: make them equal"
-    assert [err.count(sentence) for err in said] == [1, 0], said
+    assert [err.count(sentence) for err in errors] == [1, 0], errors
     assert not (tmp_path / "run").exists()
 
 
@@ -212,12 +212,12 @@ def findna_kit_register(registry):
     "teacher_update={name: drifting, momentum: 0.98}",
     pytest.param("losses.distill={name: drifting, hidden: 32, bottleneck: 16, prototypes: 24}", marks=pytest.mark.slow),
 ])  # fmt: skip
-def test_processes_that_have_parted_stop_with_one_sentence_and_save_nothing_more(part, tmp_path):
+def test_processes_that_differ_stop_with_one_message_and_save_nothing_more(part, tmp_path):
     site, run = install(tmp_path / "site", "findna-drifts", DRIFTS), tmp_path / "run"
     choices = sets(part, "trainer.devices=2", "trainer.keep_last=9")
     code, _, err = ended(launch([sys.executable], "--out", run, *choices, cwd=tmp_path, env={"PYTHONPATH": str(site)}))
     assert code == 3, err
-    assert err.count("step 6: the processes hold different networks or losses, which must never happen; this step is not saved") == 1
+    assert err.count("step 6: the processes hold different networks or losses, which must never happen; this step is not") == 1
     assert "Traceback" not in err
     assert checkpoint.steps_saved(run) == [0, 3], "the last step before the second process drifted, and none after"
     record = json.loads((run / "run.json").read_text())
@@ -228,7 +228,7 @@ def test_processes_that_have_parted_stop_with_one_sentence_and_save_nothing_more
     ("trainer.devices=3", "data.batch_size 8 is not divisible by the number of processes, 3"),
     ("trainer.nodes=2", "trainer.nodes 2: on several machines a launcher starts the processes: srun findna-kit run"),
 ])  # fmt: skip
-def test_what_cannot_be_shared_is_refused_before_anything_starts(choice, sentence, tmp_path, monkeypatch):
+def test_a_batch_that_cannot_be_shared_is_refused_before_anything_starts(choice, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = findna("run", "self_distill", *CHOICES, "--set", choice, "--out", "run")
     assert code == 2, err
@@ -239,7 +239,7 @@ def test_what_cannot_be_shared_is_refused_before_anything_starts(choice, sentenc
 def test_a_folder_that_is_taken_is_refused_once(one, tmp_path):
     code, _, err = ended(launch([sys.executable], "--out", one, "--set", "trainer.devices=2", cwd=tmp_path))
     assert code == 2, err
-    assert err.count("is there already") == 1
+    assert err.count("already exists") == 1
 
 
 @pytest.mark.slow

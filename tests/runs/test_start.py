@@ -12,8 +12,9 @@ from findna_kit.checkpoint import path_of, steps_saved
 from findna_kit.data.genomes import open_genomes
 from findna_kit.errors import CheckpointMismatch, FindnaError, GenomeError, NotFinite, OutputExists
 from findna_kit.metrics.writers import read_rows
-from findna_kit.records.run_folder import LOCK, exclusive_lock
-from findna_kit.records.run_record import is_locked
+from findna_kit.records.paths import LOCK
+from findna_kit.records.run_folder import exclusive_lock
+from findna_kit.records.run_status import is_locked
 from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
 from findna_kit.trainer import Observer
 from tests.building import ROOT, small
@@ -32,10 +33,10 @@ def test_the_first_free_number_is_taken(tmp_path, monkeypatch):
             assert (str(folder), resuming) == (f"runs/x-{number}", False)
 
 
-def test_nothing_good_is_overwritten_unless_told(tmp_path):
+def test_a_run_is_overwritten_only_on_request(tmp_path):
     out = tmp_path / "run"
     run(out, "steps=1")
-    with pytest.raises(OutputExists, match="is there already; take another --out, go on with --resume"):
+    with pytest.raises(OutputExists, match="already exists; take another --out, go on with --resume"):
         run(out, "steps=2")
     assert steps_saved(out) == [0, 1]
     run(out, "steps=2", overwrite=True)
@@ -46,7 +47,7 @@ def test_nothing_good_is_overwritten_unless_told(tmp_path):
 def test_only_runs_are_replaced_or_taken_over(tmp_path, way):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "recipe.yaml").write_text("years of work")
-    with pytest.raises(OutputExists, match="holds something that is no run"):
+    with pytest.raises(OutputExists, match="is not a run's folder"):
         run(tmp_path / "thesis", "steps=1", **{way: True})
     with pytest.raises(OutputExists, match="cannot be a run's folder"):
         run(tmp_path / "thesis" / "recipe.yaml", "steps=1", **{way: True})
@@ -54,12 +55,12 @@ def test_only_runs_are_replaced_or_taken_over(tmp_path, way):
 
 
 @pytest.mark.parametrize("way", ["overwrite", "resume"])
-def test_what_lies_beside_a_run_is_not_thrown_away_with_it(tmp_path, way):
+def test_other_files_in_a_run_folder_are_not_deleted(tmp_path, way):
     run(tmp_path / "run", "steps=0")
     (tmp_path / "run" / "notes.txt").write_text("what I saw")
     if way == "resume":  # as after a kill before the first checkpoint
         shutil.rmtree(tmp_path / "run" / "checkpoints")
-    with pytest.raises(OutputExists, match=r"notes\.txt is not of it\); nothing there is touched"):
+    with pytest.raises(OutputExists, match=r"notes\.txt does not belong to a run\); nothing was deleted"):
         run(tmp_path / "run", "steps=0", **{way: True})
     assert (tmp_path / "run" / "notes.txt").read_text() == "what I saw"
     assert (tmp_path / "run" / "run.json").is_file()
@@ -77,7 +78,7 @@ def test_a_mistake_leaves_no_folder_that_blocks_the_next_try(tmp_path):
     run(tmp_path / "run", "steps=1")
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
+def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path):
     run(tmp_path / "run", "steps=1")
     for step in (0, 1):
         shutil.rmtree(path_of(tmp_path / "run", step))
@@ -85,7 +86,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
     assert [row["step"] for row in read_rows(tmp_path / "run")] == [0, 1]
 
 
-def test_resume_needs_the_same_held_out_stretches(tmp_path):
+def test_resume_needs_the_same_validation_regions(tmp_path):
     bed = tmp_path / "held.bed"
     bed.write_text("chr2R_2000000_7000000\t0\t9000\n")
     stated = ("steps=1", f"data.validation={{bed: {bed}}}")
@@ -126,7 +127,7 @@ def test_the_folder_of_a_finished_run(tmp_path):
     assert genome["training_bases"] == 5_000_000 - left_out
     assert record["components"]["loss"] == {"masked_nucleotides": "findna-kit 0.1.0", "self_distillation": "findna-kit 0.1.0"}
     assert record["resolved"].keys() == {"device", "precision", "micro_batch", "processes", "threads", "torch"}
-    assert record["baselines"] == result.baselines
+    assert record["baselines"] == {name: score.to_json() for name, score in result.baselines.items()}
     assert record["versions"]["torch"]
     assert steps_saved(tmp_path / "run") == [0, 3, 4]
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {"metrics.jsonl", "recipe.yaml", "run.json", "tensorboard"}
@@ -155,15 +156,15 @@ def test_resume_needs_the_same_genome(tmp_path):
         run(tmp_path / "run", "steps=1", f"data.genome={fasta}", resume=True)
 
 
-def test_what_is_no_longer_the_same_machine_is_said(tmp_path):
+def test_settings_that_differ_after_a_resume_are_logged(tmp_path):
     run(tmp_path / "run", "steps=1")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     record["resolved"] |= {"threads": 77, "torch": "1.0"}
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
-    said = []
-    run(tmp_path / "run", "steps=1", resume=True, observer=Observer(said.append))
-    assert len(said) == 3
-    assert "was 77: equal to rounding, not bit for bit" in said[1]
+    lines = []
+    run(tmp_path / "run", "steps=1", resume=True, observer=Observer(lines.append))
+    assert len(lines) == 3
+    assert "was 77: equal to rounding, not bit for bit" in lines[1]
 
 
 def test_auto_takes_what_was_resolved_before(tmp_path):
@@ -183,7 +184,7 @@ def test_one_process_at_a_time(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(FindnaError, match="another process is running there"), exclusive_lock(tmp_path):
+        with pytest.raises(FindnaError, match="in use by another process"), exclusive_lock(tmp_path):
             pass
     finally:
         process.kill()
@@ -192,7 +193,7 @@ def test_one_process_at_a_time(tmp_path):
         pass
 
 
-def test_a_run_that_stops_itself_says_so_in_its_record(tmp_path):
+def test_a_run_that_stops_itself_is_recorded_as_stopped(tmp_path):
     with pytest.raises(NotFinite, match=r"step \d+"):
         run(tmp_path / "run", "steps=9", "optimizer.learning_rate=1e30", "optimizer.clip_norm=null")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -200,7 +201,7 @@ def test_a_run_that_stops_itself_says_so_in_its_record(tmp_path):
     assert "nothing of this step was applied" in record["reason"]
 
 
-def test_training_windows_keep_away_from_what_is_held_out():
+def test_training_windows_do_not_overlap_the_validation_split():
     recipe, _, _ = small("masked_only")
     genome = open_genomes(recipe.data, recipe.seed)
     import torch
@@ -222,18 +223,19 @@ def tiny_task(tmp_path_factory):
     return folder
 
 
-def test_evaluation_stands_beside_its_controls(tmp_path, tiny_task):
+def test_evaluation_has_its_controls(tmp_path, tiny_task):
     run(tmp_path / "run", "steps=2")
-    (result,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
+    (scored,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
+    result = scored.to_json()
     for protocol in ("knn", "probe"):
         assert result["protocols"][protocol].keys() == {"encoder", "random_init", "kmer", "majority", "encoder_minus"}
     assert result["branch"] == "teacher"
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text())[str(tiny_task)] == json.loads(json.dumps(result))
     (again,) = evaluate_run(tmp_path / "run", [str(tiny_task)], Scoring(device="cpu"))
-    assert again == result
+    assert again == scored
 
 
-def test_the_most_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
+def test_peak_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
     out = tmp_path / "run"
     run(out, "steps=1")
     record = json.loads((out / "run.json").read_text())
@@ -245,7 +247,7 @@ def test_the_most_memory_is_recorded_and_a_resume_keeps_it(tmp_path):
     assert json.loads((out / "run.json").read_text())["peak_memory"] == before
 
 
-def test_whether_a_folder_is_held_is_asked_without_touching_it(tmp_path):
+def test_checking_a_lock_changes_nothing(tmp_path):
     assert not is_locked(tmp_path / LOCK)
     assert list(tmp_path.iterdir()) == []
     with exclusive_lock(tmp_path):

@@ -1,4 +1,4 @@
-"""A plain sbatch job that asks for it is queued again by Slurm itself, and ends as if nothing had been."""
+"""A plain sbatch job with trainer.requeue is requeued by Slurm, and ends like an uninterrupted one."""
 
 import json
 import shlex
@@ -62,7 +62,7 @@ def whole(cluster, tmp_path_factory):
     (1, 2),  # the kit starts the second process, and Slurm signals all three
     (2, 2),
 ], ids=["alone", "two by the kit", "two by srun"])  # fmt: skip
-def test_a_job_that_is_warned_is_queued_again_and_ends_the_same(tasks, processes, cluster, whole, tmp_path):
+def test_a_job_that_gets_sigusr2_is_requeued_and_ends_the_same(tasks, processes, cluster, whole, tmp_path):
     job = submitted(cluster, tmp_path / "job", tasks, "--set", f"trainer.devices={processes}")
     run = tmp_path / "job" / "run"
     wait_for_step(run, 10)

@@ -15,6 +15,7 @@ from findna_kit.study.cells import CellFolder, cell_folders, condition_scores
 from findna_kit.study.load import load_study
 from findna_kit.study.schema import StudyCell
 from tests.building import small
+from tests.records.documents import protocol, task_result
 from tests.study.writing import write_study
 
 COMPONENTS = load_plugins()[0]
@@ -31,11 +32,10 @@ def cell(tmp_path):
 
 
 def scored(cell, value=0.5, *, status="finished", tasks=tuple(TASKS), protocols=("knn",)):
-    """As `run` leaves it, but for all that no study reads."""
+    """As `run` leaves it."""
     cell.run.mkdir(parents=True, exist_ok=True)
     (cell.run / "run.json").write_text(json.dumps({"status": status}))
-    block = {who: {"mcc": {"value": value + shift}} for who, shift in (("encoder", 0), ("kmer", 0.2), ("majority", -value))}
-    entry = {"protocols": {name: {**block, "encoder_minus": {"kmer": {}}} for name in protocols}}
+    entry = task_result({name: protocol(value, kmer=value + 0.2, majority=0.0) for name in protocols})
     (cell.run / "evaluation.json").write_text(json.dumps(dict.fromkeys(tasks, entry)))
 
 
@@ -123,7 +123,7 @@ def test_a_score_stands_beside_its_controls(cell):
 def test_a_damaged_result_is_a_sentence(cell):
     scored(cell)
     (cell.run / "evaluation.json").write_text("{")
-    with pytest.raises(FindnaError, match=r"evaluation\.json: is no JSON .*; remove it, and call ablate again"):
+    with pytest.raises(FindnaError, match=r"evaluation\.json: not valid JSON .*; remove it, and call ablate again"):
         cell.state()
 
 

@@ -14,6 +14,7 @@ from findna_kit.study.load import build_cells, load_study
 from findna_kit.study.run import _task_names
 from tests.building import small
 from tests.evaluation.tasks.test_folders import gue
+from tests.records.documents import protocol, task_result
 from tests.study.writing import CUT, write_study
 
 COMPONENTS = load_plugins()[0]
@@ -192,5 +193,5 @@ def test_shipped_tasks_keep_their_names_and_their_data_are_found_by_the_variable
     record = {"status": "finished"}
     folder.run.mkdir(parents=True)
     (folder.run / "run.json").write_text(json.dumps(record))
-    (folder.run / "evaluation.json").write_text(json.dumps({"gue/tf_1": {"protocols": {"knn": {}}}}))
+    (folder.run / "evaluation.json").write_text(json.dumps({"gue/tf_1": task_result({"knn": protocol(0.5)})}))
     assert folder.state() == "finished", "its scores are found by that name"

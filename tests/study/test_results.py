@@ -16,6 +16,7 @@ from findna_kit.study.run import write_result
 from findna_kit.study.schema import Study, StudyCell
 from findna_kit.study.tables import COLUMNS, as_csv, as_latex, as_markdown, condition_rows, tables
 from tests.building import small
+from tests.records.documents import protocol, task_result
 
 RECIPE = small("masked_only", "evaluation={tasks: [/data/one, builtin], protocols: [knn]}")[0]
 TASKS = {"/data/one": "one", "builtin": "builtin"}
@@ -55,10 +56,7 @@ def written(study, scores, folder, tasks=TASKS):
         one.run.mkdir(parents=True)
         values = scores[one.cell.condition][study.every_seed.index(one.cell.seed)]
         told = {
-            path: {"protocols": {"knn": {
-                "encoder": {"mcc": {"value": float(value)}}, "kmer": {"mcc": {"value": 0.7}},
-                "random_init": {"mcc": {"value": 0.1 * one.cell.seed}}, "encoder_minus": {},
-            }}}
+            path: task_result({"knn": protocol(float(value), random_init=0.1 * one.cell.seed, kmer=0.7)}, path=path)
             for path, value in zip(tasks, values, strict=True)
         }  # fmt: skip
         (one.run / "evaluation.json").write_text(json.dumps(told))
@@ -126,7 +124,7 @@ def test_rows_have_the_controls_last(result):
     assert second[5:] == [f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "0.00781", "0.0156", f"{effect['size']:+.2f}", "better"]
     assert third[-1] == "no difference shown"
     assert [(row[0], row[3], row[-1]) for row in controls] == [
-        ("k-mer logistic regression", "0.700", "control"), ("random initialisation", "0.350", "control"),
+        ("random initialisation", "0.350", "control"), ("k-mer logistic regression", "0.700", "control"),
     ]  # fmt: skip
     assert {len(row) for row in rows(result[0])} == {10}
 
@@ -189,7 +187,7 @@ def test_csv_has_every_number_as_it_is(result):
         (kind, name, task)
         for kind, name in (
             *(("condition", name) for name in found["conditions"]),
-            ("control", "k-mer logistic regression"), ("control", "random initialisation"),
+            ("control", "random initialisation"), ("control", "k-mer logistic regression"),
         )
         for task in ("", "one", "builtin")
     ]  # fmt: skip

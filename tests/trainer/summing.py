@@ -1,4 +1,4 @@
-"""Run by torchrun: steps of a batch-coupled loss beside others; process 0 writes what the processes asked of each other."""
+"""Run by torchrun: steps of a batch-coupled loss and others; process 0 writes the collectives that they called."""
 
 import json
 import sys

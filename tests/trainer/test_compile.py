@@ -35,7 +35,7 @@ def graphs():
 def test_a_traced_run_resumed_equals_an_eager_one_to_rounding(encoder, micro_batch, tmp_path, graphs):
     """Student and teacher, views that are padded and not, looks at held-out windows between the steps.
 
-    Micro-batches of 3, 3 and 2 make more graphs of one encoder than torch keeps unless it is told to.
+    Micro-batches of 3, 3 and 2 make more graphs of one encoder than torch keeps by default.
     """
     rows = {}
     for compiled in ("false", "aot_eager"):
@@ -57,7 +57,7 @@ def test_a_traced_run_resumed_equals_an_eager_one_to_rounding(encoder, micro_bat
 
 
 @pytest.mark.parametrize("how", ["none", "one that fails"])
-def test_no_compiler_is_a_sentence(how, tmp_path):
+def test_no_compiler_is_an_error_message(how, tmp_path):
     """Inductor generates C++; eager and aot_eager need none."""
     compiler = tmp_path / "g++"
     if how == "one that fails":  # as g++ does without Python's headers
@@ -74,7 +74,7 @@ def test_no_compiler_is_a_sentence(how, tmp_path):
     assert done.stderr.rstrip().endswith("or set trainer.compile to false or aot_eager")
 
 
-def test_an_encoder_that_breaks_the_compiler_is_no_mistake_of_the_user(graphs):
+def test_an_encoder_that_breaks_the_compiler_is_not_an_error_of_the_user(graphs):
     experiment, _, _ = experiment_of(small("masked_only", ENCODERS["chordmixer"], "trainer.compile=aot_eager")[0])
 
     @torch.library.custom_op("findna_kit_tests::untraceable", mutates_args=())

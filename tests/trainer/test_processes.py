@@ -41,7 +41,7 @@ def test_counts_are_those_of_the_whole_batch(one_and_two):
     assert two["counts"] == one["counts"] == {"masked": first + second, "distill": 16, "contrast": 16}
 
 
-def test_processes_know_whether_they_hold_the_same_bits(one_and_two):
+def test_processes_compare_their_tensors_bit_for_bit(one_and_two):
     assert one_and_two[1]["agree"] == [True, False, False]
 
 
@@ -62,7 +62,7 @@ def test_fifty_steps(one_and_two):
     assert abs(one["metrics"][-1]["distill/loss"] - one["metrics"][0]["distill/loss"]) > 0.1, "it has gone somewhere"
 
 
-def test_what_fifty_steps_leave(one_and_two):
+def test_tensors_after_fifty_steps(one_and_two):
     """Student, teacher, heads, the centre and the optimizer's moments; that both processes hold the same bits they assert."""
     one, two = one_and_two
     for owner in ("student.", "teacher.", "losses.distill.", "optimizer."):

@@ -80,14 +80,14 @@ def test_interrupted_and_resumed_equals_uninterrupted(variant, tmp_path):
         start(recipe, RunLocation(tmp_path / "cut"), **common, observer=interrupt_at(4))
     assert stopped.value.exit_code == 143
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "interrupted"
-    said = []
-    start(recipe, RunLocation(resume=tmp_path / "cut"), **common, observer=Observer(said.append))
-    assert said == [f"self_distill: 7 steps in {tmp_path / 'cut'}"], "nothing differs"
+    lines = []
+    start(recipe, RunLocation(resume=tmp_path / "cut"), **common, observer=Observer(lines.append))
+    assert lines == [f"self_distill: 7 steps in {tmp_path / 'cut'}"], "nothing differs"
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "finished"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_a_checkpoint_of_version_0_1_names_the_validation_step_otherwise(tmp_path):
+def test_the_validation_step_of_a_0_1_checkpoint_is_migrated(tmp_path):
     """Its `latest` has it as `look`, and teacher updates read it as `validation_step`."""
     recipe, components, plugins = small("self_distill", "steps=7")
     common = {"components": components, "plugins": plugins, "device": "cpu"}
@@ -105,7 +105,7 @@ def test_a_checkpoint_of_version_0_1_names_the_validation_step_otherwise(tmp_pat
     assert state.step == 4
 
 
-def test_the_signals_mean_what_they_did_before_and_after(tmp_path):
+def test_signal_handlers_are_restored(tmp_path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     recipe, components, plugins = small("masked_only", "steps=1")
     start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins)
@@ -127,7 +127,7 @@ def wait_for(condition, process, seconds=120):
 
 
 def test_killed_at_random_moments_and_resumed_equals_uninterrupted(tmp_path):
-    """kill -9, twice, at moments that nobody chose; the folder afterwards is the uninterrupted run's."""
+    """kill -9, twice, at random moments; the folder afterwards equals that of an uninterrupted run."""
     assert subprocess.run(long_run(tmp_path / "whole", resume=False), capture_output=True, timeout=240).returncode == 0
     cut, moments = tmp_path / "cut", random.Random()
     for attempt in (0, 1):
@@ -142,17 +142,17 @@ def test_killed_at_random_moments_and_resumed_equals_uninterrupted(tmp_path):
     assert not list((cut / "checkpoints").glob(".*")), "what a killed process left is removed"
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+def test_ctrl_c_saves_and_prints_how_to_resume(tmp_path):
     process = subprocess.Popen(
         long_run(tmp_path / "run", resume=False), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     wait_for(lambda: bool(checkpoint.steps_saved(tmp_path / "run")), process)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "SIGINT" in said
-    assert f"--resume {tmp_path / 'run'}" in said
-    assert "Traceback" not in said
+    assert "SIGINT" in stderr
+    assert f"--resume {tmp_path / 'run'}" in stderr
+    assert "Traceback" not in stderr
 
 
 def test_resume_starts_where_there_is_nothing(tmp_path):

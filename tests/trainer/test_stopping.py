@@ -13,7 +13,7 @@ from tests.building import small
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
-def test_what_slurm_sends_twice_is_one_request(number):
+def test_a_signal_that_slurm_sends_twice_is_one_request(number):
     """It signals every process of a step, and so does a process that started another one there; SIGTERM may follow SIGUSR2."""
     stop = StopRequest()
     with stop.listening():
@@ -31,7 +31,7 @@ def test_a_second_ctrl_c_does_not_wait():
     assert stop.signal == signal.SIGINT
 
 
-def test_a_signal_that_comes_while_the_processes_ask_each_other_is_heeded_after_the_next_step(tmp_path, monkeypatch):
+def test_a_signal_during_the_collective_takes_effect_after_the_next_step(tmp_path, monkeypatch):
     """All wait for the slowest there, so it is where most signals come; each process reads its own before it waits."""
     recipe, components, plugins = small("masked_only", "steps=6")
     asked, all_reduce_max = [], Engine.all_reduce_max

@@ -26,7 +26,7 @@ def summed(processes, out):
 @pytest.mark.parametrize("processes", [2, 3])  # of two numbers the sum is the same in any order; of three it is not
 def test_gradients_are_summed_once_a_step_and_give_the_same_bits_again(processes, tmp_path):
     once, again = (summed(processes, tmp_path / name) for name in ("once", "again"))
-    assert once["coupled"] == ["contrast"], "which is cached, beside losses that are not"
+    assert once["coupled"] == ["contrast"], "which is cached, unlike the other losses"
     assert len(once["collectives"]) == STEPS
     for seen in once["collectives"]:
         sums = [numbers for name, numbers in seen if name != "c10d.allgather_.default" and numbers > 1]

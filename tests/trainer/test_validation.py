@@ -16,7 +16,7 @@ def validated(*overrides, micro_batch=16):
     return Validation(experiment, data, engine, micro_batch).run(Clock(0, 4)), experiment
 
 
-def test_it_moves_no_state_and_gives_the_same_again():
+def test_validation_changes_no_state_and_is_reproducible():
     experiment, data, engine = experiment_of(small()[0])
     tensors = {**experiment.model_tensors(), **experiment.loss_tensors()}
     before = {name: tensor.clone() for name, tensor in tensors.items()}
@@ -44,7 +44,7 @@ def test_a_batch_coupled_loss_is_taken_over_chunks_of_the_global_batch():
     assert metrics["held_out/contrast/loss"] == pytest.approx(math.log(8), rel=1e-3)
 
 
-def test_what_is_scored_cannot_be_copied_from_what_is_shown():
+def test_scored_bases_are_hidden_from_the_network():
     """A network that repeats what it sees must score as a guess: every scored position is shown as MASK."""
     experiment, data, engine = experiment_of(small()[0])
     validation = Validation(experiment, data, engine, 16)
@@ -53,7 +53,7 @@ def test_what_is_scored_cannot_be_copied_from_what_is_shown():
     assert torch.equal(view.origin, torch.arange(64).expand(16, 64)), "no augmentation"
 
 
-def test_both_branches_are_asked_for_bases_and_start_equal():
+def test_both_branches_predict_bases_and_start_equal():
     metrics, _ = validated()
     for name in ("accuracy", "bits_per_base"):
         assert metrics[f"held_out_plain/masked/{name}/student"] == metrics[f"held_out_plain/masked/{name}/teacher"]

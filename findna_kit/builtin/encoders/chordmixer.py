@@ -158,6 +158,7 @@ class _ShiftAndAdd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, update: Tensor, shift: _Shift) -> Tensor:
+        # Only the shift is kept: the gradient needs neither x nor the update.
         ctx.shift = shift
         return shift(update).add_(x)
 

@@ -51,7 +51,7 @@ class DilatedConv(Encoder):
 
         @property
         def dilations(self) -> list[int]:
-            """The dilation of each block."""
+            """Return the dilation of each block."""
             cycle = self.largest_dilation.bit_length()
             return [2 ** (block % cycle) for block in range(self.blocks)]
 
@@ -63,6 +63,7 @@ class DilatedConv(Encoder):
         self.dim, self.depth = config.dim, config.blocks
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.blocks = nn.ModuleList(_DilatedBlock(config, dilation) for dilation in config.dilations)
+        # Pre-norm blocks leave the scale of their sum open, so the output is normalised once more.
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:

@@ -52,6 +52,7 @@ class InfoNCE(Loss):
 
         Metric: `accuracy`, the share of projections whose nearest one in the other view is of the same window.
         """
+        # In fp32: cosines are divided by the temperature, and bf16 has only three significant digits.
         z = [F.normalize(output.heads["projector"].float(), dim=-1) for output in student.values()]
         target = torch.arange(len(z[0]), device=z[0].device)
         nats, correct = [], []

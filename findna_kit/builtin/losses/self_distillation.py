@@ -64,6 +64,7 @@ class SelfDistillation(Loss):
     def __init__(self, config: Config, *, dim: int, class_tokens: int) -> None:
         super().__init__(config, dim=dim, class_tokens=class_tokens)
         outputs = config.prototypes if config.head == "prototypes" else 5
+        # One centre per class token: each token may specialise, and its logits have a mean of their own.
         self.register_buffer("center", torch.zeros(class_tokens, outputs))
 
     def twin_heads(self) -> dict[str, nn.Module]:
@@ -94,6 +95,7 @@ class SelfDistillation(Loss):
         Metrics: `teacher_entropy`, the entropy of q in nats, and `teacher_entropy_share`, the same divided by ln K. A share
         of 1 means that the teacher is uniform: collapse.
         """
+        # In fp32: logits are divided by temperatures as small as 0.01.
         logits = {name: output.heads["logits"].float() for name, output in teacher.items()}
         temperature = self.config.teacher_temperature(clock)
         # Centring keeps single prototypes from dominating, a low temperature keeps targets from becoming uniform.

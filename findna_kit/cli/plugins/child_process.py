@@ -68,6 +68,7 @@ class _Child:
         request = {"path": sys.path, "offer": identity(self._entry), "seconds": self._seconds, "result": str(self._result)}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - this Python with arguments of our own
+                # -P: the working directory is not searched for modules; a new session: the whole group can be killed.
                 [sys.executable, "-P", "-c", _PROGRAM, json.dumps(request)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip

@@ -50,6 +50,7 @@ def doctor(
 
     Names that two plugins register are reported as well. The exit code is 3 if anything is wrong.
     """
+    # Plugins that FINDNA_KIT_PLUGINS leaves out are examined as well.
     everything = installed()
     entries = _requested(names or [], everything)
     log(f"importing {len(entries)} plugins, each in its own process and for at most {timeout:g} s")

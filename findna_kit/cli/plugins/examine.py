@@ -40,6 +40,7 @@ class Examination(TypedDict):
 def main() -> None:
     """Examine the plugin that the argument names and write the result to the file that it names."""
     request = json.loads(sys.argv[1])
+    # A crash in native code, or an import that hangs, leaves a traceback in the output instead of nothing.
     faulthandler.enable()
     faulthandler.dump_traceback_later(request["seconds"])
     (entry,) = [entry for entry in installed() if identity(entry) == request["offer"]]
@@ -64,12 +65,15 @@ def examine(entry: PluginEntry) -> Examination:
 
 
 def _provides(kind: str, names: list[str]) -> Examination:
+    """Return the examination of a plugin that provides these names and has no interface version."""
     return {"api": None, "brings": {kind: names}, "failure": None, "trace": None}
 
 
 def _components(entry: PluginEntry) -> Examination:
+    """Register the components of the plugin in an empty registry and list them."""
     components = registry.Components()
     plugin = loading.load_plugin(entry, components)
+    # Anything may stand there; what is not a number is shown as text.
     api = getattr(sys.modules.get(entry.entry.module), "findna_kit_api", None)
     return {
         "api": api if api is None or isinstance(api, int) else str(api),
@@ -80,14 +84,17 @@ def _components(entry: PluginEntry) -> Examination:
 
 
 def _recipes(entry: PluginEntry) -> Examination:
+    """List the recipes of the plugin; its package is found but not imported."""
     return _provides("recipes", list(recipes_of(entry)))
 
 
 def _command(entry: PluginEntry) -> Examination:
+    """Import the command of the plugin."""
     load_command(entry)
     return _provides("command", [entry.owner.plugin])
 
 
 def _reporter(entry: PluginEntry) -> Examination:
+    """Import the reporter of the plugin."""
     reporters.load_reporter(entry)
     return _provides("reporter", [entry.owner.plugin])

@@ -33,6 +33,7 @@ def list_plugins(wide: Wide = False, as_json: Json = False) -> None:
 
 
 def _record(entry: PluginEntry) -> dict[str, str | bool]:
+    """Return the entry point as JSON."""
     return {
         "plugin": entry.owner.plugin, "distribution": entry.owner.distribution, "version": entry.owner.version,
         "module": entry.entry.value, "brings": GROUP_LABELS[entry.group], "enabled": entry.enabled,
@@ -40,4 +41,5 @@ def _record(entry: PluginEntry) -> dict[str, str | bool]:
 
 
 def _exclusion(entry: PluginEntry) -> str:
+    """Return why a plugin is not used, or nothing."""
     return "" if entry.enabled else f"left out by {PLUGINS_ENV}"

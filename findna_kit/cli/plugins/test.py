@@ -80,6 +80,7 @@ def _run(conformance: Conformance) -> CheckRecord:
 
 
 def _print(records: Sequence[CheckRecord]) -> None:
+    """Print a table of all checks, then each fault with the parameters of the component, then the totals."""
     rows = [[record["component"], record["check"] or "-", record["result"]] for record in records]
     print_table([["component", "check", "result"], *rows])
     for record in records:

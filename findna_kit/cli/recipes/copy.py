@@ -47,6 +47,7 @@ def copy_recipe(
     if os.path.lexists(target) and not overwrite:
         raise OutputExists(f"{target}: already exists; use another --out FILE, or --overwrite")
     schema = target.with_name(shipped.SCHEMA)
+    # Built before anything is written: if a plugin breaks the schema, there is no half copy.
     text = None if os.path.lexists(schema) else schema_text(without or [])
     _write(target, source.read_text(encoding="utf-8"))
     log(f"{target}: a copy of {source}")
@@ -55,6 +56,7 @@ def copy_recipe(
     else:
         _write(schema, text)
         log(f"{schema}: the schema that editors validate the recipe against, for the plugins that are installed now")
+    # A bare file name could be taken for the name of a shipped recipe.
     shown = target if len(target.parts) > 1 else f"./{target}"
     log(f"next: edit it, then findna-kit check {shlex.quote(str(shown))}")
 

@@ -55,6 +55,7 @@ def best_run(
 
 
 def _log_remarks(choice: Choice, criterion_text: str) -> None:
+    """Log what was compared and left out, and what limits the comparison."""
     left_out = ", ".join(f"{count} {reason}" for reason, count in choice.left_out.items())
     log(
         f"{len(choice.ranked)} finished runs compared by {criterion_text}, at the last validation of each"

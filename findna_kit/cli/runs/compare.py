@@ -17,11 +17,12 @@ from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Csv, Json, Wide
 from findna_kit.cli.runs.formats import number_text, output_format, value_text
 from findna_kit.records.comparison import compare
+from findna_kit.records.evaluation_json import ScoreInterval
 
 if TYPE_CHECKING:
-    from findna_kit.evaluation import table as score_tables
+    from findna_kit.evaluation import result_tables as score_tables
 else:
-    score_tables = LazyModule("findna_kit.evaluation.table")
+    score_tables = LazyModule("findna_kit.evaluation.result_tables")
 
 _MAIN_METRICS = ("held_out/", "held_out_plain/", "collapse/", "evaluation/", "baseline/")
 """Prefixes of the metrics that are printed by default: those of validation, not of training."""
@@ -50,9 +51,11 @@ def compare_runs(
 
 
 def _write_csv(comparison: Mapping[str, Any]) -> None:
+    """Write a row for each value of each section, and for each score."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["what", *comparison["runs"]])
     for title, rows in _sections(comparison).items():
+        # The titles are part of the CSV, which programs read; they are those of version 0.1.
         writer.writerows([f"{title}: {name}", *cells] for name, *cells in rows)
     writer.writerows(
         [f"score on test rows: {score['path']}: {_score_name(score)}", *map(_score_text, score["values"])]
@@ -81,6 +84,7 @@ def _print(comparison: Mapping[str, Any], *, wide: bool) -> None:
 def _sections(comparison: Mapping[str, Any]) -> dict[str, list[list[str]]]:
     """Return the rows of each section by its title; a row is a name and a value for each run."""
     runs = {name: comparison[name] for name in ("status", "step", "training_seconds")}
+    # Twelve digits of a digest tell genomes apart and fit a column; genomes are a row only where they differ.
     digests = [[(digest or "-")[:12] for digest in each] for each in comparison["genomes"]]
     if any(each != digests[0] for each in digests):
         runs["genome"] = [" ".join(each) or "not known" for each in digests]
@@ -93,19 +97,23 @@ def _sections(comparison: Mapping[str, Any]) -> dict[str, list[list[str]]]:
 
 
 def _recipe_text(value: str | None) -> str:
+    """Return a value of a recipe; a key may be stated in one recipe only."""
     return "not stated" if value is None else value
 
 
 def _score_name(score: Mapping[str, str]) -> str:
+    """Return the name of a score in the CSV, such as `k-NN, encoder, mcc`."""
     protocol, features = score_tables.protocol_name(score["protocol"]), score_tables.FEATURE_NAMES[score["who"]]
     return f"{protocol}, {features}, {score['score']}"
 
 
 def _score_text(value: Mapping[str, float] | None) -> str:
-    return "-" if value is None else score_tables.score_text(value)  # type: ignore[arg-type]  # an Interval, read from JSON
+    """Return a score with its interval, or `-` for a run without it."""
+    return "-" if value is None else score_tables.score_text(ScoreInterval.model_validate(value))
 
 
 def _effect_text(difference: Mapping[str, Any]) -> str:
+    """Return a difference between conditions with its interval, adjusted p and verdict."""
     effect = difference["overall"]
     interval = "" if effect["low"] is None else f" [{effect['low']:+.3f}, {effect['high']:+.3f}]"
     return f"{effect['value']:+.3f}{interval}, adjusted p {difference['adjusted']:.3g}: {difference['verdict']}"

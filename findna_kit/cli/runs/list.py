@@ -62,6 +62,7 @@ def list_runs(
 
 
 def _statuses(status: str | None) -> Sequence[str]:
+    """Return the statuses of --status, or all. Raises FindnaError for an unknown one."""
     names = STATUSES if status is None else tuple(name.strip() for name in status.split(","))
     if unknown := [name for name in names if name not in STATUSES]:
         raise FindnaError(
@@ -77,11 +78,13 @@ def _sort(entries: Sequence[Entry], by: str, *, reverse: bool) -> list[Entry]:
         values = {"time": entry.seconds, "run": str(entry.run)}
         return values[by] if by in values else getattr(entry, by)
 
+    # None cannot be compared with numbers, and must not move to the top when the order is reversed.
     known = sorted((entry for entry in entries if key(entry) is not None), key=key, reverse=reverse)
     return [*known, *(entry for entry in entries if key(entry) is None)]
 
 
 def _base(entry: Entry) -> dict[str, object]:
+    """Return what JSON and CSV have in common."""
     return {
         "run": str(entry.run), "name": entry.name, "status": entry.status, "reason": entry.reason, "seed": entry.seed,
         "step": entry.step, "steps": entry.steps, "training_seconds": entry.seconds,
@@ -105,6 +108,7 @@ def _cells(entry: Entry, metric: str | None) -> dict[str, object]:
 
 
 def _print(entries: Sequence[Entry], metric: str | None, *, wide: bool) -> None:
+    """Print the table of runs, and log why a run is broken."""
     if not entries:
         return
     header = ["run", "status", "seed", "step", metric or "validation loss", "scores on test sequences", "training", "when"]
@@ -116,6 +120,7 @@ def _print(entries: Sequence[Entry], metric: str | None, *, wide: bool) -> None:
 
 
 def _row(entry: Entry, metric: str | None) -> list[str]:
+    """Return the row of a run with all columns of --wide."""
     losses = [f"{label} {number_text(value)}" for label, value in entry.held_out.items()]
     scores: dict[str, list[str]] = {}
     for score in entry.scores:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,12 +16,13 @@ if TYPE_CHECKING:
     from findna_kit import evaluation
     from findna_kit.cli import progress
     from findna_kit.evaluation import leakage
-    from findna_kit.evaluation import table as score_tables
+    from findna_kit.evaluation import result_tables as score_tables
+    from findna_kit.records.audit_json import AuditReport
     from findna_kit.runs import leakage as run_leakage
 else:
     evaluation, progress = LazyModule("findna_kit.evaluation"), LazyModule("findna_kit.cli.progress")
     leakage, run_leakage = LazyModule("findna_kit.evaluation.leakage"), LazyModule("findna_kit.runs.leakage")
-    score_tables = LazyModule("findna_kit.evaluation.table")
+    score_tables = LazyModule("findna_kit.evaluation.result_tables")
 
 FOUND_SOMETHING = 3
 """Exit code of --strict when the audit found something."""
@@ -50,20 +50,21 @@ def audit_tasks(
     with progress.reading_bar() as reading:
         reports = run_leakage.audit_tasks(loaded, run=run, genome=genome, without=without or [], say=log, reading=reading)
     if as_json:
-        print(json.dumps(reports, indent=1))
+        print(json.dumps([report.to_json() for report in reports], indent=1))
     else:
         for number, report in enumerate(reports):
             print("\n" * (number > 0), end="")
             _print_report(report)
-    leaking = [report["path"] for report in reports if leakage.has_findings(report)]
+    leaking = [report.path for report in reports if leakage.has_findings(report)]
     if strict and leaking:
         log(f"--strict: something was found in {', '.join(leaking)}")
         raise typer.Exit(FOUND_SOMETHING)
 
 
-def _print_report(report: Mapping[str, Any]) -> None:
-    print_line(f"{report['path']}: {', '.join(f'{split} {size:,}' for split, size in report['sizes'].items())}")
-    for note in report["notes"]:
+def _print_report(report: AuditReport) -> None:
+    """Print the sizes and notes of a task, the table of findings between its splits, and the other findings."""
+    print_line(f"{report.path}: {', '.join(f'{split} {size:,}' for split, size in report.sizes.items())}")
+    for note in report.notes:
         print_line(f"note: {note}")
     print_table(score_tables.audit_rows(report))
     for line in score_tables.audit_lines(report):

@@ -13,7 +13,7 @@ from findna_kit.cli.options import Json, TaskData, Wide
 from findna_kit.cli.tables import select
 
 if TYPE_CHECKING:
-    from findna_kit.evaluation.tasks import Shipped, load, shipped
+    from findna_kit.evaluation.tasks import ShippedTask, load, shipped
 else:
     load, shipped = LazyModule("findna_kit.evaluation.tasks.load"), LazyModule("findna_kit.evaluation.tasks.shipped")
 
@@ -41,9 +41,10 @@ def list_tasks(data: TaskData = None, wide: Wide = False, as_json: Json = False)
         log("missing data: `findna-kit tasks list --json` prints where they are published")
 
 
-def _describe(task: Shipped, folder: Path | None) -> Mapping[str, Any]:
-    file = task.described()
-    missing = load.Place(task.name, folder, file).missing()
+def _describe(task: ShippedTask, folder: Path | None) -> Mapping[str, Any]:
+    """Return the task as JSON, with the paths at which its data were searched for and are missing."""
+    file = task.read()
+    missing = load.LocatedTaskFile(task.name, folder, file).missing()
     return {
         "name": task.name,
         **(file.published.model_dump() if file.published else {}),
@@ -58,6 +59,7 @@ def _describe(task: Shipped, folder: Path | None) -> Mapping[str, Any]:
 
 
 def _data_text(task: Mapping[str, Any], folder: Path | None, *, wide: bool) -> str:
+    """Return whether the data are present; with --wide also where they were searched for."""
     if task["there"]:
         return "present"
     return f"missing: {_first(task['looked_for'], folder)}" if wide else "missing"

@@ -50,7 +50,7 @@ class Regions:
 
     @property
     def bases(self) -> int:
-        """The number of bases that the regions cover."""
+        """Count the bases that the regions cover."""
         return int((self.end - self.start).sum())
 
     def union(self, other: Regions) -> Regions:

@@ -99,6 +99,7 @@ def _counts(store: TokenStore) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
 
 
 def _statistics(length: int, unknown: int, soft_masked: int, strong: int) -> BaseStatistics:
+    # The share of G and C among known bases: N would count as A or T.
     known = length - unknown
     return {
         "length": length,

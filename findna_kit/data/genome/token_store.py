@@ -69,27 +69,27 @@ class TokenStore:
 
     @cached_property
     def codes(self) -> NDArray[np.uint8]:
-        """The memory map, uint8 [bases]: the token in bits 0-2, soft-masking in bit 3."""
+        """Map the file: uint8 [bases] with the token in bits 0-2, soft-masking in bit 3."""
         return np.memmap(self.path, dtype=np.uint8, mode="r")
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        """Offset of each contig in the memory map, [contigs]."""
+        """Return the offset of each contig in the memory map, [contigs]."""
         return np.array([contig.offset for contig in self.contigs], dtype=np.int64)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Length of each contig, [contigs]."""
+        """Return the length of each contig, [contigs]."""
         return np.array([contig.length for contig in self.contigs], dtype=np.int64)
 
     @property
     def bases(self) -> int:
-        """The number of bases of all contigs."""
+        """Count the bases of all contigs."""
         return int(self.lengths.sum())
 
     @cached_property
     def unknown(self) -> Runs:
-        """The runs of N, as offsets in the memory map."""
+        """Find the runs of N, as offsets in the memory map."""
         starts, ends = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
         # In chunks: a boolean array of a whole genome would take as much memory as the genome.
         for low, codes in self.chunks():

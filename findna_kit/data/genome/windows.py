@@ -80,12 +80,12 @@ class WindowSampler:
 
     @property
     def contigs(self) -> int:
-        """The number of contigs of the genome."""
+        """Count the contigs of the genome."""
         return len(self._store.contigs)
 
     @property
     def count(self) -> int:
-        """The number of eligible starts."""
+        """Count the eligible starts."""
         return int(self._upto[-1])
 
     def draw(self, step: int, rows: Tensor) -> View:

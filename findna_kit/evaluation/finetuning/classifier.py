@@ -1,4 +1,4 @@
-"""The network that is fine-tuned: a copy of a branch, and one linear layer from its embedding to the classes."""
+"""The network that is fine-tuned: a copy of a branch, and a linear layer from its embedding to the classes."""
 
 from __future__ import annotations
 
@@ -23,49 +23,50 @@ if TYPE_CHECKING:
 
 
 class Classifier(nn.Module):
-    """Logits [B, K] of sequences. `notes` say where the encoder is not used as the settings have it.
+    """A classifier on a copy of a branch. `notes` record where the encoder differs from the settings.
 
-    The encoder is a copy; with `scope: head` nothing in it moves, and it has no dropout. Before anything has moved, embeddings
-    are those of `findna_kit.load(...).embed`. Raises FindnaError for a pooling, blocks or dropout that the encoder cannot have;
-    for the last two only where they were given: published ones were chosen for another network.
+    With `scope: head` the encoder is frozen, and has no dropout. Before training, embeddings equal those of
+    `findna_kit.load(...).embed`. Raises FindnaError for a pooling, blocks or dropout that the encoder does not support. Blocks
+    and dropout are only refused if the user gave them: published values were chosen for another network.
     """
 
     def __init__(
         self, network: Branch, classes: int, settings: FinetuneSettings, *,
-        pooling: Pooling, seed: int, marks: Mapping[str, str],
+        pooling: Pooling, seed: int, sources: Mapping[str, str],
     ) -> None:  # fmt: skip
         super().__init__()
         self.branch = deepcopy(network)
         self.branch.heads = nn.ModuleDict()
-        self.pooling, self.moves, self.notes = pooling, settings.scope == "full", list[str]()
-        self.layer = self._layer(settings, given=marks.get("blocks") == "given")
+        self.pooling, self.trains_encoder, self.notes = pooling, settings.scope == "full", list[str]()
+        self.layer = self._layer(settings, given=sources.get("blocks") == "given")
         self._refuse_pooling()
-        self._set_dropout(settings, given=marks.get("dropout") == "given")
+        self._set_dropout(settings, given=sources.get("dropout") == "given")
         with rng.torch_seed(seed, "finetune head", device=torch.device("cpu")):
             self.head = nn.Linear(network.width, classes)
-        self.branch.requires_grad_(self.moves)
+        self.branch.requires_grad_(self.trains_encoder)
 
     @property
     def blocks(self) -> int:
-        """Blocks of the encoder that are used."""
+        """Return the number of the encoder's blocks that are used."""
         return self.branch.encoder.depth if self.layer is None else self.layer + 1
 
-    def moved(self) -> dict[str, Tensor]:
-        """Live tensors that fine-tuning may change."""
-        return self.state_dict() if self.moves else self.head.state_dict(prefix="head.")
+    def trained(self) -> dict[str, Tensor]:
+        """Return the tensors that fine-tuning may change, not copied."""
+        return self.state_dict() if self.trains_encoder else self.head.state_dict(prefix="head.")
 
     def train(self, mode: bool = True) -> Self:
-        """Dropout on or off; never on in an encoder that does not move."""
+        """Switch dropout on or off. In a frozen encoder it stays off."""
         super().train(mode)
-        self.branch.train(mode and self.moves)
+        self.branch.train(mode and self.trains_encoder)
         return self
 
     def embed(self, view: View, engine: Engine) -> Tensor:
-        """Pooled embeddings [B, D], fp32."""
-        with engine.autocast(), nullcontext() if self.moves else torch.no_grad():
+        """Return pooled embeddings [B, D], fp32."""
+        with engine.autocast(), nullcontext() if self.trains_encoder else torch.no_grad():
             return self.branch.embed(view, self.pooling, self.layer)
 
     def _layer(self, settings: FinetuneSettings, *, given: bool) -> int | None:
+        """Return the hidden layer that is pooled; None for the encoder's output."""
         depth, blocks = self.branch.encoder.depth, settings.blocks
         if blocks is None or blocks == depth:
             return None
@@ -74,7 +75,7 @@ class Classifier(nn.Module):
             return blocks - 1
         if given:
             raise FindnaError(f"blocks={blocks}: the encoder has {depth}; give at most that, or null for all of them")
-        self.notes.append(f"{blocks} blocks are stated for the task, the encoder has {depth}: all of them are used")
+        self.notes.append(f"{blocks} blocks are published for the task, but the encoder has {depth}: all of them are used")
         return None
 
     def _refuse_pooling(self) -> None:
@@ -82,18 +83,19 @@ class Classifier(nn.Module):
             raise FindnaError("pooling 'class': the recipe has no class tokens; use pooling 'mean'")
         if self.pooling == "class" and self.layer is not None:
             raise FindnaError(
-                "pooling 'class' is of what the encoder gives, not of its first blocks; use 'mean', or blocks=null"
+                "pooling 'class' needs the encoder's output, not that of its first blocks; use 'mean', or blocks=null"
             )
 
     def _set_dropout(self, settings: FinetuneSettings, *, given: bool) -> None:
+        """Set the probability of every dropout layer inside the encoder."""
         if settings.dropout is None:
             return
-        inside = [module for module in self.branch.encoder.modules() if isinstance(module, nn.Dropout)]
-        for module in inside:
+        dropouts = [module for module in self.branch.encoder.modules() if isinstance(module, nn.Dropout)]
+        for module in dropouts:
             module.p = settings.dropout
-        if settings.dropout == 0 or (inside and self.moves):
+        if settings.dropout == 0 or (dropouts and self.trains_encoder):
             return
-        why = "the encoder has none inside" if not inside else "an encoder that does not move has none"
+        why = "the encoder has no dropout layers" if not dropouts else "a frozen encoder has no dropout"
         if given:
             raise FindnaError(f"dropout={settings.dropout:g}: {why}; leave it out")
-        self.notes.append(f"dropout {settings.dropout:g} is stated for the task, {why}: there is none")
+        self.notes.append(f"dropout {settings.dropout:g} is published for the task, but {why}: it is not used")

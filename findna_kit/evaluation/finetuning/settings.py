@@ -1,12 +1,12 @@
-"""How a network is fine-tuned: the task's published settings, what the user changes, and whose each value is."""
+"""Settings of fine-tuning: the published ones of the task, the user's changes, and the source of each value."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from findna_kit.errors import FindnaError, nearest
 from findna_kit.recipe.error_messages import explain
@@ -17,74 +17,78 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from findna_kit.evaluation.tasks import Task
+    from findna_kit.records.json_files import JsonObject
 
 
 DEFAULT_OPTIMIZER = "adamw"
 
 
 class FinetuneSettings(Settings):
-    """Settings of fine-tuning; the defaults are ours, for a task that is published without any."""
+    """Settings of fine-tuning. The defaults are ours, for tasks that are published without settings."""
 
-    batch_size: int = Field(32, ge=1, description="sequences in a step, at most; an epoch is cut evenly")
-    epochs: int = Field(20, ge=1, description="passes over the training part, at most")
+    batch_size: int = Field(32, ge=1, description="largest number of sequences per step; an epoch is divided evenly")
+    epochs: int = Field(20, ge=1, description="largest number of passes over the training split")
     learning_rate: float = Field(
-        5e-4, gt=0, allow_inf_nan=False, description="after the warm-up; falls to 0 along half a cosine"
+        5e-4, gt=0, allow_inf_nan=False, description="peak learning rate after the warm-up; cosine decay to 0 follows"
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the rate rises from 0")
-    weight_decay: float = Field(0.01, ge=0, allow_inf_nan=False, description="decoupled decay of matrices")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises from 0")
+    weight_decay: float = Field(0.01, ge=0, allow_inf_nan=False, description="decoupled weight decay of matrices")
     blocks: int | None = Field(
-        None, ge=1, description="blocks of the encoder that are used, from the first; null, or all of them: what it gives"
+        None, ge=1, description="number of the encoder's blocks that are used, from the input; null: all, and its output"
     )
-    dropout: float | None = Field(None, ge=0, lt=1, description="of every dropout inside the encoder; null: as trained")
-    scope: Literal["full", "head"] = Field("full", description="what is moved: everything, or the linear head alone")
+    dropout: float | None = Field(None, ge=0, lt=1, description="dropout inside the encoder; null: as in pretraining")
+    scope: Literal["full", "head"] = Field("full", description="what is trained: the whole network, or the linear head alone")
     patience: int | None = Field(
-        5, ge=1, description="epochs without a better validation score before it stops; null: it never does"
+        5, ge=1, description="epochs without a better validation score before training stops; null: no early stopping"
     )
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        "auto", description="sequences in a pass; changes nothing but rounding and dropout's draws"
+        "auto", description="sequences per forward pass; affects only rounding and dropout masks"
     )
     optimizer: str = Field(DEFAULT_OPTIMIZER, min_length=1, description="name of a registered optimizer")
 
     @model_serializer(mode="wrap")
-    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave the default optimizer out: results of before there was a choice keep their identity."""
-        plain: dict[str, Any] = handler(self)
+    def _without_default_optimizer(self, handler: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        """Leave the default optimizer out, so that results from before there was a choice keep their identity."""
+        plain: dict[str, JsonValue] = handler(self)
         if self.optimizer == DEFAULT_OPTIMIZER:
             del plain["optimizer"]
         return plain
 
 
 def settings_for(task: Task, changes: Sequence[str]) -> tuple[FinetuneSettings, dict[str, str]]:
-    """The task's published settings with `KEY=VALUE` changes on top, and whose each value is.
+    """Return the task's published settings with `KEY=VALUE` changes applied, and the source of each value.
 
-    That is `certain` or `configured` as the task says, `ours`, or `given`. Values are YAML's, as after `--set`; of two changes
-    of one key the last counts. Raises FindnaError for what is no change, an unknown key and a value out of bounds.
+    Sources are `certain` or `configured` (see the task file), `ours`, and `given` by the user. Values are YAML, as after
+    `--set`; the last of several changes to a key counts. Raises FindnaError for an invalid change, an unknown key and a value
+    out of bounds.
     """
     published = task.finetune
-    stated: dict[str, Any] = {} if published is None else dict(published.settings)
-    marks: dict[str, str] = dict.fromkeys(FinetuneSettings.model_fields, "ours")
+    values: JsonObject = {} if published is None else dict(published.settings)
+    sources: dict[str, str] = dict.fromkeys(FinetuneSettings.model_fields, "ours")
     if published is not None:
-        marks |= {name: published.mark(name) for name in stated}
+        sources |= {name: published.mark(name) for name in values}
     for change in changes:
         name, value = _read(change)
-        stated[name], marks[name] = value, "given"
+        values[name], sources[name] = value, "given"
     try:
-        settings = FinetuneSettings.model_validate_json(json.dumps(stated), strict=True)
+        settings = FinetuneSettings.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        said = explain(error, FinetuneSettings, stated)
-        raise FindnaError("\n".join(f"fine-tuning's {dotted(one.path)}: {one.message}" for one in said)) from error
-    return settings, {name: mark for name, mark in marks.items() if name in settings.model_dump()}
+        issues = explain(error, FinetuneSettings, values)
+        raise FindnaError("\n".join(f"fine-tuning's {dotted(issue.path)}: {issue.message}" for issue in issues)) from error
+    return settings, {name: source for name, source in sources.items() if name in settings.model_dump()}
 
 
-def _read(change: str) -> tuple[str, Any]:
+def _read(change: str) -> tuple[str, JsonValue]:
+    """Return the key and the value of a change. Raises FindnaError if it is not valid."""
     name, equals, text = change.partition("=")
     name, known = name.strip(), list(FinetuneSettings.model_fields)
     if not equals or not name or not text.strip():
-        raise FindnaError(f"{change!r} changes no setting of fine-tuning: KEY=VALUE is wanted, such as epochs=10")
+        raise FindnaError(f"{change!r}: expected KEY=VALUE with a setting of fine-tuning, such as epochs=10")
     if name not in known:
         raise FindnaError(f"fine-tuning has no setting {name!r}{nearest(name, known)} (settings: {', '.join(known)})")
-    found: list[LocatedIssue] = []
-    node = parse(text, lambda line, column: Location(2, change), Path.cwd(), found)
-    if node is None or found:
-        raise FindnaError("\n".join(f"fine-tuning's {name}: {one.message}" for one in found))
-    return name, node.plain()
+    issues: list[LocatedIssue] = []
+    node = parse(text, lambda line, column: Location(2, change), Path.cwd(), issues)
+    if node is None or issues:
+        raise FindnaError("\n".join(f"fine-tuning's {name}: {issue.message}" for issue in issues))
+    value: JsonValue = node.plain()
+    return name, value

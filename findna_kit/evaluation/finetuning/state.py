@@ -1,16 +1,18 @@
-"""What a fine-tuning that was stopped goes on from: a checkpoint after each epoch, and what it belongs to."""
+"""Checkpoints of fine-tuning: one after each epoch, with a digest of all that the result depends on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from findna_kit import checkpoint
 from findna_kit.errors import CheckpointMismatch
+from findna_kit.evaluation.finetuning.batching import MicroBatching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +26,7 @@ _ONLY_LAST = 1
 
 
 def digest_of(arguments: Mapping[str, Any], network: nn.Module) -> str:
-    """sha256 of everything that the digits depend on: what was asked, the weights to begin with, and this machine's torch."""
+    """Return a sha256 of all that the result depends on: the arguments, the initial weights, and this machine's torch."""
     machine = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     digest = hashlib.sha256(json.dumps([arguments, machine], sort_keys=True).encode())
     for name, tensor in network.state_dict().items():
@@ -33,53 +35,60 @@ def digest_of(arguments: Mapping[str, Any], network: nn.Module) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class EpochState:
+    """What is saved besides tensors: loss and validation score of each epoch, and the micro-batch size."""
+
+    history: list[dict[str, float]]
+    passes: MicroBatching
+
+
 def save(
     folder: Path,
     digest: str,
-    values: Mapping[str, Any],
+    values: EpochState,
     *,
-    epoch: int,
-    now: Mapping[str, Tensor],
+    current: Mapping[str, Tensor],
     best: Mapping[str, Tensor],
     optimizer: ScheduledOptimizer,
 ) -> None:
-    """Whole or not at all; the state of the epoch before goes when this one is there."""
+    """Write the state of an epoch atomically, and then remove that of the epoch before."""
     state = {**optimizer.tensors(), **checkpoint.add_prefix("best", best)}
-    checkpoint.save(folder, epoch, now, state, {**values, "digest": digest, "moved": optimizer.moved})
+    checkpoint.save(folder, len(values.history), current, state, {**asdict(values), "digest": digest, "moved": optimizer.moved})
     checkpoint.prune(folder, _ONLY_LAST)
 
 
 def restore(
     folder: Path,
     digest: str,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     *,
-    now: Mapping[str, Tensor],
+    current: Mapping[str, Tensor],
     best: dict[str, Tensor],
     optimizer: ScheduledOptimizer,
-) -> dict[str, Any] | None:
-    """Fills `now`, `best` and the optimizer from the last epoch saved, and returns its values; None where none can be used.
+) -> EpochState | None:
+    """Fill `current`, `best` and the optimizer from the last saved epoch, and return its values; None if there is none.
 
-    A state of other arguments, or one that cannot be read, is said and removed.
+    A state of other arguments, and a damaged one, are logged and removed.
     """
     epochs = checkpoint.steps_saved(folder)
     if not epochs:
         return None
-    kept = {name: torch.empty_like(tensor) for name, tensor in now.items()}
+    saved_best = {name: torch.empty_like(tensor) for name, tensor in current.items()}
     try:
         model, state, values = checkpoint.load(folder, epochs[-1])
         if values.get("digest") != digest:
-            _anew(folder, say, "is of other settings, rows or weights, or of another device, torch or number of threads")
+            _discard(folder, log, "has other settings, samples, weights, device, torch version or number of threads")
             return None
-        own = {**now, **optimizer.empty(values["moved"]), **checkpoint.add_prefix("best", kept)}
-        checkpoint.fill(f"{folder}: the state", own, {**model, **state})
+        expected = {**current, **optimizer.empty(values["moved"]), **checkpoint.add_prefix("best", saved_best)}
+        checkpoint.fill(f"{folder}: the state", expected, {**model, **state})
     except CheckpointMismatch:
-        _anew(folder, say, "cannot be read")
+        _discard(folder, log, "cannot be read")
         return None
-    best |= kept
-    return values
+    best |= saved_best
+    return EpochState(values["history"], MicroBatching(**values["passes"]))
 
 
-def _anew(folder: Path, say: Callable[[str], None], why: str) -> None:
-    say(f"{folder}: the state there {why}; fine-tuning begins anew")
+def _discard(folder: Path, log: Callable[[str], None], why: str) -> None:
+    log(f"{folder}: the saved state {why}; fine-tuning starts again")
     shutil.rmtree(folder / checkpoint.FOLDER)

@@ -1,68 +1,70 @@
-"""Folders of rows as the suites publish them: tables by part (GUE), and by part and class (GenomicBenchmarks)."""
+"""Folders of samples as benchmark suites publish them: by split (GUE), or by split and class (GenomicBenchmarks)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from findna_kit.errors import TaskError
-from findna_kit.evaluation.tasks.intervals import read_interval_list
-from findna_kit.evaluation.tasks.rows import Rows
-from findna_kit.evaluation.tasks.tables import SUFFIXES, read_table
+from findna_kit.evaluation.tasks.genomic_intervals import read_interval_list
+from findna_kit.evaluation.tasks.raw_samples import RawSamples
+from findna_kit.evaluation.tasks.sample_tables import SUFFIXES, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from findna_kit.evaluation.tasks.intervals import Genomes
+    from findna_kit.evaluation.tasks.genomic_intervals import TaskGenomes
 
-PARTS = ("train", "dev", "test")
+SPLITS = ("train", "dev", "test")
 _LISTS = (".csv.gz", ".csv")
 
 
-def read_folder(folder: Path, genomes: Genomes) -> dict[str, Rows]:
-    """The parts that a folder holds, in whichever of the layouts.
+def read_folder(folder: Path, genomes: TaskGenomes) -> dict[str, RawSamples]:
+    """Return the splits that a folder holds, in any of these layouts.
 
-    Tables: PART.csv, .tsv (either .gz) or .parquet, or PART-*-of-*.parquet (Hugging Face), there or in `data/`.
-    The cache of the package genomic-benchmarks: PART/CLASS/*.txt, a sequence each. Its interval lists: PART/CLASS.csv.gz,
-    cut from `genomes`. TaskError where there is no test part, or nothing to train on.
+    Tables: SPLIT.csv, .tsv (either .gz) or .parquet, or SPLIT-*-of-*.parquet (Hugging Face), in the folder or in `data/`.
+    The cache of the package genomic-benchmarks: SPLIT/CLASS/*.txt, one sequence each. Its interval lists: SPLIT/CLASS.csv.gz,
+    whose sequences are read from `genomes`. Raises TaskError if there is no test split, or no samples to train on.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
-        raise TaskError(f"{folder} {what}: a task is `builtin`, a shipped name, a task file (.yaml) or a folder with {_SOUGHT}")
-    found = {part: rows for part in PARTS if (rows := _read_part(folder, part, genomes)) is not None}
-    if "test" not in found:
-        raise TaskError(f"{folder} has no test part: looked for {_sought('test')}")
-    if len(found) == 1:
-        raise TaskError(f"{folder} has nothing to train on: looked for {_sought('train')}, and the same of dev")
-    return found
+        raise TaskError(f"{folder} {what}: a task is builtin, a shipped name, a task file (.yaml) or a folder with {_EXPECTED}")
+    splits = {split: samples for split in SPLITS if (samples := _read_split(folder, split, genomes)) is not None}
+    if "test" not in splits:
+        raise TaskError(f"{folder} has no test split: looked for {_expected('test')}")
+    if len(splits) == 1:
+        raise TaskError(f"{folder} has no samples to train on: looked for {_expected('train')}, and the same for dev")
+    return splits
 
 
-def _sought(part: str) -> str:
-    return f"{part}{SUFFIXES[0]} ({', '.join(SUFFIXES[1:])}) and {part}/"
+def _expected(split: str) -> str:
+    return f"{split}{SUFFIXES[0]} ({', '.join(SUFFIXES[1:])}) and {split}/"
 
 
-_SOUGHT = _sought("train") + ", and the same of dev and test"
+_EXPECTED = _expected("train") + ", and the same for dev and test"
 
 
-def _read_part(folder: Path, part: str, genomes: Genomes) -> Rows | None:
-    files = _tables(folder, part)
-    inside = folder / part
+def _read_split(folder: Path, split: str, genomes: TaskGenomes) -> RawSamples | None:
+    """Return the samples of one split; None if the folder does not have it. Raises TaskError for two layouts at once."""
+    files = _tables(folder, split)
+    inside = folder / split
     by_class = sorted(path for path in inside.iterdir() if not path.name.startswith(".")) if inside.is_dir() else []
     if files and by_class:
-        raise TaskError(f"{folder} has both {files[0].name} and {part}/: remove the one that is not meant")
+        raise TaskError(f"{folder} has both {files[0].name} and {split}/: remove the one that is not meant")
     if files:
-        return read_table(files[0]) if len(files) == 1 else Rows.concatenate(folder, [read_table(file) for file in files])
+        return read_table(files[0]) if len(files) == 1 else RawSamples.concatenate(folder, [read_table(file) for file in files])
     lists = _lists(by_class)
     classes = [path for path in by_class if path.is_dir()]
     if lists and classes:
         raise TaskError(f"{inside} has both interval lists and folders of sequences: remove what is not meant")
     if lists:
-        return Rows.concatenate(inside, [read_interval_list(lists[name], name, genomes) for name in sorted(lists)]).checked()
-    return Rows.concatenate(inside, [_texts(path) for path in classes]).checked() if classes else None
+        read = [read_interval_list(lists[name], name, genomes) for name in sorted(lists)]
+        return RawSamples.concatenate(inside, read).checked()
+    return RawSamples.concatenate(inside, [_read_texts(path) for path in classes]).checked() if classes else None
 
 
 def _lists(inside: Sequence[Path]) -> dict[str, Path]:
-    """The interval list of each class."""
+    """Return the interval list of each class."""
     lists: dict[str, Path] = {}
     for path in inside:
         name = next((path.name.removesuffix(suffix) for suffix in _LISTS if path.name.endswith(suffix)), None)
@@ -73,26 +75,23 @@ def _lists(inside: Sequence[Path]) -> dict[str, Path]:
     return lists
 
 
-def _tables(folder: Path, part: str) -> list[Path]:
-    there = [path for suffix in SUFFIXES if (path := folder / f"{part}{suffix}").is_file()]
-    if len(there) > 1:
-        raise TaskError(f"{folder} has both {there[0].name} and {there[1].name}: remove the one that is not meant")
-    return there or sorted(folder.glob(f"{part}-*-of-*.parquet")) or sorted(folder.glob(f"data/{part}-*-of-*.parquet"))
+def _tables(folder: Path, split: str) -> list[Path]:
+    """Return the table of a split, or its parts in the layout of Hugging Face."""
+    tables = [path for suffix in SUFFIXES if (path := folder / f"{split}{suffix}").is_file()]
+    if len(tables) > 1:
+        raise TaskError(f"{folder} has both {tables[0].name} and {tables[1].name}: remove the one that is not meant")
+    return tables or sorted(folder.glob(f"{split}-*-of-*.parquet")) or sorted(folder.glob(f"data/{split}-*-of-*.parquet"))
 
 
-def _texts(folder: Path) -> Rows:
-    """The sequences in a class's folder, in the order of the names; the class is the folder's."""
+def _read_texts(folder: Path) -> RawSamples:
+    """Return the sequences in a class's folder, in the order of the file names; the folder's name is the label."""
     files = sorted(folder.glob("*.txt"))
     if not files:
-        raise TaskError(f"{folder} holds no sequences (files .txt, one each): fill it or remove it")
+        raise TaskError(f"{folder} holds no sequences (.txt files with one each): fill it or remove it")
     try:
         sequences = [path.read_text(encoding="utf-8").strip() for path in files]
     except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"{folder} cannot be read ({error}): fetch it again") from error
-    _refuse_empty(files, sequences)
-    return Rows(folder, sequences, [folder.name] * len(files), [str(path) for path in files])
-
-
-def _refuse_empty(files: Sequence[Path], sequences: Sequence[str]) -> None:
+        raise TaskError(f"{folder} cannot be read ({error}): download it again") from error
     if "" in sequences:
-        raise TaskError(f"{files[sequences.index('')]} is empty: fetch it again")
+        raise TaskError(f"{files[sequences.index('')]} is empty: download it again")
+    return RawSamples(folder, sequences, [folder.name] * len(files), [str(path) for path in files])

@@ -1,4 +1,4 @@
-"""A labelled task: three parts of sequences with a class each."""
+"""A labelled task: training, validation and test splits of sequences, with a class for each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from findna_kit.evaluation.tasks.description import Finetune, Metric, Published
+    from findna_kit.evaluation.tasks.task_file import Metric, Published, PublishedFinetuning
 
 
 @dataclass(frozen=True)
-class Table:
-    """One part: `labels` [n] index the task's classes."""
+class TaskSplit:
+    """One split: sequences, and labels [n] that index the task's classes."""
 
     sequences: list[str]
     labels: NDArray[np.int64]
@@ -25,23 +25,23 @@ class Table:
 
 @dataclass(frozen=True)
 class Task:
-    """`parts` has train, validation and test; `notes` say what was done to the files to get them.
+    """A task. `splits` has train, validation and test; `notes` record what was done to the files to get them.
 
-    path: of the folder or task file, absolute and without links, so that a task has one whatever was typed; its name where it
-    comes with the package. metric: the score it is published with. finetune: the settings its publisher used, if known.
+    path: of the folder or task file, absolute and without links, so that a task has one path however it was typed; of a
+    shipped task its name. metric: the score that it is published with. finetune: the published settings, if known.
     """
 
     name: str
     path: str
-    parts: dict[str, Table]
+    splits: dict[str, TaskSplit]
     classes: tuple[str, ...]
     notes: tuple[str, ...]
     metric: Metric = "mcc"
     published: Published | None = None
-    finetune: Finetune | None = None
+    finetune: PublishedFinetuning | None = None
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the rows, part by part: what a result was measured on, whatever the file is called."""
-        rows = {part: [table.sequences, table.labels.tolist()] for part, table in self.parts.items()}
-        return hashlib.sha256(json.dumps([self.classes, rows]).encode()).hexdigest()
+        """Return the sha256 of the samples, split by split: it identifies what was scored, whatever the file is called."""
+        samples = {name: [split.sequences, split.labels.tolist()] for name, split in self.splits.items()}
+        return hashlib.sha256(json.dumps([self.classes, samples]).encode()).hexdigest()

@@ -7,9 +7,9 @@ import logging
 import platform
 import signal
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from findna_kit.inference.embedding.description import EmbeddingDescription
     from findna_kit.inference.embedding.inputs import Row, SequenceSource, Tiling
     from findna_kit.inference.frozen_model import BranchName, FrozenModel, Pooling, Strand
     from findna_kit.trainer import Observer
@@ -81,7 +82,7 @@ class EmbeddingJob:
     source: SequenceSource
     options: EmbedOptions
     output: Output
-    description: dict[str, Any] = field(default_factory=dict)
+    description: EmbeddingDescription
 
     def write(self, observer: Observer) -> None:
         """Embed the sequences that are not embedded yet, and write the output and the files next to it.
@@ -120,8 +121,8 @@ class EmbeddingJob:
 
     def _log_changes(self, observer: Observer) -> None:
         """Log where a resumed job starts, and every version or device that differs from those of the first call."""
-        state = partial_output.read_state(self.output.path) or {}
-        if state.get("rows"):
+        state = partial_output.read_state(self.output.path)
+        if state is not None and state["rows"]:
             observer.log(f"{self.output.path}: continuing after row {state['rows']} of {self.source.count}")
             before, now = state["description"]["made_with"], self.description["made_with"]
             for name in now:
@@ -139,7 +140,7 @@ def prepare(run: Path, sequences: Sequences, output: Output, options: EmbedOptio
     # The digest of the weights, not the path of the run, decides whether a resumed call embeds with the same model.
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    description = {
+    description: EmbeddingDescription = {
         "run": str(run.resolve()), "name": model.recipe.name, "step": model.step, "branch": model.branch, "weights": digest,
         "pooling": options.pooling, "layer": options.layer, "strand": options.strand,
         "precision": model.precision, "dim": model.dim,

@@ -7,14 +7,14 @@ import shutil
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from findna_kit.atomic import sync
 from findna_kit.errors import FindnaError, OutputExists, require_extra
 from findna_kit.inference.embedding.tsv import read_tsv
-from findna_kit.records.run_folder import write_json
+from findna_kit.records.json_files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from findna_kit.inference.embedding.description import EmbeddingDescription
     from findna_kit.inference.embedding.partial_output import PartialOutput
 
     Indices = NDArray[np.int64]
@@ -112,7 +113,7 @@ def ids_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.ids.tsv")
 
 
-def read_description(out: Path) -> dict[str, Any] | None:
+def read_description(out: Path) -> EmbeddingDescription | None:
     """Return the description of a complete output, or None if there is no output or no description of ours."""
     path = description_path(out)
     if not (out.exists() and path.is_file()):
@@ -121,7 +122,9 @@ def read_description(out: Path) -> dict[str, Any] | None:
         description = json.loads(path.read_bytes())
     except ValueError:  # a file that another program wrote
         return None
-    return description if isinstance(description, dict) and description.keys() >= _REQUIRED else None
+    if not (isinstance(description, dict) and description.keys() >= _REQUIRED):
+        return None
+    return cast("EmbeddingDescription", description)
 
 
 def _blocks(part: PartialOutput) -> Iterator[tuple[slice, NDArray[np.float32], list[list[str]]]]:
@@ -196,7 +199,7 @@ def _make_zarr(part: PartialOutput, integers: frozenset[str]) -> Path:
     count, dim = part.description["rows"], part.description["dim"]
     made = part.folder / "made.zarr"
     shutil.rmtree(made, ignore_errors=True)
-    group = zarr.open_group(made, mode="w", zarr_format=3, attributes={"findna_kit": dict(part.description)})
+    group = zarr.open_group(made, mode="w", zarr_format=3, attributes={"findna_kit": cast("Any", part.description)})
     numbers = group.create_array(_ARRAY, shape=(count, dim), chunks=(min(_ROWS, count), dim), dtype="float32")
     names = part.description["columns"]
     types = {name: "int64" if name in integers else str for name in names}

@@ -84,7 +84,7 @@ class SequenceSource:
     integers: frozenset[str]
     count: int
     longest: int
-    description: dict[str, Any]
+    description: dict[str, str | int]
     rows: Callable[[int], Iterator[Row]]
 
 
@@ -147,7 +147,7 @@ def _fasta(path: Path, tiles: Tiling | None, reading: Reading) -> SequenceSource
             name = contig.name if tiles is None else f"{contig.name}:{start}-{end}"
             yield (name, contig.name, str(start), str(end)), alphabet.decode(store.tokens(number, start, end))
 
-    description: dict[str, Any] = {"path": str(path.absolute()), "format": "fasta", "digest": store.digest}
+    description: dict[str, str | int] = {"path": str(path.absolute()), "format": "fasta", "digest": store.digest}
     if tiles is not None:
         description |= {"window": tiles.length, "overlap": tiles.overlap}
     longest = min(windows.length, int(store.lengths.max()))
@@ -166,7 +166,12 @@ def _bed(path: Path, store: TokenStore) -> SequenceSource:
     count, longest = _counted(line.end - line.start for line in bed_intervals(path, store))
     if not count:
         raise GenomeError(f"{path} contains no interval; it needs at least one line 'contig start end'")
-    description = {"path": str(path.absolute()), "format": "bed", "digest": digest, "genome": store.digest}
+    description: dict[str, str | int] = {
+        "path": str(path.absolute()),
+        "format": "bed",
+        "digest": digest,
+        "genome": store.digest,
+    }
     return SequenceSource((*_REGION, "score", "strand"), frozenset({"start", "end"}), count, longest, description, rows)
 
 
@@ -194,7 +199,7 @@ def _table(path: Path) -> SequenceSource:
     count, longest = _counted(len(sequence) for _, sequence in _table_rows(path, header))
     if not count:
         raise FindnaError(f"{path} has no rows below its header: there is nothing to embed")
-    description = {"path": str(path.absolute()), "format": "table", "digest": digest}
+    description: dict[str, str | int] = {"path": str(path.absolute()), "format": "table", "digest": digest}
     if not columns:
         return SequenceSource(("row",), frozenset({"row"}), count, longest, description, rows)
     return SequenceSource(columns, frozenset(), count, longest, description, rows)

@@ -7,19 +7,23 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.inference.embedding.tsv import tsv
-from findna_kit.records.run_folder import LOCK, exclusive_lock, write_json
+from findna_kit.records.json_files import write_json
+from findna_kit.records.paths import LOCK
+from findna_kit.records.run_folder import exclusive_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from findna_kit.inference.embedding.description import EmbeddingDescription, PartialState
 
 EMBEDDINGS, IDS, STATE = "embeddings.npy", "ids.tsv", "state.json"
 STAGED = ("made.parquet", "made.zarr", "old", "beside.tsv", "beside.json")
@@ -31,7 +35,7 @@ _NOT_COMPARED = ("run", "made_with")
 class PartialOutput:
     """The rows written so far: `embeddings.npy` and `ids.tsv`, and in `state.json` how many rows are complete in both."""
 
-    def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, description: EmbeddingDescription) -> None:
         self.folder, self.description = folder, description
         self.rows, self._ends = 0, [0, 0]
 
@@ -55,7 +59,7 @@ class PartialOutput:
             self.ids.write_bytes(tsv([self.description["columns"]]))
             self._write_state([self.embeddings.stat().st_size, self.ids.stat().st_size], 0)
 
-    def resume(self, state: Mapping[str, Any]) -> None:
+    def resume(self, state: PartialState) -> None:
         """Truncate both files to the last row that is complete in both."""
         with disk_errors(self.folder):
             for path, end in zip((self.embeddings, self.ids), state["ends"], strict=True):
@@ -82,7 +86,7 @@ class PartialOutput:
 
 
 @contextmanager
-def acquire(out: Path, description: Mapping[str, Any], *, resume: bool, overwrite: bool) -> Iterator[PartialOutput]:
+def acquire(out: Path, description: EmbeddingDescription, *, resume: bool, overwrite: bool) -> Iterator[PartialOutput]:
     """Yield the partial output of `out`, locked for this process: a new one, or with `resume` the one of an earlier call.
 
     Raises OutputExists for rows of an earlier call if neither `resume` nor `overwrite` is given and for a folder with other
@@ -119,12 +123,12 @@ def _refuse_other_files(folder: Path) -> None:
         raise OutputExists(f"{folder}: contains {min(others)}, which embed did not write; move it away, or use another --out")
 
 
-def read_state(out: Path) -> dict[str, Any] | None:
+def read_state(out: Path) -> PartialState | None:
     """Return the state of an output's temporary folder, or None if there is none."""
     folder = partial_folder(out)
     if not ((folder / STATE).is_file() and (folder / EMBEDDINGS).is_file()):
         return None
-    state: dict[str, Any] = json.loads((folder / STATE).read_text())
+    state: PartialState = json.loads((folder / STATE).read_text())
     return state
 
 
@@ -133,7 +137,7 @@ def remove(out: Path) -> None:
     shutil.rmtree(partial_folder(out), ignore_errors=True)
 
 
-def check_same_embeddings(existing: Mapping[str, Any], requested: Mapping[str, Any], path: Path) -> None:
+def check_same_embeddings(existing: EmbeddingDescription, requested: EmbeddingDescription, path: Path) -> None:
     """Raise FindnaError, listing the differences, if `existing` describes other embeddings than `requested`."""
     before, now = _flat(existing), _flat(requested)
     keys = dict.fromkeys([*before, *now])
@@ -143,10 +147,10 @@ def check_same_embeddings(existing: Mapping[str, Any], requested: Mapping[str, A
         raise FindnaError("\n  ".join([message, *differences]))
 
 
-def _flat(description: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(description: EmbeddingDescription) -> dict[str, object]:
     """Return the entries that identify the embeddings, with those of the input prefixed by `input.`."""
-    compared = {key: value for key, value in description.items() if key not in _NOT_COMPARED}
-    source = {f"input.{key}": value for key, value in compared.pop("input").items() if key != "path"}
+    compared: dict[str, object] = {key: value for key, value in description.items() if key not in (*_NOT_COMPARED, "input")}
+    source = {f"input.{key}": value for key, value in description["input"].items() if key != "path"}
     return {**compared, **source}
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from findna_kit.inference.embedding.description import EmbeddingDescription
     from findna_kit.inference.projection import Method
 
 MAX_POINTS = 10_000
@@ -42,7 +43,7 @@ class EmbeddingSample:
 
     embeddings: NDArray[np.float32]
     ids: list[tuple[str, ...]]
-    description: dict[str, Any]
+    description: EmbeddingDescription
 
     def column(self, name: str) -> list[str]:
         """Return the cells of the id column `name`."""

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
@@ -53,6 +53,31 @@ class VariantRequest:
     without: Collection[str] = ()
 
 
+class Provenance(TypedDict):
+    """What computed scores, written into the header of the output. length: of the window, in nucleotides."""
+
+    version: str
+    run: str
+    step: int
+    branch: str
+    precision: str
+    genome: str
+    genome_sha256: str
+    length: int
+    strand: str
+    pooling: str
+
+
+class ScoreSummary(Provenance):
+    """The result of scoring: records, alleles, alleles by status, and the wall-clock seconds."""
+
+    out: str
+    lines: int
+    alleles: int
+    statuses: dict[str, int]
+    seconds: float
+
+
 @dataclass
 class Survey:
     """Counts of the first pass: records, ALTs by status, contigs that the genome lacks, and records whose REF differs."""
@@ -69,7 +94,7 @@ def score_variants(
     log: Log = lambda line: None,
     reading: Callable[[int, int], None] | None = None,
     progress: Callable[[int, int], None] = lambda done, lines: None,
-) -> dict[str, Any]:  # fmt: skip
+) -> ScoreSummary:  # fmt: skip
     """Write the records of `vcf` with their scores to `out`; return a summary with the number of ALTs by status.
 
     progress(records done, all records) is called after each record. Raises FindnaError if a file cannot be read, the run
@@ -98,8 +123,10 @@ def score_variants(
             sink.write(_bytes(writer.lines(line, alleles, scores)))
             progress(done, survey.lines)
     counts = {status: survey.statuses[status] for status in STATUSES if survey.statuses[status]}
-    summary = {"out": str(out), **made_by, "lines": survey.lines, "alleles": survey.statuses.total(), "statuses": counts}
-    return {**summary, "seconds": perf_counter() - began}
+    return {
+        "out": str(out), **made_by, "lines": survey.lines, "alleles": survey.statuses.total(), "statuses": counts,
+        "seconds": perf_counter() - began,
+    }  # fmt: skip
 
 
 def _window_length(model: FrozenModel, length: int | None) -> int:
@@ -169,18 +196,13 @@ def _bare(name: str) -> str:
     return "m" if bare == "mt" else bare
 
 
-def _provenance(run: Path, model: FrozenModel, store: TokenStore, request: VariantRequest, length: int) -> dict[str, Any]:
+def _provenance(run: Path, model: FrozenModel, store: TokenStore, request: VariantRequest, length: int) -> Provenance:
     """Return what identifies the scores: versions, model, genome and options."""
-    of_model = {"run": str(run), "step": model.step, "branch": model.branch, "precision": model.precision}
-    of_genome = {"genome": str(store.source), "genome_sha256": store.digest}
     return {
-        "version": version("findna-kit"),
-        **of_model,
-        **of_genome,
-        "length": length,
-        "strand": request.strand,
-        "pooling": "mean",
-    }
+        "version": version("findna-kit"), "run": str(run), "step": model.step, "branch": model.branch,
+        "precision": model.precision, "genome": str(store.source), "genome_sha256": store.digest, "length": length,
+        "strand": request.strand, "pooling": "mean",
+    }  # fmt: skip
 
 
 def _scored(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from findna_kit.evaluation.table import FEATURE_NAMES
+from findna_kit.evaluation.result_tables import FEATURE_NAMES
 from findna_kit.report.blocks import Note, Section, TableBlock
 from findna_kit.report.sections.scores import keep_intervals_together
 

@@ -24,7 +24,7 @@ def cost_section(part: str, groups: Sequence[Group]) -> Section:
     runs = [run for group in groups for run in group.runs]
     text = "Bases per second: mean over the logged steps, without validation and checkpoints."
     if len(runs) > len(groups):
-        seconds = [value for run in runs if (value := run.record.timings.get("training_seconds")) is not None]
+        seconds = [value for run in runs if (value := run.record.timings.training_seconds) is not None]
         text += f" Total training time of all {len(seconds)} runs: {_time_text(sum(seconds))}."
     if any(run.record.peak_memory is None for run in runs):
         text += " Where memory is not recorded, the run is not finished, or was made by a version that did not record it."
@@ -34,7 +34,7 @@ def cost_section(part: str, groups: Sequence[Group]) -> Section:
 def _cost_cells(group: Group) -> list[str]:
     """Return the cells of one group's row. Runs may lack any value: of an earlier version, or not finished."""
     runs = group.runs
-    seconds = [value for run in runs if (value := run.record.timings.get("training_seconds")) is not None]
+    seconds = [value for run in runs if (value := run.record.timings.training_seconds) is not None]
     speeds = [series.total / series.rows for series in group.of("bases_per_second")]
     peaks = [run.record.peak_memory for run in runs if run.record.peak_memory is not None]
     kinds = dict.fromkeys(peak.of for peak in peaks)
@@ -61,7 +61,7 @@ def _mean_and_range(values: Sequence[float], text_of: Callable[[float], str]) ->
 
 
 def _device(run: RunFolder) -> str:
-    return str(run.record.resolved.get("device", "not recorded"))
+    return run.record.resolved.device or "not recorded"
 
 
 def _time_text(seconds: float) -> str:

@@ -50,7 +50,7 @@ def embeddings_section(
     from findna_kit.evaluation import load_task  # not needed by a page without embeddings
 
     task = load_task(request.task, request.data)
-    test = task.parts["test"]
+    test = task.splits["test"]
     rows = np.linspace(0, len(test.labels) - 1, min(MAX_SEQUENCES, len(test.labels))).round().astype(np.int64)
     labels = test.labels[rows]
     sequences = [test.sequences[row] for row in rows]

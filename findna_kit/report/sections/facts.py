@@ -10,8 +10,9 @@ from findna_kit.report.blocks import Note, Section, TableBlock
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from findna_kit.records.run_json import GenomeRecord
     from findna_kit.report.blocks import Block
-    from findna_kit.report.folders import CellEntry, GenomeSummary, RunFolder
+    from findna_kit.report.folders import CellEntry, RunFolder
 
 NOT_RECORDED = "not recorded"
 
@@ -91,7 +92,7 @@ def _count(number: int | None) -> str:
 
 def _device(run: RunFolder) -> str:
     """Return what the run's automatic settings resolved to."""
-    resolved = run.record.resolved
+    resolved = run.record.resolved.to_json()
     titles = {
         "device": "", "precision": "", "processes": "processes: ", "threads": "threads: ", "micro_batch": "micro-batch: ",
     }  # fmt: skip
@@ -117,14 +118,14 @@ def _genomes(run: RunFolder) -> str:
     )
 
 
-def _genome_texts(run: RunFolder, splits: Callable[[GenomeSummary], str]) -> str:
+def _genome_texts(run: RunFolder, splits: Callable[[GenomeRecord], str]) -> str:
     """Return a text about all genomes of a run. splits: returns what is added about the splits of each."""
     texts = [
         f"{genome.path} (digest {genome.digest}; {genome.bases:,} bases{splits(genome)}; {genome.weight:.0%} of the windows)"
         for genome in run.record.genomes
     ]
     if not texts and run.record.imported:
-        return f"unknown: imported from {run.record.imported.get('file', 'an unnamed file')}"
+        return f"unknown: imported from {run.record.imported.file or 'an unnamed file'}"
     return "; ".join(texts) or NOT_RECORDED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from findna_kit.recipe import leaves
-from findna_kit.records.run_folder import RECIPE
+from findna_kit.records.paths import RECIPE
 from findna_kit.report.blocks import Code, Note, Section, TableBlock
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError
-from findna_kit.evaluation.table import (
+from findna_kit.evaluation.result_tables import (
     FEATURE_NAMES,
     SCORE_NAMES,
     about_lines,
@@ -17,14 +17,15 @@ from findna_kit.evaluation.table import (
     strands_text,
     table_rows,
 )
-from findna_kit.records.run_folder import EVALUATION
+from findna_kit.records.paths import EVALUATION_JSON
 from findna_kit.report.blocks import Figure, Note, Panel, Section, TableBlock
 from findna_kit.report.figures.intervals import Bar, draw_intervals, range_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from findna_kit.records.evaluation_json import ContenderResult, TaskResult
     from findna_kit.report.blocks import Block
     from findna_kit.report.figures.canvas import Shape
     from findna_kit.report.folders import RunFolder
@@ -43,7 +44,7 @@ def scores_section(part: str, runs: Sequence[RunFolder]) -> Section:
             command = f"findna-kit evaluate {shlex.quote(str(run.folder))} TASK"
             blocks.append(Note(f"{run.label}: not evaluated yet.", missing=True, command=command))
         for index, result in enumerate(run.evaluation.values()):
-            with writer_named(run.folder / EVALUATION, "evaluate"):
+            with writer_named(run.folder / EVALUATION_JSON, "evaluate"):
                 blocks += _task(f"{part}-scores-{number}-{index}", run, result, several=len(runs) > 1)
     blocks += _baselines(runs)
     return Section(f"{part}-scores", "Scores", blocks)
@@ -71,22 +72,22 @@ def keep_intervals_together(row: Sequence[str]) -> list[str]:
     return [_BRACKETS.sub(lambda match: match[0].replace(" ", "\N{NO-BREAK SPACE}"), cell) for cell in row]
 
 
-def _task(key: str, run: RunFolder, result: Mapping[str, Any], *, several: bool) -> list[Block]:
+def _task(key: str, run: RunFolder, result: TaskResult, *, several: bool) -> list[Block]:
     prefix = f"{run.label}: " if several else ""
-    first, *remarks = about_lines(result, "" if result["path"] == result["task"] else f" in {result['path']}")
-    interval = result["interval"]
-    level = f"{interval['level']:.0%} intervals, {interval['method']}, {interval['resamples']:,} resamples; {result['areas']}"
+    first, *remarks = about_lines(result, "" if result.path == result.task else f" in {result.path}")
+    interval = result.interval
+    level = f"{interval.level:.0%} intervals, {interval.method}, {interval.resamples:,} resamples; {result.areas}"
     head, *rows = map(_important_first, table_rows(result))
     notes: list[Block] = [
         Note(as_sentence(f"{prefix}{first}. In brackets: {level}")),
         *(Note(as_sentence(remark)) for remark in remarks),
     ]
-    if run.last_step is not None and result["step"] != run.last_step:
+    if run.last_step is not None and result.step != run.last_step:
         notes.append(
-            Note(f"Scored at step {result['step']:,}, but the run has continued to step {run.last_step:,}.", missing=True)
+            Note(f"Scored at step {result.step:,}, but the run has continued to step {run.last_step:,}.", missing=True)
         )
-    title = f"{prefix}{SCORE_NAMES[result['metric']]} on {result['task']}"
-    table = TableBlock(f"{prefix}scores on {result['task']}", head, [keep_intervals_together(row) for row in rows])
+    title = f"{prefix}{SCORE_NAMES[result.metric]} on {result.task}"
+    table = TableBlock(f"{prefix}scores on {result.task}", head, [keep_intervals_together(row) for row in rows])
     return [Figure(title, _forest_plots(key, result), table), *notes, Note(f"{_STRANDS}: {strands_text(result)}.")]
 
 
@@ -96,12 +97,12 @@ def _important_first(row: Sequence[str]) -> list[str]:
     return [features, protocol, score, verdict, *others, seeds, chosen]
 
 
-def _forest_plots(key: str, result: Mapping[str, Any]) -> list[Panel]:
+def _forest_plots(key: str, result: TaskResult) -> list[Panel]:
     """Return a forest plot of the encoder and its controls for each protocol, all with the same axis."""
-    metric = result["metric"]
+    metric = result.metric
     by_protocol = {
-        protocol: [_bar(FEATURE_NAMES[name], row, metric, name) for name, row in block.items() if name != "encoder_minus"]
-        for protocol, block in result["protocols"].items()
+        protocol: [_bar(FEATURE_NAMES[name], row, metric, name) for name, row in block.contenders().items()]
+        for protocol, block in result.protocols.items()
     }
     values = range_of([bar for bars in by_protocol.values() for bar in bars], zero=False)
     return [
@@ -116,12 +117,12 @@ def _forest_plots(key: str, result: Mapping[str, Any]) -> list[Panel]:
     ]  # fmt: skip
 
 
-def _bar(name: str, row: Mapping[str, Any], metric: str, contender: str) -> Bar:
-    seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ""
-    score, is_encoder = row[metric], contender == "encoder"
+def _bar(name: str, row: ContenderResult, metric: str, contender: str) -> Bar:
+    seeds = f", {row.seeds} seeds" if row.seeds > 1 else ""
+    score, is_encoder = row.score(metric), contender == "encoder"
     text = f"{score_text(score)}{seeds}"
     bar_style: tuple[Shape, int] = ("circle", 0) if is_encoder else ("square", 7)
-    return Bar(name, text, score["value"], score["low"], score["high"], *bar_style)
+    return Bar(name, text, score.value, score.low, score.high, *bar_style)
 
 
 def _side_by_side(runs: Sequence[RunFolder]) -> list[Block]:
@@ -129,11 +130,11 @@ def _side_by_side(runs: Sequence[RunFolder]) -> list[Block]:
     scores: dict[tuple[str, str], dict[str, str]] = {}
     names: dict[str, str] = {}
     for run in runs:
-        with writer_named(run.folder / EVALUATION, "evaluate"):
+        with writer_named(run.folder / EVALUATION_JSON, "evaluate"):
             for path, result in run.evaluation.items():
-                names[path] = f"{result['task']}, {SCORE_NAMES[result['metric']]}"
-                for protocol, block in result["protocols"].items():
-                    scores.setdefault((path, protocol), {})[run.label] = score_text(block["encoder"][result["metric"]])
+                names[path] = f"{result.task}, {SCORE_NAMES[result.metric]}"
+                for protocol, block in result.protocols.items():
+                    scores.setdefault((path, protocol), {})[run.label] = score_text(block.encoder.score(result.metric))
     rows = [
         keep_intervals_together(
             [f"{names[path]}, {protocol_name(protocol)}", *(by_run.get(run.label, "not scored") for run in runs)]
@@ -162,9 +163,9 @@ def _baselines(runs: Sequence[RunFolder]) -> list[Block]:
             rows = [
                 [
                     name.replace("_", " "),
-                    f"{baseline['accuracy']:.3f}",
-                    f"{baseline['bits_per_base']:.3f}",
-                    f"{baseline['fitted_on_bases']:,.0f}",
+                    f"{baseline.accuracy:.3f}",
+                    f"{baseline.bits_per_base:.3f}",
+                    f"{baseline.fitted_on_bases:,.0f}",
                 ]
                 for name, baseline in run.record.baselines.items()
             ]

@@ -10,7 +10,7 @@ from findna_kit import rng
 from findna_kit.assemble import assemble
 from findna_kit.distributed import Engine
 from findna_kit.evaluation.finetuning import FinetuneSettings, finetune
-from findna_kit.evaluation.tasks import Table, Task
+from findna_kit.evaluation.tasks import Task, TaskSplit
 from findna_kit.plugins.loading import load_plugins
 from tests.building import small
 
@@ -41,32 +41,32 @@ def planted(classes=2, rows=(96, 48, 64), *, lengths=(24, 40), seed=0, noise=Fal
             background, motif = letters(generator, int(generator.integers(*lengths))), MOTIFS[label]
             at = int(generator.integers(len(background)))
             sequences.append(background[:at] + motif * 2 + background[at:])
-        parts[part] = Table(sequences, generator.permutation(labels) if noise else labels.astype(np.int64))
+        parts[part] = TaskSplit(sequences, generator.permutation(labels) if noise else labels.astype(np.int64))
     return Task("planted", "planted", parts, tuple(map(str, range(classes))), ())
 
 
 def tune(
     where, folder, task, *,
-    engine=ENGINE, pooling="mean", strand="forward", seed=3, say=lambda line: None, marks=None, **changes,
+    engine=ENGINE, pooling="mean", strand="forward", seed=3, log=lambda line: None, sources=None, **changes,
 ):  # fmt: skip
     """Fine-tuning with settings that suit these sizes."""
     settings = FinetuneSettings(**{"batch_size": 8, "epochs": 2, "learning_rate": 5e-3, **changes})
     optimizer = load_plugins()[0].optimizers[settings.optimizer]
     return finetune(
-        where, engine, task, settings, pooling=pooling, strand=strand, seed=seed, folder=folder, say=say, marks=marks,
+        where, engine, task, settings, pooling=pooling, strand=strand, seed=seed, folder=folder, log=log, sources=sources,
         optimizer=optimizer,
     )  # fmt: skip
 
 
-def with_dropout(folder, say):
+def with_dropout(folder, log):
     """What is killed and resumed: every kind of randomness is in it."""
     mixer = network("encoder={name: chordmixer, dim: 16, hidden: 16, blocks: 2, dropout: 0.1}")
-    return tune(mixer, folder, planted(), strand="both", epochs=8, dropout=0.2, patience=None, say=say)
+    return tune(mixer, folder, planted(), strand="both", epochs=8, dropout=0.2, patience=None, log=log)
 
 
 def truth_score(task, tuned):
     """Share of the test that is right."""
-    return float((tuned.scores.argmax(1) == task.parts["test"].labels).mean())
+    return float((tuned.scores.argmax(1) == task.splits["test"].labels).mean())
 
 
 def shaken(branch, *key):

@@ -10,9 +10,9 @@ from torch import nn
 from findna_kit.assemble import assemble
 from findna_kit.errors import FindnaError
 from findna_kit.evaluation.finetuning import FinetuneSettings
+from findna_kit.evaluation.finetuning.batching import MicroBatching
 from findna_kit.evaluation.finetuning.classifier import Classifier
-from findna_kit.evaluation.finetuning.parts import Part, Reader
-from findna_kit.evaluation.finetuning.rows import Passes
+from findna_kit.evaluation.finetuning.split_reader import DeviceSplit, SplitReader
 from findna_kit.inference.frozen_model import FrozenModel
 from tests.building import small
 from tests.evaluation.finetuning.cases import CONV, CPU, ENGINE, MIXER, network, planted
@@ -20,12 +20,12 @@ from tests.evaluation.finetuning.cases import CONV, CPU, ENGINE, MIXER, network,
 DROPPING = "encoder={name: transformer, dim: 16, hidden: 16, blocks: 2, heads: 2, dropout: 0.1}"
 
 
-def classifier(branch, *, pooling="mean", marks=None, seed=1, **settings):
-    return Classifier(branch, 2, FinetuneSettings(**settings), pooling=pooling, seed=seed, marks=marks or {})
+def classifier(branch, *, pooling="mean", sources=None, seed=1, **settings):
+    return Classifier(branch, 2, FinetuneSettings(**settings), pooling=pooling, seed=seed, sources=sources or {})
 
 
 def given(**settings):
-    return {"marks": dict.fromkeys(settings, "given"), **settings}
+    return {"sources": dict.fromkeys(settings, "given"), **settings}
 
 
 @pytest.mark.parametrize("encoder", [CONV, MIXER], ids=["dilated_conv", "chordmixer"])
@@ -35,12 +35,12 @@ def test_embeddings_are_those_of_the_frozen_model(encoder, pooling, blocks, scop
     recipe = small("self_distill", encoder)[0]
     branch = assemble(recipe).student
     model = classifier(branch, pooling=pooling, blocks=blocks, scope=scope).eval()
-    reader, part = Reader(model, ENGINE, both=True), Part(planted().parts["test"], CPU)
-    reader.size = Passes(branch.class_tokens, rows=5)
-    reader.keep_features(part)
+    reader, part = SplitReader(model, ENGINE, both=True), DeviceSplit(planted().splits["test"], CPU)
+    reader.size = MicroBatching(branch.class_tokens, rows=5)
+    reader.cache_features(part)
     frozen = FrozenModel(branch, recipe, branch="student", step=0, engine=ENGINE)
     layer = 0 if blocks == 1 else None
-    sequences = planted().parts["test"].sequences
+    sequences = planted().splits["test"].sequences
     np.testing.assert_allclose(part.features[0], frozen.embed(sequences, pooling, layer=layer), rtol=1e-4, atol=1e-5)
     both = frozen.embed(sequences, pooling, layer=layer, strand="both")
     np.testing.assert_allclose(part.features.mean(0), both, rtol=1e-4, atol=1e-5)
@@ -48,11 +48,11 @@ def test_embeddings_are_those_of_the_frozen_model(encoder, pooling, blocks, scop
 
 def test_embeddings_kept_are_read_as_if_they_were_made_anew():
     model = classifier(network(), scope="head").eval()
-    reader, part = Reader(model, ENGINE, both=True), Part(planted().parts["test"], CPU)
-    reader.size = Passes(2, rows=5)
+    reader, part = SplitReader(model, ENGINE, both=True), DeviceSplit(planted().splits["test"], CPU)
+    reader.size = MicroBatching(2, rows=5)
     rows, flipped = torch.tensor([5, 2, 9, 40]), torch.arange(64) % 2 == 0
     made, forward = reader.logits(part, rows, flipped), reader.logits(part, rows, None)
-    reader.keep_features(part)
+    reader.cache_features(part)
     assert not torch.allclose(made, forward, atol=1e-3)
     torch.testing.assert_close(reader.logits(part, rows, flipped), made, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(reader.logits(part, rows, None), forward, rtol=1e-4, atol=1e-5)
@@ -77,7 +77,7 @@ def test_the_network_is_a_copy_without_its_heads():
 def test_only_the_head_moves_and_nothing_else_is_in_training_mode():
     model = classifier(network(DROPPING), scope="head").train()
     assert [name for name, parameter in model.named_parameters() if parameter.requires_grad] == ["head.weight", "head.bias"]
-    assert list(model.moved()) == ["head.weight", "head.bias"]
+    assert list(model.trained()) == ["head.weight", "head.bias"]
     assert model.head.training
     assert not any(module.training for module in model.branch.modules())
 
@@ -96,7 +96,7 @@ def test_the_head_is_drawn_from_the_seed_alone():
     ("blocks", "used", "note"),
     [
         (None, 2, []), (2, 2, []), (1, 1, ["1 of the encoder's 2 blocks are used"]),
-        (4, 2, ["4 blocks are stated for the task, the encoder has 2: all of them are used"]),
+        (4, 2, ["4 blocks are published for the task, but the encoder has 2: all of them are used"]),
     ],
 )  # fmt: skip
 def test_blocks_that_are_used_are_said(blocks, used, note):
@@ -110,10 +110,10 @@ def test_blocks_that_were_given_must_be_there():
         classifier(network(), **given(blocks=3))
 
 
-@pytest.mark.parametrize("marks", [{}, {"dropout": "given"}])
-def test_dropout_is_set_in_the_whole_encoder_and_left_where_none_is_stated(marks):
+@pytest.mark.parametrize("sources", [{}, {"dropout": "given"}])
+def test_dropout_is_set_in_the_whole_encoder_and_left_where_none_is_stated(sources):
     def shares(**settings):
-        model = classifier(network(DROPPING), marks=marks, **settings)
+        model = classifier(network(DROPPING), sources=sources, **settings)
         assert model.notes == []
         return [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
 
@@ -129,9 +129,9 @@ def test_dropout_where_there_is_none():
             if isinstance(child, nn.Dropout):
                 setattr(module, name, nn.Identity())
     assert classifier(bare, **given(dropout=0.0)).notes == []
-    said = "dropout 0.2 is stated for the task, the encoder has none inside: there is none"
+    said = "dropout 0.2 is published for the task, but the encoder has no dropout layers: it is not used"
     assert classifier(bare, dropout=0.2).notes == [said]
-    with pytest.raises(FindnaError, match=r"^dropout=0.2: the encoder has none inside; leave it out$"):
+    with pytest.raises(FindnaError, match=r"^dropout=0.2: the encoder has no dropout layers; leave it out$"):
         classifier(bare, **given(dropout=0.2))
     frozen = {"scope": "head", "dropout": 0.2}
     said = "dropout 0.2 is stated for the task, an encoder that does not move has none: there is none"
@@ -142,7 +142,7 @@ def test_dropout_where_there_is_none():
 
 def test_pooling_that_cannot_be_is_refused():
     with pytest.raises(
-        FindnaError, match=r"^pooling 'class' is of what the encoder gives, not of its first blocks; use 'mean'"
+        FindnaError, match=r"^pooling 'class' needs the encoder's output, not that of its first blocks; use 'mean'"
     ):
         classifier(network(), pooling="class", blocks=1)
     with pytest.raises(FindnaError, match=r"^pooling 'class': the recipe has no class tokens; use pooling 'mean'$"):

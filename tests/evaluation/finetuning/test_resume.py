@@ -27,12 +27,12 @@ def same(one, other):
 
 
 def stop_after(epochs, said):
-    def say(line):
+    def log(line):
         said.append(line)
         if f"epoch {epochs} of" in line:
             raise Stopped
 
-    return say
+    return log
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path):
@@ -51,7 +51,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     assert 3 <= done < 8, "it was to be killed in the middle"
     said = []
     assert same(with_dropout(tmp_path / "cut", said.append), whole)
-    assert said[0] == f"planted: goes on after epoch {done} of 8"
+    assert said[0] == f"planted: resumes after epoch {done} of 8"
     assert not list((tmp_path / "cut" / checkpoint.FOLDER).glob(".*")), "what a killed process left is removed"
 
 
@@ -61,9 +61,9 @@ def test_stopped_after_any_epoch_it_goes_on_to_the_same_digits(tmp_path, scope, 
     task, how = planted(rows=(32, 16, 16)), {"scope": scope, "epochs": 4, "patience": None, "strand": "both"}
     whole = tune(network(), tmp_path / "whole", task, **how)
     with pytest.raises(Stopped):
-        tune(network(), tmp_path / "cut", task, say=stop_after(epoch, []), **how)
+        tune(network(), tmp_path / "cut", task, log=stop_after(epoch, []), **how)
     said = []
-    assert same(tune(network(), tmp_path / "cut", task, say=said.append, **how), whole)
+    assert same(tune(network(), tmp_path / "cut", task, log=said.append, **how), whole)
     assert len(said) == 1 + 4 - epoch
     for name in (checkpoint.MODEL, checkpoint.STATE):
         one, other = (checkpoint.path_of(tmp_path / where, 4) / name for where in ("whole", "cut"))
@@ -74,8 +74,8 @@ def test_stopped_early_it_does_not_begin_again(tmp_path):
     noise = planted(rows=(32, 16, 16), noise=True)
     one = tune(network(), tmp_path, noise, epochs=60, patience=1)
     said = []
-    assert same(tune(network(), tmp_path, noise, epochs=60, patience=1, say=said.append), one)
-    assert said == [f"planted: goes on after epoch {one.chosen['epochs_run']} of 60"]
+    assert same(tune(network(), tmp_path, noise, epochs=60, patience=1, log=said.append), one)
+    assert said == [f"planted: resumes after epoch {one.chosen['epochs_run']} of 60"]
 
 
 def other_weights():
@@ -83,12 +83,12 @@ def other_weights():
 
 
 OTHERS = {
-    "setting": lambda folder, say: tune(network(), folder, planted(), epochs=1, weight_decay=0.3, say=say),
-    "seed": lambda folder, say: tune(network(), folder, planted(), epochs=1, seed=9, say=say),
-    "rows": lambda folder, say: tune(network(), folder, planted(seed=1), epochs=1, say=say),
-    "weights": lambda folder, say: tune(other_weights(), folder, planted(), epochs=1, say=say),
-    "pooling": lambda folder, say: tune(network(), folder, planted(), epochs=1, pooling="class", say=say),
-    "strand": lambda folder, say: tune(network(), folder, planted(), epochs=1, strand="both", say=say),
+    "setting": lambda folder, log: tune(network(), folder, planted(), epochs=1, weight_decay=0.3, log=log),
+    "seed": lambda folder, log: tune(network(), folder, planted(), epochs=1, seed=9, log=log),
+    "rows": lambda folder, log: tune(network(), folder, planted(seed=1), epochs=1, log=log),
+    "weights": lambda folder, log: tune(other_weights(), folder, planted(), epochs=1, log=log),
+    "pooling": lambda folder, log: tune(network(), folder, planted(), epochs=1, pooling="class", log=log),
+    "strand": lambda folder, log: tune(network(), folder, planted(), epochs=1, strand="both", log=log),
 }
 
 
@@ -98,8 +98,8 @@ def test_the_state_of_other_arguments_is_left_behind(tmp_path, what):
     said = []
     again = OTHERS[what](tmp_path / "used", said.append)
     assert said[0] == (
-        f"{tmp_path / 'used'}: the state there is of other settings, rows or weights, or of another device, torch or number of"
-        " threads; fine-tuning begins anew"
+        f"{tmp_path / 'used'}: the saved state has other settings, samples, weights, device, torch version or number of"
+        " threads; fine-tuning starts again"
     )
     assert same(again, OTHERS[what](tmp_path / "fresh", said.append))
 
@@ -108,15 +108,15 @@ def test_another_number_of_threads_begins_anew(tmp_path, monkeypatch):
     tune(network(), tmp_path, planted(), epochs=1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     said = []
-    tune(network(), tmp_path, planted(), epochs=1, say=said.append)
-    assert "begins anew" in said[0]
+    tune(network(), tmp_path, planted(), epochs=1, log=said.append)
+    assert "starts again" in said[0]
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "another shape"])
 def test_a_damaged_state_is_left_behind(tmp_path, damage):
     whole = tune(network(), tmp_path / "whole", planted(), epochs=3)
     with pytest.raises(Stopped):
-        tune(network(), tmp_path / "cut", planted(), epochs=3, say=stop_after(2, []))
+        tune(network(), tmp_path / "cut", planted(), epochs=3, log=stop_after(2, []))
     file = checkpoint.path_of(tmp_path / "cut", 2) / checkpoint.STATE
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:-100])
@@ -128,8 +128,8 @@ def test_a_damaged_state_is_left_behind(tmp_path, damage):
         state = {**state, "best.head.weight": state["best.head.weight"][:1]}
         checkpoint.save(tmp_path / "cut", 2, model, state, values)
     said = []
-    assert same(tune(network(), tmp_path / "cut", planted(), epochs=3, say=said.append), whole)
-    assert said[0] == f"{tmp_path / 'cut'}: the state there cannot be read; fine-tuning begins anew"
+    assert same(tune(network(), tmp_path / "cut", planted(), epochs=3, log=said.append), whole)
+    assert said[0] == f"{tmp_path / 'cut'}: the saved state cannot be read; fine-tuning starts again"
 
 
 def test_only_the_first_and_the_last_epoch_lie_in_the_folder(tmp_path):

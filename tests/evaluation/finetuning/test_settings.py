@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from findna_kit.errors import FindnaError
 from findna_kit.evaluation.finetuning import FinetuneSettings, settings_for
 from findna_kit.evaluation.tasks import Task
-from findna_kit.evaluation.tasks.description import Finetune
+from findna_kit.evaluation.tasks.task_file import PublishedFinetuning
 
-PUBLISHED = Finetune(
+PUBLISHED = PublishedFinetuning(
     batch_size=64, epochs=10, learning_rate=1e-3, warmup=0.3, weight_decay=0.1, blocks=4, dropout=0.2, marked="configured",
     ours=("dropout",),
 )  # fmt: skip
@@ -29,18 +29,18 @@ NAMES = [
 
 
 def test_a_task_without_settings_gets_ours():
-    settings, marks = settings_for(PLAIN, [])
+    settings, sources = settings_for(PLAIN, [])
     assert settings == FinetuneSettings()
-    assert marks == dict.fromkeys(NAMES, "ours")
+    assert sources == dict.fromkeys(NAMES, "ours")
 
 
 def test_published_settings_keep_their_mark():
-    settings, marks = settings_for(KNOWN, [])
+    settings, sources = settings_for(KNOWN, [])
     assert {name: getattr(settings, name) for name in PUBLISHED.settings} == PUBLISHED.settings
     assert settings.scope == "full"
     assert settings.patience == FinetuneSettings().patience
     published = dict.fromkeys(NAMES[:6], "configured")
-    assert marks == {**published, "dropout": "ours", "scope": "ours", "patience": "ours", "micro_batch": "ours"}
+    assert sources == {**published, "dropout": "ours", "scope": "ours", "patience": "ours", "micro_batch": "ours"}
 
 
 def test_certain_stays_certain():
@@ -58,10 +58,10 @@ def test_certain_stays_certain():
     ],
 )  # fmt: skip
 def test_a_change_is_given(change, name, value):
-    settings, marks = settings_for(KNOWN, [change])
+    settings, sources = settings_for(KNOWN, [change])
     before, whose = settings_for(KNOWN, [])
     assert settings == before.model_copy(update={name: value})
-    assert marks == {**whose, name: "given"}
+    assert sources == {**whose, name: "given"}
 
 
 def test_the_last_change_of_a_key_counts():
@@ -77,18 +77,18 @@ def test_the_last_change_of_a_key_counts():
         ("epochs=", "'epochs=' changes no setting of fine-tuning: KEY=VALUE is wanted, such as epochs=10"),
         ("=3", "'=3' changes no setting of fine-tuning: KEY=VALUE is wanted, such as epochs=10"),
         ("epochs=0", "fine-tuning's epochs: must be at least 1 (got 0)"),
-        ("epochs=2.5", "fine-tuning's epochs: a whole number is wanted (got 2.5)"),
-        ("epochs=ten", "fine-tuning's epochs: a whole number is wanted (got 'ten')"),
-        ("epochs=true", "fine-tuning's epochs: a whole number is wanted (got true)"),
+        ("epochs=2.5", "fine-tuning's epochs: a whole number is required (got 2.5)"),
+        ("epochs=ten", "fine-tuning's epochs: a whole number is required (got 'ten')"),
+        ("epochs=true", "fine-tuning's epochs: a whole number is required (got true)"),
         ("learning_rate=0", "fine-tuning's learning_rate: must be greater than 0 (got 0"),
-        ("learning_rate=.inf", "fine-tuning's learning_rate: a finite number is wanted (got .inf)"),
-        ("learning_rate=null", "fine-tuning's learning_rate: a number is wanted (got null)"),
+        ("learning_rate=.inf", "fine-tuning's learning_rate: a finite number is required (got .inf)"),
+        ("learning_rate=null", "fine-tuning's learning_rate: a number is required (got null)"),
         ("warmup=1", "fine-tuning's warmup: must be less than 1 (got 1"),
         ("dropout=1.5", "fine-tuning's dropout: must be less than 1 (got 1.5)"),
-        ("scope=heads", "fine-tuning's scope: 'full' or 'head' is wanted (got 'heads'); did you mean 'head'?"),
-        ("micro_batch=all", "fine-tuning's micro_batch: 'auto' or a whole number is wanted (got 'all')"),
+        ("scope=heads", "fine-tuning's scope: 'full' or 'head' is required (got 'heads'); did you mean 'head'?"),
+        ("micro_batch=all", "fine-tuning's micro_batch: 'auto' or a whole number is required (got 'all')"),
         ("micro_batch=0", "fine-tuning's micro_batch: must be at least 1 (got 0)"),
-        ("epochs=[1, 2]", "fine-tuning's epochs: a whole number is wanted (got a list)"),
+        ("epochs=[1, 2]", "fine-tuning's epochs: a whole number is required (got a list)"),
         ("epochs=[1", "fine-tuning's epochs: not valid YAML"),
         ("epochs=!!python/name:os.system", "fine-tuning's epochs: YAML tags are refused"),
     ],

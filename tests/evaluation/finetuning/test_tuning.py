@@ -14,11 +14,11 @@ from findna_kit import alphabet, checkpoint
 from findna_kit.distributed import Engine
 from findna_kit.errors import FindnaError, NotFinite
 from findna_kit.evaluation.finetuning import FinetuneSettings
+from findna_kit.evaluation.finetuning.batching import batches
 from findna_kit.evaluation.finetuning.classifier import Classifier
-from findna_kit.evaluation.finetuning.parts import Part
-from findna_kit.evaluation.finetuning.rows import batches
+from findna_kit.evaluation.finetuning.split_reader import DeviceSplit
 from findna_kit.evaluation.finetuning.tuning import CLIP_NORM, _Tuning
-from findna_kit.evaluation.tasks import Table
+from findna_kit.evaluation.tasks import TaskSplit
 from findna_kit.plugins.loading import load_plugins
 from tests.evaluation.finetuning.cases import CPU, ENGINE, MIXER, network, planted, shaken, truth_score, tune
 
@@ -33,7 +33,7 @@ def other_strand(sequences):
 
 def with_test(task, sequences, labels=None):
     labels = np.zeros(len(sequences), dtype=np.int64) if labels is None else labels
-    return replace(task, parts={**task.parts, "test": Table(sequences, labels)})
+    return replace(task, splits={**task.splits, "test": TaskSplit(sequences, labels)})
 
 
 def same(one, other):
@@ -95,7 +95,7 @@ def test_what_moves_is_what_the_scope_says_and_never_the_network_itself(tmp_path
 
 def begun(branch, task, *, strand="forward", **changes):
     settings = FinetuneSettings(**{"batch_size": 8, "epochs": 2, "learning_rate": 5e-3, **changes})
-    classifier = Classifier(branch, len(task.classes), settings, pooling="mean", seed=3, marks={})
+    classifier = Classifier(branch, len(task.classes), settings, pooling="mean", seed=3, sources={})
     return _Tuning(classifier, ENGINE, task, settings, optimizer=OPTIMIZERS[settings.optimizer], strand=strand, seed=3)
 
 
@@ -111,16 +111,16 @@ def test_epochs_are_adamw_on_the_mean_cross_entropy_by_a_warm_cosine(tmp_path):
         {"params": [parameter for parameter in named if parameter.ndim > 1], "weight_decay": 0.3},
         {"params": [parameter for parameter in named if parameter.ndim == 1], "weight_decay": 0.0},
     ]
-    adamw, part = torch.optim.AdamW(groups, lr=0.0), Part(TASK.parts["train"], CPU)
+    adamw, part = torch.optim.AdamW(groups, lr=0.0), DeviceSplit(TASK.splits["train"], CPU)
     steps = 2 * 12
-    order = [rows for epoch in (1, 2) for rows in batches(part.rows.lengths, 8, seed=3, epoch=epoch)]
+    order = [rows for epoch in (1, 2) for rows in batches(part.sequences.lengths, 8, seed=3, epoch=epoch)]
     for step, rows in enumerate(order):
         done = step / steps
         share = done / 0.2 if done < 0.2 else (1 + math.cos(math.pi * (done - 0.2) / 0.8)) / 2
         for group in adamw.param_groups:
             group["lr"] = 2e-2 * share
         adamw.zero_grad()
-        F.cross_entropy(oracle.head(oracle.embed(part.rows.view(rows), ENGINE)), part.labels[rows]).backward()
+        F.cross_entropy(oracle.head(oracle.embed(part.sequences.view(rows), ENGINE)), part.labels[rows]).backward()
         torch.nn.utils.clip_grad_norm_(named, CLIP_NORM)
         adamw.step()
     for name, tensor in tuning.classifier.state_dict().items():
@@ -172,9 +172,9 @@ def test_on_a_gpu_a_pass_is_what_fits_its_memory(tmp_path, monkeypatch):
     before = {name: tensor.clone() for name, tensor in tuning.classifier.state_dict().items()}
     monkeypatch.setattr(Classifier, "embed", short_of_memory)
     size = tuning._tried_size()
-    longest = int(tuning.train.rows.lengths.max())
+    longest = int(tuning.train.sequences.lengths.max())
     assert tried == [(8, longest), (4, longest), (2, longest)]
-    assert size.at_once(longest) == 2
+    assert size.samples(longest) == 2
     assert all(torch.equal(tensor, before[name]) for name, tensor in tuning.classifier.state_dict().items())
     assert all(parameter.grad is None for parameter in tuning.classifier.parameters())
     assert not tuning.optimizer.moved
@@ -183,14 +183,14 @@ def test_on_a_gpu_a_pass_is_what_fits_its_memory(tmp_path, monkeypatch):
 @pytest.mark.parametrize("encoder", ["conv", "mixer"])
 def test_order_and_padding_change_no_score_beyond_rounding(tmp_path, encoder):
     branch = network() if encoder == "conv" else network(MIXER)
-    sequences = TASK.parts["test"].sequences
+    sequences = TASK.splits["test"].sequences
     plain = tune(branch, tmp_path / "plain", TASK, epochs=1)
     turned = tune(branch, tmp_path / "turned", with_test(TASK, [*sequences[::-1], "ACGT" * 40]), epochs=1, micro_batch=100)
     np.testing.assert_allclose(turned.scores[:-1][::-1], plain.scores, atol=1e-3)
 
 
 def test_both_strands_are_one(tmp_path):
-    turned = with_test(TASK, other_strand(TASK.parts["test"].sequences))
+    turned = with_test(TASK, other_strand(TASK.splits["test"].sequences))
     for strand in ("both", "forward"):
         plain, flipped = (
             tune(network(), tmp_path / f"{strand}{number}", task, strand=strand, epochs=1).scores
@@ -203,14 +203,14 @@ def test_both_strands_average_probabilities(tmp_path):
     tuning = begun(network(), TASK, strand="both")
     tuning.restore(tmp_path, "digest", print)
     tuning.classifier.eval()
-    sequences = TASK.parts["test"].sequences
+    sequences = TASK.splits["test"].sequences
     either = []
     for seen in (sequences, other_strand(sequences)):
-        part = Part(Table(seen, TASK.parts["test"].labels), CPU)
+        part = DeviceSplit(TaskSplit(seen, TASK.splits["test"].labels), CPU)
         with torch.no_grad():
-            view = part.rows.view(torch.arange(len(seen)))
+            view = part.sequences.view(torch.arange(len(seen)))
             either.append(tuning.classifier.head(tuning.classifier.embed(view, ENGINE)).softmax(1))
-    found = tuning.read.log_probabilities(Part(TASK.parts["test"], CPU)).exp()
+    found = tuning.reader.log_probabilities(DeviceSplit(TASK.splits["test"], CPU)).exp()
     torch.testing.assert_close(found, (either[0] + either[1]) / 2, rtol=1e-4, atol=1e-5)
 
 
@@ -228,7 +228,7 @@ def first_loss(folder):
 def test_it_stops_early_and_takes_the_first_best_epoch(tmp_path):
     said = []
     noise = planted(rows=(64, 32, 32), noise=True)
-    tuned = tune(network(), tmp_path, noise, epochs=60, patience=2, say=said.append)
+    tuned = tune(network(), tmp_path, noise, epochs=60, patience=2, log=said.append)
     scores = [epoch["score"] for epoch in checkpoint.load(tmp_path, tuned.chosen["epochs_run"])[2]["history"]]
     assert tuned.chosen["stopped_early"]
     assert tuned.chosen["epochs_run"] == len(scores) == len(said) < 60
@@ -255,7 +255,7 @@ def test_the_scores_are_of_the_chosen_epoch(tmp_path):
     for _ in range(until):
         tuning.epoch()
     tuning.classifier.eval()
-    assert np.array_equal(tuning.read.log_probabilities(Part(noise.parts["test"], CPU)).numpy(), tuned.scores)
+    assert np.array_equal(tuning.reader.log_probabilities(DeviceSplit(noise.splits["test"], CPU)).numpy(), tuned.scores)
 
 
 def test_without_patience_every_epoch_is_run(tmp_path):
@@ -265,14 +265,14 @@ def test_without_patience_every_epoch_is_run(tmp_path):
 
 
 def test_where_validation_has_one_class_accuracy_chooses(tmp_path):
-    validation = Table(TASK.parts["validation"].sequences, np.ones(48, dtype=np.int64))
-    tuned = tune(network(), tmp_path, replace(TASK, parts={**TASK.parts, "validation": validation}), epochs=1)
+    validation = TaskSplit(TASK.splits["validation"].sequences, np.ones(48, dtype=np.int64))
+    tuned = tune(network(), tmp_path, replace(TASK, splits={**TASK.splits, "validation": validation}), epochs=1)
     assert 0 <= tuned.chosen["validation_accuracy"] <= 1
     assert "validation_mcc" not in tuned.chosen
 
 
 def test_labels_of_the_test_change_nothing(tmp_path):
-    test = TASK.parts["test"]
+    test = TASK.splits["test"]
     turned = with_test(TASK, test.sequences, 1 - test.labels)
     assert same(tune(network(), tmp_path / "a", TASK), tune(network(), tmp_path / "b", turned))
 
@@ -293,7 +293,7 @@ def test_the_same_arguments_give_the_same_digits_whatever_torch_s_generator_hold
 
 def test_a_partial_use_of_the_blocks_is_in_the_result(tmp_path):
     said = []
-    first = tune(network(), tmp_path / "first", TASK, blocks=1, epochs=1, say=said.append)
+    first = tune(network(), tmp_path / "first", TASK, blocks=1, epochs=1, log=said.append)
     whole = tune(network(), tmp_path / "whole", TASK, blocks=9, epochs=1)
     assert first.chosen["blocks"] == {"used": 1, "of": 2}
     assert first.chosen["notes"] == ["1 of the encoder's 2 blocks are used"]
@@ -301,7 +301,7 @@ def test_a_partial_use_of_the_blocks_is_in_the_result(tmp_path):
     assert whole.chosen["blocks"] == {"used": 2, "of": 2}
     assert not np.allclose(first.scores, whole.scores, atol=1e-3)
     with pytest.raises(FindnaError, match=r"^blocks=9: the encoder has 2"):
-        tune(network(), tmp_path / "given", TASK, blocks=9, marks={"blocks": "given"})
+        tune(network(), tmp_path / "given", TASK, blocks=9, sources={"blocks": "given"})
 
 
 def test_blocks_that_are_not_used_do_not_matter(tmp_path):
@@ -324,7 +324,7 @@ def test_a_loss_that_is_not_finite_stops_it(tmp_path):
     with pytest.raises(NotFinite) as caught:
         tune(network(MIXER), tmp_path, TASK, learning_rate=1e30, warmup=0.0)
     assert caught.value.exit_code == 3
-    told = r"^fine-tuning on planted, epoch 1, step \d+ of 24: the loss is \S+ and the gradient's norm \S+; try a lower "
+    told = r"^fine-tuning on planted, epoch 1, step \d+ of 24: the loss is \S+ and the gradient norm \S+; try a lower "
     caught.match(told + "learning_rate$")
 
 
@@ -335,13 +335,13 @@ def test_sequences_beyond_the_encoder_are_refused(tmp_path):
         tune(bounded, tmp_path / "long", with_test(TASK, ["A" * 64, "A" * 65, "C" * 90]))
     assert caught.value.exit_code == 2
     assert str(caught.value).startswith(
-        "planted: 2 of test's 3 sequences are longer than the 64 nucleotides that the encoder takes (the longest has 90); "
+        "planted: 2 of test's 3 sequences are longer than the 64 nucleotides that the encoder supports (the longest has 90); "
     )
     assert not (tmp_path / "long").exists()
 
 
 def test_an_empty_sequence_is_refused(tmp_path):
-    with pytest.raises(FindnaError, match=r"^planted: sequence 1 of test is empty: there is nothing to learn from it$"):
+    with pytest.raises(FindnaError, match=r"^planted: sequence 1 of test is empty: remove it$"):
         tune(network(), tmp_path, with_test(TASK, ["ACGT", ""]))
 
 

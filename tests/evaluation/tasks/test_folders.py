@@ -75,7 +75,7 @@ def test_the_packages_cache(tmp_path):
     task = loaded(cache(tmp_path / "human_nontata"))
     assert task.classes == ("negative", "positive")
     assert by_class(task) == {key: sorted(sequences) for key, sequences in EXPECTED.items()}
-    assert task.notes[0].startswith("there is no dev part: 17% of train, by class and with a fixed seed, was split off")
+    assert task.notes[0].startswith("there is no dev split: 17% of train, by class and with a fixed seed, was split off")
 
 
 def test_the_csv_export(tmp_path):
@@ -102,7 +102,7 @@ def test_interval_lists_with_a_genome_for_each_class(tmp_path):
     assert set("".join(found["test", "positive"])) <= set("ACGT")
     assert all(len(set(sequence)) == 1 for sequence in found["test", "positive"])
     lost = task_file(tmp_path, "folder: [set]\ngenome: {negative: genome.fa}", "lost.yaml")
-    assert "positive.csv.gz holds intervals: write a task file that states `genome: {positive: FASTA}`" in refused(lost)
+    assert "positive.csv.gz holds intervals: write a task file that has `genome: {positive: FASTA}`" in refused(lost)
 
 
 def test_interval_lists_are_split_by_chromosome(tmp_path):
@@ -114,7 +114,7 @@ def test_interval_lists_are_split_by_chromosome(tmp_path):
     written(tmp_path / "genome.fa", *contigs)
     task = loaded(task_file(tmp_path, "folder: [set]\ngenome: genome.fa"))
     assert sizes(task) == (100, 20, 120)
-    assert "17% of train, all that lies on chr" in task.notes[0]
+    assert "17% of train, all samples on chr" in task.notes[0]
 
 
 def test_a_contig_may_go_by_its_ensembl_name(tmp_path):
@@ -130,7 +130,7 @@ def test_a_contig_may_go_by_its_ensembl_name(tmp_path):
 
 def test_interval_lists_without_a_genome_say_what_is_missing(tmp_path):
     lists(tmp_path / "set")
-    assert "negative.csv.gz holds intervals: write a task file that states `genome: FASTA` beside the folder" in refused(
+    assert "negative.csv.gz holds intervals: write a task file that has `genome: FASTA` and names the folder" in refused(
         tmp_path / "set"
     )
     stated = task_file(tmp_path, "folder: [set]\ngenome: gone.fa")
@@ -141,9 +141,9 @@ def test_interval_lists_without_a_genome_say_what_is_missing(tmp_path):
     ("row", "message"),
     [
         ("0,chr1,3990,4001,+", "3990-4001 ends beyond 'chr1', which has 4000 bases; is "),
-        ("0,chr1,30,20,+", "'30' to '20' is no stretch"),
-        ("0,chr1,-3,20,+", "'-3' to '20' is no stretch"),
-        ("0,chr1,3,20,x", "the strand 'x' is none of + - ."),
+        ("0,chr1,30,20,+", "invalid interval '30' to '20'"),
+        ("0,chr1,-3,20,+", "invalid interval '-3' to '20'"),
+        ("0,chr1,3,20,x", "invalid strand 'x'; expected + - or ."),
         ("0,chr11,3,20,+", "has no contig 'chr11'; did you mean 'chr1'?"),
         ("0,chr1,3,20", "4 columns; an interval list has id, region, start, end, strand"),
     ],
@@ -172,7 +172,7 @@ def test_layouts_are_not_mixed_in_silence(tmp_path):
 def test_a_class_without_sequences_or_with_an_empty_one_is_refused(tmp_path):
     folder = cache(tmp_path / "set")
     (folder / "test" / "positive" / "3.txt").write_text("\n")
-    assert "3.txt is empty: fetch it again" in refused(folder)
+    assert "3.txt is empty: download it again" in refused(folder)
     (folder / "test" / "empty").mkdir()
     assert "empty holds no sequences (files .txt, one each)" in refused(folder)
 
@@ -208,7 +208,7 @@ def test_gue_without_train_is_said(tmp_path):
     gue(tmp_path / "GUE/EMP/H3", ("dev", "test"))
     task = load_task("gue/H3", tmp_path)
     assert sizes(task) == (16, 4, 20)
-    assert task.notes[0].startswith("there is no train part: dev is the training part, and 20% of it, by class")
+    assert task.notes[0].startswith("there is no train split: dev is used for training, and 20% of it, by class")
 
 
 def test_other_classes_than_published_are_said(tmp_path):
@@ -220,9 +220,9 @@ def test_absent_data_say_what_was_looked_for_and_where_they_are_published(tmp_pa
     monkeypatch.delenv("FINDNA_KIT_TASKS", raising=False)
     where = "published: GUE.zip, linked from https://github.com/MAGICS-LAB/DNABERT_2"
     looked = f"{tmp_path}/GUE/EMP/H3, {tmp_path}/EMP/H3"
-    assert refused("gue/H3", "--data", tmp_path) == f"gue/H3: its data are not there: looked for {looked}; {where}"
+    assert refused("gue/H3", "--data", tmp_path) == f"gue/H3: its data are missing: looked for {looked}; {where}"
     nowhere = refused("gue/H3")
-    assert "name the folder that holds them with --data DIR or the variable FINDNA_KIT_TASKS" in nowhere
+    assert "give the folder that holds them with --data DIR or the variable FINDNA_KIT_TASKS" in nowhere
     assert where in nowhere
 
 

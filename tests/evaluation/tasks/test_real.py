@@ -39,7 +39,7 @@ def test_shipped_tasks_find_their_real_data(name):
     train, validation, test = sizes(task)
     rows, expected, length = SHIPPED[name]
     assert (train + validation, test) == (rows, expected)
-    assert {len(sequence) for sequence in task.parts["test"].sequences} == {length}
+    assert {len(sequence) for sequence in task.splits["test"].sequences} == {length}
     assert not any("published with" in note for note in task.notes)
 
 
@@ -48,7 +48,7 @@ def test_real_folders_load_with_every_row(name):
     task = loaded(there(REAL / name))
     train, validation, test = sizes(task)
     assert (train + validation, test) == FOLDERS[name]
-    for table in task.parts.values():
+    for table in task.splits.values():
         assert np.unique(table.labels).tolist() == list(range(len(task.classes)))
 
 

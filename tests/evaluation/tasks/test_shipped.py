@@ -52,7 +52,7 @@ SUITES = {"genomic_benchmarks": ("GenomicBenchmarks", "accuracy"), "gue": ("GUE"
 
 
 def described(name):
-    return shipped_tasks()[name].described()
+    return shipped_tasks()[name].read()
 
 
 def test_every_task_of_the_reference_is_there_and_no_other():

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna_kit.evaluation.tasks.rows import Rows
-from findna_kit.evaluation.tasks.splits import held_out, held_out_contigs, training_parts
+from findna_kit.evaluation.tasks.raw_samples import RawSamples
+from findna_kit.evaluation.tasks.splits import held_out, held_out_contigs, training_splits
 
 LABELS = st.lists(st.integers(0, 2), min_size=8, max_size=120).map(np.array)
 
@@ -50,10 +50,10 @@ def test_a_seed_is_a_split(labels, seed):
 
 def test_the_test_part_is_never_touched():
     parts = {
-        "train": Rows(Path("train"), [f"{'A' * n}C" for n in range(40)], ["0", "1"] * 20),
-        "test": Rows(Path("test"), ["G"] * 30, ["0", "1"] * 15),
+        "train": RawSamples(Path("train"), [f"{'A' * n}C" for n in range(40)], ["0", "1"] * 20),
+        "test": RawSamples(Path("test"), ["G"] * 30, ["0", "1"] * 15),
     }
     labels = {part: np.array([int(label) for label in rows.labels]) for part, rows in parts.items()}
-    train, validation, _ = training_parts(parts, labels, "here")
+    train, validation, _ = training_splits(parts, labels, "here")
     assert "G" not in train.sequences + validation.sequences
     assert sorted(train.sequences + validation.sequences) == sorted(parts["train"].sequences)

@@ -29,12 +29,12 @@ def refused(task, *options):
 
 
 def sizes(task):
-    return tuple(len(table.sequences) for table in task.parts.values())
+    return tuple(len(table.sequences) for table in task.splits.values())
 
 
 def rows_of(task, part):
     """(sequence, class) of each row."""
-    table = task.parts[part]
+    table = task.splits[part]
     return [(sequence, task.classes[label]) for sequence, label in zip(table.sequences, table.labels.tolist(), strict=True)]
 
 

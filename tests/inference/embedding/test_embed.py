@@ -163,7 +163,8 @@ def test_beyond_the_encoders_length_windows_are_averaged_and_it_is_said_once(tra
     with caplog.at_level(logging.WARNING):
         go(transformer_run, Sequences(table), tmp_path / "out.npy", observer=Observer(said.append))
         assert said == [
-            f"sequences longer than the encoder's {bound} are averaged over overlapping windows (the longest has {3 * bound} bases)"
+            f"sequences longer than the encoder's {bound} are averaged over overlapping windows "
+            f"(the longest has {3 * bound} bases)"
         ]
         assert caplog.text == ""
         model = findna_kit.load(transformer_run, device="cpu")

@@ -105,7 +105,7 @@ def test_resume_begins_where_there_is_nothing(out):
 def test_one_process_at_a_time(out):
     folder = partial_output.partial_folder(out)
     folder.mkdir()
-    with exclusive_lock(folder), pytest.raises(FindnaError, match="another process is running there"), claim(out):
+    with exclusive_lock(folder), pytest.raises(FindnaError, match="in use by another process"), claim(out):
         pass
 
 

@@ -131,7 +131,8 @@ def test_a_window_lies_in_its_contig_and_is_that_of_the_other_strand(store, data
     alternative = data.draw(st.text("ACGT", min_size=0 if size else 1, max_size=max(1, min(50, length // 2))))
     there = variant_window(store, Allele("scored", 0, start, ONE[start : start + size].upper(), alternative), length)
     behind = 300 - start - size
-    back = variant_window(store, Allele("scored", 1, behind, turned(ONE[start : start + size]).upper(), turned(alternative)), length)
+    mirrored = Allele("scored", 1, behind, turned(ONE[start : start + size]).upper(), turned(alternative))
+    back = variant_window(store, mirrored, length)
     assert (back.reference, back.alternative) == (turned(there.reference), turned(there.alternative))
     side = (length - max(size, len(alternative))) // 2
     assert len(there.reference) == min(300, 2 * side + size)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from findna_kit.evaluation.table import FEATURE_NAMES, score_text
+from findna_kit.evaluation.result_tables import FEATURE_NAMES, score_text
 from findna_kit.report.folders import read_folder
 from findna_kit.report.page import read, render
 from findna_kit.report.sections.conditions import conditions_section

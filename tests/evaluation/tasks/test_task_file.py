@@ -3,7 +3,7 @@
 import pytest
 
 from findna_kit.errors import TaskError
-from findna_kit.evaluation.tasks.description import Finetune, read_task_file
+from findna_kit.evaluation.tasks.task_file import PublishedFinetuning, read_task_file
 from tests.evaluation.tasks.writing import refused, task_file
 
 TABLES = "tables: {train: a.csv, test: b.csv}\n"
@@ -24,14 +24,14 @@ TUNED = """finetune: {batch_size: 8, epochs: 1, learning_rate: 1.0e-3, warmup: 0
         ("folder: []\n", "1:9", "folder: "),
         (TABLES + TUNED, "3:32", "finetune.dropout: must be less than 1 (got 2)"),
         ("tables: {train: a.csv, test: b.csv\n", "2:1", "not valid YAML"),
-        ("- a\n", "1:1", "a task file is a map of keys"),
-        ("tables: {test: b.csv}\n", "1:9", "train or dev is wanted: there is nothing to train on"),
+        ("- a\n", "1:1", "a task file must be a map"),
+        ("tables: {test: b.csv}\n", "1:9", "train or dev is required: there are no samples to train on"),
         ("fasta: {a: [a.fa], b: [b.fa]}\nsplit: {dev: 0.5, test: 0.5}\n", "2:8", "dev and test add up to 1"),
-        ("metric: mcc\n", "1:1", "exactly one of folder, tables, bed, fasta is wanted (got none)"),
-        (TABLES + "folder: [a]\n", "1:1", "exactly one of folder, tables, bed, fasta is wanted (got folder, tables)"),
+        ("metric: mcc\n", "1:1", "exactly one of folder, tables, bed, fasta is required (got none)"),
+        (TABLES + "folder: [a]\n", "1:1", "exactly one of folder, tables, bed, fasta is required (got folder, tables)"),
         ("bed: {train: a.bed, test: b.bed}\n", "1:1", "bed needs genome"),
         (TABLES + "fit: cut_or_pad\n", "1:1", "fit: cut_or_pad needs length"),
-        (TABLES + "fit: center\nlength: 5\n", "1:1", "fit: center is of bed"),
+        (TABLES + "fit: center\nlength: 5\n", "1:1", "fit: center applies to bed"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_stands_on_its_line(tmp_path, text, place, message):
@@ -57,8 +57,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 def test_ours_names_settings_alone():
     stated = {"batch_size": 8, "epochs": 1, "learning_rate": 1e-3, "warmup": 0, "weight_decay": 0, "blocks": 1, "dropout": 0}
-    marked = Finetune(**stated, marked="configured", ours=("epochs",))
+    marked = PublishedFinetuning(**stated, marked="configured", ours=("epochs",))
     assert {name: marked.mark(name) for name in ("epochs", "dropout")} == {"epochs": "ours", "dropout": "configured"}
     assert list(marked.settings) == list(stated)
-    with pytest.raises(ValueError, match="ours names what is no setting: epoch"):
-        Finetune(**stated, ours=("epoch",))
+    with pytest.raises(ValueError, match="ours has unknown settings: epoch"):
+        PublishedFinetuning(**stated, ours=("epoch",))

@@ -6,7 +6,7 @@ import sys
 import pytest
 from filelock import FileLock
 
-from findna_kit.records.run_record import current_status, is_locked
+from findna_kit.records.run_status import current_status, is_locked
 
 
 def test_a_lock_is_held_as_long_as_somebody_has_it(tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna_kit import alphabet
-from findna_kit.evaluation.finetuning.rows import WINDOW, Passes, Rows, batches, flips, steps_of
+from findna_kit.evaluation.finetuning.batching import WINDOW, EncodedSequences, MicroBatching, batches, flips, steps_of
 
 CPU = torch.device("cpu")
 SEQUENCES = st.lists(st.text("ACGTNacgtuRY", min_size=1, max_size=30), min_size=1, max_size=12)
@@ -54,7 +54,7 @@ def test_rows_of_a_batch_are_of_similar_length_and_batches_are_not_sorted():
 def test_a_view_is_the_rows_padded_on_either_strand(sequences, data):
     rows = data.draw(st.lists(st.integers(0, len(sequences) - 1), min_size=1, max_size=8))
     flipped = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
-    view = Rows(sequences, CPU).view(torch.tensor(rows), torch.tensor(flipped))
+    view = EncodedSequences(sequences, CPU).view(torch.tensor(rows), torch.tensor(flipped))
     longest = max(len(sequences[row]) for row in rows)
     assert view.tokens.shape == (len(rows), longest)
     for place, (row, turned) in enumerate(zip(rows, flipped, strict=True)):
@@ -65,13 +65,13 @@ def test_a_view_is_the_rows_padded_on_either_strand(sequences, data):
 
 
 def test_without_flips_rows_are_as_they_are():
-    rows, at = Rows(["ACGT", "GG", "TTA"], CPU), torch.tensor([2, 0])
+    rows, at = EncodedSequences(["ACGT", "GG", "TTA"], CPU), torch.tensor([2, 0])
     assert (rows.view(at).tokens == rows.view(at, torch.tensor([False, False])).tokens).all()
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=80), st.integers(1, 200), st.integers(0, 5))
 def test_passes_hold_what_fits_the_longest_first(lengths, positions, class_tokens):
-    sizes, size = torch.tensor(lengths), Passes(class_tokens, positions)
+    sizes, size = torch.tensor(lengths), MicroBatching(class_tokens, positions)
     cut = size.cut(torch.arange(len(lengths)), sizes)
     assert torch.cat(cut).sort().values.tolist() == list(range(len(lengths)))
     for rows in cut:
@@ -81,7 +81,7 @@ def test_passes_hold_what_fits_the_longest_first(lengths, positions, class_token
 
 
 def test_passes_of_some_rows_are_of_those():
-    cut = Passes(0, rows=2).cut(torch.tensor([4, 1, 3]), torch.tensor([9, 1, 9, 3, 2]))
+    cut = MicroBatching(0, rows=2).cut(torch.tensor([4, 1, 3]), torch.tensor([9, 1, 9, 3, 2]))
     assert [rows.tolist() for rows in cut] == [[3, 4], [1]]
 
 

@@ -9,21 +9,22 @@ import pytest
 
 from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation import (
-    Cells,
     Contender,
     Evaluation,
     EvaluationRequest,
     Prediction,
-    Table,
+    PredictionCache,
     Task,
+    TaskSplit,
     load_task,
+    result_tables,
     summarise,
-    table_rows,
 )
 from findna_kit.evaluation.controls import kmer_features
-from findna_kit.evaluation.evaluate import Cell
+from findna_kit.evaluation.request import PredictionSpec
+from findna_kit.evaluation.result_tables import header, protocol_name, score_text
 from findna_kit.evaluation.scores import SCORES, accuracy, confusion
-from findna_kit.evaluation.table import header, protocol_name, score_text
+from findna_kit.records.evaluation_json import ScoreInterval, TaskScores
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "tasks"
 WHO = ["encoder", "random_init", "kmer", "majority"]
@@ -53,7 +54,7 @@ def tuned(who):
     """In place of a network's fine-tuning: the right class for the encoder with a chance that the seed decides."""
 
     def tune(task, seed, folder):
-        right = np.eye(len(task.classes), dtype=np.float32)[task.parts["test"].labels]
+        right = np.eye(len(task.classes), dtype=np.float32)[task.splits["test"].labels]
         wrong = np.random.default_rng(seed).random(len(right)) < (0.1 if who == "encoder" else 0.4)
         right[wrong] = right[wrong][:, ::-1]
         return Prediction(right, {"epoch": 3})
@@ -69,13 +70,17 @@ def make_task(seed=0, rows=(150, 60, 120)):
         labels = np.concatenate([[0, 1], rng.integers(2, size=count - 2)])
         units = [["AC", "G", "T"], ["CA", "G", "T"]]
         sequences = ["T" + "".join(rng.choice(units[label], size=rng.integers(6, 20))) for label in labels]
-        parts[part] = Table(sequences, labels)
+        parts[part] = TaskSplit(sequences, labels)
     return Task("toy", "/data/toy", parts, ("first", "second"), ("a note",))
 
 
 def run(task, folder, asked=None, networks=None, *, seed=7, say=lambda sentence: None, without=()):
     evaluation = Evaluation(task, networks or contenders(), asked or EvaluationRequest(), seed=seed)
-    return summarise(task, evaluation.predictions(Cells(folder), say), seed=seed, without=without)
+    return summarise(task, evaluation.predictions(PredictionCache(folder), say), seed=seed, without=without).to_json()
+
+
+def table_rows(result):
+    return result_tables.table_rows(TaskScores.model_validate(result))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +148,7 @@ def test_majority_knows_nothing(task, result):
     majority = result["protocols"]["probe"]["majority"]
     assert majority["mcc"] == {"value": 0, "low": 0, "high": 0}
     assert majority["auroc"]["value"] == 0.5
-    truth = task.parts["test"].labels
+    truth = task.splits["test"].labels
     assert majority["auprc"]["value"] == pytest.approx(truth.mean())
     label = task.classes.index(majority["chosen"][0]["class"])
     assert majority["accuracy"]["value"] == float(accuracy(confusion(truth, np.full_like(truth, label), 2)))
@@ -165,8 +170,8 @@ def test_a_seed_moves_the_intervals_and_nothing_else(task, result, tmp_path):
 def test_what_is_random_is_repeated_and_what_is_not_is_not():
     asked = EvaluationRequest(("knn", "few_shot", "finetune"), seeds=3, shuffled_labels=True)
     repeats = {}
-    for cell in asked.cells():
-        repeats.setdefault((cell.protocol, cell.who), []).append(cell.number)
+    for cell in asked.predictions():
+        repeats.setdefault((cell.protocol, cell.contender), []).append(cell.number)
     counts = {key: len(numbers) for key, numbers in repeats.items()}
     fixed = {"random_init": 3, "shuffled_labels": 3, "majority": 1}
     few = {**fixed, "encoder": 3, "kmer": 3}
@@ -194,7 +199,7 @@ def test_each_part_is_embedded_once_and_test_last(task, tmp_path):
 
     def recording(function):
         def embed(sequences):
-            calls.append(next(part for part, table in task.parts.items() if table.sequences == list(sequences)))
+            calls.append(next(part for part, table in task.splits.items() if table.sequences == list(sequences)))
             return function(sequences)
 
         return embed
@@ -228,8 +233,8 @@ def test_more_seeds_make_what_is_missing_alone(task, tmp_path):
 
 
 def test_labels_of_the_test_choose_nothing(task, result, tmp_path):
-    parts = {**task.parts, "test": Table(task.parts["test"].sequences, 1 - task.parts["test"].labels)}
-    turned = run(replace(task, parts=parts), tmp_path)
+    parts = {**task.splits, "test": TaskSplit(task.splits["test"].sequences, 1 - task.splits["test"].labels)}
+    turned = run(replace(task, splits=parts), tmp_path)
     for name, block in result["protocols"].items():
         for who in WHO:
             assert turned["protocols"][name][who]["chosen"] == block[who]["chosen"]
@@ -248,14 +253,14 @@ def test_rows_that_leaked_are_left_out_without_anything_being_fitted_anew(task, 
     assert cut["scored"] == 80
     kept = np.setdiff1d(np.arange(120), without)
     majority = task.classes.index(cut["protocols"]["knn"]["majority"]["chosen"][0]["class"])
-    expected = (task.parts["test"].labels[kept] == majority).mean()
+    expected = (task.splits["test"].labels[kept] == majority).mean()
     assert cut["protocols"]["knn"]["majority"]["accuracy"]["value"] == pytest.approx(expected)
-    with pytest.raises(FindnaError, match="without the 120 test rows that were found elsewhere, rows of 0 classes are left"):
+    with pytest.raises(FindnaError, match="without the 120 leaked test samples, samples of 0 classes are left"):
         run(task, tmp_path, without=range(120))
 
 
 def test_a_protocol_named_twice_is_run_once():
-    assert EvaluationRequest(("knn", "knn", "few_shot", "few_shot")).blocks == (
+    assert EvaluationRequest(("knn", "knn", "few_shot", "few_shot")).names == (
         "knn",
         "few_shot_1",
         "few_shot_5",
@@ -265,35 +270,35 @@ def test_a_protocol_named_twice_is_run_once():
 
 def test_an_unknown_protocol_is_refused():
     with pytest.raises(
-        FindnaError, match=r"^there is no protocol 'prob'; did you mean 'probe'\?; there are knn, probe, few_shot,"
+        FindnaError, match=r"^unknown protocol 'prob'; did you mean 'probe'\?; available: knn, probe, few_shot,"
     ):
         EvaluationRequest(("knn", "prob"))
 
 
 def test_no_repeat_is_refused():
-    with pytest.raises(FindnaError, match="seeds=0: what is random is made once at least"):
+    with pytest.raises(FindnaError, match="seeds=0: must be 1 or more"):
         EvaluationRequest(("few_shot",), seeds=0)
 
 
 def test_a_control_of_several_protocols_is_one_prediction(task, tmp_path):
     evaluation, said = Evaluation(task, contenders(), EvaluationRequest(("knn", "probe")), seed=7), []
     for _ in ("made", "read"):
-        found = evaluation.predictions(Cells(tmp_path), said.append)
+        found = evaluation.predictions(PredictionCache(tmp_path), said.append)
         for who in ("kmer", "majority"):
-            assert found[Cell("knn", who, 0)] is found[Cell("probe", who, 0)]
+            assert found[PredictionSpec("knn", who, 0)] is found[PredictionSpec("probe", who, 0)]
     assert sum("kmer" in sentence for sentence in said) == 1
 
 
-def test_what_a_number_of_the_way_stands_for():
-    """Who changes one of these raises WAY, else predictions made with the old ones stay in use."""
-    from findna_kit.evaluation import controls, evaluate, protocols
+def test_what_the_cache_version_stands_for():
+    """A change of one of these must raise CACHE_VERSION; otherwise predictions made with the old values stay in use."""
+    from findna_kit.evaluation import controls, predictions, protocols
     from findna_kit.evaluation.finetuning import tuning
 
-    assert evaluate.WAY == 1
+    assert predictions.CACHE_VERSION == 1
     assert (protocols.NEIGHBOURS, protocols.TEMPERATURE) == ((50, 20, 10, 5, 1), 0.07)
     assert protocols.INVERSE_PENALTIES == (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
     assert (protocols.MAX_ITERATIONS, protocols.SHOT_PENALTY, tuning.CLIP_NORM) == (2000, 1.0, 1.0)
-    assert (controls.WORD_LENGTHS, controls.SHOT_WORDS) == ((3, 4, 5), 4)
+    assert (controls.KMER_LENGTHS, controls.FEW_SHOT_K) == ((3, 4, 5), 4)
 
 
 def test_the_digest_of_a_task_is_taken_once():
@@ -305,29 +310,29 @@ def test_the_digest_of_a_task_is_taken_once():
 
 def test_another_way_of_making_predictions_makes_them_anew(task, tmp_path, monkeypatch):
     run(task, tmp_path)
-    monkeypatch.setattr("findna_kit.evaluation.evaluate.WAY", 2)
+    monkeypatch.setattr("findna_kit.evaluation.predictions.CACHE_VERSION", 2)
     said = []
     run(task, tmp_path, say=said.append)
     assert len(said) == 6
 
 
 def test_a_test_part_of_one_class_cannot_be_scored(task, tmp_path):
-    alone = Table(task.parts["test"].sequences[:3], np.zeros(3, dtype=np.int64))
-    with pytest.raises(TaskError, match="/data/toy: the test part has the one class 'first', and no score can be taken"):
-        run(replace(task, parts={**task.parts, "test": alone}), tmp_path)
+    alone = TaskSplit(task.splits["test"].sequences[:3], np.zeros(3, dtype=np.int64))
+    with pytest.raises(TaskError, match="/data/toy: the test split has only the class 'first', and no score is defined"):
+        run(replace(task, splits={**task.splits, "test": alone}), tmp_path)
 
 
 def test_fine_tuning_that_gives_no_numbers_is_refused_and_not_kept(task, tmp_path):
     def tune(task, seed, folder):
-        return Prediction(np.full((len(task.parts["test"].labels), 2), np.nan, dtype=np.float32), {"epoch": 1})
+        return Prediction(np.full((len(task.splits["test"].labels), 2), np.nan, dtype=np.float32), {"epoch": 1})
 
-    with pytest.raises(FindnaError, match="encoder: fine-tuned on toy, its scores of the test part are not finite"):
+    with pytest.raises(FindnaError, match="encoder: fine-tuned on toy, its predictions on the test split are not finite"):
         run(task, tmp_path, EvaluationRequest(("finetune",)), contenders(tune=tune))
     assert not [path for path in tmp_path.glob("*.json") if "finetune" in path.read_text()]
 
 
 def test_no_protocol_is_refused():
-    with pytest.raises(FindnaError, match="no protocol was named; there are knn, probe"):
+    with pytest.raises(FindnaError, match="no protocol was given; available: knn, probe"):
         EvaluationRequest(())
 
 
@@ -335,7 +340,7 @@ def test_no_protocol_is_refused():
 def test_embeddings_that_are_not_finite_are_refused(task, part, tmp_path):
     def broken(sequences):
         rows = poor(sequences)
-        if list(sequences) == task.parts[part].sequences:
+        if list(sequences) == task.splits[part].sequences:
             rows[-1, 0] = np.nan
         return rows
 
@@ -345,7 +350,7 @@ def test_embeddings_that_are_not_finite_are_refused(task, part, tmp_path):
 
 @pytest.mark.parametrize("broken", [lambda s: good(s)[1:], lambda s: good(s)[:, 0]])
 def test_embeddings_of_a_wrong_shape_are_refused(task, broken, tmp_path):
-    with pytest.raises(ValueError, match=r"encoder gave an array \(.*\) for 150 sequences"):
+    with pytest.raises(ValueError, match=r"encoder returned an array \(.*\) for 150 sequences"):
         run(task, tmp_path, networks=contenders(broken, poor))
 
 
@@ -398,12 +403,12 @@ def test_names_of_protocols():
 
 
 def test_three_digits_and_no_negative_zero():
-    interval = {"value": 0.61249, "low": -0.0001, "high": 1.0}
+    interval = ScoreInterval(value=0.61249, low=-0.0001, high=1.0)
     assert score_text(interval) == "0.612 [0.000, 1.000]"
     assert score_text(interval, sign="+") == "+0.612 [+0.000, +1.000]"
 
 
 def test_a_cell_knows_its_network():
-    assert Cell("probe", "kmer", 0).network is None
-    assert Cell("probe", "shuffled_labels", 2).network == ("encoder", 0)
-    assert Cell("finetune", "random_init", 2).network == ("random_init", 2)
+    assert PredictionSpec("probe", "kmer", 0).network is None
+    assert PredictionSpec("probe", "shuffled_labels", 2).network == ("encoder", 0)
+    assert PredictionSpec("finetune", "random_init", 2).network == ("random_init", 2)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna_kit.data.genome import builtin_genome, open_store
-from findna_kit.evaluation.tasks.intervals import Genomes, read_bed_rows
+from findna_kit.evaluation.tasks.genomic_intervals import TaskGenomes, read_bed_rows
 from tests.evaluation.tasks.writing import loaded, refused, rows_of, sizes, task_file, written
 
 A, B = "AACCGGTTNNACGTACGTTT", "GATTACAGATTACA"
@@ -63,7 +63,7 @@ def test_the_genome_may_be_the_builtin_one(tmp_path):
     read = loaded(task_file(tmp_path, "bed: {train: train.bed, test: test.bed}\ngenome: builtin"))
     store = open_store(builtin_genome())
     expected = ["".join("ACGTN"[token] for token in store.tokens(0, n * 50, n * 50 + 20)) for n in range(8)]
-    assert read.parts["test"].sequences == expected
+    assert read.splits["test"].sequences == expected
 
 
 def test_a_bed_is_split_by_contig(tmp_path):
@@ -73,21 +73,21 @@ def test_a_bed_is_split_by_contig(tmp_path):
         written(tmp_path / f"{part}.bed", *(f"c{n % 8}\t{n}\t{n + 9}\t{n // 8 % 2}" for n in range(64)))
     read = loaded(task_file(tmp_path, "bed: {train: train.bed, test: test.bed}\ngenome: genome.fa"))
     assert sizes(read) == (48, 16, 64)
-    assert read.notes[0].startswith("there is no dev part: 25% of train, all that lies on c")
+    assert read.notes[0].startswith("there is no dev split: 25% of train, all samples on c")
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("a\t15\t21\tpeak", "15-21 ends beyond 'a', which has 20 bases; is "),
-        ("a\t5\t5\tpeak", "'5' to '5' is no stretch; start is counted from 0 and must be below end"),
-        ("a\t-1\t5\tpeak", "'-1' to '5' is no stretch"),
-        ("a\tx\t5\tpeak", "'x' to '5' is no stretch"),
+        ("a\t5\t5\tpeak", "invalid interval '5' to '5'; start is counted from 0 and must be below end"),
+        ("a\t-1\t5\tpeak", "invalid interval '-1' to '5'"),
+        ("a\tx\t5\tpeak", "invalid interval 'x' to '5'"),
         ("c\t1\t5\tpeak", "has no contig 'c'"),
         ("a\t1\t5\t ", "the label is empty: fill it or remove the row"),
         ("a\t1\t5", "3 columns, but label_column is 4; columns are separated by tabs"),
         ("a 1 5 peak", "1 columns, but label_column is 4; columns are separated by tabs"),
-        ("a\t1\t5\tpeak\t0\t?", "the strand '?' is none of + - ."),
+        ("a\t1\t5\tpeak\t0\t?", "invalid strand '?'; expected + - or ."),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, line, message):
@@ -99,10 +99,10 @@ def test_a_wrong_line_is_named(tmp_path, line, message):
 def test_labels_and_rows_are_checked_as_those_of_tables(tmp_path):
     strange = task(tmp_path, "a\t0\t4\tdip")
     assert "test.bed:1: the label 'dip' is not in train.bed, whose labels are none, peak" in refused(strange)
-    assert "test.bed has no rows: fill it or remove it" in refused(task(tmp_path, "# nothing"))
+    assert "test.bed has no samples: fill it or remove it" in refused(task(tmp_path, "# nothing"))
     task(tmp_path, *LINES)
     written(tmp_path / "train.bed", *LINES[::2])
-    assert "train.bed has the one label 'peak'" in refused(tmp_path / "task.yaml")
+    assert "train.bed has only the label 'peak'" in refused(tmp_path / "task.yaml")
 
 
 def test_a_bed_that_cannot_be_read_is_named(tmp_path):
@@ -118,7 +118,7 @@ def test_a_bed_that_cannot_be_read_is_named(tmp_path):
 def test_a_genome_that_is_not_there_or_is_none(tmp_path):
     path = task(tmp_path, *LINES)
     (tmp_path / "genome.fa").unlink()
-    assert refused(path) == f"{path}: its data are not there: looked for {tmp_path}/genome.fa"
+    assert refused(path) == f"{path}: its data are missing: looked for {tmp_path}/genome.fa"
     (tmp_path / "genome.fa").write_text("sequence,label\n")
     message = refused(path)
     assert "train.bed holds intervals, but its genome cannot be used: " in message
@@ -138,7 +138,7 @@ def test_a_row_is_what_a_slice_of_the_contig_is(tmp_path_factory, data):
         chosen.append((number, start, end, data.draw(st.sampled_from("+-"))))
     fasta = written(folder / "g.fa", *(line for n, letters in enumerate(contigs) for line in (f">c{n}", letters)))
     bed = written(folder / "x.bed", *(f"c{n}\t{start}\t{end}\tlabel\t0\t{strand}" for n, start, end, strand in chosen))
-    rows = read_bed_rows(bed, 4, Genomes(fasta), None)
+    rows = read_bed_rows(bed, 4, TaskGenomes(fasta), None)
     expected = [contigs[n][start:end] for n, start, end, _ in chosen]
     turned = [row[::-1].translate(str.maketrans("ACGT", "TGCA")) for row in expected]
     both = zip(chosen, expected, turned, strict=True)

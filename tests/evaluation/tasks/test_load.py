@@ -45,7 +45,7 @@ def real(name):
 
 
 def sizes(task):
-    return {part: len(table.sequences) for part, table in task.parts.items()}
+    return {part: len(table.sequences) for part, table in task.splits.items()}
 
 
 def refused(folder):
@@ -61,8 +61,8 @@ def test_three_parts_are_taken_as_they_are(folder):
     assert (task.name, task.path) == ("toy", str(folder))
     assert task.classes == ("0", "1")
     assert task.notes == ()
-    assert list(task.parts) == ["train", "validation", "test"]
-    for table in task.parts.values():
+    assert list(task.splits) == ["train", "validation", "test"]
+    for table in task.splits.values():
         assert table.sequences == [sequence for sequence, _ in ROWS]
         assert table.labels.tolist() == [0, 1, 0, 1, 0, 1]
 
@@ -80,7 +80,7 @@ def test_builtin_lies_in_the_package():
     assert task.classes == ("0", "1")
     assert task.notes == ()
     assert min(sizes(task).values()) > 500
-    assert {len(sequence) for table in task.parts.values() for sequence in table.sequences} == {200}
+    assert {len(sequence) for table in task.splits.values() for sequence in table.sequences} == {200}
 
 
 def test_a_task_has_one_path_whatever_was_typed(folder, monkeypatch):
@@ -109,8 +109,8 @@ def test_a_digest_is_of_the_rows_and_not_of_the_file(folder):
 
 
 def test_a_path_that_no_folder_can_have_is_refused():
-    assert "is no path of a task (File name too long)" in refused("x" * 300)
-    assert "is no path of a task (Could not determine home directory" in refused("~nobody_of_that_name/task")
+    assert "is not a path of a task (File name too long)" in refused("x" * 300)
+    assert "is not a path of a task (Could not determine home directory" in refused("~nobody_of_that_name/task")
     assert "does not exist" in refused("a\0b")
 
 
@@ -120,12 +120,12 @@ def test_a_path_that_no_folder_can_have_is_refused():
 def test_bom_line_ends_and_gzip_do_not_matter(tmp_path, suffix, newline, bom):
     for part in ("train", "dev", "test"):
         write(tmp_path / "t", part, suffix=suffix, newline=newline, bom=bom)
-    assert load_task(str(tmp_path / "t")).parts["test"].sequences == [sequence for sequence, _ in ROWS]
+    assert load_task(str(tmp_path / "t")).splits["test"].sequences == [sequence for sequence, _ in ROWS]
 
 
 def test_quotes_spaces_blank_lines_and_other_columns(folder):
     (folder / "test.csv").write_text('label, note ,sequence\n"0","a, ""b""","ACGT"\n\n 1 ,,  acgn \n0,x,GG,more\n')
-    table = load_task(str(folder)).parts["test"]
+    table = load_task(str(folder)).splits["test"]
     assert table.sequences == ["ACGT", "acgn", "GG"]
     assert table.labels.tolist() == [0, 1, 0]
 
@@ -134,7 +134,7 @@ def test_sequences_of_any_length_and_the_global_limit_is_put_back(folder):
     before = 131_072  # Python's own
     csv.field_size_limit(before)
     write(folder, "test", [("A", 0), ("ACGTN" * 60_000, 1)])
-    assert [len(sequence) for sequence in load_task(str(folder)).parts["test"].sequences] == [1, 300_000]
+    assert [len(sequence) for sequence in load_task(str(folder)).splits["test"].sequences] == [1, 300_000]
     assert csv.field_size_limit() == before
     (folder / "test.csv").write_text("nothing\n")
     refused(folder)
@@ -164,7 +164,7 @@ def test_classes_are_in_natural_order(tmp_path, labels, classes):
         write(tmp_path / "t", part, rows)
     task = load_task(str(tmp_path / "t"))
     assert task.classes == classes
-    assert [task.classes[label] for label in task.parts["test"].labels] == labels
+    assert [task.classes[label] for label in task.splits["test"].labels] == labels
 
 
 def test_without_train_dev_is_split_and_said(tmp_path):
@@ -174,8 +174,8 @@ def test_without_train_dev_is_split_and_said(tmp_path):
     task = load_task(str(tmp_path / "t"))
     assert sizes(task) == {"train": 80, "validation": 20, "test": 7}
     assert len(task.notes) == 1
-    assert task.notes[0].startswith("there is no train part: dev is the training part, and 20% of it")
-    train, validation = task.parts["train"], task.parts["validation"]
+    assert task.notes[0].startswith("there is no train split: dev is used for training, and 20% of it")
+    train, validation = task.splits["train"], task.splits["validation"]
     assert sorted(train.sequences + validation.sequences) == [sequence for sequence, _ in rows]
     assert np.bincount(validation.labels).tolist() == [4, 16]
     labels = {sequence: str(label) for sequence, label in rows}
@@ -188,17 +188,17 @@ def test_without_dev_train_is_split_the_same_way_every_time(folder):
     (folder / "dev.csv").unlink()
     task, again = load_task(str(folder)), load_task(str(folder))
     assert sizes(task) == {"train": 4, "validation": 2, "test": 6}
-    assert task.notes[0].startswith("there is no dev part: 33% of train, by class")
-    assert task.parts["validation"].sequences == again.parts["validation"].sequences
+    assert task.notes[0].startswith("there is no dev split: 33% of train, by class")
+    assert task.splits["validation"].sequences == again.splits["validation"].sequences
 
 
 def test_a_dev_part_of_one_class_joins_train(folder):
     write(folder, "dev", [("CAT", 1), ("TAC", 1)])
     task = load_task(str(folder))
     assert sizes(task) == {"train": 6, "validation": 2, "test": 6}
-    assert task.notes[0].startswith("dev has the one class 1, on which nothing can be chosen: it was joined to train")
-    assert {"CAT", "TAC"} <= {sequence for part in ("train", "validation") for sequence in task.parts[part].sequences}
-    assert set(task.parts["validation"].labels.tolist()) == {0, 1}
+    assert task.notes[0].startswith("dev has only the class 1, so nothing can be chosen on it: it was joined to train")
+    assert {"CAT", "TAC"} <= {sequence for part in ("train", "validation") for sequence in task.splits[part].sequences}
+    assert set(task.splits["validation"].labels.tolist()) == {0, 1}
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80))
@@ -225,13 +225,13 @@ def test_a_file_is_no_task(folder):
 
 def test_a_missing_test_part_says_what_was_looked_for(folder):
     (folder / "test.csv").unlink()
-    assert refused(folder) == f"{folder} has no test part: looked for test.csv (.csv.gz, .tsv, .tsv.gz, .parquet) and test/"
+    assert refused(folder) == f"{folder} has no test split: looked for test.csv (.csv.gz, .tsv, .tsv.gz, .parquet) and test/"
 
 
 def test_test_alone_is_no_task(folder):
     (folder / "train.csv").unlink()
     (folder / "dev.csv").unlink()
-    assert "has nothing to train on: looked for train.csv (.csv.gz, .tsv, .tsv.gz, .parquet) and train/" in refused(folder)
+    assert "has no samples to train on: looked for train.csv (.csv.gz, .tsv, .tsv.gz, .parquet) and train/" in refused(folder)
 
 
 def test_two_files_for_one_part_are_ambiguous(folder):
@@ -271,7 +271,7 @@ def test_a_line_number_counts_blank_and_quoted_lines(folder):
 )
 def test_what_is_no_nucleotide_letter_is_refused(folder, sequence, letter):
     write(folder, "test", [("ACGTRYKM", 0), ("A", 1), (sequence, 1), ("ACGT", 0)])
-    assert f"test.csv:4: {letter} is no nucleotide letter" in refused(folder)
+    assert f"test.csv:4: {letter} is not a nucleotide letter" in refused(folder)
 
 
 @pytest.mark.parametrize("part", ["dev", "test"])
@@ -290,19 +290,19 @@ def test_a_label_of_test_is_looked_for_in_dev_where_dev_trains(folder):
 
 def test_one_class_trains_nothing(folder):
     write(folder, "train", [("ACGT", "0"), ("GG", "0")])
-    assert "train.csv has the one label '0': training needs two classes or more" in refused(folder)
+    assert "train.csv has only the label '0': training needs two classes or more" in refused(folder)
 
 
 @pytest.mark.parametrize("part", ["train", "dev", "test"])
 def test_a_part_without_rows_is_refused(folder, part):
     write(folder, part, [])
-    assert f"{part}.csv has no rows: fill it or remove it" in refused(folder)
+    assert f"{part}.csv has no samples: fill it or remove it" in refused(folder)
 
 
 def test_too_few_rows_to_split(folder):
     (folder / "dev.csv").unlink()
     write(folder, "train", ROWS[:2])
-    assert "has one training row of each class, which leaves none for validation" in refused(folder)
+    assert "has one training sample of each class, which leaves none for validation" in refused(folder)
 
 
 @pytest.mark.parametrize(
@@ -349,5 +349,5 @@ def files_of(name):
 
 def test_the_shortest_and_longest_real_sequences_are_kept():
     task = real("GenomicBenchmarks_slice/human_enhancers_ensembl")
-    lengths = [len(sequence) for table in task.parts.values() for sequence in table.sequences]
+    lengths = [len(sequence) for table in task.splits.values() for sequence in table.sequences]
     assert (min(lengths), max(lengths)) == (2, 571)

@@ -38,21 +38,21 @@ def records(data):
 def test_records_are_cut_or_padded_and_none_is_lost(data, name, length):
     task = load_task(f"mtcdna/{name}", data)
     expected = records(data)
-    rows = [row for part in task.parts for row in rows_of(task, part)]
+    rows = [row for part in task.splits for row in rows_of(task, part)]
     assert sorted(rows) == sorted((letters[:length].ljust(length, "N"), label) for letters, label in expected.items())
     train, validation, test = sizes(task)
     assert abs(test - 0.2 * len(expected)) <= 1
     assert abs(validation - 0.2 * len(expected)) <= 1
     assert train + validation + test == len(expected)
     assert (task.metric, task.classes) == ("accuracy", ("mouse", "turtle"))
-    assert task.notes[0].startswith("its records come without parts: 20% of them for test and 20% for validation, by class")
-    assert "records of one gene may lie in several parts" in task.notes[0]
+    assert task.notes[0].startswith("the records are published without splits: 20% were split off for test and 20% for validation, by class")
+    assert "records of one gene may lie in several splits" in task.notes[0]
 
 
 def test_parts_are_by_class_and_the_same_every_time(data):
     one, other = (load_task("mtcdna/1k", data) for _ in range(2))
     assert one.digest == other.digest
-    share = {part: table.labels.mean() for part, table in one.parts.items()}
+    share = {part: table.labels.mean() for part, table in one.splits.items()}
     assert max(share.values()) - min(share.values()) < 0.06
 
 
@@ -66,7 +66,7 @@ def test_a_task_file_of_ones_own_states_shares_and_seed(tmp_path):
     path = own(tmp_path, "split: {dev: 0.1, test: 0.5, seed: 3}")
     task = loaded(path)
     assert sizes(task) == (16, 4, 20)
-    assert "50% of them for test and 10% for validation, by class and with seed 3" in task.notes[0]
+    assert "50% were split off for test and 10% for validation, by class and with seed 3" in task.notes[0]
     other = loaded(task_file(tmp_path, path.read_text().replace("seed: 3", "seed: 4")))
     assert other.digest != task.digest
 
@@ -76,14 +76,14 @@ def test_letters_read_as_n_are_said(tmp_path):
     written(tmp_path / "two.fa", *(f">{n}\nACGTRYacgu" for n in range(9)))
     task = loaded(path)
     assert "18 letters of two.fa other than A C G T N were read as N" in task.notes
-    assert {sequence for part in task.parts for sequence, label in rows_of(task, part) if label == "two"} == {"ACGTNNACGT"}
+    assert {sequence for part in task.splits for sequence, label in rows_of(task, part) if label == "two"} == {"ACGTNNACGT"}
 
 
 def test_a_file_of_short_records_or_none_is_refused(tmp_path):
     path = own(tmp_path, "longer_than: 30")
     assert refused(path) == f"{tmp_path}/one.fa has no record longer than 30 bases"
     (tmp_path / "two.fa").unlink()
-    assert refused(path) == f"{path}: its data are not there: looked for {tmp_path}/two.fa"
+    assert refused(path) == f"{path}: its data are missing: looked for {tmp_path}/two.fa"
     written(tmp_path / "two.fa", "sequence,label", "ACGT,1")
     (tmp_path / "one.fa").write_text(f">a\n{'A' * 40}\n")
     assert "two.fa is no FASTA: its first line must be '>name'" in refused(path)

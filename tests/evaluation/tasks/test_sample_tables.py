@@ -88,7 +88,7 @@ def test_a_protein_is_refused(tmp_path, suffix):
     table(tmp_path / f"train{suffix}")
     table(tmp_path / f"test{suffix}", [("ACGT", "a"), ("MKLVE", "b")])
     place = f"test{suffix}: row 2" if suffix == ".parquet" else f"test{suffix}:3"
-    assert f"{place}: 'L' is not a nucleotide letter: use A C G T N or IUPAC's codes" in refused(tmp_path)
+    assert f"{place}: 'L' is not a nucleotide letter: use A C G T N or IUPAC codes" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", FORMS)
@@ -102,14 +102,14 @@ def test_a_label_that_train_lacks_is_refused(tmp_path, suffix):
 def test_one_class_trains_nothing(tmp_path, suffix):
     table(tmp_path / f"train{suffix}", ROWS[::2])
     table(tmp_path / f"test{suffix}")
-    assert f"train{suffix} has the one label 'a': training needs two classes or more" in refused(tmp_path)
+    assert f"train{suffix} has only the label 'a': training needs two classes or more" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", FORMS)
 def test_a_table_without_rows_is_refused(tmp_path, suffix):
     table(tmp_path / f"train{suffix}")
     table(tmp_path / f"test{suffix}", [])
-    assert f"test{suffix} has no rows: fill it or remove it" in refused(tmp_path)
+    assert f"test{suffix} has no samples: fill it or remove it" in refused(tmp_path)
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path):
@@ -144,7 +144,7 @@ def test_paths_of_a_task_file_start_from_its_folder_or_are_absolute(tmp_path, mo
 def test_a_table_that_a_task_file_names_and_that_is_not_there(tmp_path):
     table(tmp_path / "train.csv")
     path = task_file(tmp_path, "tables: {train: train.csv, test: gone.csv}")
-    assert refused(path) == f"{path}: its data are not there: looked for {tmp_path / 'gone.csv'}"
+    assert refused(path) == f"{path}: its data are missing: looked for {tmp_path / 'gone.csv'}"
 
 
 def test_coordinates_in_a_table_keep_a_chromosome_together(tmp_path):
@@ -153,7 +153,7 @@ def test_coordinates_in_a_table_keep_a_chromosome_together(tmp_path):
     table(tmp_path / "test.csv", rows, ("sequence", "label", "chrom"))
     task = loaded(tmp_path)
     on = {sequence: contig for sequence, _, contig in rows}
-    train, validation = ({on[sequence] for sequence in task.parts[part].sequences} for part in ("train", "validation"))
+    train, validation = ({on[sequence] for sequence in task.splits[part].sequences} for part in ("train", "validation"))
     assert train.isdisjoint(validation)
     assert len(train | validation) == 7
     assert 7 <= sizes(task)[1] <= 21

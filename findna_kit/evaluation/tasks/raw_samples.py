@@ -1,0 +1,105 @@
+"""Samples as they stand in files, before they are a task: text labels, and where each was read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from findna_kit import alphabet
+from findna_kit.errors import TaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_LETTERS = np.zeros(256, dtype=bool)
+# Other letters are not DNA: a protein sequence, or swapped columns.
+_LETTERS[[ord(letter) for letter in alphabet.IUPAC_LETTERS]] = True
+
+
+@dataclass(frozen=True)
+class RawSamples:
+    """The samples of one split.
+
+    source: its file or folder; places: `file:line` of each sample; contigs: of each sample, or empty if unknown.
+    """
+
+    source: Path
+    sequences: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    contigs: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def concatenate(cls, source: Path, pieces: Sequence[RawSamples]) -> RawSamples:
+        """Return the samples of several files, in their order."""
+        return cls(
+            source,
+            [sequence for piece in pieces for sequence in piece.sequences],
+            [label for piece in pieces for label in piece.labels],
+            [place for piece in pieces for place in piece.places],
+            [contig for piece in pieces for contig in piece.contigs] if all(piece.contigs for piece in pieces) else [],
+            tuple(dict.fromkeys(note for piece in pieces for note in piece.notes)),
+        )
+
+    def checked(self) -> RawSamples:
+        """Return the samples themselves. Raises TaskError if there are none, or if a letter is not a nucleotide."""
+        if not self.sequences:
+            raise TaskError(f"{self.source} has no samples: fill it or remove it")
+        # One byte per character, as in alphabet.encode, so that positions in the text are positions in the samples.
+        letters = np.frombuffer("".join(self.sequences).encode("latin-1", "replace"), dtype=np.uint8)
+        wrong = np.flatnonzero(~_LETTERS[letters])
+        if wrong.size:
+            ends = np.cumsum([len(sequence) for sequence in self.sequences])
+            row = int(np.searchsorted(ends, wrong[0], side="right"))
+            letter = self.sequences[row][int(wrong[0] - ends[row])]
+            raise TaskError(f"{self.places[row]}: {letter!r} is not a nucleotide letter: use A C G T N or IUPAC codes")
+        return self
+
+
+def class_names(samples: RawSamples) -> tuple[str, ...]:
+    """Return the labels in natural order. Raises TaskError if there is only one."""
+    names = set(samples.labels)
+    if len(names) < 2:
+        raise TaskError(f"{samples.source} has only the label {samples.labels[0]!r}: training needs two classes or more")
+    if all(re.fullmatch(r"[+-]?\d+", name) for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names, key=_natural_key))
+
+
+def _natural_key(name: str) -> tuple[list[str | int], str]:
+    """Return a sort key in which digits compare as numbers: "H3K4" comes before "H3K36"."""
+    # re.split puts the runs of digits at the odd positions.
+    return [int(text) if position % 2 else text for position, text in enumerate(re.split(r"(\d+)", name))], name
+
+
+def class_indices(samples: RawSamples, classes: tuple[str, ...], training: RawSamples) -> NDArray[np.int64]:
+    """Return the index of each sample's label in `classes` [n]. Raises TaskError for a label without training samples."""
+    index = {name: number for number, name in enumerate(classes)}
+    labels = np.array([index.get(label, -1) for label in samples.labels], dtype=np.int64)
+    unknown = np.flatnonzero(labels < 0)
+    if unknown.size:
+        row = int(unknown[0])
+        raise TaskError(
+            f"{samples.places[row]}: the label {samples.labels[row]!r} is not in {training.source.name}, "
+            f"whose labels are {', '.join(classes)}: a class without training samples cannot be scored"
+        )
+    return labels
+
+
+def notes_on(splits: Mapping[str, RawSamples]) -> list[str]:
+    """Return the readers' notes, and a note on ambiguous letters. N itself needs none, and U is read as T."""
+    notes = dict.fromkeys(note for samples in splits.values() for note in samples.notes)
+    count = sum(_ambiguous(samples.sequences) for samples in splits.values())
+    return [*notes, *([f"{count} ambiguous letters (IUPAC codes) were read as N"] if count else [])]
+
+
+def _ambiguous(sequences: Iterable[str]) -> int:
+    letters = "".join(sequences)
+    return int((~alphabet.is_known_letter(letters)).sum()) - letters.count("U") - letters.count("u")

@@ -1,0 +1,159 @@
+"""The task file: a small YAML document with the paths of a task's data and its published settings."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from findna_kit.errors import RecipeError, TaskError
+from findna_kit.recipe.error_messages import explain
+from findna_kit.recipe.load import locate
+from findna_kit.recipe.yaml_nodes import LocatedIssue, Location, display_value, parse, read_text, refusal
+from findna_kit.records.evaluation_json import ScoreName
+from findna_kit.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Metric = ScoreName
+Mark = Literal["certain", "configured", "ours"]
+SOURCES = ("folder", "tables", "bed", "fasta")
+
+
+class SplitFiles(Settings):
+    """A file for each split."""
+
+    train: str | None = Field(None, description="training samples; if left out, dev is used for training")
+    dev: str | None = Field(None, description="validation samples; if left out, a share of train is split off")
+    test: str = Field(description="test samples")
+
+    @model_validator(mode="after")
+    def _has_training_samples(self) -> Self:
+        if self.train is None and self.dev is None:
+            raise ValueError("train or dev is required: there are no samples to train on")
+        return self
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """Return the paths that were given, by split."""
+        return {split: path for split in ("train", "dev", "test") if (path := getattr(self, split)) is not None}
+
+
+class SplitShares(Settings):
+    """The stratified random split of a task that is published without splits."""
+
+    dev: float = Field(0.2, gt=0, lt=1, description="share of all samples for validation")
+    test: float = Field(0.2, gt=0, lt=1, description="share of all samples for the test split")
+    seed: int = Field(1, ge=0, description="seed of the split")
+
+    @model_validator(mode="after")
+    def _leaves_training_samples(self) -> Self:
+        if self.dev + self.test >= 1:
+            raise ValueError(f"dev and test add up to {self.dev + self.test:g}, which leaves no samples to train on")
+        return self
+
+
+class Published(Settings):
+    """The publication of a task."""
+
+    suite: str = Field(description="the benchmark suite that it belongs to")
+    status: Literal["certain", "configured"] = Field(
+        description="certain: one of the paper's 20 tasks; configured: the reference code has settings for it"
+    )
+    where: str = Field(description="where the data are published")
+
+
+class PublishedFinetuning(Settings):
+    """Settings of full fine-tuning. `marked` names their source; `ours` lists the exceptions."""
+
+    batch_size: int = Field(ge=1, description="sequences per step")
+    epochs: int = Field(ge=1, description="passes over the training split")
+    learning_rate: float = Field(gt=0, description="peak learning rate after the warm-up; cosine decay follows")
+    warmup: float = Field(ge=0, lt=1, description="share of the steps in which the learning rate rises from 0")
+    weight_decay: float = Field(ge=0, description="weight decay of AdamW")
+    blocks: int = Field(ge=1, description="number of the encoder's blocks that are used, counted from the input")
+    dropout: float = Field(ge=0, lt=1, description="dropout inside the encoder's blocks")
+    marked: Mark = Field("ours", description="certain: from the paper; configured: from the reference code; ours: neither")
+    ours: tuple[str, ...] = Field((), description="settings above that are ours, whatever `marked` is")
+
+    @model_validator(mode="after")
+    def _names_settings(self) -> Self:
+        unknown = [name for name in self.ours if name not in self.settings]
+        if unknown:
+            raise ValueError(f"ours has unknown settings: {', '.join(unknown)} (settings: {', '.join(self.settings)})")
+        return self
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """Return the settings by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in ("marked", "ours")}
+
+    def mark(self, name: str) -> Mark:
+        """Return the source of a setting's value."""
+        return "ours" if name in self.ours else self.marked
+
+
+class TaskFile(Settings):
+    """A task file. Relative paths start from its folder; in shipped task files, from the data folder."""
+
+    folder: tuple[str, ...] | None = Field(None, min_length=1, description="candidate folders; the first that exists is used")
+    tables: SplitFiles | None = Field(None, description="a table of sequences and labels for each split")
+    bed: SplitFiles | None = Field(None, description="BED files with a label column, for each split; needs a genome")
+    fasta: dict[str, tuple[str, ...]] | None = Field(
+        None, min_length=2, description="FASTA files of each class, published without splits"
+    )
+    genome: str | dict[str, str] | None = Field(
+        None,
+        description="builtin, or the FASTA that the intervals of `bed` or `folder` refer to; one for each class if they differ",
+    )
+    label_column: int = Field(4, ge=4, description="label column of `bed`, counted from 1")
+    longer_than: int = Field(0, ge=0, description="for `fasta`: only records longer than this many bases are used")
+    split: SplitShares | None = Field(None, description="for `fasta`: shares of the random split")
+    length: int | None = Field(None, ge=1, description="length of the sequences in bases; of the longest if they differ")
+    fit: Literal["as_stated", "cut_or_pad", "center"] = Field(
+        "as_stated",
+        description="as_stated: sequences are not changed; cut_or_pad: cut or padded with N to `length`; center (for `bed`): a "
+        "window of `length` around the middle of each interval",
+    )
+    classes: int | None = Field(None, ge=2, description="published number of classes")
+    metric: Metric = Field("mcc", description="the published metric")
+    published: Published | None = Field(None, description="suite and source of the data")
+    finetune: PublishedFinetuning | None = Field(None, description="published settings of full fine-tuning")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        stated = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(stated) != 1:
+            raise ValueError(f"exactly one of {', '.join(SOURCES)} is required (got {', '.join(stated) or 'none'})")
+        if self.bed is not None and not isinstance(self.genome, str):
+            raise ValueError("bed needs genome: the path of the FASTA that its intervals refer to")
+        if self.fit != "as_stated" and self.length is None:
+            raise ValueError(f"fit: {self.fit} needs length")
+        if self.fit == "center" and self.bed is None:
+            raise ValueError("fit: center applies to bed only: other sources have no bases around their sequences")
+        return self
+
+
+def read_task_file(path: Path) -> TaskFile:
+    """Return a validated task file. Raises TaskError that lists every problem as `file:line:column`."""
+    try:
+        return _read(path)
+    except RecipeError as error:
+        raise TaskError(str(error)) from error
+
+
+def _read(path: Path) -> TaskFile:
+    issues: list[LocatedIssue] = []
+    root = parse(read_text(path, str(path), 0), lambda line, column: Location(0, str(path), line, column), path.parent, issues)
+    if root is None or issues:
+        raise refusal(issues)
+    tree: Any = root.plain()
+    if not isinstance(tree, dict):
+        raise refusal([LocatedIssue(root.where, "", f"a task file must be a map (got {display_value(tree)})")])
+    try:
+        return TaskFile.model_validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        located = [locate(root, issue) for issue in explain(error, TaskFile, tree)]
+        raise refusal([issue for issue in located if issue is not None]) from error

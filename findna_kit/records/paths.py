@@ -1,0 +1,13 @@
+"""Names of the files and folders that make up a run's folder."""
+
+RECIPE = "recipe.yaml"
+RUN_JSON = "run.json"
+EVALUATION_JSON = "evaluation.json"
+AUDIT_JSON = "audit.json"
+REPORT = "report.html"
+LOCK = ".lock"
+"""Held by the process that trains in the folder."""
+PREDICTIONS = "evaluation"
+"""Folder of the cached predictions that evaluation.json is computed from."""
+REPORTS = "reports"
+"""Folder for the output of plugins' reporters."""
