@@ -83,7 +83,7 @@ def test_the_commands_on_variants_work(here, monkeypatch):
     monkeypatch.chdir(here)
     for words in commands(VARIANTS):
         _, err = called(words)
-        assert "has no contig 'chr2R', which a line of variants.vcf names" in err
+        assert "has no contig 'chr2R', which one record of variants.vcf uses" in err
     found = {(line["id"], line["alt"]): line["status"] for line in table((here / "scores.tsv").read_text())}
     assert found == {
         ("edge", "G"): "scored", ("snv", "A"): "scored", ("snv", "C"): "scored", ("deletion", "G"): "distance_only",

@@ -28,7 +28,7 @@ def test_the_commands_of_the_page_run(script, tmp_path):
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "test rows found in the other parts: " in done.stdout
+    assert "test samples found in the other splits: " in done.stdout
     if "mine" in script:
         assert "task.yaml: train 40, validation 40, test 40" in done.stdout
 
