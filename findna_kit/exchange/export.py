@@ -67,7 +67,6 @@ def export_run(
     if form == "onnx":
         # Checked first: loading the model takes longer than finding out that a package is missing.
         require_onnx()
-    # x
     out = Path(os.path.abspath(out))  # noqa: PTH100 - Path.resolve would follow a link, and `.` has no name
     _check_output(out, overwrite=overwrite)
     model = load(run, branch, step=step, device="cpu", without=without)

@@ -69,7 +69,6 @@ def import_findna(
     initial = {name: tensor.clone() for name, tensor in experiment.model_tensors().items()}
     report = _fill(experiment, released, file)
     with place.claimed(recipe.name) as (folder, _):
-        # x
         record = RunRecord(folder, resuming=False)
         with record.recording():
             facts = RunJson(

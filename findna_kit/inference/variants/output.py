@@ -107,7 +107,6 @@ def writer_for(out: Path) -> VariantWriter:
 
 def check_output(out: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
     """Raise OutputExists if `out` is a folder, an input, or an existing file without `overwrite`."""
-    # x
     if os.path.isdir(out):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
         raise OutputExists(f"{out}: is a folder; give a file, such as --out {out / 'scores.vcf.gz'}")
     if not os.path.lexists(out):
