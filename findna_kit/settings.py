@@ -17,45 +17,45 @@ class Settings(BaseModel):
 
 
 class HeldOut(Settings):
-    """Stretches kept from training for validation; exactly one of the three."""
+    """Regions that validation has to itself, stated in exactly one of three forms."""
 
     share: float | None = Field(None, gt=0, lt=1, description="share of the genome, in seeded blocks")
     contigs: tuple[str, ...] | None = Field(None, min_length=1, description="whole contigs by name")
-    bed: str | None = Field(None, description="a BED file of stretches")
+    bed: str | None = Field(None, description="a BED file of regions")
 
     @property
     def given(self) -> list[str]:
-        """The names of the forms that were given."""
+        """The names of the forms that are stated."""
         return [name for name in ("share", "contigs", "bed") if getattr(self, name) is not None]
 
 
 def _one_form(value: Any) -> Any:
     if isinstance(value, HeldOut) and len(value.given) != 1:
-        raise ValueError("exactly one of share, contigs, bed is wanted")
+        raise ValueError("expected exactly one of share, contigs, bed")
     return value
 
 
 HeldOutChoice = Annotated[
     Literal["auto"] | HeldOut,
     AfterValidator(_one_form),
-    Field(description="auto (the builtin genome's own stretch, elsewhere {share: 0.05}), or {share}, {contigs} or {bed}"),
+    Field(description="auto (the built-in genome's own region, otherwise {share: 0.05}), or {share}, {contigs} or {bed}"),
 ]
-Include = Annotated[str | None, Field(description="a BED file; nothing outside of its stretches is used")]
-Exclude = Annotated[str | None, Field(description="a BED file; nothing inside of its stretches is used")]
+Include = Annotated[str | None, Field(description="a BED file; only its regions are used")]
+Exclude = Annotated[str | None, Field(description="a BED file; its regions are not used")]
 
 
 class GenomeSettings(Settings):
-    """One genome of several."""
+    """One of several genomes."""
 
     path: str = Field(description="builtin, or the path of a FASTA (plain, gzip or bgzip)")
-    weight: float = Field(1.0, gt=0, description="its share of the windows, relative to the other genomes'")
+    weight: float = Field(1.0, gt=0, description="share of the windows, relative to the weights of the other genomes")
     validation: HeldOutChoice = "auto"
     include: Include = None
     exclude: Exclude = None
 
     @property
     def files(self) -> dict[str, str]:
-        """The files that are to be there, by their key."""
+        """The files that must exist, by their key in this section."""
         held_out = None if self.validation == "auto" else self.validation.bed
         genome = None if self.path == "builtin" else self.path
         stated = {"path": genome, "validation.bed": held_out, "include": self.include, "exclude": self.exclude}
@@ -63,58 +63,58 @@ class GenomeSettings(Settings):
 
 
 class DataSettings(Settings):
-    """The genome, or genomes, and the windows drawn from them."""
+    """The genome or genomes, and the windows sampled from them."""
 
     genome: str | Annotated[tuple[GenomeSettings, ...], Field(min_length=1)] = Field(
         description="builtin, the path of a FASTA (plain, gzip or bgzip), or a weighted list of genomes"
     )
-    length: int = Field(gt=0, description="nucleotides in a window")
-    batch_size: int = Field(gt=0, description="windows in the global batch, whatever the number of processes")
+    length: int = Field(gt=0, description="length of a window in nucleotides")
+    batch_size: int = Field(gt=0, description="windows in the global batch, over all processes")
     max_unknown: float = Field(0.1, ge=0, lt=1, description="largest share of N in a window")
     validation: HeldOutChoice = "auto"
     include: Include = None
     exclude: Exclude = None
 
     @model_validator(mode="after")
-    def _stated_where_it_belongs(self) -> Self:
-        stated = [key for key, absent in _STRETCHES.items() if getattr(self, key) != absent]
+    def _regions_belong_to_their_genome(self) -> Self:
+        stated = [key for key, absent in _REGION_KEYS.items() if getattr(self, key) != absent]
         if not isinstance(self.genome, str) and stated:
-            raise ValueError(f"of several genomes each states its own {' and '.join(stated)}; move it into the list")
+            raise ValueError(f"each of several genomes states its own {' and '.join(stated)}; move it into the list")
         return self
 
     @property
     def genomes(self) -> tuple[GenomeSettings, ...]:
-        """Every genome with its own stretches; a single one has those stated beside it."""
+        """Every genome with its own regions; those of a single genome are stated in this section."""
         if not isinstance(self.genome, str):
             return self.genome
-        return (GenomeSettings(path=self.genome, **{key: getattr(self, key) for key in _STRETCHES}),)
+        return (GenomeSettings(path=self.genome, **{key: getattr(self, key) for key in _REGION_KEYS}),)
 
     @property
     def files(self) -> dict[str, str]:
-        """The files that are to be there, by their key."""
+        """The files that must exist, by their key in this section."""
         if not isinstance(self.genome, str):
             return {f"genome.{n}.{key}": path for n, one in enumerate(self.genome) for key, path in one.files.items()}
         return {key if key != "path" else "genome": path for key, path in self.genomes[0].files.items()}
 
 
-_STRETCHES = {"validation": "auto", "include": None, "exclude": None}
+_REGION_KEYS = {"validation": "auto", "include": None, "exclude": None}
 
 
 class InitialWeights(Settings):
-    """A run whose weights both branches begin with."""
+    """A run whose weights both branches start from."""
 
-    run: str = Field(description="a run's folder")
+    run: str = Field(description="folder of the run")
     parts: tuple[Literal["encoder", "heads"], ...] = Field(
         ("encoder",),
         min_length=1,
-        description="what is taken, each whole: the encoder (with its class pooling), the losses' heads",
+        description="what is loaded, each completely: the encoder (with its class pooling), the heads of the losses",
     )
-    branch: Literal["teacher", "student"] = Field("teacher", description="whose weights")
-    step: int | None = Field(None, ge=0, description="which checkpoint; null: the newest")
+    branch: Literal["teacher", "student"] = Field("teacher", description="branch whose weights are loaded")
+    step: int | None = Field(None, ge=0, description="step of the checkpoint; null: the newest one")
 
 
 class TrainerSettings(Settings):
-    """How the loop runs. Results do not depend on it, except for rounding and for `validate_every`.
+    """How the training loop runs. Results do not depend on it, except for rounding and for `validate_every`.
 
     The teacher update receives the validation metrics, and the rule `gated` moves the teacher by them.
     """
@@ -122,18 +122,20 @@ class TrainerSettings(Settings):
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="auto: bf16 where the device computes it natively, else fp32; weights are always fp32"
     )
-    micro_batch: Literal["auto"] | Annotated[int, Field(gt=0)] = Field("auto", description="rows per process and pass")
+    micro_batch: Literal["auto"] | Annotated[int, Field(gt=0)] = Field(
+        "auto", description="samples per process and forward pass"
+    )
     compile: StrictBool | Literal["aot_eager"] = Field(
-        False, description="torch.compile of the encoder; aot_eager traces it, and runs the trace without a compiler"
+        False, description="torch.compile of the encoder; aot_eager traces it, but runs the trace without a compiler"
     )
     checkpoint_every: int = Field(500, gt=0, description="steps between checkpoints")
-    keep_last: int = Field(2, gt=0, description="newest checkpoints kept, beside the first and the last")
-    validate_every: int = Field(100, gt=0, description="steps between looks at the held-out windows")
-    validation_windows: int = Field(256, gt=1, description="held-out windows looked at")
-    log_every: int = Field(10, gt=0, description="steps between rows of metrics.jsonl")
-    devices: int = Field(1, gt=0, description="processes per node; a launcher's own number takes its place")
-    nodes: int = Field(1, gt=0, description="nodes; more than one needs torchrun or srun")
-    requeue: bool = Field(False, description="in a Slurm job: once saved after a signal, the job is queued again")
+    keep_last: int = Field(2, gt=0, description="number of newest checkpoints kept, in addition to the first and the last")
+    validate_every: int = Field(100, gt=0, description="steps between validations")
+    validation_windows: int = Field(256, gt=1, description="number of windows in a validation")
+    log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
+    devices: int = Field(1, gt=0, description="processes per node; the number of a launcher (torchrun, srun) takes precedence")
+    nodes: int = Field(1, gt=0, description="number of nodes; more than one needs torchrun or srun")
+    requeue: bool = Field(False, description="in a Slurm job: after a signal, save a checkpoint and queue the job again")
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -144,19 +146,21 @@ class TrainerSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """Which labelled tasks score the run when training ends, and now and then before."""
+    """Labelled tasks that score the run when training ends and, if `every` is set, during training."""
 
     tasks: tuple[str, ...] = Field((), description="builtin, folders of tables, task files, or shipped names")
     protocols: tuple[Literal["knn", "probe", "few_shot", "finetune"], ...] = Field(
         ("knn", "probe"), min_length=1, description="how the encoder is scored"
     )
-    seeds: int = Field(1, ge=1, description="how often what is random in a protocol is repeated")
+    seeds: int = Field(1, ge=1, description="number of seeds of the random parts of a protocol")
     every: int | None = Field(
-        None, gt=0, description="steps between cheap looks (knn and probe, on a fixed subset of the training rows); null: none"
+        None,
+        gt=0,
+        description="steps between online probes (knn and probe, on a fixed subset of the training samples); null: none",
     )
 
     @model_validator(mode="after")
-    def _looks_at_something(self) -> Self:
+    def _every_has_something_to_score(self) -> Self:
         if self.every is not None and not (self.tasks and {"knn", "probe"} & set(self.protocols)):
-            raise ValueError("every looks by knn and probe at tasks: name a task and one of the two, or leave every out")
+            raise ValueError("every scores tasks by knn and probe: name a task and one of the two, or leave every out")
         return self

@@ -75,7 +75,7 @@ def test_reverse_complement_is_that_of_biology(sequence):
 
 
 @given(st.text("ACGTN", max_size=30))
-def test_letters_turn_round_as_tokens_do(letters):
+def test_letters_and_tokens_have_the_same_reverse_complement(letters):
     turned = alphabet.complement(torch.from_numpy(alphabet.encode(letters)[::-1].astype(np.int64)))
     assert alphabet.reverse_complement(letters) == alphabet.decode(turned.numpy().astype(np.uint8))
     assert alphabet.reverse_complement(alphabet.reverse_complement(letters)) == letters

@@ -1,4 +1,4 @@
-"""From a recipe to connected parts."""
+"""Building an experiment from a recipe, and the combinations that are refused."""
 
 from dataclasses import replace
 
@@ -45,13 +45,13 @@ def test_meta_takes_no_memory():
     (("views.shifted.see=[student]",), "losses.distill: needs a view that the teacher sees"),
     (("losses.contrast={name: info_nce}",), "losses.contrast: needs two views that the student sees"),
 ])  # fmt: skip
-def test_parts_that_do_not_go_together_are_refused(overrides, sentence):
+def test_incompatible_components_are_refused(overrides, sentence):
     with pytest.raises(RecipeError) as refused:
         assemble(small("self_distill", *overrides)[0])
     assert sentence in str(refused.value)
 
 
-def test_all_misfits_are_said_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(RecipeError) as refused:
         assemble(small("self_distill", "views.masked.mask=null", "class_tokens=0")[0])
     assert len(refused.value.problems) == 2
@@ -61,7 +61,7 @@ def test_all_misfits_are_said_at_once():
     (("views.shifted.mask=independent",), "views.shifted.mask: hides bases from the student, which does not see"),
     (("losses.update={name: masked_nucleotides}",), "losses.update: torch reserves this label"),
 ])  # fmt: skip
-def test_what_would_do_nothing_or_break_is_refused(overrides, sentence):
+def test_useless_masks_and_reserved_labels_are_refused(overrides, sentence):
     with pytest.raises(RecipeError, match=sentence):
         assemble(small("self_distill", *overrides)[0])
 
@@ -143,7 +143,7 @@ def test_windows_longer_than_the_encoder_takes_are_refused():
     assert assemble(recipe.model_copy(update={"encoder": replace(recipe.encoder, component=Short)})).length == 64
 
 
-def test_a_teacher_may_lack_heads_that_nobody_reads_and_no_other():
+def test_a_teacher_may_lack_only_unused_heads():
     recipe, _, _ = small("self_distill")
 
     def rule(*kept):
@@ -229,7 +229,7 @@ def test_no_losses_is_the_initial_network():
     assert experiment.model_tensors()
 
 
-def test_views_made_alike_are_numbered():
+def test_several_views_of_one_label_are_numbered():
     """DINO's multi-crop: two crops of the whole length for both branches, four small ones for the student."""
     recipe, _, _ = small(
         "self_distill", "views.masked.count=2", "views.masked.see=[student, teacher]", "views.shifted.count=4",
@@ -242,7 +242,7 @@ def test_views_made_alike_are_numbered():
     assert [pipeline.crop for pipeline in experiment.pipelines] == [None, None, 24, 24, 24, 24]
 
 
-def test_a_mask_that_would_do_nothing_is_said_once_of_views_made_alike():
+def test_a_useless_mask_is_reported_once_for_several_views():
     with pytest.raises(RecipeError) as refused:
         assemble(small("self_distill", "views.shifted.mask=independent", "views.shifted.count=3")[0])
     assert [problem.path for problem in refused.value.problems] == ["views.shifted.mask"]

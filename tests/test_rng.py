@@ -67,7 +67,7 @@ def test_a_key_is_the_same_on_every_machine():
         (("a",), ("A",)),
     ],
 )
-def test_other_parts_give_another_key(one, other):
+def test_different_parts_give_different_keys(one, other):
     assert rng.key(*one) != rng.key(*other)
 
 
@@ -98,14 +98,14 @@ def test_torch_is_as_before_after_an_error_too():
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(1, 40), st.integers(1, 64))
-def test_of_what_is_asked_for_the_first_bits_are_right(stream, count, first):
+def test_the_requested_bits_are_right(stream, count, first):
     rows = torch.arange(5)
     for part, block in rng.blocks(stream, rows, count, first):
         assert (block >> 64 - first).equal(rng.bits(stream, rows[part], count) >> 64 - first)
 
 
 @pytest.mark.parametrize(("rows", "width", "sizes"), [(5, 40, [2, 2, 1]), (3, 500, [1, 1, 1]), (4, 0, [4]), (0, 7, [])])
-def test_rows_are_taken_some_at_a_time(rows, width, sizes):
+def test_batch_slices_cover_all_rows(rows, width, sizes):
     parts = rng.batch_slices(rows, width, torch.device("cpu"), 100)
     assert [part.stop - part.start for part in parts] == sizes
     assert [row for part in parts for row in range(rows)[part]] == list(range(rows))

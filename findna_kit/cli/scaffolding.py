@@ -70,6 +70,7 @@ def files(name: str, kinds: Iterable[str], table: Sequence[Kind] = KINDS) -> dic
     words = {
         "name": name, "word": word, "module": f"findna_{word}", "distribution": f"findna-{name}",
         "Class": "".join(part.capitalize() for part in name.split("-")), "described": _listed(chosen),
+        "registers": textwrap.fill(f"It registers {_listed(chosen)}.", 120),
         **{package: _required(package) for package in ("pydantic", "torch", "pytest")}, "kit": _required(KIT),
     }  # fmt: skip
     words |= _parts_of_module(chosen, words)

@@ -52,18 +52,18 @@ class ComponentSpec:
 
     @property
     def weight(self) -> Schedule:
-        """Of a loss: the schedule that multiplies its term."""
-        return cast("Schedule", self.extras["weight"])
+        """The schedule that multiplies the term of a loss; None for other kinds."""
+        return cast("Schedule", self.extras.get("weight"))
 
     @property
     def rc(self) -> RC:
-        """Of an encoder: how it reads both strands."""
-        return cast("RC", self.extras["rc"])
+        """How an encoder reads both strands; None for other kinds."""
+        return cast("RC", self.extras.get("rc"))
 
     @property
     def clip_norm(self) -> float | None:
-        """Of an optimizer: the largest norm of the gradient, or None."""
-        return cast("float | None", self.extras["clip_norm"])
+        """The largest norm of the gradient that an optimizer is given; None for no limit, and for other kinds."""
+        return cast("float | None", self.extras.get("clip_norm"))
 
     def plain(self) -> dict[str, Any]:
         """Return the component as a recipe states it, with every default filled in."""
@@ -93,7 +93,7 @@ def read_component(kind: str, value: Any, context: ValidationContext) -> Compone
     """Return the component of that kind which `value` states. Raise ValidationError with every issue."""
     registry = context.components.of(kind)
     if not isinstance(value, (str, dict)):
-        message = f"the name of a component, or a map with name and parameters, is wanted (got {display_value(value)})"
+        message = f"expected the name of a component, or a map with name and parameters (got {display_value(value)})"
         raise refusal_of(kind, [Issue((), message)], value)
     stated = {"name": value} if isinstance(value, str) else dict(value)
     if registry.spec.default is not None:
@@ -143,7 +143,7 @@ def _component(registry: Registry[Any], stated: Mapping[str, Any], issues: list[
         issues.append(Issue(("name",), f"missing; it is required (known: {', '.join(registry) or 'none'})"))
         return None
     if not isinstance(stated["name"], str):
-        issues.append(Issue(("name",), f"the name of one {registry.kind} is wanted (got {display_value(stated['name'])})"))
+        issues.append(Issue(("name",), f"expected the name of one {registry.kind} (got {display_value(stated['name'])})"))
         return None
     try:
         return registry[stated["name"]]

@@ -1,4 +1,4 @@
-"""What differs between two recipes, for who continues a run."""
+"""Differences between two recipes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ if TYPE_CHECKING:
 
     from findna_kit.recipe.schema import Recipe
 
+# These do not change what is computed.
 _MAY_DIFFER = {f"trainer.{key}" for key in ("keep_last", "log_every", "checkpoint_every", "devices", "nodes", "requeue")}
 
 
-def diff(saved: Recipe, wanted: Recipe) -> list[str]:
-    """`path: saved value -> wanted value` for every key that a resumed run needs equal; none: it may go on."""
-    changed = changes(saved.plain(), wanted.plain())
-    return [sentence for path, sentence in changed.items() if path not in _MAY_DIFFER]
+def diff(saved: Recipe, requested: Recipe) -> list[str]:
+    """Return `path: saved value -> requested value` for every difference that a resumed run must not have."""
+    changed = changes(saved.plain(), requested.plain())
+    return [line for path, line in changed.items() if path not in _MAY_DIFFER]
 
 
-def changes(saved: Any, wanted: Any, *path: str) -> dict[str, str]:
-    """`path: saved value -> wanted value` by path, for everything below `path` that differs between two plain trees."""
-    before, after = dict(leaves(saved, path)), dict(leaves(wanted, path))
+def changes(saved: Any, requested: Any, *path: str) -> dict[str, str]:
+    """Return `path: saved value -> requested value` by path, for every difference between two plain trees below `path`."""
+    before, after = dict(leaves(saved, path)), dict(leaves(requested, path))
     return {
         key: f"{key}: {before.get(key, 'not stated')} -> {after.get(key, 'not stated')}"
         for key in dict.fromkeys([*before, *after])
@@ -31,7 +32,7 @@ def changes(saved: Any, wanted: Any, *path: str) -> dict[str, str]:
 
 
 def leaves(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Every path of a plain tree that ends, and the value there as text."""
+    """Iterate over the leaves of a plain tree: the path of each, and its value as text."""
     if isinstance(tree, (dict, list)) and tree:
         for key, below in tree.items() if isinstance(tree, dict) else enumerate(tree):
             yield from leaves(below, (*path, key))

@@ -1,4 +1,4 @@
-"""What pydantic found, in plain sentences."""
+"""Messages for pydantic's errors: each becomes an `Issue`, a sentence with the path of the key that it is about."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ISSUE = "issue"
 
 Path = tuple[str | int, ...]
 
-_WANTED = {
+_EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -50,7 +50,10 @@ _BOUNDS = {
 
 @dataclass(frozen=True)
 class Issue:
-    """One problem in words. at_key: its key is meant, not its value. unknown: nobody registered the component."""
+    """One problem in words.
+
+    path: the keys that lead to it. at_key: it is about the key and not its value. unknown: no plugin registers the component.
+    """
 
     path: Path
     message: str
@@ -59,8 +62,8 @@ class Issue:
 
 
 @dataclass(frozen=True)
-class _Trouble:
-    """pydantic's error with the union branches taken out of its path; `union`: the path of the first such union."""
+class _LocatedError:
+    """An error of pydantic, with the branches of unions taken out of its path. union: the path of the first such union."""
 
     path: Path
     loc: Path
@@ -68,97 +71,107 @@ class _Trouble:
     error: Any
 
     @property
-    def mismatch(self) -> bool:
-        """Says no more than that the value is none of a branch's type."""
-        return self.path == self.union and (self.error["type"] in _WANTED or self.error["type"] == "literal_error")
+    def is_type_mismatch(self) -> bool:
+        """Whether it says no more than that the value does not have the type of a branch."""
+        return self.path == self.union and (self.error["type"] in _EXPECTED or self.error["type"] == "literal_error")
 
 
 def explain(error: ValidationError, model: type[BaseModel] | None, tree: Any, *, also: Sequence[str] = ()) -> list[Issue]:
-    """Every problem of `tree` as sentences; alternatives of one value become one. also: keys of the top that are no fields."""
-    troubles = [_trouble(one, tree) for one in error.errors(include_url=False) if not _hollow(one)]
-    said = [_say(trouble, model, also) for trouble in troubles if trouble.union is None]
-    for union in dict.fromkeys(trouble.union for trouble in troubles if trouble.union is not None):
-        branches = [trouble for trouble in troubles if trouble.union == union]
-        # A branch that looked inside the value knows more than one that does not take values of its type.
-        telling = [trouble for trouble in branches if not trouble.mismatch]
-        if telling:
-            said += [_say(trouble, model, also) for trouble in telling]
+    """Return an issue for every problem of `tree`; the alternatives of one value become one issue.
+
+    model: what `tree` was read as, for the names of known keys. also: further keys of the top level.
+    """
+    errors = [_locate(one, tree) for one in error.errors(include_url=False) if not _is_redundant(one)]
+    issues = [_issue(one, model, also) for one in errors if one.union is None]
+    for union in dict.fromkeys(one.union for one in errors if one.union is not None):
+        branches = [one for one in errors if one.union == union]
+        # A branch that read into the value says more than one that does not take values of its type.
+        specific = [one for one in branches if not one.is_type_mismatch]
+        if specific:
+            issues += [_issue(one, model, also) for one in specific]
         else:
-            wanted = " or ".join(dict.fromkeys(_wanted(trouble.error) for trouble in branches))
-            said.append(Issue(union, f"{wanted} is wanted (got {display_value(branches[0].error['input'])})"))
-    return said
+            expected = " or ".join(dict.fromkeys(_expected(one.error) for one in branches))
+            issues.append(Issue(union, f"expected {expected} (got {display_value(branches[0].error['input'])})"))
+    return issues
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:
-    """The sentence for a key that nobody reads."""
+    """Return the message for a key that does not exist, with the nearest one that does."""
     return f"unknown key{nearest(key, known)} (known: {', '.join(known)})"
 
 
-def _hollow(error: Any) -> bool:
-    """A list is also called too short when its items were refused, which is said of each of them."""
+def _is_redundant(error: Any) -> bool:
+    """Return whether a list is called too short only because its items were refused, which other errors report."""
     return error["type"] == "too_short" and bool(len(error["input"]) >= error["ctx"]["min_length"])
 
 
-def _trouble(error: Any, tree: Any) -> _Trouble:
+def _locate(error: Any, tree: Any) -> _LocatedError:
+    """Follow the error's location through the document; what is no key of it names the branch of a union."""
     path: list[str | int] = []
     union: Path | None = None
     here, loc = tree, error["loc"]
-    for place, part in enumerate(loc):
+    for index, part in enumerate(loc):
         inside = isinstance(here, dict) and part in here
         inside = inside or (isinstance(here, list) and isinstance(part, int) and part < len(here))
-        absent = isinstance(here, dict) and place == len(loc) - 1 and error["type"] in ("missing", ISSUE)
+        absent = isinstance(here, dict) and index == len(loc) - 1 and error["type"] in ("missing", ISSUE)
         if inside:
             here = here[part]
         if inside or absent:
             path.append(part)
         elif part != "[key]" and union is None:
             union = tuple(path)
-    return _Trouble(tuple(path), loc, union, error)
+    return _LocatedError(tuple(path), loc, union, error)
 
 
-def _wanted(error: Any) -> str:
-    return error["ctx"]["expected"] if error["type"] == "literal_error" else _WANTED[error["type"]]
+def _expected(error: Any) -> str:
+    return error["ctx"]["expected"] if error["type"] == "literal_error" else _EXPECTED[error["type"]]
 
 
-def _say(trouble: _Trouble, model: type[BaseModel] | None, also: Sequence[str]) -> Issue:
-    error, context = trouble.error, trouble.error.get("ctx", {})
-    kind, shown = error["type"], f" (got {display_value(error['input'])})"
+def _issue(located: _LocatedError, model: type[BaseModel] | None, also: Sequence[str]) -> Issue:
+    """Return the issue that an error of pydantic stands for."""
+    error, context = located.error, located.error.get("ctx", {})
+    kind = error["type"]
     if kind == ISSUE:
-        said: Issue = context["issue"]
-        return replace(said, path=trouble.path)
+        issue: Issue = context["issue"]
+        return replace(issue, path=located.path)
     if kind == "missing":
-        return Issue(trouble.path, "missing; it is required")
-    if kind == UNKNOWN_KEY:
-        return Issue(trouble.path, unknown_key(str(trouble.path[-1]), context["known"]), at_key=True)
-    if kind == "extra_forbidden":
-        known = [*_known(model, trouble.loc[:-1]), *(also if len(trouble.loc) == 1 else ())]
-        return Issue(trouble.path, unknown_key(str(trouble.path[-1]), known), at_key=True)
+        return Issue(located.path, "missing; it is required")
+    if kind in ("extra_forbidden", UNKNOWN_KEY):
+        top = also if len(located.loc) == 1 else ()
+        known = context["known"] if kind == UNKNOWN_KEY else [*_known(model, located.loc[:-1]), *top]
+        return Issue(located.path, unknown_key(str(located.path[-1]), known), at_key=True)
+    if (message := _message_about_value(error)) is not None:
+        return Issue(located.path, message)
+    # A message of a validator of ours or of a plugin's. It shows the value itself where that is a map or a list.
+    own = kind in ("value_error", "assertion_error")
+    message = str(context["error"]) if own else error["msg"][:1].lower() + error["msg"][1:]
+    scalar = isinstance(error["input"], (str, int, float)) or error["input"] is None
+    at_key = located.loc[-1:] == ("[key]",)
+    return Issue(located.path, message + (f" (got {display_value(error['input'])})" if scalar else ""), at_key)
+
+
+def _message_about_value(error: Any) -> str | None:
+    """Return the message for a value of the wrong type, out of bounds, or of the wrong length; None for other errors."""
+    kind, context, shown = error["type"], error.get("ctx", {}), f" (got {display_value(error['input'])})"
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
         near = nearest(error["input"], known) if isinstance(error["input"], str) else ""
-        return Issue(trouble.path, f"{context['expected']} is wanted{shown}{near}")
-    if kind in _WANTED:
+        return f"expected {context['expected']}{shown}{near}"
+    if kind in _EXPECTED:
         quotes = "; put it in quotes" if kind == "string_type" and isinstance(error["input"], (int, float)) else ""
-        return Issue(trouble.path, f"{_WANTED[kind]} is wanted{shown}{quotes}")
+        return f"expected {_EXPECTED[kind]}{shown}{quotes}"
     if kind in _BOUNDS:
         bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
-        return Issue(trouble.path, _BOUNDS[kind].format(**bounds) + shown)
+        return _BOUNDS[kind].format(**bounds) + shown
     if kind in ("too_short", "too_long"):
         few = kind == "too_short"
         limit = context["min_length" if few else "max_length"]
-        return Issue(
-            trouble.path, f"at {'least' if few else 'most'} {limit} {'item is' if limit == 1 else 'items are'} wanted{shown}"
-        )
-    message = (
-        str(context["error"]) if kind in ("value_error", "assertion_error") else error["msg"][:1].lower() + error["msg"][1:]
-    )
-    scalar = isinstance(error["input"], (str, int, float)) or error["input"] is None
-    at_key = trouble.loc[-1:] == ("[key]",)
-    return Issue(trouble.path, message + (shown if scalar else ""), at_key)
+        return f"expected at {'least' if few else 'most'} {limit} {'item' if limit == 1 else 'items'}{shown}"
+    return None
 
 
 def _known(model: type[BaseModel] | None, loc: Path) -> list[str]:
-    """The keys that a section at `loc` takes; labels, indices and union branches in `loc` are no fields, and passed over."""
+    """Return the keys of the section at `loc`. Labels, indices and branches of unions in `loc` are no fields, and skipped."""
     models = [] if model is None else [model]
     for part in loc:
         fields = [one.model_fields[part].annotation for one in models if isinstance(part, str) and part in one.model_fields]

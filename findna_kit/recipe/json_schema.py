@@ -1,7 +1,7 @@
-"""The JSON Schema of a recipe, for editors: made of the models and of every registered component's Config.
+"""The JSON Schema of a recipe, for editors, built from the models and from the Config of every registered component.
 
-Draft 7: every release of the YAML language server, which editors use, checks by it; later drafts are known since 2025 only.
-What depends on several keys at once, or on files, `load_recipe` alone knows.
+It is draft 7, which every release of the YAML language server supports; later drafts are supported since 2025 only. Rules
+that depend on several keys, or on files, are checked by `load_recipe` alone.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _OVER = "_over_a_base"
 _SCHEDULE = "Schedule"
 """Name of the definition that pydantic makes of the type."""
 _WHOLE_ONLY = {"required", "default", "minProperties", "not"}
-"""What holds of a whole document, and of a piece that a base completes does not."""
+"""Keywords that apply to a whole document only, and not to a part that a base completes."""
 _BASE = {"type": "string", "minLength": 1, "description": "the path, or shipped name, of the recipe that this one lies over"}
 
 
 def recipe_schema(components: Components) -> dict[str, Any]:
-    """Accepts a whole recipe or, where `base` is stated, any piece of one, with a null for each key to be dropped.
+    """Return a schema that accepts a whole recipe or, where `base` is stated, any part of one, with null for keys to drop.
 
-    Deterministic for given components. A name that two plugins claim is no component, as in `load_recipe`.
+    It is a function of the components alone. A name that two plugins register is no component, as in `load_recipe`.
     """
     whole = _Generator(components).generate(TypeAdapter(recipe_model(components.kinds)).core_schema)
     definitions = whole.pop("$defs", {})
@@ -93,7 +93,7 @@ def _unambiguous(registry: Registry[Any]) -> Iterator[tuple[str, type[Any]]]:
 
 
 def _over(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What may be laid over a value of `schema`: maps merge, so any part of one; lists and scalars replace, so all of one."""
+    """Return the schema of what may be laid over a value: any part of a map, since maps merge; all of a list or a scalar."""
     made: dict[str, Any] = {}
     for keyword, value in schema.items():
         if keyword in ("properties", "patternProperties"):
@@ -125,7 +125,7 @@ def _field_of(schema: Any) -> ComponentField | None:
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's, with the registered components where a recipe names one, and in draft 7's words."""
+    """pydantic's generator, with the registered components where a recipe names one, in the vocabulary of draft 7."""
 
     def __init__(self, components: Components) -> None:
         super().__init__(ref_template=_DEFINITIONS + "{model}")
@@ -156,7 +156,7 @@ class _Generator(GenerateJsonSchema):
         }
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
-        """A parameter that a plugin reads in a way of its own may be anything here; `load_recipe` has the last word."""
+        """Accept anything for a parameter with a validator of its own, which JSON Schema cannot express."""
         return {}
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
@@ -170,12 +170,12 @@ class _Generator(GenerateJsonSchema):
         return super().default_schema(schema)
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        """Keys that do not match their pattern are refused, where pydantic would let them be anything."""
+        """Refuse keys that do not match their pattern, where pydantic's schema would accept any."""
         made = super().dict_schema(schema)
         return {**made, "additionalProperties": False} if "patternProperties" in made else made
 
     def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
-        """Draft 7 calls `prefixItems` items, and what comes after them additionalItems."""
+        """Rename keywords: draft 7 has `items` for `prefixItems`, and `additionalItems` for the items after them."""
         made = super().tuple_schema(schema)
         if "prefixItems" in made:
             further = {"additionalItems": made["items"]} if "items" in made else {}
@@ -183,11 +183,11 @@ class _Generator(GenerateJsonSchema):
         return made
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        """Without the class's name, which no recipe says."""
+        """Leave out the name of the class, which no recipe contains."""
         made = super().model_schema(schema)
         made.pop("title")
         return made
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """A key is its own title."""
+        """Return False: a key is title enough."""
         return False

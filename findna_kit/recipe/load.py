@@ -1,4 +1,4 @@
-"""A recipe from its source: layers, schema, and every problem put on its line."""
+"""Loading of a recipe: merging its layers, validating them, and locating every problem on its line."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ def load_recipe(
     folder: Path | None = None,
     failed: Sequence[Plugin] = (),
 ) -> Recipe:
-    """The recipe at `source`, a path or a shipped name, with the `--set`s applied, whose paths start from `folder`.
+    """Return the recipe at `source`, a path or a shipped name, with the overrides (`--set`) applied.
 
-    Raises RecipeError with every problem at once. failed: plugins that did not load, any of which may be what an unknown
-    component is missing.
+    folder: what paths in the overrides start from; None: the working folder. failed: plugins that did not load; they are listed
+    where a component is unknown, since one of them may contain it. Raise RecipeError with every problem at once.
     """
     layers = read_layers(source, overrides, folder, Grammar.of(components))
     _absolute_files(layers.root, components)
     model = recipe_model(components.kinds)
-    reading = ValidationContext(components, tuple(layers.notes))
+    context = ValidationContext(components, tuple(layers.notes))
     while True:
         tree = layers.root.plain()
         try:
             # JSON in strict mode is what YAML can say: a list may be a tuple, but "1", true or 1.0 is no whole number.
-            recipe = model.model_validate_json(json.dumps(tree), strict=True, context=reading)
+            recipe = model.model_validate_json(json.dumps(tree), strict=True, context=context)
         except ValidationError as error:
-            said = explain(error, model, tree, also=("base",))
+            issues = explain(error, model, tree, also=("base",))
         else:
-            said = []
-        if not _drop(layers.root, said):
+            issues = []
+        if not _drop(layers.root, issues):
             break
-    found = [*layers.found, *(placed for one in said if (placed := locate(layers.root, one)) is not None)]
-    if found:
-        raise refusal(found, [*_suppliers(said, failed), *_of_methods(said, str(source))])
+    located = [*layers.found, *(found for one in issues if (found := locate(layers.root, one)) is not None)]
+    if located:
+        raise refusal(located, [*_suppliers(issues, failed), *_of_methods(issues, str(source))])
     return recipe
 
 
 def _absolute_files(root: Node, components: Components) -> None:
-    """Makes the paths among components' parameters absolute, each from the folder of whoever stated it."""
+    """Make the paths among the parameters of components absolute, each from the folder of the file that states it."""
     nodes = [(kind, node) for kind in components.kinds if kind.path for _, _, node in reach(root, kind.path)]
     for kind, node in nodes:
         named = node.below("name")
@@ -73,9 +73,12 @@ def _absolute_files(root: Node, components: Components) -> None:
             absolute(path)
 
 
-def _drop(root: Node, said: Sequence[Issue]) -> bool:
-    """Takes out the nulls that drop a key and were refused as its value; where null is a value, it stays one. True: some."""
-    trails = [(trail, one.path) for one in said if len(trail := _trail(root, one.path)) == len(one.path) + 1]
+def _drop(root: Node, issues: Sequence[Issue]) -> bool:
+    """Remove the nulls that drop a key and were refused as its value. Return whether there were any.
+
+    A null that the schema accepts is a value, and stays.
+    """
+    trails = [(trail, one.path) for one in issues if len(trail := _trail(root, one.path)) == len(one.path) + 1]
     dropping = [(trail[-2], trail[-1]) for trail, path in trails if path and trail[-1].drops]
     for holder, node in dropping:
         if isinstance(holder.value, dict):
@@ -86,7 +89,7 @@ def _drop(root: Node, said: Sequence[Issue]) -> bool:
 
 
 def _trail(root: Node, path: Sequence[str | int]) -> list[Node]:
-    """The nodes along a path, as far as it exists."""
+    """Return the nodes along a path, as far as it exists."""
     trail = [root]
     for part in path:
         below = trail[-1].below(part)
@@ -96,25 +99,25 @@ def _trail(root: Node, path: Sequence[str | int]) -> list[Node]:
     return trail
 
 
-def locate(root: Node, said: Issue) -> LocatedIssue | None:
-    """The problem on its line; None where it only follows from what has been reported already."""
-    trail = _trail(root, said.path)
+def locate(root: Node, issues: Issue) -> LocatedIssue | None:
+    """Return the issue with its line and column, or None where it only follows from an issue that is already reported."""
+    trail = _trail(root, issues.path)
     if any(node.refused for node in trail):
         return None
     last = trail[-1]
-    whole = len(trail) == len(said.path) + 1
-    return LocatedIssue(last.where if whole and not said.at_key else last.key, dotted(said.path), said.message)
+    whole = len(trail) == len(issues.path) + 1
+    return LocatedIssue(last.where if whole and not issues.at_key else last.key, dotted(issues.path), issues.message)
 
 
-def _of_methods(said: Sequence[Issue], source: str) -> list[str]:
-    """What a shipped recipe of a published method needs, where a component is unknown."""
-    unknown = any(one.unknown for one in said) and source.startswith(f"{METHODS}/")
+def _of_methods(issues: Sequence[Issue], source: str) -> list[str]:
+    """Return the hint for a shipped recipe of a published method, where a component is unknown."""
+    unknown = any(one.unknown for one in issues) and source.startswith(f"{METHODS}/")
     return [f"recipes of published methods need {OBJECTIVES}: pip install it"] if unknown else []
 
 
-def _suppliers(said: Sequence[Issue], failed: Sequence[Plugin]) -> list[str]:
-    """Every plugin that failed to load, where a component is unknown that it might have brought."""
-    if not any(one.unknown for one in said):
+def _suppliers(issues: Sequence[Issue], failed: Sequence[Plugin]) -> list[str]:
+    """Return a note for every plugin that failed to load, where a component is unknown."""
+    if not any(one.unknown for one in issues):
         return []
     broken = [plugin for plugin in failed if plugin.failure is not None]
-    return [f"{one.owner} failed to load, and may be what is missing: {' '.join(str(one.failure).split())}" for one in broken]
+    return [f"{one.owner} failed to load, and may contain it: {' '.join(str(one.failure).split())}" for one in broken]

@@ -79,7 +79,7 @@ def _lay_on_base(layers: Layers, path: Path) -> None:
     if stated.refused:
         raise refusal(layers.found)
     if not isinstance(stated.value, str):
-        raise refuse(f"the path or shipped name of one recipe is wanted (got {display_value(stated.plain())})")
+        raise refuse(f"expected the path or shipped name of one recipe (got {display_value(stated.plain())})")
     try:
         base_path, which = find_recipe(stated.value, path.parent)
     except FileNotFoundError as error:
@@ -162,7 +162,7 @@ def _override(layers: Layers, text: str, where: Location, folder: Path) -> None:
     parts = [part.strip() for part in name.split(".")]
     message = None
     if not equals or not all(parts):
-        name, message = "", "KEY=VALUE is wanted, such as --set losses.distill.weight=0.5"
+        name, message = "", "expected KEY=VALUE, such as --set losses.distill.weight=0.5"
     elif parts[0] == "base":
         message = "a base is stated in the recipe's file, not by --set"
     elif not value.strip():

@@ -1,4 +1,4 @@
-"""The models of a recipe. Where it chooses a component, `choice` reads it."""
+"""The typed schema of a recipe. Fields that name a component are read by `component_spec`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _folder_name(text: str) -> str:
 
 
 def _matching(pattern: str) -> WithJsonSchema:
-    """Tells editors what a validator of ours holds text to."""
+    """Return the JSON Schema of text that a validator of ours checks against a pattern."""
     return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
@@ -60,16 +60,18 @@ Label = Annotated[str, AfterValidator(_label), _matching(_LABEL)]
 
 
 class ViewChoice(Settings):
-    """One view: who sees it, and what is done to it."""
+    """One view: the branches that receive it, and its crop, augmentations and mask."""
 
-    see: tuple[Literal["student", "teacher"], ...] = Field(min_length=1, description="the branches that are shown it")
-    length: int | None = Field(None, gt=0, description="nucleotides of a random crop of the window; null: all of it")
-    count: int = Field(1, gt=0, description="views made so, each with its own crop, augmentations and mask")
+    see: tuple[Literal["student", "teacher"], ...] = Field(min_length=1, description="the branches that receive it")
+    length: int | None = Field(
+        None, gt=0, description="length of a random crop of the window in nucleotides; null: the whole window"
+    )
+    count: int = Field(1, gt=0, description="number of such views, each with its own crop, augmentations and mask")
     augment: tuple[Annotated[ComponentSpec, ComponentField("augmentation")], ...] = Field(
-        (), description="augmentations, in this order"
+        (), description="augmentations, in order of application"
     )
     mask: Annotated[ComponentSpec, ComponentField("masking")] | None = Field(
-        None, description="what is hidden in the student's copy"
+        None, description="the masking of the student's copy"
     )
 
     @field_validator("see")
@@ -81,32 +83,35 @@ class ViewChoice(Settings):
 
 
 class Recipe(Settings):
-    """A run, complete: every default filled in, every path absolute. Equal recipes are equal runs; `notes` do not count."""
+    """A complete description of a run: every default filled in, every path absolute.
 
-    name: Annotated[str, AfterValidator(_folder_name), _matching(_FOLDER_NAME)] = Field(
-        description="what runs of it are called"
-    )
-    seed: int = Field(0, ge=0, lt=2**63, description="of everything random")
+    Equal recipes give equal runs; `notes` are not compared.
+    """
+
+    name: Annotated[str, AfterValidator(_folder_name), _matching(_FOLDER_NAME)] = Field(description="name of its runs")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of everything random")
     steps: int = Field(ge=0, description="optimizer steps; 0: the initial network")
     data: DataSettings = Field(description="the genome and its windows")
-    views: dict[Label, ViewChoice] = Field(min_length=1, description="by label: what is made of a window")
-    encoder: Annotated[ComponentSpec, ComponentField("encoder")] = Field(description="bases to embeddings")
-    class_tokens: int = Field(0, ge=0, description="learned rows that stand before the sequence")
+    views: dict[Label, ViewChoice] = Field(min_length=1, description="by label: the views of a window")
+    encoder: Annotated[ComponentSpec, ComponentField("encoder")] = Field(description="the network from bases to embeddings")
+    class_tokens: int = Field(0, ge=0, description="number of learned rows before the sequence")
     losses: dict[Label, Annotated[ComponentSpec, ComponentField("loss")]] = Field(
-        description="by label: the terms of the objective"
+        description="by label: the losses, whose weighted sum is the objective"
     )
     teacher_update: Annotated[ComponentSpec, ComponentField("teacher_update")] = Field(
-        description="the rule that moves the teacher"
+        description="the rule that creates and updates the teacher"
     )
-    init_from: InitialWeights | None = Field(None, description="a run to begin with; null: initial weights from the seed")
+    init_from: InitialWeights | None = Field(
+        None, description="a run to start from; null: random initial weights from the seed"
+    )
     optimizer: Annotated[ComponentSpec, ComponentField("optimizer")] = Field(
         # Read like a stated one: the table of kinds has the name that is meant where none is given.
         default_factory=lambda: cast("ComponentSpec", {}),
         validate_default=True,
-        description="how the student is moved",
+        description="the rule that updates the student",
     )
-    trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="how the loop runs")
-    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="what scores the finished run")
+    trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="how the training loop runs")
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="tasks that score the run")
 
     kinds: ClassVar[tuple[Kind, ...]] = KINDS
     """The table of kinds that the recipe was read with."""
@@ -115,35 +120,35 @@ class Recipe(Settings):
     @field_validator("views")
     @classmethod
     def _crops_fit(cls, views: dict[str, ViewChoice], info: ValidationInfo) -> dict[str, ViewChoice]:
-        # `data` is absent where it was wrong itself.
+        # `data` is missing here if it was refused itself.
         window = info.data["data"].length if "data" in info.data else math.inf
         longer = [label for label, view in views.items() if view.length is not None and view.length > window]
         if longer:
             wrong = f"a crop is no longer than the window; data.length is {window}"
-            said = [Issue((label, "length"), f"{wrong} (got {views[label].length})") for label in longer]
-            raise refusal_of("views", said, dict(views))
+            issues = [Issue((label, "length"), f"{wrong} (got {views[label].length})") for label in longer]
+            raise refusal_of("views", issues, dict(views))
         return views
 
     @field_validator("losses")
     @classmethod
     def _something_to_learn(cls, losses: dict[str, ComponentSpec], info: ValidationInfo) -> dict[str, ComponentSpec]:
-        # `steps` is absent where it was wrong itself.
+        # `steps` is missing here if it was refused itself.
         if not losses and info.data.get("steps", 0) > 0:
             raise ValueError(f"{info.data['steps']} steps without a loss; state a loss, or steps: 0 for the initial network")
         return losses
 
     def model_post_init(self, context: Any) -> None:
-        """Takes the notes from the reading."""
+        """Take the notes from the validation context."""
         if isinstance(context, ValidationContext):
             self._notes = context.notes
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should be told of how it was read."""
+        """Messages for the user about how the recipe was read."""
         return self._notes
 
     def __eq__(self, other: object) -> bool:
-        """Whether every key is equal."""
+        """Return whether every key is equal."""
         return self.__dict__ == other.__dict__ if isinstance(other, Recipe) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # its maps have none
@@ -163,7 +168,7 @@ class Recipe(Settings):
         return list(dict.fromkeys([*names, *schedules]))
 
     def component_files(self) -> dict[str, str]:
-        """The files that its components are to find, by their key."""
+        """Return the files that its components need, by their key."""
         stated = {f"{key}.{name}": getattr(one.config, name) for key, one in self.chosen() for name in one.config.paths()}
         return {key: path for key, path in stated.items() if path is not None}
 
@@ -174,7 +179,7 @@ class Recipe(Settings):
         return {key: value for key, value in plain.items() if key not in added or value}
 
     def dump(self) -> str:
-        """The resolved recipe as YAML; read again, it gives an equal Recipe."""
+        """Return the resolved recipe as YAML; read again, it gives an equal Recipe."""
         return dump(self.plain())
 
 

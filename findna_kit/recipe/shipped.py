@@ -1,4 +1,4 @@
-"""Where a recipe lies: a path or, where no such file is, the name of one that comes with the package or with a plugin."""
+"""Locations of recipes, studies and task files: a path, or else a name that comes with the package or with a plugin."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from findna_kit.errors import nearest
 from findna_kit.plugins.entry_points import RECIPES, enabled_entries, recipes_of, unique_entry
 
 METHODS, OBJECTIVES = "methods", "findna-kit-objectives"
-"""Folder of the recipes of published methods, whose names are `methods/NAME`; and the distribution that those need."""
+"""Folder of the recipes of published methods, whose names are `methods/NAME`, and the distribution that they need."""
 STUDIES = "ablations"
 """Folder of the shipped studies; their names are `ablations/NAME`."""
 TASKS = "tasks"
 """Folder of the files of labelled tasks."""
 SCHEMA = "recipe.schema.json"
-"""Beside the recipes, which name it to editors in their second line."""
+"""Name of the JSON Schema in each folder of recipes; their second line refers editors to it."""
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """The recipes that come with the package by name: of the installed wheel, or of the checkout that is installed editable."""
+    """Return the recipes of the package by name: of the installed wheel, or of the checkout if it is installed editable."""
     return _found("*.yaml", f"{METHODS}/*.yaml")
 
 
 def shipped_task_files() -> dict[str, Path]:
-    """The files of labelled tasks that come with the package, by name (`gue/H3`)."""
+    """Return the task files of the package by name (`gue/H3`)."""
     return {name.removeprefix(f"{TASKS}/"): path for name, path in _found(f"{TASKS}/**/*.yaml").items()}
 
 
 def shipped_studies() -> dict[str, Path]:
-    """The ablation studies that come with the package, by name."""
+    """Return the ablation studies of the package by name."""
     return _found(f"{STUDIES}/*.yaml")
 
 
 def _found(*patterns: str) -> dict[str, Path]:
     folder = _PACKAGE / "recipes"
-    # A checkout keeps them where readers look for them, beside the package; the build copies them into the wheel.
+    # A checkout has them at its top level, where readers look for them; the build copies them into the wheel.
     if not folder.is_dir() and (_PACKAGE.parent / "pyproject.toml").is_file():
         folder = _PACKAGE.parent / "recipes"
     paths = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
@@ -44,7 +44,7 @@ def _found(*patterns: str) -> dict[str, Path]:
 
 
 def find_study(given: str) -> Path:
-    """The file of a study, or of the shipped one of that name. Raises FileNotFoundError with the names that are there."""
+    """Return the file of a study: a path, or a shipped name. Raise FileNotFoundError with the known names."""
     path, shipped = Path(os.path.expanduser(given)), shipped_studies()  # noqa: PTH111 - as below
     if os.path.isfile(path):  # noqa: PTH113 - as below
         return path
@@ -55,7 +55,10 @@ def find_study(given: str) -> Path:
 
 
 def find_recipe(given: str, folder: Path) -> tuple[Path, str]:
-    """The file that `given` means from `folder`, and words that say which it is. Raises FileNotFoundError with others."""
+    """Return the file that a recipe's path or name means from `folder`, and a description of it.
+
+    Raise FileNotFoundError with the known names where there is none.
+    """
     path = folder / os.path.expanduser(given)  # noqa: PTH111 - Path.expanduser raises where nobody has that name
     if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         return path, f"the file {path.resolve()}"
@@ -74,9 +77,9 @@ def _listed(given: str, shipped: dict[str, Path]) -> str:
 
 
 def recipe_of_plugin(given: str) -> tuple[Path, str]:
-    """The file of `plugin:name`, and words that say which it is.
+    """Return the file of `plugin:name`, and a description of it.
 
-    Raises FileNotFoundError with the names that are there; FindnaError where the plugin's recipes cannot be found.
+    Raise FileNotFoundError with the known names, or FindnaError where the plugin's recipes cannot be found.
     """
     plugin = given.partition(":")[0]
     offers = enabled_entries(RECIPES)

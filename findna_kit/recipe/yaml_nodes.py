@@ -1,6 +1,6 @@
-"""YAML 1.2 in and out. The only place that knows ruamel: text becomes nodes that know where they were written.
+"""Reading and writing of YAML 1.2. Text becomes nodes that know their line and column. No other module imports ruamel.
 
-The text is composed, never constructed: tags are looked at and refused, so a recipe can name nothing that would be run.
+The text is composed, never constructed, and tags are refused: a recipe cannot make Python create or run anything.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEPTH = 50
-"""Levels of nesting: far beyond any recipe, and far below what would exhaust the stack."""
+"""Largest depth of nesting: far beyond any recipe, and far below what would exhaust the stack."""
 NODES = 20_000
-"""Values in a document, aliases unfolded: a few lines of aliases can stand for billions."""
+"""Largest number of values in a document with its aliases expanded: a few lines of aliases can expand to billions."""
 
 _CORE = "tag:yaml.org,2002:"
 _PLAIN = {_CORE + name for name in ("int", "float", "bool", "null")}
@@ -47,13 +47,13 @@ class Location:
     column: int = 0
 
     def __str__(self) -> str:
-        """As an editor understands it."""
+        """Return the location in the form that editors understand."""
         return f"{self.name}:{self.line}:{self.column}" if self.line else self.name
 
 
 @dataclass(frozen=True, order=True)
 class LocatedIssue:
-    """A problem and its place, before they are put in order."""
+    """A problem and its location, before problems are sorted."""
 
     where: Location
     path: str
@@ -64,7 +64,7 @@ class LocatedIssue:
 class Node:
     """A value, where it and its key were written, and the folder that relative paths in it start from.
 
-    refused: already reported, so what follows from it is not. drops: a null that takes away what an earlier layer stated.
+    refused: already reported; problems that follow from it are not. drops: a null that removes what an earlier layer stated.
     """
 
     value: dict[str, Node] | list[Node] | str | int | float | bool | None
@@ -75,13 +75,13 @@ class Node:
     drops: bool = False
 
     def plain(self) -> Any:
-        """Maps, lists and scalars, without the marks."""
+        """Return maps, lists and scalars, without locations."""
         if isinstance(self.value, dict):
             return {key: node.plain() for key, node in self.value.items()}
         return [node.plain() for node in self.value] if isinstance(self.value, list) else self.value
 
     def below(self, part: str | int) -> Node | None:
-        """The node under a key or an index."""
+        """Return the node below a key or an index, or None."""
         if isinstance(self.value, dict):
             return self.value.get(str(part))
         if isinstance(self.value, list) and isinstance(part, int) and part < len(self.value):
@@ -90,17 +90,17 @@ class Node:
 
 
 def refusal(found: Sequence[LocatedIssue], notes: Sequence[str] = ()) -> RecipeError:
-    """All problems as one error, in the order in which they were written."""
+    """Return one error with all problems, in the order of their locations."""
     return RecipeError([Problem(str(one.where), one.path, one.message) for one in sorted(set(found))], notes)
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """`a.b.0`."""
+    """Return a path in the form `a.b.0`."""
     return ".".join(map(str, path))
 
 
 def display_value(value: Any) -> str:
-    """What was written, as YAML would have it, short."""
+    """Return a value as YAML writes it, shortened for a message."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (dict, list, tuple)):
@@ -110,7 +110,7 @@ def display_value(value: Any) -> str:
 
 
 def read_text(path: Path, name: str, layer: int) -> str:
-    """The text of a file; RecipeError where it cannot be read or is not UTF-8."""
+    """Return the text of a file. Raise RecipeError where it cannot be read or is not UTF-8."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -126,7 +126,7 @@ def read_text(path: Path, name: str, layer: int) -> str:
 
 
 def read_plain(path: Path) -> dict[str, Any]:
-    """A recipe's file as maps and lists, whatever components it names; RecipeError where it is no map of keys in YAML."""
+    """Return a recipe's file as maps and lists, whatever components it names. Raise RecipeError where it is no map of keys."""
     found = list[LocatedIssue]()
     root = parse(read_text(path, str(path), 0), lambda line, column: Location(0, str(path), line, column), path.parent, found)
     plain = None if root is None or found else root.plain()
@@ -136,7 +136,10 @@ def read_plain(path: Path) -> dict[str, Any]:
 
 
 def parse(text: str, at: Callable[[int, int], Location], folder: Path, found: list[LocatedIssue]) -> Node | None:
-    """Nodes of a document; `at` places (line, column), counted from 1. None where the text is no YAML: `found` says why."""
+    """Return the nodes of a document, or None where the text is no YAML; issues are added to `found`.
+
+    at: returns the location of a line and a column, both counted from 1. folder: what relative paths in the text start from.
+    """
     version = re.search(r"^%YAML\s+(?!1\.2\b)(\S+)", text, re.MULTILINE)
     if version:
         found.append(LocatedIssue(at(1, 1), "", f"recipes are YAML 1.2 (got {version[1]}); leave the %YAML line out"))
@@ -164,9 +167,9 @@ def parse(text: str, at: Callable[[int, int], Location], folder: Path, found: li
 
 
 def dump(tree: Any) -> str:
-    """YAML of plain maps, lists and scalars, in their order."""
+    """Return plain maps, lists and scalars as YAML, in their order."""
     text = _written(tree, readable=True)
-    # YAML reads these as ends of lines, or skips them, where ruamel writes them as they are.
+    # YAML reads these characters as line ends, or skips them, and ruamel does not escape them in readable text.
     return _written(tree, readable=False) if re.search("[\x85\u2028\u2029\ufeff]", text) else text
 
 
@@ -198,12 +201,12 @@ def _syntax(error: YAMLError, text: str, at: Callable[[int, int], Location]) -> 
 
 
 def _halved(text: str) -> bool:
-    """Whether there is a lone surrogate, which no encoding can write."""
+    """Return whether the text has a lone surrogate, which no encoding can write."""
     return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 class _Walk:
-    """Composed YAML to nodes; what is wrong goes to `found`, and the walk goes on."""
+    """Conversion of composed YAML to nodes. Issues are added to `found`, and the conversion continues."""
 
     def __init__(self, constructor: Any, at: Callable[[int, int], Location], folder: Path, found: list[LocatedIssue]) -> None:
         self._constructor, self._at, self._folder, self._found = constructor, at, folder, found
@@ -213,7 +216,7 @@ class _Walk:
     def node(self, raw: Any, path: tuple[str | int, ...], key: Location | None) -> Node:
         where = self._at(raw.start_mark.line + 1, raw.start_mark.column + 1)
         if key is not None and isinstance(raw, ScalarNode) and raw.value == "" and raw.start_mark.index == raw.end_mark.index:
-            where = key  # nothing was written: ruamel would point at whatever comes next
+            where = key  # an empty value: ruamel would point at the next token
         node = Node(None, where, key or where, self._folder)
         self._left -= 1
         if len(path) > DEPTH or self._left <= 0:
@@ -269,7 +272,7 @@ class _Walk:
         node.value = value
         if isinstance(value, int) and abs(value) >= 2**63:
             node.value = None
-            self._refuse(node, path, f"a number of at most 64 bits is wanted (got {display_value(raw.value)})")
+            self._refuse(node, path, f"expected a number of at most 64 bits (got {display_value(raw.value)})")
         if isinstance(value, float) and not math.isfinite(value):
             node.value = None
-            self._refuse(node, path, f"a finite number is wanted (got {raw.value})")
+            self._refuse(node, path, f"expected a finite number (got {raw.value})")

@@ -224,14 +224,14 @@ def _read(value: Any, info: ValidationInfo) -> Schedule:
     known: Mapping[str, type[Schedule]] = getattr(info.context, "schedules", SHAPES)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not math.isfinite(value):
-            raise ValueError("a finite number is wanted")
+            raise ValueError("expected a finite number")
         return Constant(value=float(value))
     if isinstance(value, dict) and isinstance(value.get("name"), str):
         return _built(value["name"], {key: item for key, item in value.items() if key != "name"}, known, ())
     if not isinstance(value, dict):
-        raise ValueError(f"a number, or {{{' | '.join(known)}: {{parameters}}}}, is wanted")
+        raise ValueError(f"expected a number, or {{{' | '.join(known)}: {{parameters}}}}")
     if len(value) != 1:
-        raise ValueError(f"exactly one of {', '.join(known)} is wanted")
+        raise ValueError(f"expected exactly one of {', '.join(known)}")
     ((name, parameters),) = value.items()
     return _built(name, parameters, known, (name,))
 
@@ -246,7 +246,7 @@ def _built(name: str, parameters: Any, known: Mapping[str, type[Schedule]], path
         raise ValueError(f"no schedule is called {name!r}{nearest(name, known)} (known: {', '.join(known)})") from error
     fields = list(shape.Config.model_fields)
     if not isinstance(parameters, dict):
-        raise ValueError(f"{name} wants {{{', '.join(fields)}}} (got {'null' if parameters is None else repr(parameters)})")
+        raise ValueError(f"{name} takes {{{', '.join(fields)}}} (got {'null' if parameters is None else repr(parameters)})")
     try:
         # Read as JSON in strict mode, like every other part of a recipe: "1" and true are not numbers.
         config = shape.Config.model_validate_json(json.dumps(parameters), strict=True)

@@ -38,7 +38,7 @@ def any_augmentation(draw):
 
 
 @given(st.lists(any_augmentation(), min_size=1, max_size=5), seeds, st.integers(1, 40))
-def test_any_composition_in_any_order_keeps_what_a_view_promises(augmentations, seed, length):
+def test_any_composition_in_any_order_keeps_the_view_consistent(augmentations, seed, length):
     window = random_windows(6, length, seed=seed)
     view, changed = window, 0
     for place, augmentation in enumerate(augmentations):
@@ -110,7 +110,7 @@ def test_inversion_by_hand():
 
 
 @given(seeds, spans, st.integers(1, 40))
-def test_inversion_touches_one_stretch_and_nothing_beside_it(seed, bounds, length):
+def test_inversion_changes_one_segment_and_nothing_else(seed, bounds, length):
     window = random_windows(6, length, seed=seed)
     view = made(Inversion, *bounds)(window, draw(seed, rows=6))
     for row, count in enumerate(window.lengths.tolist()):
@@ -150,6 +150,6 @@ def test_effects_add_up_in_any_order(kinds):
         (ReverseComplement, {"probability": 1.1}, "less than or equal to 1"),
     ],
 )
-def test_what_cannot_be_is_refused(kind, values, message):
+def test_invalid_parameters_are_refused(kind, values, message):
     with pytest.raises(ValidationError, match=message):
         kind.Config(**values)

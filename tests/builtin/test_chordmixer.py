@@ -64,7 +64,7 @@ def test_it_is_the_references_mixer_with_its_class_rows_first(length):
 
 @given(st.integers(1, 70), st.integers(0, 5), st.integers(0, 99))
 @settings(max_examples=25)
-def test_it_is_the_references_on_any_ring(length, classes, seed):
+def test_it_equals_the_reference_on_any_ring(length, classes, seed):
     mine = mixer(1024, classes, seed, dim=33, layers=10)
     nucleotides = encode_bases(random_windows(2, length, seed=seed, padded=False).tokens)
     output, _ = mine(torch.cat([torch.zeros(2, classes, 5), nucleotides], 1), torch.ones(2, length + classes).bool())
@@ -120,7 +120,7 @@ def test_gradients_of_the_shift_are_those_of_finite_differences():
         assert torch.autograd.gradcheck(lambda x, mask=mask: encoder(x, mask)[0], bases.double().requires_grad_())
 
 
-def test_after_one_block_every_row_has_met_every_other():
+def test_one_block_connects_every_pair_of_positions():
     encoder = mixer(33, blocks=1)
     bases = torch.randn(1, 33, 5, requires_grad=True)
     output, _ = encoder(bases, torch.ones(1, 33).bool())
@@ -185,7 +185,7 @@ def test_compiled_equals_eager(padded):
 
 
 @pytest.mark.parametrize(("batch", "length"), [(1, 5), (3, 40), (2, 300)])
-def test_a_small_batch_is_moved_by_look_up_to_the_same_bits(batch, length, monkeypatch):
+def test_shifting_a_small_batch_by_lookup_gives_the_same_bits(batch, length, monkeypatch):
     """There and back: outputs and every gradient."""
     found = []
     for small in (0, 1 << 30):

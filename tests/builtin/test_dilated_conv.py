@@ -57,7 +57,7 @@ def test_dilations_double_to_the_largest_and_begin_again():
 
 
 @pytest.mark.parametrize(("blocks", "kernel", "reach"), [(1, 9, 4), (3, 3, 7), (4, 3, 8), (3, 5, 14)])
-def test_it_sees_as_far_as_it_says_and_no_further(blocks, kernel, reach):
+def test_the_receptive_field_is_as_documented(blocks, kernel, reach):
     """`(kernel - 1) / 2` times the sum of the dilations 1, 2, 4, 1 to either side."""
     encoder = dilated(blocks=blocks, kernel=kernel)
     bases = torch.randn(1, 61, 5, requires_grad=True)
@@ -168,6 +168,6 @@ def test_compiled_equals_eager():
         ({"dropout": 1.0}, "less than 1"),
     ],
 )
-def test_sizes_that_make_no_network_are_refused(values, message):
+def test_invalid_sizes_are_refused(values, message):
     with pytest.raises(ValidationError, match=message):
         DilatedConv.Config(**values)

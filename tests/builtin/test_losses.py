@@ -80,7 +80,7 @@ def test_masked_nucleotides_is_cross_entropy_at_the_masked_positions(seed, batch
     assert not term.metrics["bits_per_base"].requires_grad
 
 
-def test_slots_that_weigh_nothing_get_no_gradient():
+def test_slots_of_weight_zero_get_no_gradient():
     view = masked_view(4, 30, 1, unknown=0.6)
     student = outputs("classifier", {"a": (4, view.masked_index.shape[1], 4)}, {"a": view})
     loss_of(MaskedNucleotides)(student, {}, CLOCK).sum.backward()
@@ -108,12 +108,12 @@ def test_no_loss_is_nan_where_nothing_is_masked():
     assert student["a"].heads["classifier"].grad.eq(0).all()
 
 
-def test_its_head_knows_four_letters_and_no_n():
+def test_the_head_has_four_classes_and_none_for_n():
     (head,) = loss_of(MaskedNucleotides, dim=7).twin_heads().values()
     assert (head.in_features, head.out_features) == (7, 4)
 
 
-def test_masked_nucleotides_wants_a_masked_view_of_the_students():
+def test_masked_nucleotides_needs_a_masked_student_view():
     loss = loss_of(MaskedNucleotides)
     wanted = "needs a view with `mask` that the student sees"
     assert loss.check_views([plan("a", student=True), plan("b", teacher=True, masked=True)]) == wanted
@@ -183,7 +183,7 @@ def test_forward_is_pure_and_after_step_moves_the_centre_exactly():
     torch.testing.assert_close(loss.center, 0.8 * before + 0.2 * logits.mean(0).detach())
 
 
-def test_in_the_first_steps_the_centre_is_the_mean_of_what_was_seen():
+def test_in_the_first_steps_the_centre_is_the_mean_of_all_batches():
     loss = loss_of(SelfDistillation, prototypes=6, center_momentum=0.9)
     seen, expected = torch.randn(12, 4, 3, 6), torch.zeros(3, 6)
     for step in range(12):
@@ -208,7 +208,7 @@ def test_the_teachers_temperature_may_follow_the_clock():
     assert entropy[2] == pytest.approx(float(warm(student, teacher, CLOCK).metrics["teacher_entropy"]))
 
 
-def test_a_uniform_teacher_has_all_the_entropy_there_is():
+def test_a_uniform_teacher_has_the_maximum_entropy():
     loss = loss_of(SelfDistillation, prototypes=6)
     same = {"b": BranchOutput(random_windows(2, 8), heads={"logits": torch.ones(2, 3, 6)})}
     student = outputs("logits", {"a": (2, 3, 6)})
@@ -229,7 +229,7 @@ def test_heads_are_the_projector_and_prototypes_or_five_outputs():
     assert loss_of(SelfDistillation).student_heads() == {}
 
 
-def test_self_distillation_says_what_it_needs():
+def test_self_distillation_checks_its_views():
     both, wanted = [plan("a", student=True), plan("b", teacher=True)], "needs a view that the teacher sees and a different one"
     assert loss_of(SelfDistillation).check_views(both) is None
     assert loss_of(SelfDistillation).check_views([plan("a", student=True, teacher=True)]).startswith(wanted)
@@ -240,7 +240,7 @@ def test_self_distillation_says_what_it_needs():
 @pytest.mark.parametrize(
     "values", [{"student_temperature": 0}, {"center_momentum": 1.1}, {"prototypes": 1}, {"teacher_temperature": 0}]
 )
-def test_values_that_make_no_loss_are_refused(values):
+def test_invalid_values_are_refused(values):
     with pytest.raises(ValidationError, match=r"greater than|less than|must be at least"):
         SelfDistillation.Config.model_validate(values)
 
@@ -280,7 +280,7 @@ def test_info_nce_pulls_both_views_and_knows_its_coupling():
     assert list(loss.state_dict()) == []
 
 
-def test_info_nce_wants_two_views_of_the_students():
+def test_info_nce_needs_two_student_views():
     loss = loss_of(InfoNCE)
     assert loss.check_views([plan("a", student=True), plan("b", teacher=True)]) == "needs two views that the student sees"
     assert loss.check_views([plan("a", student=True), plan("b", student=True)]) is None

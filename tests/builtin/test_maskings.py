@@ -71,7 +71,7 @@ def test_the_student_sees_another_token_only_where_it_is_masked(policy, seed, ma
     assert (made.student_tokens == alphabet.N).equal(view.tokens == alphabet.N), "N is never shown in place of a base"
 
 
-def test_of_the_masked_80_are_hidden_10_random_and_10_as_they_are():
+def test_80_percent_are_masked_10_random_and_10_unchanged():
     view = random_windows(400, 200, unknown=0, padded=False)
     made = masking(fraction=0.3)(view, draw("shares", rows=400))
     assert made.masked_weight.eq(1).all()
@@ -111,7 +111,7 @@ def test_every_position_is_as_likely_and_pairs_are_independent():
     assert abs(float(correlation.mean()) + 1 / 19) < 0.01, "6 of 20 without putting back"
 
 
-def test_what_is_shown_does_not_depend_on_the_place():
+def test_the_corruption_does_not_depend_on_the_position():
     view = random_windows(4000, 20, unknown=0, padded=False)
     made = masking(fraction=0.5)(view, draw("shown", rows=4000))
     hidden = torch.zeros(4000, 20).scatter(1, made.masked_index, (made.corrupted == alphabet.MASK).float()).sum(0)
@@ -147,6 +147,6 @@ def test_sequences_are_masked_independently_of_one_another(policy):
         ({"mask_share": -0.1}, "greater than or equal to 0"),
     ],
 )
-def test_what_cannot_be_is_refused(policy, values, message):
+def test_invalid_parameters_are_refused(policy, values, message):
     with pytest.raises(ValidationError, match=message):
         policy.Config(**values)

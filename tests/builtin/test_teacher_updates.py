@@ -1,4 +1,4 @@
-"""The rules that make and move the teacher."""
+"""The teacher updates that create and update the teacher."""
 
 import math
 
@@ -72,7 +72,7 @@ def test_the_teacher_moves_by_the_formula_and_the_student_not_at_all(momentum):
     assert logged == {"momentum": momentum}
 
 
-def test_momentum_one_keeps_the_teacher_and_nought_takes_the_student():
+def test_momentum_one_keeps_the_teacher_and_zero_copies_the_student():
     before, _, after, _ = moved(ema(1.0))
     assert after["linear.weight"].equal(before["linear.weight"])
     _, student, after, _ = moved(ema(0.0))
@@ -80,7 +80,7 @@ def test_momentum_one_keeps_the_teacher_and_nought_takes_the_student():
 
 
 @given(st.floats(0, 1))
-def test_a_teacher_that_is_the_student_stays_it(momentum):
+def test_a_teacher_equal_to_the_student_stays_equal(momentum):
     rule, student = ema(momentum, buffers="average"), Student()
     teacher = rule.initial(student)
     rule(teacher, student, Clock(0, 10), {})
@@ -106,7 +106,7 @@ def test_the_schedule_is_the_references_half_cosine(clock):
         assert logged["momentum"] == pytest.approx(reference, rel=1e-14)
 
 
-def test_many_steps_follow_a_student_that_stands_still():
+def test_the_teacher_converges_to_a_constant_student():
     rule, student = ema(0.9), Student(1)
     teacher = rule.initial(Student(2))
     start = state_of(teacher)["linear.weight"]
@@ -152,7 +152,7 @@ def test_between_copies_the_teacher_is_the_student_of_the_last_one():
     assert seen[0] == seen[1] != (1, 1, 1), "until then it is the initial student"
 
 
-def test_a_finished_run_gives_the_teacher_or_the_student():
+def test_the_exported_branch_is_declared():
     assert EMA.export_branch == "teacher"
     assert {rule.export_branch for rule in (Frozen, NoTeacher, PeriodicCopy)} == {"student"}
 
@@ -172,6 +172,6 @@ def test_a_period_below_one_step_is_refused(every):
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.1, {"cosine": {"start": 0.9, "end": 1.01}}])
-def test_a_momentum_outside_nought_and_one_is_refused(momentum):
+def test_a_momentum_outside_zero_and_one_is_refused(momentum):
     with pytest.raises(ValidationError, match="must be between 0 and 1"):
         EMA.Config.model_validate({"momentum": momentum})

@@ -46,7 +46,7 @@ def test_the_rotation_is_roformers():
             assert turned[place, [pair, pair + 3]].tolist() == pytest.approx(both, abs=1e-5)
 
 
-def test_a_sequence_may_stand_anywhere():
+def test_embeddings_do_not_depend_on_the_absolute_position():
     encoder, (bases, valid) = transformer(), rows_of(random_windows(2, 20, padded=False))
     moved = torch.cat([torch.randn(2, 9, 5), bases], 1)
     output, _ = encoder(moved, torch.cat([torch.zeros(2, 9).bool(), valid], 1))
@@ -139,6 +139,6 @@ def test_bf16_runs_near_fp32(padded):
         ({"heads": 0}, "greater than 0"),
     ],
 )
-def test_sizes_that_do_not_go_together_are_refused(values, message):
+def test_incompatible_sizes_are_refused(values, message):
     with pytest.raises(ValidationError, match=message):
         Transformer.Config(**values)

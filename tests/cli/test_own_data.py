@@ -79,7 +79,7 @@ MISTAKES = {
     "no weight": ("both.yaml", "weight: 3", "weight: 0", "both.yaml:5:30  data.genome.0.weight: must be greater than 0"),
     "an include beside the list": (
         "both.yaml", "  genome:\n", "  include: in.bed\n  genome:\n",
-        "data: of several genomes each states its own include; move it into the list",
+        "data: each of several genomes states its own include; move it into the list",
     ),
     "a crop longer than the window": (
         "both.yaml", "length: 24", "length: 80",
@@ -114,7 +114,7 @@ def test_what_is_wrong_in_a_base_stands_at_its_own_line(folder):
     size, clip = (next(line for line in lines if key in line) for key in ("batch_size", "clip_nrm"))
     said = [line for line in refused("check", "both.yaml").splitlines() if ".yaml:" in line]
     assert [line.partition(" (known")[0] for line in said] == [
-        "both.yaml:11:15  class_tokens: a whole number is required (got 'many')",
+        "both.yaml:11:15  class_tokens: expected a whole number (got 'many')",
         f"lab/house.yaml:{lines.index(size) + 1}:{size.index('0') + 1}  data.batch_size: must be greater than 0 (got 0)",
         f"lab/house.yaml:{lines.index(clip) + 1}:{clip.index('c') + 1}  optimizer.clip_nrm: unknown key; "
         "did you mean 'clip_norm'?",

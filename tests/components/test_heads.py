@@ -1,4 +1,4 @@
-"""What heads are made of: an MLP, prototypes, and the one batch normalisation."""
+"""Building blocks of heads: the MLP projector, prototypes, and batch normalisation of the global batch."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from findna_kit.trainer.step import train_step
 from tests.building import experiment_of, small
 
 
-def test_a_projector_has_as_many_layers_as_it_says():
+def test_a_projector_has_the_stated_number_of_layers():
     for layers in (1, 2, 4):
         head = Projector(6, 10, 3, layers)
         sizes = [(m.in_features, m.out_features) for m in head if isinstance(m, nn.Linear)]
@@ -52,7 +52,7 @@ def pair(features=5):
 
 
 @pytest.mark.parametrize("shape", [(8,), (4, 6), (2, 3, 4)])
-def test_it_normalises_as_torchs_does(shape):
+def test_it_normalises_as_torch_does(shape):
     mine, theirs = pair()
     x = 3 * torch.randn(*shape, 5) + 2
     torch.testing.assert_close(mine(x), theirs(x.flatten(0, -2)).view_as(x))
@@ -62,7 +62,7 @@ def test_it_normalises_as_torchs_does(shape):
     torch.testing.assert_close(mine.eval()(x), theirs.eval()(x.flatten(0, -2)).view_as(x))
 
 
-def test_a_forward_moves_nothing_and_a_step_the_mean_of_what_it_saw():
+def test_only_after_step_updates_the_running_statistics():
     mine, _ = pair()
     first, second = torch.randn(6, 5), torch.randn(6, 5) + 4
     for x in (first, second):
@@ -76,7 +76,7 @@ def test_a_forward_moves_nothing_and_a_step_the_mean_of_what_it_saw():
     assert mine.running_mean.equal(before)
 
 
-def test_what_was_seen_outside_of_a_step_is_forgotten():
+def test_statistics_recorded_outside_a_step_are_discarded():
     mine, _ = pair()
     mine(torch.randn(6, 5) + 9)
     mine.before_step()
@@ -115,7 +115,7 @@ def stepped(micro_batch, steps=3):
     return experiment
 
 
-def test_the_trainer_moves_it_once_a_step_whatever_the_micro_batch():
+def test_the_trainer_updates_it_once_per_step_for_any_micro_batch():
     (whole,), (cut,), (further,) = stepped(8, steps=1).norms, stepped(3, steps=1).norms, stepped(3, steps=2).norms
     assert not whole.running_mean.eq(0).all()
     torch.testing.assert_close(whole.running_mean, cut.running_mean, rtol=1e-5, atol=1e-7)
@@ -123,7 +123,7 @@ def test_the_trainer_moves_it_once_a_step_whatever_the_micro_batch():
     assert not further.running_mean.allclose(cut.running_mean)
 
 
-def test_the_teachers_copy_uses_what_the_student_has_seen():
+def test_the_teachers_copy_uses_the_students_statistics():
     experiment = stepped(8)
     (norm,) = batch_norms([experiment.teacher.heads])
     assert not norm.training

@@ -1,4 +1,4 @@
-"""A view and what is true of it wherever it is taken from; and draws, row by row."""
+"""Views: columns that stay consistent under every change; and draws, sample by sample."""
 
 import copy
 import dataclasses
@@ -32,7 +32,7 @@ def some_source(view, seed):
 
 
 @given(seeds, st.integers(1, 5), st.integers(1, 40), st.integers(1, 3))
-def test_taken_from_anywhere_any_number_of_times_it_tells_the_truth(seed, batch, length, times):
+def test_columns_stay_consistent_after_any_number_of_gathers(seed, batch, length, times):
     window = random_windows(batch, length, seed=seed)
     view = window
     for turn in range(times):
@@ -41,7 +41,7 @@ def test_taken_from_anywhere_any_number_of_times_it_tells_the_truth(seed, batch,
     assert_true_to(view, window)
 
 
-def test_taken_from_by_hand():
+def test_gather_by_hand():
     view = view_of("ACGTN", "GAT")
     source = torch.tensor([[4, -1, 0, 2, 1], [2, 1, 0, 3, 4]])
     inserted = torch.full((2, 5), alphabet.G)
@@ -79,7 +79,7 @@ def test_an_insertion_without_bases_is_an_error():
 
 
 @given(seeds, st.permutations([f.name for f in dataclasses.fields(View) if f.name != "deviation"]))
-def test_a_column_says_the_same_whenever_it_is_read(seed, names):
+def test_a_column_is_the_same_whenever_it_is_read(seed, names):
     window = random_windows(4, 15, seed=seed)
     view, known = window, window
     for turn in range(3):
@@ -97,7 +97,7 @@ def test_a_column_says_the_same_whenever_it_is_read(seed, names):
     assert view.lengths.equal(known.lengths)
 
 
-def test_what_a_view_does_not_have_is_an_attribute_error():
+def test_an_unknown_column_is_an_attribute_error():
     view = view_of("ACGT").gather(torch.tensor([[3, 2, 1, 0]]))
     with pytest.raises(AttributeError, match="'View' object has no attribute 'letters'"):
         _ = view.letters
@@ -131,7 +131,7 @@ def test_the_number_of_valid_positions_follows_what_is_valid():
     assert dataclasses.replace(view, valid=view.valid.logical_not()).lengths.tolist() == [0, 2]
 
 
-def test_joined_views_keep_their_noise():
+def test_concatenated_views_keep_their_noise():
     noisy = [view_of("ACGT").with_noise(torch.full((1,), deviation)) for deviation in (0.5, 0.25)]
     assert View.concatenate(noisy).deviation.tolist() == [0.5, 0.25]
     assert View.concatenate([view_of("ACGT")] * 2).deviation is None
@@ -143,7 +143,7 @@ def test_a_masked_view_is_not_augmented():
         view.gather(torch.tensor([[0, 1, 2, 3]]))
 
 
-def test_windows_know_their_place_and_hide_what_is_padding():
+def test_of_windows_sets_positions_and_hides_padding():
     tokens = torch.tensor([[0, 1, 2], [3, 2, 1]], dtype=torch.uint8)
     valid = torch.tensor([[True, True, True], [True, False, False]])
     view = View.of_windows(

@@ -71,12 +71,12 @@ def test_a_genome_that_differs_in_one_base_is_another(tmp_path):
     assert found.split.validation != builtin.split.validation
 
 
-def test_a_genome_whose_name_is_too_long_for_a_file_is_a_sentence():
+def test_a_genome_with_too_long_a_file_name_is_an_error():
     with pytest.raises(GenomeError, match="the name is too long for a file; give the path of a FASTA"):
         opened("x" * 300)
 
 
-def test_a_stretch_of_tokens_is_what_the_windows_hold():
+def test_tokens_of_a_region_equal_those_of_windows():
     store = open_store(builtin_genome())
     assert (store.tokens(0, 1000, 1500) == store.windows(np.array([0]), np.array([1000]), 500)[0]).all()
     with pytest.raises(IndexError, match="is not inside"):
@@ -121,7 +121,7 @@ def test_one_genome_in_a_list_is_that_genome(tmp_path):
     assert listed.windows.training.draw(1, rows).tokens.equal(alone.windows.training.draw(1, rows).tokens)
 
 
-def test_each_genome_states_its_own_stretches(tmp_path):
+def test_each_genome_has_its_own_regions(tmp_path):
     one, two = fasta(tmp_path, "one", "ACGT", contigs=2), fasta(tmp_path, "two", "ACG", contigs=2)
     (tmp_path / "never.bed").write_text("two0\t0\t20000\n")
     data = opened_data(
@@ -160,7 +160,7 @@ def test_nothing_outside_of_include_and_inside_of_exclude_is_used(tmp_path):
         assert (((start >= 1000) & (start + 64 <= 8000)) | ((start >= 21_000) & (start + 64 <= 25_000))).all()
 
 
-def test_the_builtin_test_stretch_is_left_out_whatever_is_included(tmp_path):
+def test_the_builtin_test_region_is_always_excluded(tmp_path):
     store = open_store(builtin_genome())
     test = builtin_regions(store)["test"]
     (tmp_path / "in.bed").write_text("chr2R_2000000_7000000\t0\t5000000\n")

@@ -69,7 +69,7 @@ def test_a_view_is_a_function_of_seed_step_and_row(step, rows):
     assert made.noise(part, seed=7, step=step, rows=index).equal(noise[index])
 
 
-def test_views_made_some_rows_at_a_time_are_those_made_at_once(monkeypatch):
+def test_views_made_in_blocks_equal_those_made_at_once(monkeypatch):
     window = random_windows(8, 30)
     made = pipeline(INSERTION, TURN, MUTATION, ROLL, NOISE, masking=MASK)
     whole = made.view(window, **keyed())
@@ -79,7 +79,7 @@ def test_views_made_some_rows_at_a_time_are_those_made_at_once(monkeypatch):
         assert getattr(parts, column.name).equal(getattr(whole, column.name))
 
 
-def test_another_seed_step_view_or_place_draws_afresh():
+def test_another_seed_step_view_or_position_draws_other_numbers():
     window = random_windows(8, 60, padded=False)
     first = pipeline(INSERTION, masking=MASK)
     made = first.view(window, **keyed())
@@ -147,7 +147,7 @@ def cropping(length, *augmentations, masking=None, name="local"):
 
 
 @given(st.integers(1, 40), st.integers(0, 99))
-def test_a_crop_is_a_stretch_of_its_window(length, seed):
+def test_a_crop_is_a_contiguous_part_of_its_window(length, seed):
     window = random_windows(16, 40, seed=seed, padded=False)
     made = cropping(length).view(window, **keyed(16, seed=seed))
     first = made.origin[:, :1]
@@ -166,7 +166,7 @@ def test_every_place_of_a_crop_is_as_likely_and_each_window_has_its_own():
 
 
 @given(st.integers(1, 12), st.integers(0, 99))
-def test_a_crop_of_a_padded_window_keeps_to_what_is_valid(length, seed):
+def test_a_crop_of_a_padded_window_is_valid_throughout(length, seed):
     window = random_windows(12, 12, seed=seed)
     made = cropping(length).view(window, **keyed(12, seed=seed))
     assert made.lengths.equal(window.lengths.clamp(max=length))
@@ -181,7 +181,7 @@ def test_crops_made_alike_differ_and_are_augmented_and_masked():
     assert all(view.masked_index.shape == (8, round(0.3 * 24)) for view in made)
 
 
-def test_what_is_measured_is_the_whole_window():
+def test_validation_uses_the_whole_window():
     window = random_windows(4, 30, padded=False)
     assert cropping(10, masking=MASK).plain(window, **keyed(4)).tokens.equal(window.tokens)
 
@@ -205,7 +205,7 @@ class Second(Augmentation):
         return draw.integers(half, window.tokens.shape[1] - length + 1, 1)
 
 
-def test_an_augmentation_may_say_where_the_crop_lies():
+def test_an_augmentation_may_decide_the_crop():
     window = random_windows(64, 40, padded=False)
     plan = ViewPlan("second", student=True, teacher=False, masked=False)
     chosen = ViewPipeline(plan, (MUTATION, ("second", Second(Second.Config()))), crop=10).view(window, **keyed(64))
@@ -217,7 +217,7 @@ def test_an_augmentation_may_say_where_the_crop_lies():
     assert part.tokens.equal(chosen.tokens[5:9])
 
 
-def test_components_are_told_the_contigs():
+def test_components_receive_the_contigs():
     first, second = Second(Second.Config()), Second(Second.Config())
     masking = ("masking", second)
     ViewPipeline(ViewPlan("x", student=True, teacher=False, masked=True), (("a", first),), masking).on_genome(

@@ -1,4 +1,4 @@
-"""How tokens become the encoder's input, and what a branch gives of its output."""
+"""How tokens become the input of the encoder, and the outputs of a branch."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def mixer(class_tokens=3, length=12, **sizes):
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
-def test_bases_are_one_hot_and_mask_is_nought(tokens):
+def test_bases_are_one_hot_and_mask_is_zero(tokens):
     rows = encode_bases(torch.tensor([tokens]))[0]
     assert rows.dtype == torch.float32
     for row, token in zip(rows.tolist(), tokens, strict=True):
@@ -56,14 +56,14 @@ def test_noise_falls_on_every_row_but_mask():
 
 
 @given(st.integers(0, 999), st.integers(1, 20))
-def test_pooled_is_the_mean_over_what_is_valid(seed, length):
+def test_pooled_is_the_mean_over_valid_positions(seed, length):
     valid = random_windows(4, length, seed=seed).valid
     embeddings = torch.randn(4, length, 7, generator=torch.Generator().manual_seed(seed))
     expected = torch.stack([row[keep].mean(0) for row, keep in zip(embeddings, valid, strict=True)])
     assert pool(embeddings, valid).allclose(expected, atol=1e-6)
 
 
-def test_pooled_is_summed_in_fp32_and_nought_where_nothing_is_valid():
+def test_pooled_is_summed_in_fp32_and_zero_where_nothing_is_valid():
     embeddings = torch.full((1, 4096, 1), 1.01, dtype=torch.bfloat16)
     pooled = pool(embeddings, torch.ones(1, 4096).bool())
     assert pooled.dtype == torch.float32
@@ -71,7 +71,7 @@ def test_pooled_is_summed_in_fp32_and_nought_where_nothing_is_valid():
     assert pool(embeddings, torch.zeros(1, 4096).bool()).item() == 0
 
 
-def test_a_branch_gives_what_is_wanted_and_nothing_else():
+def test_a_branch_returns_the_requested_outputs_only():
     branch, view = mixer(), random_windows(4, 12)
     everything = branch(view, view.tokens, None, wants={"all", "class", "pooled"}, layers=[0])
     assert everything.embeddings.shape == (4, 12, 10)
@@ -89,7 +89,7 @@ def test_a_branch_gives_what_is_wanted_and_nothing_else():
         assert output.view is view
 
 
-def test_class_rows_stand_first_are_nought_and_valid():
+def test_class_rows_are_first_zero_and_valid():
     branch, view = mixer(), view_of("ACGTA", "AC")
     seen = {}
     branch.encoder.register_forward_pre_hook(lambda module, arguments: seen.update(bases=arguments[0], valid=arguments[1]))
@@ -130,7 +130,7 @@ def test_noise_reaches_the_encoder():
     assert branch(view, view.tokens, torch.zeros(2, 12, 5), wants={"pooled"}).pooled.equal(plain)
 
 
-def test_rows_are_read_as_the_loss_says():
+def test_rows_follow_the_losss_head_input():
     view = view_of("ACGT", "GGCC").with_mask(torch.tensor([[3, 0], [1, 1]]), torch.ones(2, 2), torch.zeros(2, 2).long())
     output = BranchOutput(view, torch.randn(2, 4, 3), torch.randn(2, 5, 3), torch.randn(2, 3))
     masked = read_rows(output, "masked")
@@ -143,7 +143,7 @@ def test_rows_are_read_as_the_loss_says():
 
 
 @pytest.mark.parametrize("reads", ["masked", "class", "pooled", "all"])
-def test_rows_that_were_not_asked_for_are_an_error(reads):
+def test_rows_that_were_not_requested_are_an_error(reads):
     with pytest.raises(ValueError, match=f"the branch was not asked for what `head_input: {reads}` needs"):
         read_rows(BranchOutput(view_of("ACGT")), reads)
 

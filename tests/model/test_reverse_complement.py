@@ -70,7 +70,7 @@ def swapped(rows):
 
 
 @given(st.integers(0, 999), st.integers(1, 20), st.integers(0, 3))
-def test_turning_is_reversing_each_row_and_its_own_inverse(seed, length, classes):
+def test_reverse_valid_reverses_each_row_and_is_its_own_inverse(seed, length, classes):
     view = random_windows(5, length, seed=seed)
     rows = torch.randn(5, classes + length, 3)
     valid = F.pad(view.valid, (classes, 0), value=True)
@@ -80,7 +80,7 @@ def test_turning_is_reversing_each_row_and_its_own_inverse(seed, length, classes
 
 
 @given(st.integers(0, 999))
-def test_turned_bases_are_those_of_the_other_strand(seed):
+def test_reverse_complemented_bases_are_those_of_the_other_strand(seed):
     view = random_windows(4, 16, seed=seed)
     assert reverse_complement_bases(encode_bases(view.tokens), view.valid, 0).equal(encode_bases(other_strand(view).tokens))
     masked = view.tokens.masked_fill(torch.rand(4, 16) < 0.3, alphabet.MASK).where(view.valid, view.tokens)
@@ -128,7 +128,7 @@ def test_both_strands_of_an_average_are_the_encoders_own(name):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_a_branch_joins_the_halves_of_all_that_is_pooled(name):
+def test_a_branch_averages_the_halves_of_all_pooled_outputs(name):
     encoder, _ = inner(name)
     branch = Branch(with_rc(encoder, "equivariant", CLASSES), CLASSES, {}).eval()
     view = random_windows(6, LENGTH, seed=3, shortest=4)
@@ -141,7 +141,7 @@ def test_a_branch_joins_the_halves_of_all_that_is_pooled(name):
     torch.testing.assert_close(one.class_embeddings, other.class_embeddings, rtol=1e-5, atol=1e-5)
 
 
-def test_joining_is_the_mean_of_the_halves():
+def test_average_halves_is_the_mean_of_the_halves():
     assert average_halves(torch.tensor([[1.0, 2.0, 3.0, 8.0]])).tolist() == [[2.0, 5.0]]
 
 
@@ -209,7 +209,7 @@ def test_the_masked_loss_learns_under_equivariant():
     assert sum(bits[-15:]) / 15 < 1.92  # 1.87
 
 
-def test_a_run_is_made_and_loaded(tmp_path):
+def test_a_run_is_trained_and_loaded(tmp_path):
     wanted = sets("steps=2", "data.length=64", "data.batch_size=4", "evaluation.tasks=[]", "trainer.validation_windows=8")
     code, _, err = findna("run", "self_distill", "--out", tmp_path / "run", *wanted, "--set", "encoder.rc=equivariant")
     assert code == 0, err

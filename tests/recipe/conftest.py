@@ -74,7 +74,7 @@ class PickyEncoder(ToyEncoder):
         @classmethod
         def _odd(cls, value):
             if value % 2 == 0:
-                raise ValueError("an odd number is wanted")
+                raise ValueError("expected an odd number")
             return value
 
 

@@ -53,14 +53,14 @@ def test_problems_stand_in_the_file_that_stated_them(write, problems, changed, t
         "recipe.yaml:2:8  steps: must be at least 0 (got -1)",
         "sub/whole.yaml:3:1  seed: duplicate key, first written in line 2; keep one of them",
         "sub/whole.yaml:7:11  data.length: must be greater than 0 (got 0)",
-        "--set class_tokens=x  class_tokens: a whole number is wanted (got 'x')",
+        "--set class_tokens=x  class_tokens: expected a whole number (got 'x')",
     ]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("batch_size: 4", "batch_size: x", "8:15  data.batch_size: a whole number is wanted (got 'x')"),
+        ("batch_size: 4", "batch_size: x", "8:15  data.batch_size: expected a whole number (got 'x')"),
         ("batch_size: 4", "batch_siz: 4", "8:3  data.batch_siz: unknown key; did you mean 'batch_size'?"),
         ("fraction: 0.3", "share: 0.3", "13:31  views.masked.mask.share: unknown key (known: name, fraction)"),
         ("name: chordmixer", "name: chordmixr", "15:17  encoder.name: no encoder is called 'chordmixr'; did you mean"),
@@ -115,8 +115,8 @@ def test_bases_make_no_chain(write, problems, text, further):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("base: [a, b]", "1:7  base: the path or shipped name of one recipe is wanted (got a list)"),
-        ("base:", "1:1  base: the path or shipped name of one recipe is wanted (got null)"),
+        ("base: [a, b]", "1:7  base: expected the path or shipped name of one recipe (got a list)"),
+        ("base:", "1:1  base: expected the path or shipped name of one recipe (got null)"),
         ("base: !x y", "1:7  base: YAML tags are refused (got !x); leave it out"),
         ("base: nowhere.yaml", "1:7  base: no such file, and no shipped recipe has that name"),
         ("base: .", "1:7  base: this is a folder, not a recipe"),
@@ -154,4 +154,4 @@ def test_the_same_form_merges(over):
 
 def test_two_forms_in_one_place_are_still_two(refused):
     (problem,) = refused("teacher_update: {momentum: {cosine: {start: 0.5}, linear: {start: 1, end: 1}}}")
-    assert problem.endswith("teacher_update.momentum: exactly one of constant, cosine, linear, wsd is wanted")
+    assert problem.endswith("teacher_update.momentum: expected exactly one of constant, cosine, linear, wsd")

@@ -37,9 +37,9 @@ def test_sets_are_applied_in_order(load):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("steps", "KEY=VALUE is wanted, such as --set losses.distill.weight=0.5"),
-        ("=3", "KEY=VALUE is wanted, such as --set losses.distill.weight=0.5"),
-        ("a..b=3", "KEY=VALUE is wanted, such as --set losses.distill.weight=0.5"),
+        ("steps", "expected KEY=VALUE, such as --set losses.distill.weight=0.5"),
+        ("=3", "expected KEY=VALUE, such as --set losses.distill.weight=0.5"),
+        ("a..b=3", "expected KEY=VALUE, such as --set losses.distill.weight=0.5"),
         ("steps=", "steps: no value; null drops a key"),
         ("steps=[1", "not valid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'"),
         ("steps=#", "empty; a recipe is a map of keys"),
@@ -52,7 +52,7 @@ def test_sets_are_applied_in_order(load):
         ("views.masked.augment.²=1", "views.masked.augment.²: views.masked.augment is a list, and wants an index: 0 to 1 are there (got '²')"),
         ("stpes=3", "stpes: unknown key; did you mean 'steps'?"),
         ("trainer.keep_lst=3", "trainer.keep_lst: unknown key; did you mean 'keep_last'?"),
-        ("losses.distil=null", "losses.distil: the name of a component, or a map with name and parameters, is wanted (got null)"),
+        ("losses.distil=null", "losses.distil: expected the name of a component, or a map with name and parameters (got null)"),
     ],
 )  # fmt: skip
 def test_a_set_that_is_wrong_is_its_own_place(problems, given, said):
@@ -63,7 +63,7 @@ def test_a_set_that_is_wrong_is_its_own_place(problems, given, said):
 
 
 def test_an_empty_set_is_wrong(problems):
-    assert problems("") == ["--set   KEY=VALUE is wanted, such as --set losses.distill.weight=0.5"]
+    assert problems("") == ["--set   expected KEY=VALUE, such as --set losses.distill.weight=0.5"]
 
 
 def test_an_empty_list_has_no_index(problems):

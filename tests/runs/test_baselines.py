@@ -51,7 +51,7 @@ def test_a_sample_is_spread_evenly_and_moves_with_the_seed():
     assert sample_regions(regions, 100_000, seed=2, piece=1000) != taken
 
 
-def test_baselines_are_fitted_on_no_more_than_the_bound_and_say_so(monkeypatch):
+def test_baselines_are_fitted_on_at_most_the_bound_and_report_it(monkeypatch):
     recipe, _, _ = small("masked_only")
     experiment, data = experiment_of(recipe)[0], opened_data(recipe)
     (genome,) = data.genomes

@@ -67,5 +67,5 @@ def test_tasks_of_one_name_have_scores_each_and_a_task_named_twice_is_one(tmp_pa
 
 
 def test_every_without_a_task_is_refused():
-    with pytest.raises(RecipeError, match="every looks by knn and probe at tasks"):
+    with pytest.raises(RecipeError, match="every scores tasks by knn and probe"):
         small("self_distill", "evaluation.every=4")

@@ -90,5 +90,5 @@ def test_an_encoder_that_breaks_the_compiler_is_not_an_error_of_the_user(graphs)
 
 @pytest.mark.parametrize(("value", "got"), [("inductor", "'inductor'"), ("1", "1"), ("null", "null")])
 def test_what_compile_may_be(value, got):
-    with pytest.raises(RecipeError, match=f"trainer.compile: true or false or 'aot_eager' is wanted \\(got {got}\\)"):
+    with pytest.raises(RecipeError, match=f"trainer.compile: expected true or false or 'aot_eager' \\(got {got}\\)"):
         small("masked_only", f"trainer.compile={value}")

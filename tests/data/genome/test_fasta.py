@@ -173,7 +173,7 @@ def test_contigs_without_bases_are_kept(write):
     assert letters(store, "one") == "ACGT"
 
 
-def test_nothing_is_written_beside_the_fasta(write, cache):
+def test_nothing_is_written_next_to_the_fasta(write, cache):
     path = write(gzip.compress(b">one\nACG\nACGTA\n"), "genome.fa.gz")
     open_store(path)
     assert sorted(p.name for p in path.parent.iterdir()) == ["cache", "genome.fa.gz"]
@@ -213,7 +213,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_refused_with_a_sentence(write, cache, kind):
+def test_invalid_files_are_refused_with_a_message(write, cache, kind):
     content, message = REFUSED[kind]
     with warnings.catch_warnings(), pytest.raises(GenomeError, match=message) as caught:
         warnings.simplefilter("error")

@@ -80,7 +80,7 @@ def test_an_unchanged_file_is_not_hashed_again(write, cache):
 
 
 @pytest.mark.parametrize("way", ["in place", "renamed over it"])
-def test_new_bytes_of_the_old_size_and_time_are_seen(write, way):
+def test_new_bytes_of_the_old_size_and_time_are_noticed(write, way):
     path = write(">one\nACGT\n")
     age(path)
     old, state = open_store(path), path.stat()
@@ -113,7 +113,7 @@ def test_a_broken_memory_of_digests_only_costs_time(write, cache, rubbish):
 
 
 @pytest.mark.parametrize("damage", ["shorter", "longer", "no map", "no JSON", "other JSON"])
-def test_a_damaged_store_is_built_again_and_it_is_said(write, caplog, damage):
+def test_a_damaged_store_is_rebuilt_with_a_warning(write, caplog, damage):
     path = write(">one\nACGT\n")
     store = open_store(path)
     description = store.path.with_suffix(".json")
@@ -165,7 +165,7 @@ def test_a_cache_that_cannot_be_written(write, monkeypatch, tmp_path):
         open_store(path)
 
 
-def test_a_store_is_served_where_nothing_can_be_written(write, cache, caplog):
+def test_a_store_is_read_from_a_read_only_cache(write, cache, caplog):
     """As from a cache that is shared read-only; a folder in a lock's place stops root too, whom permissions do not."""
     path = write(">one\nACGT\n")
     built = open_store(path)
@@ -229,7 +229,7 @@ def test_two_processes_build_one_store_once(write, tmp_path):
     assert answers[0][1:] == answers[1][1:]
 
 
-def test_a_build_that_is_killed_is_taken_over_by_who_waits(write, cache, tmp_path, caplog):
+def test_a_waiting_process_takes_over_a_killed_build(write, cache, tmp_path, caplog):
     """kill -9 between two chunks: the other process, which waited for the lock, builds all of it; nothing is left over."""
     builders = Builders(write(two_chunks()), tmp_path, chunk_seconds=0.5)
     said = builders.wait_for(lambda said: "building" in said)
@@ -301,7 +301,7 @@ def test_a_pickle_carries_the_path_and_not_the_bases(make):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork beside threads: it is what is tried
-def test_forked_processes_read_what_the_first_reads(make):
+def test_forked_processes_read_the_same(make):
     store = make({"a": random_dna(100_000)})
     starts = np.random.default_rng(0).integers(0, 99_000, 3000).tolist()
     wanted = _sum_of_tokens(store, starts)

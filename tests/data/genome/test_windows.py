@@ -62,7 +62,7 @@ def test_a_share_of_n_is_met_exactly(make):
         sampler(store, length=100, max_unknown=0.28)
 
 
-def test_a_view_holds_what_the_genome_has_there(make):
+def test_a_view_holds_the_bases_of_the_genome(make):
     sequences = [random_dna(500), random_dna(300, 1).lower()]
     store = make({"a": sequences[0], "b": sequences[1]})
     view = sampler(store, length=20).draw(3, torch.arange(64))
@@ -100,7 +100,7 @@ def test_starts_are_uniform(make):
     assert chisquare(np.bincount(drawn, minlength=len(number))).pvalue > 0.01
 
 
-def test_neighbouring_rows_and_steps_do_not_hang_together(make):
+def test_neighbouring_rows_and_steps_are_independent(make):
     windows = sampler(make({"a": random_dna(100_000)}))
     starts = torch.stack([windows.draw(step, torch.arange(200)).start for step in range(50)]).double()
     for left, right in ((starts[:, :-1], starts[:, 1:]), (starts[:-1], starts[1:])):
@@ -108,7 +108,7 @@ def test_neighbouring_rows_and_steps_do_not_hang_together(make):
         assert abs(together) < 0.03
 
 
-def test_held_out_stretches_are_never_touched(make):
+def test_validation_regions_are_never_drawn_for_training(make):
     store = make({"a": random_dna(2000)})
     held_out = regions((0, 500, 700), (0, 1500, 1600))
     windows = sampler(store, Regions.whole(store).minus(held_out), length=50)
@@ -136,14 +136,14 @@ def test_fixed_windows_are_spread_and_do_not_overlap(make):
     assert int(crowded.start[crowded.contig == 0].diff().max()) <= 3
 
 
-def test_fixed_asks_for_no_more_than_there_are(make):
+def test_fixed_refuses_more_windows_than_exist(make):
     windows = sampler(make({"a": random_dna(30)}), length=20)
     assert len(windows.fixed(11).tokens) == 11
     with pytest.raises(GenomeError, match=r"12 different windows of 20 are wanted, but only 11 can be had; ask for fewer"):
         windows.fixed(12)
 
 
-def test_no_eligible_start_says_why(make):
+def test_the_error_explains_why_no_start_is_eligible(make):
     short = make({"a": random_dna(30), "b": random_dna(20)}, "short.fa")
     with pytest.raises(
         GenomeError, match=r"no window of 31 bases .*short.fa for training: its longest contig has 30 bases; set"
@@ -155,7 +155,7 @@ def test_no_eligible_start_says_why(make):
         sampler(make({"a": "N" * 200}, "unknown.fa"))
 
 
-def test_memory_goes_with_runs_not_with_bases(make):
+def test_memory_grows_with_runs_and_not_with_bases(make):
     store = make({"a": random_dna(200_000) + "N" * 1000 + random_dna(200_000, 1)})
     runs = [*starts_inside(store, Regions.whole(store), 100), *starts_known(store, 100, 0.1)]
     assert [len(run) for run in runs] == [1, 1, 2, 2]
