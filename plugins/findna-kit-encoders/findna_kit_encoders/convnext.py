@@ -62,7 +62,7 @@ class ConvNeXt(Encoder):
         self.dim, self.depth = config.dim, config.blocks
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.embed_norm = nn.LayerNorm(config.dim, eps=_EPSILON)
-        self.blocks = nn.ModuleList(_Block(config, skip_rate) for skip_rate in config.skip_rates)
+        self.blocks = nn.ModuleList(_ConvNeXtBlock(config, skip_rate) for skip_rate in config.skip_rates)
         self.norm = nn.LayerNorm(config.dim, eps=_EPSILON)
         # The stem keeps torch's initialisation: a masked base is a row of zeros, and stays zero under a stem without bias.
         self.blocks.apply(_initialise)
@@ -73,7 +73,7 @@ class ConvNeXt(Encoder):
         return self.norm(x), hidden
 
 
-class _Block(nn.Module):
+class _ConvNeXtBlock(nn.Module):
     """`x + scale * W2 gelu(W1 norm(depthwise(x)))`; [B, L, dim] to the same shape."""
 
     def __init__(self, config: ConvNeXt.Config, skip_rate: float) -> None:

@@ -55,7 +55,7 @@ class GPN(Encoder):
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth = config.dim, config.blocks
-        self.blocks = nn.ModuleList(_Block(config.dim, config.kernel, dilation) for dilation in config.dilations)
+        self.blocks = nn.ModuleList(_GPNBlock(config.dim, config.kernel, dilation) for dilation in config.dilations)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Return embeddings [B, L, dim] and the requested hidden states, which are the outputs of the blocks."""
@@ -64,7 +64,7 @@ class GPN(Encoder):
         return run_blocks(self.blocks, widened, ~valid[..., None], layers)
 
 
-class _Block(nn.Module):
+class _GPNBlock(nn.Module):
     """`x + norm(gelu(conv(x)))`, then `x + norm(gelu(linear(x)))`; [B, L, dim] to the same shape."""
 
     def __init__(self, dim: int, kernel: int, dilation: int) -> None:

@@ -68,7 +68,7 @@ class Hyena(Encoder):
         self.dim, self.depth, self.max_length = config.dim, config.blocks, length - class_tokens
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.class_vectors = initial_class_vectors(class_tokens, config.dim)
-        self.blocks = nn.ModuleList(_Block(config, length) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(_HyenaBlock(config, length) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
@@ -78,7 +78,7 @@ class Hyena(Encoder):
         return normed, hidden
 
 
-class _Block(nn.Module):
+class _HyenaBlock(nn.Module):
     """`x + operator(norm(x))`, then `x + mlp(norm(x))`; [B, R, dim] to the same shape."""
 
     def __init__(self, config: Hyena.Config, length: int) -> None:

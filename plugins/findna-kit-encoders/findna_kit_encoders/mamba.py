@@ -57,7 +57,7 @@ class Mamba(Encoder):
         self.dim, self.depth = config.dim, config.blocks
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.class_vectors = initial_class_vectors(class_tokens, config.dim)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(_MambaBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
@@ -67,7 +67,7 @@ class Mamba(Encoder):
         return normed, hidden
 
 
-class _Block(nn.Module):
+class _MambaBlock(nn.Module):
     """`x + mixer(norm(x))`, [B, R, dim] to the same shape; with separate directions the sum of two mixers."""
 
     def __init__(self, config: Mamba.Config) -> None:

@@ -41,7 +41,7 @@ class DepthwiseConv(Encoder):
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth = config.dim, config.blocks
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(_SeparableBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
@@ -54,7 +54,7 @@ class DepthwiseConv(Encoder):
         return self.norm(x), hidden
 
 
-class _Block(nn.Module):
+class _SeparableBlock(nn.Module):
     """`x + W2 gelu(W1 norm(depthwise(x)))`; [B, L, dim] to the same shape."""
 
     def __init__(self, config: DepthwiseConv.Config) -> None:
