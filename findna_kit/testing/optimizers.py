@@ -102,7 +102,7 @@ def learning_rate(case: Case) -> Iterator[str]:
         after = experiment.values()
         distances.append(sum(float((after[name] - before[name]).square().sum()) for name in before) ** 0.5)
     if distances[0] > 0:
-        yield "a step with a learning rate of 0 changed parameters; use `lr` of the group, which the trainer sets before each step"
+        yield "a step with a learning rate of 0 changed parameters; use `lr` of the group, which the trainer sets"
     if not distances[2] > distances[1] > 0:
         yield f"a step changed parameters by {distances[1]:.2g} at a rate of 0.001 and by {distances[2]:.2g} at 0.1"
 

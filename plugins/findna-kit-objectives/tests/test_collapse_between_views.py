@@ -1,4 +1,4 @@
-"""Collapse on planted structure: byol, simsiam, vicreg and barlow_twins do not collapse, except without the part that prevents it.
+"""Collapse on planted structure: byol, simsiam, vicreg and barlow_twins collapse only without the part that prevents it.
 
 The metrics of each loss show the collapse. Each test trains through the command line and reads metrics.jsonl.
 
