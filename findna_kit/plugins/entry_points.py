@@ -40,7 +40,7 @@ class PluginSource:
 
     @property
     def is_builtin(self) -> bool:
-        """Whether this is the kit itself, which is always enabled."""
+        """Return whether this is the kit itself, which is always enabled."""
         return self.plugin == BUILTIN and self.distribution == KIT
 
 

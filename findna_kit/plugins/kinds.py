@@ -49,12 +49,12 @@ class Kind:
 
     @property
     def heading(self) -> str:
-        """The title, or else the plural in words: `Teacher updates`."""
+        """Return the title, or else the plural in words: `Teacher updates`."""
         return self.title or self.plural.replace("_", " ").capitalize()
 
     @property
     def page(self) -> str:
-        """File name of the reference page: `teacher-updates.md`."""
+        """Return the file name of the reference page: `teacher-updates.md`."""
         return f"{self.heading.lower().replace(' ', '-')}.md"
 
 

@@ -144,7 +144,7 @@ class Components:
 
     @contextmanager
     def registering(self, owner: PluginSource) -> Iterator[None]:
-        """Attribute what is added inside the block to `owner`; remove all of it if the block raises."""
+        """Set `owner` as the source of what is added inside the block; remove all of it if the block raises."""
         for registry in self.registries():
             registry._owner = owner
         try:

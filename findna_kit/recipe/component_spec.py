@@ -36,7 +36,7 @@ class ValidationContext:
 
     @property
     def schedules(self) -> Mapping[str, type[Schedule]]:
-        """The registered schedules; the type `Schedule` looks names up here."""
+        """Return the registered schedules; the type `Schedule` looks names up here."""
         return self.components.schedules
 
 
@@ -52,17 +52,17 @@ class ComponentSpec:
 
     @property
     def weight(self) -> Schedule:
-        """The schedule that multiplies the term of a loss; None for other kinds."""
+        """Return the schedule that multiplies the term of a loss; None for other kinds."""
         return cast("Schedule", self.extras.get("weight"))
 
     @property
     def rc(self) -> RC:
-        """How an encoder reads both strands; None for other kinds."""
+        """Return how an encoder reads both strands; None for other kinds."""
         return cast("RC", self.extras.get("rc"))
 
     @property
     def clip_norm(self) -> float | None:
-        """The largest norm of the gradient that an optimizer is given; None for no limit, and for other kinds."""
+        """Return the largest norm of the gradient that an optimizer gets; None: no limit, or another kind."""
         return cast("float | None", self.extras.get("clip_norm"))
 
     def plain(self) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class _LocatedError:
 
     @property
     def is_type_mismatch(self) -> bool:
-        """Whether it says no more than that the value does not have the type of a branch."""
+        """Return whether it says no more than that the value does not have the type of a branch."""
         return self.path == self.union and (self.error["type"] in _EXPECTED or self.error["type"] == "literal_error")
 
 

@@ -42,7 +42,7 @@ class Grammar:
 
     @property
     def components(self) -> dict[tuple[str, ...], Kind]:
-        """The kinds that a key of the recipe names, by the pattern of that key."""
+        """Return the kinds that a key of the recipe names, by the pattern of that key."""
         return {kind.path: kind for kind in self.kinds if kind.path}
 
     def kind_at(self, path: Sequence[str | int]) -> Kind | None:
@@ -51,7 +51,7 @@ class Grammar:
 
     @property
     def alternatives(self) -> tuple[frozenset[str], ...]:
-        """Sets of keys of which a map holds exactly one: the name of a schedule, the form of `data.validation`."""
+        """Return the sets of keys of which a map holds exactly one: the name of a schedule, the form of `data.validation`."""
         return self.schedules, frozenset({"share", "contigs", "bed"})
 
 

@@ -144,7 +144,7 @@ class Recipe(Settings):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Messages for the user about how the recipe was read."""
+        """Return messages for the user about how the recipe was read."""
         return self._notes
 
     def __eq__(self, other: object) -> bool:
