@@ -77,7 +77,7 @@ def _changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[
 
 
 def moves(case: Case) -> Iterator[str]:
-    """Require that steps move, in place and to finite values, every parameter that has a gradient, and no other one."""
+    """Require that steps change every parameter that has a gradient, and no other one, in place and to finite values."""
     experiment, optimizer = _made(case)
     places = {name: parameter.data_ptr() for name, parameter in experiment.named.items()}
     before = experiment.values()
@@ -86,17 +86,17 @@ def moves(case: Case) -> Iterator[str]:
         _step(experiment, optimizer, step)
     changed = _changed(before, experiment.values())
     if still := sorted(set(experiment.named) - {UNUSED} - set(changed)):
-        yield f"two steps left {abbreviate(still)} where they were, and these have gradients: `build` must use every group"
+        yield f"two steps did not change {abbreviate(still)}, which have gradients: `build` must use every group"
     if UNUSED in changed:
-        yield "a parameter without a gradient was moved; skip those whose `grad` is None"
+        yield "a parameter without a gradient was changed; skip parameters whose `grad` is None"
     if wrong := [name for name, parameter in experiment.named.items() if not parameter.isfinite().all()]:
         yield f"after two steps {abbreviate(wrong)} are not finite"
     if other := [name for name, parameter in experiment.named.items() if parameter.data_ptr() != places[name]]:
-        yield f"{abbreviate(other)} are other tensors after a step; move parameters in place"
+        yield f"{abbreviate(other)} are other tensors after a step; change parameters in place"
 
 
 def learning_rate(case: Case) -> Iterator[str]:
-    """Require that at a learning rate of 0 nothing moves, and that a larger one moves the parameters further."""
+    """Require that a learning rate of 0 changes nothing, and that a larger one changes the parameters more."""
     distances = []
     for rate in (0.0, 0.001, 0.1):
         experiment, optimizer = _made(case, learning_rate=Constant(value=rate), weight_decay=Constant(value=0.1))
@@ -105,9 +105,9 @@ def learning_rate(case: Case) -> Iterator[str]:
         after = experiment.values()
         distances.append(sum(float((after[name] - before[name]).square().sum()) for name in before) ** 0.5)
     if distances[0] > 0:
-        yield "a step with a learning rate of 0 moved parameters; the trainer sets `lr` of every group before each step: use it"
+        yield "a step with a learning rate of 0 changed parameters; use `lr` of the group, which the trainer sets"
     if not distances[2] > distances[1] > 0:
-        yield f"a step moved parameters by {distances[1]:.2g} at a rate of 0.001 and by {distances[2]:.2g} at 0.1"
+        yield f"a step changed parameters by {distances[1]:.2g} at a rate of 0.001 and by {distances[2]:.2g} at 0.1"
 
 
 def weight_decay(case: Case) -> Iterator[str]:
@@ -122,7 +122,7 @@ def weight_decay(case: Case) -> Iterator[str]:
         if value.ndim > 1 and not value.norm() < before[name].norm():
             yield f"with a gradient of zero and a decay of 0.5, {name} did not become smaller; use `weight_decay` of its group"
         if value.ndim == 1 and not identical(value, before[name]):
-            yield f"with a gradient of zero, the vector {name} was moved; its group has a decay of 0"
+            yield f"with a gradient of zero, the vector {name} was changed; its group has a decay of 0"
 
 
 def state(case: Case) -> Iterator[str]:
@@ -132,7 +132,7 @@ def state(case: Case) -> Iterator[str]:
         _step(experiment, optimizer, step)
     created = optimizer.tensors()
     if odd := sorted(name for name, value in created.items() if not isinstance(value, Tensor)):
-        yield f"the state {abbreviate(odd)} is no tensor; a checkpoint holds tensors alone: torch.tensor(value)"
+        yield f"the state {abbreviate(odd)} is not a tensor; a checkpoint holds only tensors: torch.tensor(value)"
         return
     _, fresh = _made(case)
     initial = fresh.empty(optimizer.moved)
