@@ -4,8 +4,10 @@ import re
 import shlex
 
 import pytest
+from ruamel.yaml import YAML
 from typer.main import get_command
 
+import findna_kit
 from findna_kit.cli.app import app
 from findna_kit.evaluation.finetuning.settings import FinetuneSettings
 from findna_kit.settings import EvaluationSettings, TrainerSettings
@@ -95,3 +97,14 @@ def test_every_setting_of_the_trainer_is_on_a_page():
 
 def test_every_setting_of_fine_tuning_is_on_its_page():
     assert [name for name in FinetuneSettings.model_fields if f"`{name}`" not in PAGES["docs/fine-tune.md"]] == []
+
+
+def test_every_decision_is_in_the_list():
+    listed = re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", PAGES["docs/decisions/README.md"])
+    assert listed == sorted(path.name for path in (ROOT / "docs" / "decisions").glob("0*.md"))
+
+
+def test_the_citation_names_this_version():
+    citation = YAML(typ="safe").load(ROOT / "CITATION.cff")
+    assert citation["version"] == findna_kit.__version__
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()

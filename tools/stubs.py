@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ("", "components", "alphabet", "rng", "model.branch", "errors", "testing")
+MODULES = ("", "components", "alphabet", "rng", "model.branch", "model.reverse_complement", "errors", "testing")
 """Public modules of `findna_kit`."""
-CHOSEN = {"model.branch": ["Branch"]}
+CHOSEN = {"model.branch": ["Branch"], "model.reverse_complement": ["RCAverage", "RCEquivariant"]}
 """The public names of a module that is only partly public."""
 DUNDERS = ("__init__", "__call__")
 """Names with underscores that are public."""

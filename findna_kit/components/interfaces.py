@@ -50,9 +50,8 @@ class Encoder(nn.Module, ABC):
     dim: width of the embeddings. depth: number of hidden layers that a loss may ask for.
     stride: input positions per embedding. max_length: largest number of nucleotides, None for no limit.
     global_mixing: False for an encoder that gets no class rows; class embeddings are then made by attention pooling.
-    strand: `none`; `invariant`, if the embeddings of a sequence and of its reverse complement are equal once pooled; or
-        `equivariant`, if the reverse complement has the same nucleotide embeddings in reverse order, with the two halves of
-        `dim` swapped.
+    strand: `none`; `invariant`, if the reverse complement gives the same nucleotide embeddings in reverse order, with class
+        rows in place; or `equivariant`, if in addition the two halves of `dim` are swapped in every row. Hidden states follow.
     """
 
     Config: ClassVar[type[ComponentConfig]]

@@ -119,6 +119,7 @@ def _write_tensors(model: FrozenModel, folder: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / checkpoint.MODEL, {"format": "pt"})
     step = checkpoint.path_of(folder, model.step)
     step.mkdir(parents=True)
+    # A link and not a copy: the folder would otherwise hold every tensor twice.
     (step / checkpoint.MODEL).symlink_to(os.path.relpath(folder / checkpoint.MODEL, step))
 
 
@@ -131,6 +132,7 @@ def _check_output(out: Path, *, overwrite: bool) -> None:
     names = {path.name for path in out.iterdir()}
     if names and not overwrite:
         raise OutputExists(f"{out}: already exists; use another --out, or --overwrite to replace it")
+    # A user's own file next to an export would be lost with the folder.
     others = sorted(name for name in names if not _is_exported_file(name))
     if names and (others or not _is_export(out)):
         reason = f"it contains {', '.join(others[:3])}" if others else f"it has no {CONFIG} of FinDNA-Kit"

@@ -114,6 +114,7 @@ def read_released(path: Path) -> ReleasedCheckpoint:
     elif not isinstance(epochs, int):
         problems.append(f"{EPOCHS}: must be a whole number (got {type(epochs).__name__})")
     sizes = _sizes([*raw.values()])
+    # Only once the sizes are known can every tensor's shape be checked.
     if sizes is not None:
         problems += _mismatches(raw, sizes)
     elif any(raw.values()) or not problems:
@@ -168,6 +169,7 @@ def _unwrapped(name: str, content: Mapping[str, Any], problems: list[str], remar
 def _sizes(branches: Sequence[Mapping[str, Any]]) -> NetworkSizes | None:
     """Return the sizes that most layers have, so that a layer that differs is reported as wrong; None without layers."""
     layers = [(match, state[key]) for state in branches for key in state if (match := _LAYER.fullmatch(key))]
+    # A majority, because a single damaged layer must not change what is expected of the others.
     shapes = Counter(tuple(value.shape) for _, value in layers if isinstance(value, Tensor) and value.dim() == 2)
     if not shapes:
         return None

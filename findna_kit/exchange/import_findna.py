@@ -91,6 +91,7 @@ def import_findna(
 
 def _check_length(sizes: NetworkSizes, length: int, class_tokens: int) -> None:
     """Raise CheckpointMismatch if `length` does not fit: a block of the authors' mixer has ceil(log2(positions)) layers."""
+    # The number of layers decides which positions a block can mix, so that another length is another network.
     layers = math.ceil(math.log2(length + class_tokens))
     if layers != sizes.layers:
         first, last = 2 ** (sizes.layers - 1) + 1 - class_tokens, 2**sizes.layers - class_tokens

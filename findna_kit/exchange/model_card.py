@@ -180,6 +180,7 @@ def _limits(model: FrozenModel) -> str:
         "A score on one task says little about others; compare it with its controls.",
         "Not validated for clinical decisions.",
     ]
+    # Users often assume that an encoder of DNA ignores the strand.
     if encoder.strand == "none":
         strands = 'A sequence and its reverse complement get different embeddings; `embed(..., strand="both")` averages them.'
         lines.insert(1, strands)
@@ -188,5 +189,6 @@ def _limits(model: FrozenModel) -> str:
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; the first row is its header."""
+    # A bar in a cell would end it.
     head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows)
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))

@@ -65,6 +65,7 @@ def write_onnx(model: FrozenModel, path: Path) -> dict[str, object]:
     require_onnx()
     graph, bound = _PooledEmbeddings(model.network).eval(), model.network.encoder.max_length
     name = model.recipe.encoder.name
+    # Named dimensions stay dynamic in the graph; without them it accepts only the traced shape.
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=bound)
     with _expected_warnings_hidden(), torch.no_grad():
         try:
@@ -95,6 +96,7 @@ def _example(rows: int, length: int, bound: int | None) -> tuple[Tensor, Tensor]
     """Return a batch of random sequences of decreasing length, padded at the end."""
     length = min(length, bound or length)
     random = torch.Generator().manual_seed(0)
+    # A fixed seed: the comparison gives the same difference each time.
     tokens = torch.randint(0, 4, (rows, length), generator=random)
     valid = torch.arange(length) < (length - torch.arange(rows)[:, None]).clamp(min=1)
     return encode_bases(tokens.where(valid, torch.tensor(alphabet.N))), valid

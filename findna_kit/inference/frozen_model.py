@@ -82,6 +82,7 @@ class FrozenModel:
         embeddings = self._embed_tokens(tokens, pooling, layer)
         if strand == "both":
             reverse = [alphabet.COMPLEMENT[sequence[::-1]] for sequence in tokens]
+            # float32 keeps the result independent of numpy's promotion rules.
             embeddings = (embeddings + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
         return embeddings
 
@@ -126,6 +127,7 @@ class FrozenModel:
         for batch in self._batches(lengths):
             view = self._view([tokens[index] for index in batch])
             index = torch.from_numpy(positions[batch]).to(view.tokens.device)[:, None]
+            # Only this position is masked, whatever the masking policy of the training was.
             view = view.with_mask(index, torch.ones_like(index, dtype=torch.float32), torch.full_like(index, alphabet.MASK))
             with self._engine.autocast():
                 output = self.network(view, view.student_tokens, None, wants={"masked"})
@@ -143,6 +145,7 @@ class FrozenModel:
 
     def _batches(self, lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield the indices of sequences to run together: of similar length, so that little is padded, and of bounded size."""
+        # Longest first: if memory does not suffice, that shows in the first batch.
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
@@ -213,6 +216,7 @@ def load(
     refuse_missing(folder, components, failed)
     recipe = load_recipe(folder / "recipe.yaml", components, failed=failed)
     tensors = checkpoint.load_model(folder, saved_step)
+    # The branch must be known before `assemble`: a teacher of another architecture is only built if it is asked for.
     name = _branch_to_load(folder, branch, recipe.teacher_update.component.export_branch, tensors)
     experiment = assemble(recipe, with_teacher=name == "teacher")
     network = experiment.teacher if name == "teacher" else experiment.student

@@ -43,6 +43,7 @@ def project(embeddings: NDArray[np.float32], method: Method) -> tuple[NDArray[np
         first, second = pca.explained_variance_ratio_
         return coordinates, (f"PC 1 ({first:.0%} of the variance)", f"PC 2 ({second:.0%} of the variance)")
     if method == "tsne":
+        # t-SNE needs a perplexity below the number of rows; 30 is scikit-learn's default.
         perplexity = min(_PERPLEXITY, (len(embeddings) - 1) / 3)
         coordinates = TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(embeddings)
         return coordinates, ("t-SNE 1", "t-SNE 2")

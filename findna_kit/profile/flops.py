@@ -102,6 +102,7 @@ def count_flops(experiment: Experiment, data: Data, engine: Engine, micro_batch:
     """
     batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size))
     clock, counter = Clock(0, experiment.steps), _Counter()
+    # Hooks attribute the forward passes to student and teacher; the backward pass is what is left of the total.
     with counter, counter.within(experiment.student, "student"), counter.within(experiment.teacher, "teacher"):
         accumulate_gradients(experiment, data, engine, clock, batch, micro_batch)
     # The step is discarded: its gradients must not reach a later measurement.
@@ -118,10 +119,12 @@ def _loss_flops(forward: Forward, label: str, clock: Clock, batch: Batch, micro_
     """Count one loss: computed once for the whole batch if it couples the batch, else for each micro-batch."""
     rows = len(batch)
     parts = [slice(at, min(at + micro_batch, rows)) for at in range(0, rows, micro_batch)]
+    # A batch-coupled loss is computed once on the cached embeddings of the whole batch.
     if forward.experiment.losses[label].loss.coupling == "batch":
         return _loss_flops_of_batch(forward, label, clock, batch, parts)
     sizes = [part.stop - part.start for part in parts]
     return sum(
+        # Micro-batches of equal size cost the same, so that each size is counted once.
         sizes.count(size) * _loss_flops_of_batch(forward, label, clock, batch.rows(slice(0, size)), [slice(0, size)])
         for size in set(sizes)
     )

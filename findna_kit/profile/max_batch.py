@@ -49,6 +49,7 @@ def largest_batch(workload: Workload) -> MaxBatch:
     """
     experiment = workload.experiment()
     if workload.engine.device.type == "cuda":
+        # On a GPU an out-of-memory error can be caught, so that trying is exact and safe.
         rows = search_batch_size(workload.micro_batch, MAX_ROWS, lambda rows: _run_pass(workload, experiment, rows, rows))
         return {"rows": rows, "how": "tried: twice as many do not fit" if rows < MAX_ROWS else "tried"}
     available = available_memory()
@@ -145,6 +146,7 @@ class _TensorMemory(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         results = func(*args, **(kwargs or {}))
         inputs = {id(storage) for storage in _storages((args, kwargs))}
+        # Views share the storage of their input and add nothing.
         for storage in {id(storage): storage for storage in _storages(results) if id(storage) not in inputs}.values():
             size = storage.nbytes()
             self.now += size

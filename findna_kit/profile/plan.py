@@ -54,6 +54,7 @@ def plan(
     del experiment  # measuring the maximum batch size needs its memory
     workload = prepare_workload(recipe, device, reading)
     log(f"{recipe.name}: running {WARM_UP} warm-up steps, {steps} measured steps and the validation")
+    # The peak so far includes loading, which the steps do not repeat.
     _reset_peak_memory(workload.engine)
     throughput = measure(workload, steps)
     peak = peak_memory(workload.engine.device)  # before the search for the maximum batch size uses more

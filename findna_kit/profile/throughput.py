@@ -108,6 +108,7 @@ def measure(workload: Workload, steps: int) -> Throughput:
     timed = partial(_seconds, workload)
 
     def step(number: int) -> None:
+        # More steps may be measured than the recipe has; schedules are only defined within it.
         clock = Clock(number % experiment.steps, experiment.steps)
         train_step(experiment, windows, engine, optimizer, clock, {}, micro_batch)
 

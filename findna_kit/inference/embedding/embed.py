@@ -116,6 +116,7 @@ class EmbeddingJob:
         for block in _blocks(self.source.rows(rows.rows)):
             rows.append([ids for ids, _ in block], _embed(self.model, self.options, [sequence for _, sequence in block]))
             observer.report(rows.rows, {})
+        # The count was taken when the file was opened; a file that shrank since must not give a complete output.
         if rows.rows != self.source.count:
             raise FindnaError(f"{self.description['input']['path']} changed while it was read; start again with --overwrite")
 
@@ -159,6 +160,7 @@ def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
     block: list[Row] = []
     bases = 0
     for row in rows:
+        # A sequence longer than _BASES is a block of its own.
         if block and (len(block) == _ROWS or bases + len(row[1]) > _BASES):
             yield block
             block, bases = [], 0
@@ -178,6 +180,7 @@ def _made_with(model: FrozenModel) -> dict[str, str | int]:
 @contextmanager
 def _one_warning(job: EmbeddingJob, observer: Observer) -> Iterator[None]:
     """Log once that some sequences are long, in place of a warning from `FrozenModel.embed` for every block."""
+    # An encoder without a bound takes a whole contig in one pass, which may need much memory: the user is told.
     bound, longest = job.model.network.encoder.max_length, job.source.longest
     if bound is None or longest <= bound:
         if longest > _BASES:

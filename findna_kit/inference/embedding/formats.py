@@ -63,6 +63,7 @@ def check_columns(out: Path, columns: tuple[str, ...]) -> None:
     """Raise FindnaError if a column of the ids has a name that the format needs for itself."""
     reserved = {".parquet": COLUMN, ".zarr": _ARRAY}.get(out.suffix)
     zarr = out.suffix == ".zarr"
+    # zarr keeps its own metadata in names that begin with a dot or underscore, and reads `/` as a path.
     conflict = next(
         (name for name in columns if name == reserved or (zarr and ("/" in name or name[0] in "._" or name == _ZARR))), None
     )
@@ -116,6 +117,7 @@ def ids_path(out: Path) -> Path:
 def read_description(out: Path) -> EmbeddingDescription | None:
     """Return the description of a complete output, or None if there is no output or no description of ours."""
     path = description_path(out)
+    # A description alone is what is left when a user deletes the output.
     if not (out.exists() and path.is_file()):
         return None
     try:
@@ -169,6 +171,7 @@ def _make_parquet(part: PartialOutput, integers: frozenset[str]) -> Path:
                 pa.array([*map(int, column)] if name in integers else column, types[name])
                 for name, column in zip(columns, ids, strict=True)
             ]
+            # A fixed-size list stores the numbers contiguously, so that readers get a matrix without a copy.
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), type=vector)
             writer.write_table(pa.Table.from_arrays([*cells, vectors], schema=schema))
     sync(made)
@@ -184,6 +187,7 @@ def _read_parquet(out: Path, columns: list[str], rows: Indices) -> tuple[NDArray
     low = 0
     with parquet.ParquetFile(out) as file:
         for batch in file.iter_batches(_ROWS):
+            # Rows are ascending, so that each batch is read at most once.
             table = batch.take(rows[(rows >= low) & (rows < low + batch.num_rows)] - low)
             vectors = table[COLUMN]
             embeddings.append(vectors.flatten().to_numpy().reshape(-1, vectors.type.list_size))
@@ -208,6 +212,7 @@ def _make_zarr(part: PartialOutput, integers: frozenset[str]) -> Path:
         numbers[rows] = block
         for name, column in zip(names, ids, strict=True):
             cells[name][rows] = np.array(column, dtype=np.int64 if name in integers else object)
+    # A zarr is many files; each must be on the disk before the folder is renamed.
     for path in made.rglob("*"):
         sync(path)
     return made

@@ -118,6 +118,7 @@ def _kind(path: Path) -> str:
             return kind
     with _reading(path), _text(path) as text:
         lines = text.read(_HEADER_BYTES).splitlines()
+    # Comments, and the track and browser lines of a BED, say nothing about the format.
     first = next((line for line in lines if line.strip() and not line.startswith(("#", "track", "browser", ";"))), "")
     fields = first.split("\t") if "\t" in first else first.split()
     if first.startswith(">"):
@@ -141,6 +142,7 @@ def _fasta(path: Path, tiles: Tiling | None, reading: Reading) -> SequenceSource
 
     def rows(first: int) -> Iterator[Row]:
         for index in range(first, int(ends[-1])):
+            # Windows are numbered through all contigs; `ends` holds the number after each contig's last window.
             number = int(np.searchsorted(ends, index, side="right"))
             contig = store.contigs[number]
             start, end = windows.region(index - int(ends[number - 1] if number else 0), contig.length)
@@ -189,6 +191,7 @@ def _table(path: Path) -> SequenceSource:
     """Return the rows of a CSV or TSV; every column but `sequence` becomes an id, or the row number if there is none."""
     digest = _digest(path)
     header = _header(path)
+    # A label or any other column becomes an id, so that it can colour a plot later.
     columns = tuple(name for name in header if name != "sequence")
 
     def rows(first: int) -> Iterator[Row]:

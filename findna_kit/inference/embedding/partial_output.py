@@ -53,6 +53,7 @@ class PartialOutput:
         """Create both files with their headers and no rows."""
         shape = (self.description["rows"], self.description["dim"])
         header = io.BytesIO()
+        # The header states the final shape, so that the file is a valid .npy as soon as the last row is written.
         np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
         with disk_errors(self.folder):
             self.embeddings.write_bytes(header.getvalue())
@@ -95,6 +96,7 @@ def acquire(out: Path, description: EmbeddingDescription, *, resume: bool, overw
     folder = partial_folder(out)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    # Two calls that append to the same files would interleave their rows.
     with exclusive_lock(folder):
         partial, state = PartialOutput(folder, description), read_state(out)
         if state is not None and resume:

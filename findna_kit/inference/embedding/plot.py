@@ -101,6 +101,7 @@ def sample(out: Path) -> EmbeddingSample:
     description = formats.read_description(out)
     assert description is not None  # the output has just been written, or found complete
     count = description["rows"]
+    # Evenly spaced and not random: the plot is the same each time and covers the whole genome.
     rows = np.arange(count) if count <= MAX_POINTS else np.linspace(0, count - 1, MAX_POINTS).round().astype(np.int64)
     return EmbeddingSample(*formats.format_of(out).read(out, description["columns"], rows), description)
 
@@ -135,6 +136,7 @@ def draw(shown: EmbeddingSample, picture: EmbeddingPlot) -> None:
     points, axes_names = project(shown.embeddings, picture.method)
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.add_subplot()
+    # Fewer points are drawn larger.
     size = float(np.clip(16_000 / len(points), 4, 40))
     if picture.colour is None:
         axes.scatter(points[:, 0], points[:, 1], s=size, linewidths=0, alpha=0.7)
@@ -191,6 +193,7 @@ def _categories(figure: Any, axes: Any, points: NDArray[np.float32], cells: Sequ
     handles = []
     if (kinds < 0).any():
         members = points[kinds < 0]
+        # Other categories come first in the figure, so that they do not cover those in colour.
         label = f"{len(counts) - len(coloured)} others ({len(members):,})"
         handles.append((axes.scatter(members[:, 0], members[:, 1], s=size, linewidths=0, alpha=0.4, color="lightgrey"), label))
     for number, cell in enumerate(coloured):

@@ -50,6 +50,7 @@ class AlleleClassifier:
 
     def __init__(self, store: TokenStore, length: int, *, predicts: bool) -> None:
         self.store = store
+        # Beyond half of the window, the flanks on both sides would be too short to say anything.
         self._max_length = min(MAX_ALLELE, length // 2)
         self._predicts = predicts
         self._numbers = {contig.name: number for number, contig in enumerate(store.contigs)}

@@ -41,6 +41,7 @@ def is_truncated(path: Path) -> bool:
         start = file.read(_HEAD.size)
         if start[:4] != end[:4] or start[12:14] != end[12:14]:
             return False
+        # The empty block is the last of every complete file.
         file.seek(max(0, path.stat().st_size - len(end)))
         return file.read() != end
 

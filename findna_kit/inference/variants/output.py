@@ -67,6 +67,7 @@ class VcfWriter:
             f'##INFO=<ID={_PREFIX}{name.upper()},Number=A,Type={kind},Description="{text}">'
             for name, (kind, text) in _FIELDS.items()
         ]
+        # Scoring an output of ours again must not leave two sets of header lines.
         kept = [text for text in header[:-1] if not self._STALE.match(text)]
         return [*kept, *added, _provenance(made_by), header[-1]]
 
@@ -110,6 +111,7 @@ def check_output(out: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
         raise OutputExists(f"{out}: is a folder; give a file, such as --out {out / 'scores.vcf.gz'}")
     if not os.path.lexists(out):
         return
+    # Overwriting an input would destroy it before it is read the second time.
     for source in inputs:
         if source.exists() and out.exists() and out.samefile(source):
             raise OutputExists(f"{out}: is an input of this command; use another --out FILE")

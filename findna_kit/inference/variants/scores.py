@@ -37,6 +37,7 @@ def variant_window(store: TokenStore, allele: Allele, length: int) -> VariantWin
 
     It is symmetric: the window of the reverse-complemented genome is the reverse complement of this one.
     """
+    # Both alleles get the same flanks, so that their embeddings differ by the variant alone.
     side = (length - max(len(allele.reference), len(allele.alternative))) // 2
     before, after = allele.start, store.contigs[allele.contig].length - allele.end
     left, right = min(before, 2 * side - min(side, after)), min(after, 2 * side - min(side, before))

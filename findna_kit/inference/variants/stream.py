@@ -118,6 +118,7 @@ def score_variants(
     with open_output(out) as sink:
         parsed = read_vcf(vcf)
         sink.write(_bytes(writer.header(parsed.header, made_by)))
+        # Longer windows make smaller blocks, so that memory does not grow with --length.
         block = max(1, min(_MAX_RECORDS, _NUCLEOTIDES // length))
         for done, (line, alleles, scores) in enumerate(_scored(parsed.lines, classify, scorer, block), 1):
             sink.write(_bytes(writer.lines(line, alleles, scores)))
@@ -152,6 +153,7 @@ def _survey(vcf: Path, classify: AlleleClassifier) -> Survey:
         alleles = classify(line)
         survey.lines += 1
         survey.statuses.update(allele.status for allele in alleles)
+        # These two statuses hold for all ALTs of a record, so that the first one tells.
         if alleles[0].status == "contig_absent":
             survey.absent[line.contig] += 1
         elif alleles[0].status == "ref_mismatch":

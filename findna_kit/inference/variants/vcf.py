@@ -96,6 +96,7 @@ def _text(path: Path) -> Iterator[str]:
         if compressed and is_truncated(path):
             raise FindnaError(f"{path}: is bgzip without its last block, so it is probably truncated; download it again")
         with gzip.open(path) if compressed else path.open("rb") as start:
+            # BCF is recognised by its magic bytes, whatever the name of the file.
             is_binary = start.read(3) == b"BCF"
         if is_binary:
             yield from _binary(path)

@@ -206,7 +206,7 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path):
     plot.refuse_existing(there, overwrite=True)
     with pytest.raises(OutputExists, match="already exists"):
         plot.refuse_existing(tmp_path, overwrite=True)
-    with pytest.raises(OutputExists, match=r"picture\.png: is a file where a folder is wanted"):
+    with pytest.raises(OutputExists, match=r"picture\.png: is a file, but a folder is needed"):
         plot.refuse_existing(there / "tensors.tsv", overwrite=True)
 
 
