@@ -65,6 +65,7 @@ def complement(tokens: Tensor) -> Tensor:
 
 
 def _bytes(sequence: str | bytes) -> NDArray[np.uint8]:
+    """Return the bytes of a sequence, uint8 [len(sequence)]."""
     # A character outside Latin-1 is replaced by '?', which is an unknown letter like any other.
     raw = sequence.encode("latin-1", "replace") if isinstance(sequence, str) else sequence
     return np.frombuffer(raw, dtype=np.uint8)

@@ -89,10 +89,12 @@ def _mix(state: Tensor, spare: Tensor, bits_needed: int = 64) -> Tensor:
 
 
 def _xor_shift(state: Tensor, shift: int, spare: Tensor) -> Tensor:
+    """Compute `state ^ (state >> shift)` in place, with an unsigned shift."""
     # torch has no unsigned integers: the copies of the sign bit that >> shifts in are cut off.
     torch.bitwise_right_shift(state, shift, out=spare)
     return state.bitwise_xor_(spare.bitwise_and_((1 << (64 - shift)) - 1))
 
 
 def _signed(value: int) -> int:
+    """Return the int64 with the bits of an unsigned 64-bit integer."""
     return value - 2**64 if value >= 2**63 else value

@@ -22,8 +22,8 @@ What is exported, by use:
 - Reverse complements: `reverse_valid`, `reverse_complement_bases`, `average_halves`, `embedding_width`.
 - Registration: `hookimpl`, and `API_VERSION`, the version of these interfaces.
 
-`findna_kit.alphabet` (tokens), `findna_kit.rng` (seeded randomness) and `findna_kit.errors` are public too, and from the network
-`Branch` (`findna_kit.model.branch`, for a teacher of another architecture), `RCAverage` and `RCEquivariant`
+`findna_kit.alphabet` (tokens), `findna_kit.rng` (seeded randomness) and `findna_kit.errors` are public too. So are `Branch`
+(`findna_kit.model.branch`, for a teacher of another architecture), `RCAverage` and `RCEquivariant`
 (`findna_kit.model.reverse_complement`, for an encoder that wraps another one). All other names may change without notice.
 """
 

@@ -70,8 +70,10 @@ class Draw:
         return low + (fraction.view(len(self._rows), *shape) * (high - low)).long()
 
     def _empty(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Allocate [B, numbers per sample]."""
         return torch.empty(len(self._rows), math.prod(shape), dtype=dtype, device=self._rows.device)
 
     def _blocks(self, count: int, bits_needed: int = 64) -> Iterator[tuple[slice, Tensor]]:
+        """Yield random bits in blocks; each call counts as a draw, so that two draws differ."""
         self._calls += 1
         return rng.blocks(rng.key(*self._key, self._calls), self._rows, count, bits_needed)

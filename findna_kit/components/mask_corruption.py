@@ -28,6 +28,7 @@ class MaskCorruptionConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
+        """Require shares that add up to at most 1."""
         if self.mask_share + self.random_share > 1:
             raise ValueError("mask_share and random_share add up to more than 1")
         return self

@@ -26,6 +26,7 @@ class SegmentConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
+        """Require `minimum <= maximum`."""
         if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
         return self

@@ -228,12 +228,15 @@ def _gather(column: _LazyColumn, source: Tensor | Callable[[], Tensor], inserted
 
 
 def _flip(strand: _LazyColumn, flipped: Tensor) -> Tensor:
+    """Return the strand with its sign changed where `flipped` is True."""
     return (-strand()).where(flipped, strand())
 
 
 def _concatenate(columns: Sequence[_LazyColumn]) -> Tensor:
+    """Concatenate one column of several views."""
     return torch.cat([column() for column in columns])
 
 
 def _apply(column: _LazyColumn, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Compute a column and apply a function to it."""
     return change(column())

@@ -113,6 +113,7 @@ def _open(settings: GenomeSettings, weight: float, *, length: int, seed: int, on
 def _windows(
     genomes: Sequence[SplitGenome], purpose: Literal["training", "validation"], data: DataSettings, seed: int
 ) -> Windows:
+    """Return the source of training or validation windows."""
     samplers = [
         WindowSampler(
             genome.store,

@@ -61,6 +61,7 @@ class ViewPipeline:
         return view.with_mask(view.masked_index, view.masked_weight, torch.full_like(view.corrupted, alphabet.MASK))
 
     def _view(self, window: View, seed: int, step: int | str, rows: Tensor) -> View:
+        """Crop, augment and mask one block of windows."""
         view = window if self.crop is None else self._cropped(window, self.crop, seed, step, rows)
         # The position in the list is part of the key: two augmentations of one name draw different numbers.
         for position, (name, augmentation) in enumerate(self.augmentations):
@@ -80,6 +81,7 @@ class ViewPipeline:
         return window.gather(start + torch.arange(length, device=start.device))
 
     def _masked(self, view: View, seed: int, step: int | str, rows: Tensor) -> View:
+        """Apply the masking, if there is one."""
         if self.masking is None:
             return view
         name, masking = self.masking

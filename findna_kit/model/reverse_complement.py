@@ -43,6 +43,7 @@ class _BothStrands(Encoder):
         self.encoder.reset_parameters()
 
     def _both(self, values: Tensor, valid: Tensor) -> Tensor:
+        """Split the batch into strands and combine them. values: [2 B, R, D]; valid: [B, R]."""
         forward, reverse = values.chunk(2)
         return self._combine(forward, reverse_valid(reverse, valid, self.class_rows))
 

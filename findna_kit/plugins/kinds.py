@@ -49,12 +49,12 @@ class Kind:
 
     @property
     def heading(self) -> str:
-        """The title, or else the plural in words: `Teacher updates`."""
+        """Return the title, or else the plural in words: `Teacher updates`."""
         return self.title or self.plural.replace("_", " ").capitalize()
 
     @property
     def page(self) -> str:
-        """File name of the reference page: `teacher-updates.md`."""
+        """Return the file name of the reference page: `teacher-updates.md`."""
         return f"{self.heading.lower().replace(' ', '-')}.md"
 
 
@@ -80,10 +80,12 @@ KINDS: tuple[Kind, ...] = (
         "teacher_update", "teacher_updates", TeacherUpdate, path=("teacher_update",),
         template="teacher_update.py.txt", check="findna_kit.testing.teacher_updates:TEACHER_UPDATE",
     ),
+    # clip_norm is read by the trainer and not by the optimizer, like the weight of a loss.
     Kind(
         "optimizer", "optimizers", Optimizer, OptimizerConfig, path=("optimizer",), keys=("clip_norm",), default="adamw",
         template="optimizer.py.txt", check="findna_kit.testing.optimizers:OPTIMIZER",
     ),
+    # No path: a schedule is named in any parameter of the type Schedule.
     Kind(
         "schedule", "schedules", Schedule, ScheduleConfig,
         template="schedule.py.txt", check="findna_kit.testing.schedules:SCHEDULE",

@@ -38,7 +38,7 @@ _WHOLE_ONLY = {"required", "default", "minProperties", "not"}
 _BASE = {"type": "string", "minLength": 1, "description": "the path, or shipped name, of the recipe that this one lies over"}
 
 
-def recipe_schema(components: Components) -> dict[str, Any]:
+def recipe_schema(components: Components) -> JsonSchemaValue:
     """Return a schema that accepts a whole recipe or, where `base` is stated, any part of one, with null for keys to drop.
 
     It is a function of the components alone. A name that two plugins register is no component, as in `load_recipe`.
@@ -47,6 +47,7 @@ def recipe_schema(components: Components) -> dict[str, Any]:
     definitions = whole.pop("$defs", {})
     _put_schedules(whole, definitions, components)
     over = _over(whole)
+    # Every definition twice: as a whole, and as a part that is laid over a base.
     definitions |= {name + _OVER: _over(schema) for name, schema in definitions.items()}
     for document in (whole, over):
         del document["description"]  # of what is read, not of what is written
@@ -61,7 +62,7 @@ def recipe_schema(components: Components) -> dict[str, Any]:
     }
 
 
-def _put_schedules(whole: dict[str, Any], definitions: dict[str, Any], components: Components) -> None:
+def _put_schedules(whole: JsonSchemaValue, definitions: JsonSchemaValue, components: Components) -> None:
     """Put every registered schedule where the models, which know no registry, list only the kit's own shapes."""
     shapes = {name: shape for name, shape in _unambiguous(components.schedules)}
     definitions[_SCHEDULE] = schedule_schema({name: shape.parameters_schema() for name, shape in shapes.items()})
@@ -92,9 +93,9 @@ def _unambiguous(registry: Registry[Any]) -> Iterator[tuple[str, type[Any]]]:
             yield name, registry[name]
 
 
-def _over(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _over(schema: Mapping[str, Any]) -> JsonSchemaValue:
     """Return the schema of what may be laid over a value: any part of a map, since maps merge; all of a list or a scalar."""
-    made: dict[str, Any] = {}
+    made: JsonSchemaValue = {}
     for keyword, value in schema.items():
         if keyword in ("properties", "patternProperties"):
             made[keyword] = {key: _or_null(_over(below)) for key, below in value.items()}
@@ -109,7 +110,7 @@ def _over(schema: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
     null = {"type": "null"}
     if null in schema.get("anyOf", []):
         return schema
@@ -145,6 +146,7 @@ class _Generator(GenerateJsonSchema):
         return {"anyOf": [alone, *maps.values()]}
 
     def _map(self, name: str, component: type[Any], kind: Kind) -> JsonSchemaValue:
+        # Defined here once for each component: a schema of "any key of the kind" would accept unknown parameters.
         extras = {key.name: self.generate_inner(key.adapter.core_schema) for key in keys_of(kind)}
         parameters = self.resolve_ref_schema(self.generate_inner(TypeAdapter(component.Config).core_schema))
         does = {"description": inspect.cleandoc(component.__doc__)} if component.__doc__ else {}

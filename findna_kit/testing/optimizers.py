@@ -36,6 +36,7 @@ class _Small:
     named: dict[str, nn.Parameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # One of every sort that an optimizer may treat in its own way.
         shapes = {
             "student.encoder.mix.weight": (6, 4), "student.encoder.mix.bias": (6,), "student.encoder.conv.weight": (4, 3, 5),
             "student.heads.masked.output.weight": (4, 6), "heads.distill.predictor.bias": (3,), UNUSED: (2, 2),
@@ -60,6 +61,7 @@ class _Small:
 
 def _made(case: Case, **schedules: Any) -> tuple[_Small, ScheduledOptimizer]:
     """Return a small experiment and its optimizer, with constant schedules in place of those of the parameters."""
+    # The default schedules warm up from 0, where the first step would move nothing.
     rates = {"learning_rate": Constant(value=0.01), "weight_decay": Constant(value=0.0), **schedules}
     experiment = _Small(case.component(case.config.model_copy(update=rates)))
     return experiment, ScheduledOptimizer(experiment)
@@ -75,25 +77,26 @@ def _changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[
 
 
 def moves(case: Case) -> Iterator[str]:
-    """Require that steps move, in place and to finite values, every parameter that has a gradient, and no other one."""
+    """Require that steps change every parameter that has a gradient, and no other one, in place and to finite values."""
     experiment, optimizer = _made(case)
     places = {name: parameter.data_ptr() for name, parameter in experiment.named.items()}
     before = experiment.values()
+    # Two steps: a rule with warmed-up moments may not move in its first.
     for step in range(2):
         _step(experiment, optimizer, step)
     changed = _changed(before, experiment.values())
     if still := sorted(set(experiment.named) - {UNUSED} - set(changed)):
-        yield f"two steps left {abbreviate(still)} where they were, and these have gradients: `build` must use every group"
+        yield f"two steps did not change {abbreviate(still)}, which have gradients: `build` must use every group"
     if UNUSED in changed:
-        yield "a parameter without a gradient was moved; skip those whose `grad` is None"
+        yield "a parameter without a gradient was changed; skip parameters whose `grad` is None"
     if wrong := [name for name, parameter in experiment.named.items() if not parameter.isfinite().all()]:
         yield f"after two steps {abbreviate(wrong)} are not finite"
     if other := [name for name, parameter in experiment.named.items() if parameter.data_ptr() != places[name]]:
-        yield f"{abbreviate(other)} are other tensors after a step; move parameters in place"
+        yield f"{abbreviate(other)} are other tensors after a step; change parameters in place"
 
 
 def learning_rate(case: Case) -> Iterator[str]:
-    """Require that at a learning rate of 0 nothing moves, and that a larger one moves the parameters further."""
+    """Require that a learning rate of 0 changes nothing, and that a larger one changes the parameters more."""
     distances = []
     for rate in (0.0, 0.001, 0.1):
         experiment, optimizer = _made(case, learning_rate=Constant(value=rate), weight_decay=Constant(value=0.1))
@@ -102,13 +105,14 @@ def learning_rate(case: Case) -> Iterator[str]:
         after = experiment.values()
         distances.append(sum(float((after[name] - before[name]).square().sum()) for name in before) ** 0.5)
     if distances[0] > 0:
-        yield "a step with a learning rate of 0 moved parameters; the trainer sets `lr` of every group before each step: use it"
+        yield "a step with a learning rate of 0 changed parameters; use `lr` of the group, which the trainer sets"
     if not distances[2] > distances[1] > 0:
-        yield f"a step moved parameters by {distances[1]:.2g} at a rate of 0.001 and by {distances[2]:.2g} at 0.1"
+        yield f"a step changed parameters by {distances[1]:.2g} at a rate of 0.001 and by {distances[2]:.2g} at 0.1"
 
 
 def weight_decay(case: Case) -> Iterator[str]:
     """Require that weight decay makes matrices smaller and leaves vectors alone."""
+    # With a gradient of zero, nothing but the decay can move a parameter.
     experiment, optimizer = _made(case, weight_decay=Constant(value=0.5))
     before = experiment.values()
     _step(experiment, optimizer, 0, scale=0.0)
@@ -118,7 +122,7 @@ def weight_decay(case: Case) -> Iterator[str]:
         if value.ndim > 1 and not value.norm() < before[name].norm():
             yield f"with a gradient of zero and a decay of 0.5, {name} did not become smaller; use `weight_decay` of its group"
         if value.ndim == 1 and not identical(value, before[name]):
-            yield f"with a gradient of zero, the vector {name} was moved; its group has a decay of 0"
+            yield f"with a gradient of zero, the vector {name} was changed; its group has a decay of 0"
 
 
 def state(case: Case) -> Iterator[str]:
@@ -128,10 +132,11 @@ def state(case: Case) -> Iterator[str]:
         _step(experiment, optimizer, step)
     created = optimizer.tensors()
     if odd := sorted(name for name, value in created.items() if not isinstance(value, Tensor)):
-        yield f"the state {abbreviate(odd)} is no tensor; a checkpoint holds tensors alone: torch.tensor(value)"
+        yield f"the state {abbreviate(odd)} is not a tensor; a checkpoint holds only tensors: torch.tensor(value)"
         return
     _, fresh = _made(case)
     initial = fresh.empty(optimizer.moved)
+    # A checkpoint is restored into the initial state: a name in only one of them could not be restored.
     if other := sorted(created.keys() ^ initial.keys()):
         yield f"{abbreviate(other)} is either created by a step or returned by `initial_state`, and not both"
     shared = sorted(created.keys() & initial.keys())
@@ -142,6 +147,7 @@ def state(case: Case) -> Iterator[str]:
 
 def restores(case: Case) -> Iterator[str]:
     """Require that an optimizer with the restored state continues bit for bit."""
+    # After one step too: some rules keep a flag for the first.
     for saved_at in (1, 3):
         experiment, optimizer = _made(case)
         for step in range(saved_at):

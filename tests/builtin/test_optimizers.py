@@ -143,7 +143,7 @@ def test_a_correct_one_has_no_faults():
     ("rule", "check", "said"),
     [
         (Forgets, "moves", "`build` must use every group"),
-        (Deaf, "learning_rate", "a step with a learning rate of 0 moved parameters"),
+        (Deaf, "learning_rate", "a step with a learning rate of 0 changed parameters"),
         (Decays, "weight_decay", "its group has a decay of 0"),
         (Amnesiac, "state", "is either created by a step or returned by `initial_state`"),
     ],

@@ -102,7 +102,7 @@ def test_a_component_that_nobody_registered_lists_them_as_possible_suppliers(cal
     assert "no augmentation is called 'hails'; did you mean 'hail'?" in done.stderr
     for name in BROKEN:
         assert f"{name} (findna-{name} " in done.stderr
-    assert "failed to load, and may be what is missing: ModuleNotFoundError" in done.stderr
+    assert "failed to load, and may contain it: ModuleNotFoundError" in done.stderr
     assert "clash (" not in done.stderr, "it loads"
 
 

@@ -222,7 +222,7 @@ def test_two_strangers_clash_in_their_own_name_only(site):
 def test_commands_that_do_not_use_a_failed_plugin_work(site):
     install(site, "findna-broken", "raise RuntimeError('no licence')")
     code, stdout, stderr = findna("check", "self_distill")
-    assert (code, "self_distill: good" in stdout, "broken" in stderr) == (0, True, False)
+    assert (code, "self_distill: valid" in stdout, "broken" in stderr) == (0, True, False)
     code, stdout, stderr = findna("components", "encoder")
     assert (code, "chordmixer" in stdout) == (0, True)
     assert "broken (findna-broken 1.0) failed to load: RuntimeError: no licence" in stderr
@@ -246,7 +246,7 @@ def test_a_recipe_that_names_what_nobody_registers_lists_who_failed(tmp_path):
     done = command("check", "mine.yaml", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")})
     assert done.returncode == 2
     assert "mine.yaml:4:9  encoder.name: no encoder is called 'own_mixers'; did you mean 'own_mixer'?" in done.stderr
-    supplier = "broken (findna-broken 0.7) failed to load, and may be what is missing: RuntimeError: no licence"
+    supplier = "broken (findna-broken 0.7) failed to load, and may contain it: RuntimeError: no licence"
     assert supplier in done.stderr.splitlines()
     assert "own (findna-own" not in done.stderr
     assert "Traceback" not in done.stderr
@@ -255,7 +255,7 @@ def test_a_recipe_that_names_what_nobody_registers_lists_who_failed(tmp_path):
 @pytest.mark.parametrize("verb", ["run", "check", "show"])
 def test_only_a_component_that_nobody_registered_brings_up_who_failed(site, tmp_path, verb):
     install(site, "findna-broken", "raise RuntimeError('no licence')", version="0.7")
-    told = "broken (findna-broken 0.7) failed to load, and may be what is missing: RuntimeError: no licence"
+    told = "broken (findna-broken 0.7) failed to load, and may contain it: RuntimeError: no licence"
     out = ["--out", tmp_path / "run"] if verb == "run" else []
     code, _, stderr = findna(verb, "self_distill", *out, *sets("encoder=own_mixer"))
     assert (code, told in stderr.splitlines()) == (2, True)

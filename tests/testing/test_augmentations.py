@@ -1,4 +1,4 @@
-"""Augmentations with a planted fault, and true ones of odd kinds that must not be blamed."""
+"""Augmentations with a planted fault, and unusual correct ones in which no fault may be found."""
 
 from dataclasses import replace
 

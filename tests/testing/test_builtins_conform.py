@@ -1,4 +1,4 @@
-"""Every component that comes with the kit, and every one of the example plugin, keeps the laws that strangers are held to."""
+"""Conformance of every built-in component and of the example plugin."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is checked, in what order, and that the page says so."""
+"""Tests of which checks are run, in what order, and that the documentation lists them."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Encoders with a planted fault: each is found, by the check whose law it breaks, in words."""
+"""Encoders with a planted fault: the responsible check finds each of them and explains it."""
 
 import pytest
 import torch

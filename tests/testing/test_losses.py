@@ -1,4 +1,4 @@
-"""Losses with a planted fault."""
+"""Losses with a planted fault: the responsible check finds each of them and explains it."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Maskings with a planted fault."""
+"""Maskings with a planted fault: the responsible check finds each of them and explains it."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The fixture `conformance`, as an author uses it."""
+"""Tests of the fixture `conformance` as a plugin author uses it."""
 
 import subprocess
 import sys

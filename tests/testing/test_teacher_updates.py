@@ -1,4 +1,4 @@
-"""Teacher-update rules with a planted fault, and true ones of odd kinds."""
+"""Teacher updates with a planted fault, and unusual correct ones in which no fault may be found."""
 
 import random
 

@@ -73,6 +73,7 @@ class _MixerLayer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.Dropout(dropout))
 
     def forward(self, x: Tensor, shift: _Shift) -> Tensor:
+        """Apply the layer; `shift` is the same for all layers of a forward pass."""
         shifted: Tensor = _ShiftAndAdd.apply(x, self.mlp(x), shift)  # type: ignore[no-untyped-call]
         return shifted
 
@@ -158,10 +159,12 @@ class _ShiftAndAdd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, update: Tensor, shift: _Shift) -> Tensor:
+        """Return `x + shift(update)`, [B, R, dim]."""
         # Only the shift is kept: the gradient needs neither x nor the update.
         ctx.shift = shift
         return shift(update).add_(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Return the gradients of x and of the update."""
         return gradient, ctx.shift(gradient, back=True), None

@@ -38,6 +38,7 @@ class DilatedConv(Encoder):
         @field_validator("kernel")
         @classmethod
         def _odd(cls, kernel: int) -> int:
+            """Require an odd kernel."""
             if kernel % 2 == 0:
                 raise ValueError("must be odd, so that the kernel has a central base")
             return kernel
@@ -45,6 +46,7 @@ class DilatedConv(Encoder):
         @field_validator("largest_dilation")
         @classmethod
         def _power(cls, largest: int) -> int:
+            """Require a power of 2."""
             if largest & (largest - 1):
                 raise ValueError("must be a power of 2: dilations double from 1")
             return largest
@@ -91,6 +93,7 @@ class _DilatedBlock(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        """Apply the block. padding: [B, L, 1] bool, True on padding."""
         # `same` pads with zeros at both ends; padding must look the same, or it would change the valid positions.
         masked = self.norm(x).masked_fill(padding, 0)
         x = x + self.dropout(F.gelu(self.conv(masked.transpose(1, 2)).transpose(1, 2)))

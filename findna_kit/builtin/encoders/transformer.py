@@ -34,6 +34,7 @@ class Transformer(Encoder):
 
         @model_validator(mode="after")
         def _even(self) -> Self:
+            """Require an even number of channels per head, which the rotation pairs."""
             if self.dim % (2 * self.heads):
                 raise ValueError(f"dim {self.dim} is not an even multiple of heads {self.heads}")
             return self
@@ -83,6 +84,7 @@ class _AttentionBlock(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None, rotation: tuple[Tensor, Tensor]) -> Tensor:
+        """Apply the block. mask: [B, 1, 1, R] bool, True where attention is allowed, or None for everywhere."""
         q, k, v = rearrange(self.qkv(self.attention_norm(x)), "b r (three h d) -> three b h r d", three=3, h=self.heads)
         # Rotating queries and keys makes their product depend on relative positions only.
         mixed = F.scaled_dot_product_attention(_rotate(q, rotation), _rotate(k, rotation), v, attn_mask=mask)

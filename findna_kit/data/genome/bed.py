@@ -44,6 +44,7 @@ def bed_lines(path: Path, store: TokenStore) -> Iterator[tuple[str, BedInterval]
 
 
 def _interval(line: str, where: str, store: TokenStore) -> BedInterval:
+    """Parse a line and check it against the contigs of the genome. where: `file:line`, for errors."""
     # With tabs a name may contain blanks; files that are separated by blanks are accepted too.
     fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
     if len(fields) < 3:

@@ -47,9 +47,11 @@ class _SourceRecord(TypedDict):
 
 
 def _source_record() -> _SourceRecord:
+    """Read the entry of the genome in SOURCES.json."""
     record: _SourceRecord = json.loads(_data("SOURCES.json").read_text())["files"]["genome.fa.gz"]
     return record
 
 
 def _data(name: str) -> Path:
+    """Return the path of a data file of the package."""
     return Path(str(resources.files("findna_kit"))) / "data" / "builtin" / name

@@ -143,6 +143,7 @@ def read_fasta(source: Path, *, gzipped: bool, folder: Path, out: BinaryIO, repo
 
 
 def _encode(source: Path, text: Path, out: BinaryIO, report: Report | None) -> Contents:
+    """Write the codes of an unpacked FASTA. source: the user's file, for errors. text: the file that is read."""
     with _index(source, text) as handle:
         contigs = tuple((name, record.rlen) for name, record in handle.index.items())
         total, done = sum(length for _, length in contigs), 0

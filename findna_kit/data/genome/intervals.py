@@ -49,6 +49,7 @@ def difference(first: Runs, second: Runs) -> Runs:
 
 
 def _pieces(first: Runs, second: Runs) -> Runs:
+    """Cut the line at every edge of either set."""
     # Between two neighbouring edges nothing changes, so each piece lies entirely inside or outside of each set.
     edges = np.unique(np.concatenate([*first, *second]))
     return edges[:-1], edges[1:]

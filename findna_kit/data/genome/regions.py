@@ -78,11 +78,13 @@ class Regions:
 
     @property
     def _runs(self) -> Runs:
+        """Return the regions as runs of packed coordinates."""
         place = self.contig << _CONTIG_BIT
         return place + self.start, place + self.end
 
     @classmethod
     def _of_runs(cls, runs: Runs) -> Regions:
+        """Build regions from runs of packed coordinates."""
         # A run never spans two contigs, so its start tells the contig.
         start, end = runs
         contig = start >> _CONTIG_BIT
@@ -190,11 +192,13 @@ def _blocks(regions: Regions, size: int) -> tuple[Integers, Integers, Integers]:
 
 
 def _columns(rows: list[BedInterval]) -> tuple[Integers, Integers, Integers]:
+    """Return contig, start and end of intervals as arrays."""
     table = np.array([row[:3] for row in rows], dtype=np.int64)
     return table[:, 0], table[:, 1], table[:, 2]
 
 
 def _rows(path: Path, store: TokenStore) -> list[BedInterval]:
+    """Read the intervals of a BED file. Raises GenomeError if there is none."""
     rows = [interval for _, interval in bed_lines(path, store)]
     if not rows:
         raise GenomeError(f"{path} holds no interval; give at least one line 'contig start end', or leave the file out")

@@ -99,6 +99,7 @@ def _counts(store: TokenStore) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
 
 
 def _statistics(length: int, unknown: int, soft_masked: int, strong: int) -> BaseStatistics:
+    """Return statistics from counts of bases."""
     # The share of G and C among known bases: N would count as A or T.
     known = length - unknown
     return {
@@ -110,5 +111,6 @@ def _statistics(length: int, unknown: int, soft_masked: int, strong: int) -> Bas
 
 
 def _size(runs: Runs) -> int:
+    """Count the integers in runs."""
     start, end = runs
     return int((end - start).sum())

@@ -139,6 +139,7 @@ class TokenStore:
         return codes & np.uint8(fasta.TOKEN_BITS), codes >= fasta.SOFT_MASKED
 
     def _refuse_outside(self, contig: NDArray[np.int64], start: NDArray[np.int64], length: int) -> None:
+        """Raise IndexError unless every window lies inside its contig."""
         if length < 0 or np.any((contig < 0) | (contig >= len(self.contigs))):
             raise IndexError(f"a window needs a length of at least 0 and a contig below {len(self.contigs)}")
         outside = (start < 0) | (start + length > self.lengths[contig])
@@ -149,6 +150,7 @@ class TokenStore:
 
     @cached_property
     def _indices(self) -> dict[str, int]:
+        """Return the index of each contig by name."""
         return {contig.name: index for index, contig in enumerate(self.contigs)}
 
     def __getstate__(self) -> dict[str, object]:
@@ -203,6 +205,7 @@ def _read(path: Path, folder: Path, digest: str) -> TokenStore | None:
 
 
 def _build(path: Path, folder: Path, digest: str, *, gzipped: bool, report: Callable[[int, int], None] | None) -> TokenStore:
+    """Build the store. The caller holds the lock of this digest."""
     if (folder / f"{digest}.json").exists():
         log.warning("the token store of %s in %s is damaged; it is built again", path, folder)
     building = folder / f"{digest}.building"
@@ -252,6 +255,7 @@ def _digest(path: Path, folder: Path, identity: str) -> str:
 
 
 def _remembered(memory: Path) -> dict[str, str]:
+    """Read the saved digests by file identity."""
     try:
         known = json.loads(memory.read_bytes())
     except (FileNotFoundError, ValueError):

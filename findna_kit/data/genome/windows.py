@@ -119,6 +119,7 @@ class WindowSampler:
         return self._view(self._start[run] + rank - (self._upto - self._counts)[run])
 
     def _view(self, place: Integers) -> View:
+        """Read the windows that start at these offsets of the memory map."""
         contig = np.searchsorted(self._store.offsets, place, "right") - 1
         start = place - self._store.offsets[contig]
         tokens, soft_masked = self._store.windows(contig, start, self._length)
@@ -155,6 +156,7 @@ class MixedWindows:
         return self._concatenate([sampler.fixed(share) for sampler, share in zip(self._samplers, counts, strict=True)])
 
     def _concatenate(self, views: list[View]) -> View:
+        """Concatenate windows of all genomes, with contigs numbered through."""
         before = np.cumsum([0, *(sampler.contigs for sampler in self._samplers)])
         counted = [replace(view, contig=view.contig + int(first)) for view, first in zip(views, before, strict=False)]
         return View.concatenate(counted)

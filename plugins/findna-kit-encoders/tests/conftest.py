@@ -1,4 +1,4 @@
-"""The command line in this process, and a run of a few steps by it."""
+"""Fixtures that call the command line in this process, and that train for a few steps."""
 
 import io
 import sys
@@ -16,7 +16,7 @@ SMALL = (
 
 @pytest.fixture(scope="session")
 def findna():
-    """`findna-kit ARGUMENTS`: its exit code and what it says on stderr."""
+    """Return a function that runs `findna-kit ARGUMENTS` and returns its exit code and stderr."""
 
     def command(*arguments):
         err = io.StringIO()
@@ -35,7 +35,7 @@ def findna():
 
 @pytest.fixture(scope="session")
 def encoder_run(findna):
-    """The folder of two small steps of a recipe."""
+    """Return a function that trains a recipe for two small steps and returns the run's folder."""
 
     def run(recipe, folder, *settings):
         code, err = findna("run", recipe, "--out", folder, *(word for one in (*SMALL, *settings) for word in ("--set", one)))

@@ -1,4 +1,4 @@
-"""Folders as save_pretrained writes them: tiny masked models with random weights and tokenizers of one letter or of others."""
+"""Folders written by save_pretrained: tiny masked models with random weights, and tokenizers of different kinds."""
 
 import warnings
 
@@ -9,7 +9,7 @@ SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "i
 
 
 def letters(vocabulary="ACGTN", *, pattern=".", mask="[MASK]"):
-    """A tokenizer that looks up what `pattern` finds."""
+    """Return a tokenizer whose tokens are the matches of `pattern`."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -22,14 +22,14 @@ def letters(vocabulary="ACGTN", *, pattern=".", mask="[MASK]"):
 
 
 def kmers():
-    """A tokenizer of three bases at a time, single ones in its vocabulary too."""
+    """Return a tokenizer of three bases per token, which has single bases in its vocabulary too."""
     from itertools import product
 
     return letters([*"ACGTN", *map("".join, product("ACGT", repeat=3))], pattern=r"[ACGT]{3}|.")
 
 
 def saved(folder, model, tokenizer):
-    """The folder that both are saved in."""
+    """Save a model and a tokenizer; return their folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save_pretrained(folder)
@@ -38,7 +38,7 @@ def saved(folder, model, tokenizer):
 
 
 def bert(folder, tokenizer=None, *, masked=True, seed=0, **more):
-    """A BERT with its head; every parameter away from zero and one."""
+    """Save a BERT with its head; every parameter differs from zero and one."""
     import transformers
 
     torch.manual_seed(seed)
@@ -49,7 +49,7 @@ def bert(folder, tokenizer=None, *, masked=True, seed=0, **more):
 
 
 def roberta(folder, seed=0, **more):
-    """A RoBERTa, which counts positions from behind the padding's id."""
+    """Save a RoBERTa, which numbers positions from after the padding's id."""
     import transformers
 
     torch.manual_seed(seed)
@@ -60,7 +60,7 @@ def roberta(folder, seed=0, **more):
 
 
 def esm(folder, seed=0, **more):
-    """An ESM with rotary positions and its own tokenizer, from a vocabulary of letters."""
+    """Save an ESM with rotary positions and its own tokenizer, from a vocabulary of letters."""
     import transformers
 
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Sequences for tests of encoders: random bases, some N and some masked, padded to the longest."""
+"""Input sequences for tests of encoders: random bases, some N and some masked, padded to the longest."""
 
 import torch
 
@@ -6,7 +6,7 @@ CHANNELS = 5
 
 
 def batch(*lengths, classes=0, seed=0, dtype=torch.float32):
-    """Bases [B, classes + longest, 5] and valid: class rows first, one-hot bases, whatever on padding."""
+    """Return bases [B, classes + longest, 5] and valid: class rows first, one-hot bases, and noise in the padding."""
     numbers = torch.Generator().manual_seed(seed)
     longest = max(lengths)
     tokens = torch.randint(4, (len(lengths), longest), generator=numbers)
@@ -22,13 +22,13 @@ def batch(*lengths, classes=0, seed=0, dtype=torch.float32):
 
 
 def built(kind, *, length=32, class_tokens=0, seed=0, **parameters):
-    """An encoder of the class `kind`, in evaluation mode."""
+    """Return an encoder of the class `kind`, in evaluation mode."""
     torch.manual_seed(seed)
     return kind(kind.Config(**parameters), length=length + class_tokens, class_tokens=class_tokens).eval()
 
 
 def reach(encoder, length, at):
-    """The first and the last of `length` bases that the embedding `at` depends on, by its gradient."""
+    """Return the first and the last of `length` bases on which the embedding `at` depends, by its gradient."""
     bases, valid = batch(length, seed=1, dtype=torch.float64)
     bases.requires_grad_()
     encoder.double()(bases, valid)[0][0, at].sin().sum().backward()

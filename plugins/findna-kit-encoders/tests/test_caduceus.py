@@ -1,8 +1,8 @@
-"""Caduceus: the other strand gives the same in reverse with halves swapped; and the paper's layers, written out one by one."""
+"""Tests of Caduceus: equivariance under reverse complement, and equality with the layers of the paper."""
 
 import pytest
 import torch
-from encoder_laws import (
+from encoder_properties import (
     assert_a_gradient_reaches_every_parameter,
     assert_a_padded_row_equals_itself_alone,
     assert_bf16_is_near_fp32,

@@ -1,4 +1,4 @@
-"""CDIL's layer against a sum on the ring, its receptive field, and class rows that see a whole window or are not there."""
+"""Tests of CDIL: its layer equals a sum on the ring, and its receptive field decides about class rows."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""ConvNeXt's block against a loop over positions and channels, written from the paper's figure 4."""
+"""Tests of ConvNeXt: its block equals a loop over positions and channels, written from the paper's figure 4."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""DeepSEA's convolutions and poolings against plain loops; a pool that reads no padding; what `check` says of token losses."""
+"""Tests of DeepSEA: convolutions and pooling equal plain loops, pooling ignores padding, and token losses are refused."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the kit asks of every encoder, asked of the convolutional ones in each of their examples."""
+"""Tests of the encoder contract for each example of the convolutional encoders."""
 
 from copy import deepcopy
 

@@ -1,4 +1,4 @@
-"""GPN's block against a loop over positions, in the order of the published network."""
+"""Tests of GPN: its block equals a loop over positions, in the order of the published network."""
 
 import math
 

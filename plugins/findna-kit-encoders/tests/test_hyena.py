@@ -1,10 +1,10 @@
-"""Hyena's operator written out from definition 3.1 in O(L^2), its filters offset by offset, and the encoder's contract."""
+"""Tests of Hyena: its operator equals definition 3.1 in O(L^2), its filters, and the encoder contract."""
 
 import math
 
 import pytest
 import torch
-from encoder_laws import (
+from encoder_properties import (
     assert_a_gradient_reaches_every_parameter,
     assert_a_padded_row_equals_itself_alone,
     assert_bf16_is_near_fp32,

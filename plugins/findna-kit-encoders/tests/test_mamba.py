@@ -1,10 +1,10 @@
-"""Mamba's block written out position by position, what both directions see, and the encoder's contract."""
+"""Tests of Mamba: its block equals a loop over positions, what both directions see, and the encoder contract."""
 
 import math
 
 import pytest
 import torch
-from encoder_laws import (
+from encoder_properties import (
     assert_a_gradient_reaches_every_parameter,
     assert_a_padded_row_equals_itself_alone,
     assert_bf16_is_near_fp32,

@@ -1,4 +1,4 @@
-"""The adapter against the models themselves, given tokens; a run with it; and every folder that it refuses."""
+"""Tests of `pretrained`: it equals the models given tokens, it can be trained, and it refuses unsuitable folders."""
 
 import json
 import shutil

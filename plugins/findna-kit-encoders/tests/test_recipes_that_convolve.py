@@ -1,4 +1,4 @@
-"""The recipes of the convolutional encoders by their names, through the command line. The plugin must be installed."""
+"""Tests of the recipes of the convolutional encoders through the command line. The plugin must be installed."""
 
 import json
 from pathlib import Path

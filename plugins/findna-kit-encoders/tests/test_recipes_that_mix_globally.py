@@ -1,4 +1,4 @@
-"""Each recipe of an encoder that mixes all rows, through the command line. The plugin must be installed."""
+"""Tests of the recipes of the encoders with global mixing through the command line. The plugin must be installed."""
 
 import io
 import json

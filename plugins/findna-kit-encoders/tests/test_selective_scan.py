@@ -1,4 +1,4 @@
-"""The scan against the recurrence it stands for, one position after another; what it keeps, and how many calls it takes."""
+"""Tests of the selective scan: it equals the recurrence, position by position; memory and number of calls."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""What the kit asks of an encoder, asked of this one."""
+"""Tests of the encoder contract for the example encoder."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Both components in the recipe that the plugin brings, through the command line. The plugin must be installed."""
+"""Tests of both components in the plugin's recipe through the command line. The plugin must be installed."""
 
 import json
 import subprocess

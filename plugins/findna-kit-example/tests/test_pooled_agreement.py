@@ -1,4 +1,4 @@
-"""The formula, and who gets a gradient."""
+"""Tests of the loss: its formula, and which parameters get a gradient."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What branches make of views, invented for tests of losses; and plain numbers to reckon with."""
+"""Invented branch outputs for tests of losses, and reference implementations with plain numbers."""
 
 import math
 
@@ -11,18 +11,18 @@ CLOCK = Clock(3, 10)
 
 
 def built(kind, *, dim=6, class_tokens=3, **values):
-    """The loss, with parameters as a recipe states them."""
+    """Return the loss with these parameters, as in a recipe."""
     torch.manual_seed(0)
     return kind(kind.Config.model_validate(values), dim=dim, class_tokens=class_tokens)
 
 
 def numbers(*shape, seed=0):
-    """Standard normal float32, the same every time."""
+    """Return standard normal float32 numbers, the same for each seed."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def windows(batch, length, *, seed=0, padded=True):
-    """Random bases; if `padded`, rows of several lengths, of which the first is whole."""
+    """Return a view of random bases; if `padded`, sequences of several lengths, of which the first is full."""
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, 4, (batch, length), generator=generator)
     lengths = torch.randint(1, length + 1, (batch, 1), generator=generator) if padded else torch.full((batch, 1), length)
@@ -31,7 +31,7 @@ def windows(batch, length, *, seed=0, padded=True):
 
 
 def masked(view, slots, *, seed=0):
-    """The view with `slots` positions of each row masked; those that hold no base of the window weigh 0, some a half."""
+    """Return the view with `slots` positions masked; those without a base of the window have weight 0, some a half."""
     batch, length = view.tokens.shape
     generator = torch.Generator().manual_seed(seed)
     index = torch.stack([torch.randperm(length, generator=generator)[:slots] for _ in range(batch)])
@@ -41,7 +41,7 @@ def masked(view, slots, *, seed=0):
 
 
 def shown(views, head, *shape, seed=0, grad=True):
-    """Branch outputs of the views whose `head` gave random numbers [B, *shape] (a callable: of the view)."""
+    """Return branch outputs of the views with random outputs [B, *shape] of `head` (a callable shape receives the view)."""
     outputs = {}
     for number, (name, view) in enumerate(views.items()):
         size = shape[0](view) if callable(shape[0]) else shape
@@ -51,7 +51,7 @@ def shown(views, head, *shape, seed=0, grad=True):
 
 
 def rows(views, *shape, seed=0):
-    """Branch outputs of the views of which a loss without heads reads random numbers [B, *shape]."""
+    """Return branch outputs of the views with random rows [B, *shape], for a loss without heads."""
     return {
         name: BranchOutput(view, rows=numbers(len(view.tokens), *shape, seed=seed * 100 + number).requires_grad_())
         for number, (name, view) in enumerate(views.items())
@@ -67,20 +67,20 @@ def plan(name, *, student=False, teacher=False, masked=False):
 
 
 def softmax(logits):
-    """Of a list of numbers."""
+    """Return the softmax of a list of numbers."""
     shares = [math.exp(logit - max(logits)) for logit in logits]
     return [share / sum(shares) for share in shares]
 
 
 def cross_entropy(q, p):
-    """Of two lists of shares, in nats."""
+    """Return the cross-entropy of two distributions, in nats."""
     return -sum(a * math.log(b) for a, b in zip(q, p, strict=True) if a > 0)
 
 
 def balanced(logits, epsilon, iterations, *, weight=None):
-    """Sinkhorn-Knopp in plain float64, as SwAV's appendix writes it: [R][K] to [R][K]. Rows of weight 0 are put aside.
+    """Return Sinkhorn-Knopp codes [R][K] in float64, as in the appendix of SwAV; items of weight 0 are left out.
 
-    Q is made to sum to 1; then, in turn, each prototype's share to 1 / K and each item's to 1 / R.
+    Q is scaled to sum 1; then, in turn, each prototype to a total of 1 / K and each item to 1 / R.
     """
     weight = [1.0] * len(logits) if weight is None else weight
     matrix = torch.tensor(logits, dtype=torch.float64)

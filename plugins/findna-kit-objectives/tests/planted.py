@@ -1,4 +1,4 @@
-"""A small genome with known structure: stretches of several classes, each with motifs of its own in random background."""
+"""A small genome with planted structure: regions of several classes, each with motifs in random background."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLASSES, MOTIFS, MOTIF, STRETCH = 8, 2, 8, 400
-"""Classes; motifs of each; bases of a motif; bases of a stretch, which is longer than any window here."""
+"""Number of classes, motifs per class, length of a motif, and length of a region, which exceeds every window here."""
 COMPLEMENT = np.array([3, 2, 1, 0])
 
 
 def write_planted(path: Path, *, bases: int = 200_000, seed: int = 0) -> np.ndarray:
-    """Writes a FASTA of one contig; the class of each stretch of STRETCH bases, in order.
+    """Write a FASTA of one contig; return the class of each region of STRETCH bases, in order.
 
-    Most of a stretch are motifs of its class, one in each MOTIF + 2 bases, on either strand as often, with one base in twenty
-    drawn anew. So two crops of a window have the class in common, and little else once they are mutated and shifted.
+    Most of a region consists of motifs of its class, one per MOTIF + 2 bases, on a random strand, with one base in twenty
+    replaced. So two crops of a window share the class, and little else once they are mutated and shifted.
     """
     rng = np.random.default_rng(seed)
     genome = rng.integers(0, 4, bases)
@@ -57,11 +57,11 @@ optimizer: {learning_rate: {cosine: {start: 3.0e-3, end: 0.0, warmup: 0.05}}, we
 trainer: {precision: fp32, micro_batch: 32, validation_windows: 128, log_every: 5, validate_every: 50, checkpoint_every: 1000}
 evaluation: {tasks: []}
 """
-"""A tiny network on two crops of a window; a test says which losses."""
+"""A tiny network on two crops of a window; each test adds its losses."""
 
 
 def train(folder: Path, *choices: str) -> list[dict[str, float]]:
-    """Writes the genome and the recipe into the folder and runs it with these `--set`s; the rows of metrics.jsonl."""
+    """Write the genome and the recipe into the folder, train with these `--set`s, and return the rows of metrics.jsonl."""
     write_planted(folder / "planted.fa")
     (folder / "recipe.yaml").write_text(RECIPE)
     sets = [word for choice in choices for word in ("--set", choice)]
@@ -74,6 +74,6 @@ def train(folder: Path, *choices: str) -> list[dict[str, float]]:
 
 
 def late(rows: list[dict[str, float]], name: str, last: int = 10) -> float:
-    """The mean of a metric over its last rows: a single batch's is noise."""
+    """Return the mean of a metric over its last rows, because that of a single batch is noisy."""
     values = [row[name] for row in rows if name in row][-last:]
     return sum(values) / len(values)

@@ -1,4 +1,4 @@
-"""Barlow Twins against equations 1 and 2 in plain loops; what each term is for; odd batches; what is refused."""
+"""Tests of Barlow Twins against equations 1 and 2 in plain loops: the effect of each term, small batches."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""BYOL against equation 2 in plain numbers; symmetric; heads; the spread's mean; who gets a gradient."""
+"""Tests of BYOL against equation 2 in plain numbers: symmetry, heads, the mean of the spread, gradients."""
 
 import math
 

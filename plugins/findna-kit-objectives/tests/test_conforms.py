@@ -1,4 +1,4 @@
-"""What the kit asks of a loss, asked of those that cluster, predict, spread and relate; each with its own examples."""
+"""Conformance of the losses that cluster, predict, spread and relate, for each of their examples."""
 
 import pytest
 from findna_kit_objectives import DINO, IBOT, KoLeo, LatentPrediction, RCConsistency, Relational, SwAV

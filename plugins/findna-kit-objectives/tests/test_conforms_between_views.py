@@ -1,4 +1,4 @@
-"""What the kit asks of a loss, asked of those that compare views of a window: two processes and resume among it."""
+"""Conformance of the losses that compare views of a window, including two processes and resumed runs."""
 
 import pytest
 from findna_kit_objectives import BYOL, BarlowTwins, MoCo, SimCLR, SimSiam, VICReg

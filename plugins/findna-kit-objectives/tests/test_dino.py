@@ -1,4 +1,4 @@
-"""DINO against its paper's formula in plain loops: multi-crop, three kinds of centring, what is carried and what is refused."""
+"""Tests of DINO against the paper's formula in plain loops: multi-crop, three kinds of centring, state, invalid parameters."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""iBOT against plain loops over bases: pairs through origin, three kinds of centring, what is carried and what is refused."""
+"""Tests of iBOT against plain loops over bases: pairs through origin, three kinds of centring, state, invalid parameters."""
 
 import math
 

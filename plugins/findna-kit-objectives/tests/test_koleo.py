@@ -1,4 +1,4 @@
-"""KoLeo against its formula in plain loops; what it pulls apart, and what it does with equals."""
+"""Tests of KoLeo against its formula in plain loops: which embeddings it separates, and equal embeddings."""
 
 import math
 

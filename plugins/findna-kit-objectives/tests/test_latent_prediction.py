@@ -1,4 +1,4 @@
-"""Latent prediction against data2vec's formulas in plain loops; class rows, padding, widths and depths that do not fit."""
+"""Tests of latent prediction against data2vec's formulas in plain loops: class rows, padding, other widths and depths."""
 
 import math
 import sys

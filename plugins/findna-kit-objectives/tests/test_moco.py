@@ -1,4 +1,4 @@
-"""MoCo against equation 1 in plain numbers; the queue: order, wrapping, what is empty; who gets a gradient."""
+"""Tests of MoCo against equation 1 in plain numbers: the order, wrapping and filling of the queue, and gradients."""
 
 import math
 

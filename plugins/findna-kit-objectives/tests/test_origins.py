@@ -1,4 +1,4 @@
-"""Pairs through `origin`, against a dictionary of places."""
+"""Tests of pairs through `origin` against a dictionary of positions."""
 
 import torch
 from branches import masked, windows

@@ -1,4 +1,4 @@
-"""Which pairs of views there are, how many items they make, and how far from alike projections are said to be."""
+"""Tests of pairs of views, their number, and the spread of projections."""
 
 import math
 

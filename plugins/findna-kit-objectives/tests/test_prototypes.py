@@ -1,4 +1,4 @@
-"""The head that assigns to prototypes, and a rate that is held at nothing before it begins."""
+"""Tests of the prototype head, and of a learning rate that is 0 at first."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Agreement of the strands against plain numbers: which windows count, who is pulled."""
+"""Tests of strand agreement against plain numbers: which windows count, and which embeddings get a gradient."""
 
 import math
 

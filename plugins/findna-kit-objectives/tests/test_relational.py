@@ -1,4 +1,4 @@
-"""Relations of a batch against both papers' formulas in plain loops, for branches of different widths."""
+"""Tests of relational losses against both papers' formulas in plain loops, for branches of different widths."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""SimCLR against equation 1 in plain loops; what sets it apart from the built-in InfoNCE; heads; what is refused."""
+"""Tests of SimCLR against equation 1 in plain loops: the difference from InfoNCE, heads, invalid parameters."""
 
 import math
 

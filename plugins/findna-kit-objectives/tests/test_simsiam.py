@@ -1,4 +1,4 @@
-"""SimSiam against equations 1 to 4 in plain numbers; the stopped gradient by hand; heads; what is refused."""
+"""Tests of SimSiam against equations 1 to 4 in plain numbers: stop-gradient, heads, invalid parameters."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Balanced codes: their marginals, what leaves them as they are, and a plain implementation to be equal to."""
+"""Tests of balanced codes: marginals, invariances, and equality with a plain implementation."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""SwAV against its paper's formula in plain loops: which views are predicted, the queue, and the sign of collapse."""
+"""Tests of SwAV against the paper's formula in plain loops: predicted views, the queue, and the collapse metric."""
 
 import math
 

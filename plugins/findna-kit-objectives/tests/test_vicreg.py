@@ -1,4 +1,4 @@
-"""VICReg against equations 1 to 6 in plain loops; what each term is for; odd batches; what is refused."""
+"""Tests of VICReg against equations 1 to 6 in plain loops: the effect of each term, small batches, invalid parameters."""
 
 import math
 

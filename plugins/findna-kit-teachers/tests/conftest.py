@@ -1,4 +1,4 @@
-"""One thread, a cache folder of the session's own, and property tests that try the same examples every time."""
+"""Settings of the session: one thread, a temporary cache folder, and property tests with the same examples every time."""
 
 import os
 
@@ -15,7 +15,7 @@ settings.load_profile("teachers")
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):
-    """The genome is read into the token store once a session."""
+    """Use one cache folder, so that the genome is read into the token store once per session."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FINDNA_KIT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

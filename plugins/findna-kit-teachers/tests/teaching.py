@@ -1,4 +1,4 @@
-"""Students that are walked before a rule, and small runs."""
+"""A small student that changes step by step, helpers that apply a teacher update to it, and small runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SMALL = (
 
 
 class Student(nn.Module):
-    """Parameters, float buffers, and an integer one."""
+    """A module with parameters, float buffers, and an integer buffer."""
 
     def __init__(self, seed=0):
         super().__init__()
@@ -49,7 +49,7 @@ class Student(nn.Module):
 
 
 def build(rule, **values):
-    """The rule with these parameters, as a recipe states them."""
+    """Return the teacher update with these parameters, as in a recipe."""
     return rule(rule.Config.model_validate(values))
 
 
@@ -58,7 +58,7 @@ def state_of(module):
 
 
 def walk(rule, steps, *, teacher=None, begin=0, metrics=None):
-    """The teacher's state, and what was logged, after every step: the student of a step is `Student(step + 1)`."""
+    """Return the teacher's state and the logged values after every step; the student of a step is `Student(step + 1)`."""
     teacher = rule.initial(Student(0)) if teacher is None else teacher
     states, logged = [], []
     for step in range(begin, steps):
@@ -68,12 +68,12 @@ def walk(rule, steps, *, teacher=None, begin=0, metrics=None):
 
 
 def same(one, other):
-    """Whether two states are equal to the bit."""
+    """Return whether two states are equal bit for bit."""
     return one.keys() == other.keys() and all(value.equal(other[name]) for name, value in one.items())
 
 
 def assert_resumes(make, steps, cut, metrics=None):
-    """A rule made anew in the middle, and given the first one's state, goes on as if nothing had been."""
+    """Assert that a new instance that loads the state of the first one continues bit for bit."""
     whole, _ = walk(make(), steps, metrics=metrics)
     first, rule, teacher = make(), make(), Student(0).requires_grad_(False)
     for step in range(cut):
@@ -85,7 +85,7 @@ def assert_resumes(make, steps, cut, metrics=None):
 
 
 def assert_buffers_go_as_declared(make):
-    """`make(buffers)`: copied as the student's, or averaged as its parameters; integers are copied either way."""
+    """Assert that `make(buffers)` copies float buffers, or averages them like parameters, and always copies integers."""
     assert AveragingConfig().buffers == "copy"
     copied, _ = walk(make("copy"), 12)
     averaged, _ = walk(make("average"), 12)
@@ -98,7 +98,7 @@ def assert_buffers_go_as_declared(make):
 
 
 def recipe_of(source, *overrides):
-    """A recipe at test size, with the components that it was chosen from."""
+    """Return a recipe of test size, the components and the plugins."""
     components, plugins = load_plugins()
     assert [str(plugin.failure) for plugin in plugins if plugin.owner.plugin == "teachers" and plugin.failure] == []
     return load_recipe(source, components, overrides=[*SMALL, *overrides]), components, plugins
@@ -118,7 +118,7 @@ def interrupt_at(step):
 
 
 def assert_same_run(one, other):
-    """Every tensor of the last checkpoint, and every row of metrics but the speed."""
+    """Assert that all tensors of the last checkpoints, and all metrics but the throughput, are equal."""
     step = checkpoint.steps_saved(one)[-1]
     assert step == checkpoint.steps_saved(other)[-1]
     for name in (checkpoint.MODEL, checkpoint.STATE):
@@ -128,7 +128,7 @@ def assert_same_run(one, other):
 
 
 def findna(*arguments):
-    """A command in this process: its exit code, stdout and stderr."""
+    """Run a command in this process; return its exit code, stdout and stderr."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
         patch.setattr(sys, "argv", ["findna-kit", *map(str, arguments)])
@@ -137,5 +137,5 @@ def findna(*arguments):
 
 
 def sets(*overrides):
-    """As arguments of the command line."""
+    """Return `--set` arguments for the command line."""
     return [part for override in overrides for part in ("--set", override)]

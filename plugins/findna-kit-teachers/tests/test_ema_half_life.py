@@ -1,4 +1,4 @@
-"""The half-life's formula, against its own meaning and against EDM's."""
+"""Tests of the half-life: its formula, its definition, and equality with EDM's."""
 
 import math
 

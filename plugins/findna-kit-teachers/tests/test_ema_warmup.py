@@ -1,4 +1,4 @@
-"""Both forms of the warm-up, against their sources' formulas."""
+"""Tests of both forms of the warm-up against the formulas of their sources."""
 
 import pytest
 import torch

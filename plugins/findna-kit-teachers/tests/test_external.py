@@ -1,4 +1,4 @@
-"""A teacher from another run: what is taken over, and what is refused."""
+"""Tests of a teacher from another run: which parts are used, and which runs are refused."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""When the teacher stands, and when it goes on."""
+"""Tests of when the gated teacher pauses, and when it continues."""
 
 import math
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""One move of the teacher."""
+"""Tests of a single EMA update, and of saved state."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The running mean, by hand."""
+"""Tests of SWA against a mean computed by hand."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Every recipe of the package runs, and goes on where it was cut as if it had not been."""
+"""Tests of every recipe of the package: it runs, and a resumed run equals an uninterrupted one."""
 
 import json
 

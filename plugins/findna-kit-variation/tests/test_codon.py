@@ -1,4 +1,4 @@
-"""Codon masking: a loop with the same draws, and laws by counting."""
+"""Tests of codon masking: equality with a loop over the same random numbers, and frequencies by counting."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
-from variation_views import Scripted, assert_rows_stand_alone, draw, law, random_windows
+from variation_views import Scripted, assert_rows_stand_alone, draw, few_examples, random_windows
 
 from findna_kit import alphabet
 
@@ -33,7 +33,7 @@ def codons_of(bases, frame, length):
     return [at for at in range(frame, length - 2, 3) if {at, at + 1, at + 2} <= bases]
 
 
-@law
+@few_examples
 @given(st.integers(3, 40), fractions, st.integers(0, 1000))
 def test_it_is_a_loop_over_codons_with_the_same_draws(length, fraction, seed):
     view, numbers = windows(length, seed), torch.Generator().manual_seed(seed)
@@ -56,7 +56,7 @@ def test_it_is_a_loop_over_codons_with_the_same_draws(length, fraction, seed):
             assert made.corrupted[row, slot] == shown
 
 
-@law
+@few_examples
 @given(st.integers(1, 40), fractions, st.integers(0, 1000))
 def test_it_keeps_what_a_mask_promises(length, fraction, seed):
     view, policy = windows(length, seed), masking(fraction=fraction)

@@ -1,4 +1,4 @@
-"""Indels: a loop over one sequence with the same draws; numbers, kinds and lengths by counting."""
+"""Tests of indels: equality with a loop over the same random numbers; counts, kinds and lengths of events."""
 
 import math
 from collections import Counter
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
-from variation_views import Scripted, assert_rows_stand_alone, assert_true_to, draw, law, random_windows
+from variation_views import Scripted, assert_rows_stand_alone, assert_true_to, draw, few_examples, random_windows
 
 configs = st.builds(
     lambda **values: Indel.Config(**values),
@@ -54,7 +54,7 @@ def mutated(count, events):
     return [None] * before + grown + [None] * (-longer - before)
 
 
-@law
+@few_examples
 @given(configs, st.integers(1, 40), st.integers(0, 1000))
 def test_it_is_a_loop_over_events_with_the_same_draws(config, length, seed):
     window = random_windows(5, length, seed=seed)
@@ -77,7 +77,7 @@ def test_it_is_a_loop_over_events_with_the_same_draws(config, length, seed):
     assert_true_to(view, window)
 
 
-@law
+@few_examples
 @given(configs, st.integers(1, 40), st.integers(0, 1000))
 def test_it_keeps_what_a_view_promises(config, length, seed):
     window = random_windows(4, length, seed=seed)

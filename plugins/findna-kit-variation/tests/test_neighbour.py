@@ -1,4 +1,4 @@
-"""Neighbouring crops: where they lie, the gap between both, and what does not fit."""
+"""Tests of neighbouring crops: their positions, the gap between them, and windows that are too short."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from findna_kit_variation import Neighbour
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from variation_views import Scripted, draw, law, random_windows
+from variation_views import Scripted, draw, few_examples, random_windows
 
 from findna_kit.components import ViewPlan
 from findna_kit.data.view_pipeline import ViewPipeline
@@ -24,7 +24,7 @@ def cropped(window, side, length, minimum, maximum, seed=0):
     return pipeline.view(window, seed=seed, step=0, rows=torch.arange(len(window.tokens)))
 
 
-@law
+@few_examples
 @given(st.integers(1, 20), st.integers(0, 9), st.integers(1, 9), st.integers(0, 7), st.integers(0, 1000))
 def test_two_sides_share_no_base_and_leave_a_gap_between_the_bounds(length, minimum, maximum, spare, seed):
     minimum = min(minimum, maximum)

@@ -1,4 +1,4 @@
-"""Variants of a population: a loop over bases with the same draws, frequencies by counting, and VCFs that do not fit."""
+"""Tests of population variants: equality with a loop, allele frequencies by counting, and VCFs that do not fit."""
 
 import logging
 
@@ -8,7 +8,7 @@ from findna_kit_variation import Indel, PopulationVariants
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from variation_views import Scripted, assert_rows_stand_alone, assert_true_to, draw, law, view_of
+from variation_views import Scripted, assert_rows_stand_alone, assert_true_to, draw, few_examples, view_of
 
 from findna_kit import alphabet
 from findna_kit.components import Contig, View
@@ -86,7 +86,7 @@ def varied(view, row, numbers, alleles):
     return "".join(result)
 
 
-@law
+@few_examples
 @given(st.integers(1, 40), st.integers(0, 1000))
 def test_it_is_a_loop_over_bases_with_the_same_draws(everywhere, length, seed):
     path, alleles = everywhere
@@ -98,7 +98,7 @@ def test_it_is_a_loop_over_bases_with_the_same_draws(everywhere, length, seed):
         assert letters == varied(view, row, numbers[row].tolist(), alleles)
 
 
-@law
+@few_examples
 @given(st.integers(3, 40), st.integers(0, 1000))
 def test_it_keeps_what_a_view_promises(everywhere, length, seed):
     component, view = made(everywhere[0]), windows(5, length, seed)

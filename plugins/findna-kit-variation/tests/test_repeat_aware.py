@@ -1,4 +1,4 @@
-"""Repeat-aware masking: a loop with the same draws; weights, and chances by counting."""
+"""Tests of repeat-aware masking: equality with a loop over the same random numbers; weights and frequencies."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
-from variation_views import Scripted, assert_rows_stand_alone, draw, law, random_windows, view_of
+from variation_views import Scripted, assert_rows_stand_alone, draw, few_examples, random_windows, view_of
 
 from findna_kit import alphabet
 from findna_kit.components import BranchOutput, Clock
@@ -29,7 +29,7 @@ def windows(length, seed):
 shares = st.tuples(st.floats(0.01, 1), st.floats(0, 1), st.floats(0.05, 1))
 
 
-@law
+@few_examples
 @given(st.integers(1, 40), shares, st.integers(0, 1000))
 def test_it_is_a_loop_over_bases_with_the_same_draws(length, values, seed):
     fraction, repeat_weight, repeat_chance = values
@@ -54,7 +54,7 @@ def test_it_is_a_loop_over_bases_with_the_same_draws(length, values, seed):
             assert made.corrupted[row, slot] == shown
 
 
-@law
+@few_examples
 @given(st.integers(1, 40), shares, st.integers(0, 1000))
 def test_it_keeps_what_a_mask_promises(length, values, seed):
     view = windows(length, seed)

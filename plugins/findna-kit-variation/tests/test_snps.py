@@ -1,4 +1,4 @@
-"""Reading SNPs and their frequencies: what a VCF may say, and what is refused on its line."""
+"""Tests of reading SNPs and their frequencies from a VCF, and of messages that name the wrong line."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""Substitutions: a loop with the same draws, and the stated probabilities by counting."""
+"""Tests of substitutions: equality with a loop over the same random numbers, and probabilities by counting."""
 
 import math
 
@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
-from variation_views import Scripted, assert_rows_stand_alone, assert_true_to, draw, law, random_windows, text_of, view_of
+from variation_views import (
+    Scripted,
+    assert_rows_stand_alone,
+    assert_true_to,
+    draw,
+    few_examples,
+    random_windows,
+    text_of,
+    view_of,
+)
 
 from findna_kit import alphabet
 
@@ -40,7 +49,7 @@ def substituted(sequence, numbers, rate, ratio, excess):
     return result
 
 
-@law
+@few_examples
 @given(st.integers(1, 40), rates, st.integers(0, 1000))
 def test_it_is_a_loop_over_bases_with_the_same_draws(length, values, seed):
     window = random_windows(4, length, seed=seed, unknown=0.2)
@@ -51,7 +60,7 @@ def test_it_is_a_loop_over_bases_with_the_same_draws(length, values, seed):
     assert text_of(view) == expected
 
 
-@law
+@few_examples
 @given(st.integers(1, 40), rates, st.integers(0, 1000))
 def test_it_keeps_what_a_view_promises(length, values, seed):
     window = random_windows(4, length, seed=seed)

@@ -1,4 +1,4 @@
-"""Tandem repeats: by hand, a loop over one sequence with the same draws, and laws by counting."""
+"""Tests of tandem repeats: examples by hand, equality with a loop over the same random numbers, and frequencies by counting."""
 
 import pytest
 import torch
@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
-from variation_views import Scripted, assert_rows_stand_alone, assert_true_to, draw, law, random_windows, text_of, view_of
+from variation_views import (
+    Scripted,
+    assert_rows_stand_alone,
+    assert_true_to,
+    draw,
+    few_examples,
+    random_windows,
+    text_of,
+    view_of,
+)
 
 configs = st.builds(
     lambda shortest, more, at_repeat, contraction, **values: TandemRepeat.Config(
@@ -54,7 +63,7 @@ def slipped(sequence, place, unit, copies):
     return ["?"] * before + letters + ["?"] * after, [None] * before + origin + [None] * after
 
 
-@law
+@few_examples
 @given(configs, st.integers(1, 40), st.integers(0, 1000), st.integers(1, 4))
 def test_it_is_a_loop_over_one_sequence_with_the_same_draws(config, length, seed, bases):
     window = random_windows(5, length, seed=seed, bases=bases)
@@ -78,7 +87,7 @@ def test_it_is_a_loop_over_one_sequence_with_the_same_draws(config, length, seed
     assert_true_to(view, window)
 
 
-@law
+@few_examples
 @given(configs, st.integers(1, 40), st.integers(0, 1000))
 def test_it_keeps_what_a_view_promises(config, length, seed):
     window = random_windows(4, length, seed=seed, bases=2)

@@ -1,4 +1,4 @@
-"""What the kit asks of every augmentation and masking, asked of these by its own checks."""
+"""Conformance of every augmentation and masking of the package."""
 
 import pytest
 from findna_kit_variation import (

@@ -1,4 +1,4 @@
-"""Every recipe of the plugin for two steps, through the command line. The plugin must be installed."""
+"""Tests of every recipe of the plugin for two steps through the command line. The plugin must be installed."""
 
 import gzip
 import io

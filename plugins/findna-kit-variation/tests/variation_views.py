@@ -1,4 +1,4 @@
-"""Windows for the tests, what must stay true of a view, and draws that say what they are told."""
+"""Windows for the tests, properties that every view must have, and scripted random draws."""
 
 import torch
 from hypothesis import settings
@@ -7,8 +7,8 @@ from findna_kit import alphabet
 from findna_kit.components import Draw, View
 
 PAIRED = torch.tensor([alphabet.T, alphabet.G, alphabet.C, alphabet.A, alphabet.N])
-law = settings(deadline=None, derandomize=True, max_examples=25)
-"""Stands above `given`: the same few examples every time."""
+few_examples = settings(deadline=None, derandomize=True, max_examples=25)
+"""Decorator above `given`: the same few examples every time."""
 
 
 def draw(*key, rows):
@@ -16,7 +16,7 @@ def draw(*key, rows):
 
 
 def view_of(*sequences, **columns):
-    """The view of sequences of any lengths, padded to the longest; lower case is soft-masked."""
+    """Return a view of sequences of any lengths, padded to the longest; lower case is soft-masked."""
     longest = max(map(len, sequences))
     tokens = torch.stack([torch.from_numpy(alphabet.encode(s.ljust(longest, "N"))).long() for s in sequences])
     soft = torch.stack([torch.from_numpy(alphabet.is_soft_masked(s.ljust(longest, "N"))) for s in sequences])
@@ -25,12 +25,12 @@ def view_of(*sequences, **columns):
 
 
 def text_of(view):
-    """The valid letters of each row."""
+    """Return the valid bases of each sequence, as letters."""
     return [alphabet.decode(row[keep].numpy().astype("uint8")) for row, keep in zip(view.tokens, view.valid, strict=True)]
 
 
 def random_windows(batch, length, *, seed=0, unknown=0.1, padded=True, bases=4):
-    """Windows with N, soft-masking and, if `padded`, rows of every length (the first is whole)."""
+    """Return windows with N, soft-masking and, if `padded`, any length (the first has full length)."""
     numbers = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, bases, (batch, length), generator=numbers)
     tokens[torch.rand(batch, length, generator=numbers) < unknown] = alphabet.N
@@ -41,7 +41,7 @@ def random_windows(batch, length, *, seed=0, unknown=0.1, padded=True, bases=4):
 
 
 def assert_true_to(view, window, *, exchanged=False):
-    """Origin, strand and the other columns tell the truth; bases differ from those of their origin only if `exchanged`."""
+    """Assert that origin, strand and the other columns are correct; bases may differ from their origin if `exchanged`."""
     assert view.tokens.shape == window.tokens.shape
     known, at = view.origin >= 0, view.origin.clamp(min=0)
     there = window.tokens.gather(1, at)
@@ -60,7 +60,7 @@ def assert_true_to(view, window, *, exchanged=False):
 
 
 def assert_rows_stand_alone(component, window, *key):
-    """A part of the batch gives what it gives in the whole, and the same key the same again."""
+    """Assert that samples do not depend on the rest of the batch, and that equal keys give equal views."""
     whole, again = (component(window, draw(*key, rows=len(window.tokens))) for _ in range(2))
     part = component(window.select(slice(1, 3)), Draw(*key, rows=torch.arange(1, 3)))
     for name in ("tokens", "origin", "strand", "valid", "masked_index", "masked_weight", "corrupted"):
@@ -69,7 +69,7 @@ def assert_rows_stand_alone(component, window, *key):
 
 
 class Scripted(Draw):
-    """Gives the numbers that it is told, in turn; integers within the bounds that they are asked for."""
+    """A draw that returns the given numbers in turn; integers are within the requested bounds."""
 
     def __init__(self, *answers):
         self.answers = list(answers)

@@ -1,4 +1,4 @@
-"""Inputs for encoders, and what must hold of every one that mixes all rows; each law is called by the encoder's own tests."""
+"""Inputs for encoders, and properties that every encoder with global mixing must have. The encoders' tests call them."""
 
 import torch
 from torch.nn import functional as F
@@ -7,7 +7,7 @@ A, C, G, T, N, MASK = range(6)
 
 
 def rows_of(batch, length, classes=0, *, seed=0, padded=True, dtype=torch.float32):
-    """Bases [B, C + L, 5] with N and MASK among them, and valid: rows of every length from 1 up (the first is whole)."""
+    """Return bases [B, C + L, 5] with N and MASK, and valid; sequences have any length from 1, the first has full length."""
     numbers = torch.Generator().manual_seed(seed)
     tokens = torch.randint(4, (batch, length), generator=numbers)
     tokens[torch.rand(batch, length, generator=numbers) < 0.1] = N
@@ -20,7 +20,7 @@ def rows_of(batch, length, classes=0, *, seed=0, padded=True, dtype=torch.float3
 
 
 def assert_a_padded_row_equals_itself_alone(encoder, bases, valid, *, atol):
-    """Whatever stands in the padding, whatever stands in other rows; and padding gets no gradient."""
+    """Assert that a sequence alone equals itself in a padded batch, also in its gradient, and that padding gets no gradient."""
     filled = (bases + torch.randn(bases.shape, dtype=bases.dtype) * ~valid[..., None]).requires_grad_()
     together, _ = encoder(filled, valid)
     (gradient,) = torch.autograd.grad((together * valid[..., None]).sin().sum(), filled)
@@ -34,7 +34,7 @@ def assert_a_padded_row_equals_itself_alone(encoder, bases, valid, *, atol):
 
 
 def assert_padding_of_any_length_changes_nothing(encoder, bases, valid, amounts, *, atol):
-    """However much of it there is, and whatever size of transform or tree that makes."""
+    """Assert that the amount of padding has no effect, whatever the size of the FFT or of the scan's tree."""
     alone, _ = encoder(bases, valid)
     for amount in amounts:
         more, _ = encoder(F.pad(bases, (0, 0, 0, amount), value=3.0), F.pad(valid, (0, amount)))
@@ -59,7 +59,7 @@ def assert_bf16_is_near_fp32(encoder, bases, valid, *, atol):
 
 
 def seen_by(encoder, bases, valid, row):
-    """Input rows whose change would change that row's embedding."""
+    """Return the input rows that influence the embedding of a row."""
     bases = bases.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(encoder(bases, valid)[0][:, row].sin().sum(), bases)
     return (gradient[0].abs().sum(-1) > 0).nonzero().flatten().tolist()
