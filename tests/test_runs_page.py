@@ -3,7 +3,7 @@
 import re
 
 from findna_kit.records.listing import STATUSES
-from findna_kit.records.selection import _HELD_OUT
+from findna_kit.records.selection import _ON_VALIDATION
 from tests.pages import page
 
 PAGE = page("runs.md")
@@ -15,4 +15,4 @@ def test_every_status_is_told():
 
 
 def test_what_may_choose_is_told():
-    assert all(f"`{name}...`" in PAGE for name in _HELD_OUT)
+    assert all(f"`{name}...`" in PAGE for name in _ON_VALIDATION)
