@@ -78,6 +78,7 @@ class DataSettings(Settings):
     @model_validator(mode="after")
     def _regions_belong_to_their_genome(self) -> Self:
         stated = [key for key, absent in _REGION_KEYS.items() if getattr(self, key) != absent]
+        # With several genomes it would not be clear which of them a BED file refers to.
         if not isinstance(self.genome, str) and stated:
             raise ValueError(f"each of several genomes states its own {' and '.join(stated)}; move it into the list")
         return self
@@ -87,6 +88,7 @@ class DataSettings(Settings):
         """Every genome with its own regions; those of a single genome are stated in this section."""
         if not isinstance(self.genome, str):
             return self.genome
+        # One form for the code that opens genomes, whichever way the recipe states them.
         return (GenomeSettings(path=self.genome, **{key: getattr(self, key) for key in _REGION_KEYS}),)
 
     @property
@@ -141,6 +143,7 @@ class TrainerSettings(Settings):
     @classmethod
     def _no_fp16(cls, value: Any) -> Any:
         if value in ("fp16", "float16", "16", 16):
+            # A common choice elsewhere, so it gets a reason instead of a list of the allowed values.
             raise ValueError("fp16 is refused: its range overflows in the losses' logits and needs a loss scaler; use bf16")
         return value
 
@@ -161,6 +164,7 @@ class EvaluationSettings(Settings):
 
     @model_validator(mode="after")
     def _every_has_something_to_score(self) -> Self:
+        # Online probes embed and classify; fine-tuning inside a run would take longer than the run.
         if self.every is not None and not (self.tasks and {"knn", "probe"} & set(self.protocols)):
             raise ValueError("every scores tasks by knn and probe: name a task and one of the two, or leave every out")
         return self

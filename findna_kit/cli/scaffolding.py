@@ -64,6 +64,7 @@ def files(name: str, kinds: Iterable[str], table: Sequence[Kind] = KINDS) -> dic
 
     kinds: names of kinds in `table`; the components stand in the order of the table.
     """
+    # In the order of the table whatever the order of the option, so that equal requests give equal packages.
     requested = set(kinds)
     chosen = [kind for kind in table if kind.name in requested]
     word = name.replace("-", "_")
@@ -74,6 +75,7 @@ def files(name: str, kinds: Iterable[str], table: Sequence[Kind] = KINDS) -> dic
         **{package: _required(package) for package in ("pydantic", "torch", "pytest")}, "kit": _required(KIT),
     }  # fmt: skip
     words |= _parts_of_module(chosen, words)
+    # A generic skeleton has no formula to test; the conformance tests cover it.
     tests = {f"tests/test_{kind.name}.py": f"test_{kind.template}" for kind in chosen if kind.template}
     names = [kind.name for kind in chosen]
     texts = {Template(path).substitute(words): _filled(template, words, names) for path, template in (_FILES | tests).items()}
@@ -99,6 +101,7 @@ def _component(kind: Kind, words: dict[str, str]) -> str:
     """Return the class of a kind: the example of its template, or a skeleton of the methods that the base requires."""
     if kind.template:
         return _filled(kind.template, words, [kind.name])
+    # Signatures are left open: the base class documents them, and the author copies what is needed.
     required = sorted(getattr(kind.base, "__abstractmethods__", ()))
     stub = (
         "    def {name}(self, *args: Any, **kwargs: Any) -> Any:\n"
@@ -169,6 +172,7 @@ def _refuse(name: str) -> None:
     if name.startswith("findna-"):
         short = name.removeprefix("findna-")
         raise FindnaError(f"{name!r}: the package is called findna-NAME by itself; take {short!r}")
+    # Underscores and hyphens are the same in names of distributions (PEP 503).
     taken = [str(offer.owner) for offer in installed() if offer.owner.plugin.replace("_", "-") == name]
     with suppress(metadata.PackageNotFoundError):
         found = metadata.distribution(f"findna-{name}")

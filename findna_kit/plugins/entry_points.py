@@ -60,6 +60,7 @@ def installed() -> list[PluginEntry]:
     found = [(_source(entry), group, entry) for group in GROUP_LABELS for entry in everything.select(group=group)]
     names = _allowed_names()
     allowed = {source.distribution for source, group, _ in found if group == COMPONENTS and _is_named(source, names)}
+    # `allowed`: distributions with an enabled plugin; their recipes, commands and reporters are enabled with it.
     entries = [PluginEntry(source, group, entry, _is_enabled(source, group, names, allowed)) for source, group, entry in found]
     order = list(GROUP_LABELS)
     return sorted(
@@ -101,6 +102,7 @@ def recipes_of(plugin: PluginEntry) -> dict[str, Path]:
 
     Raise FindnaError where there is no such package, no such folder in it, or no recipe in that folder.
     """
+    # Only the top package is looked up: finding a subpackage would import its parent.
     top, *below = plugin.entry.module.split(".")
     failure = f"the recipes of {plugin.owner} ({plugin.entry.value}) cannot be found"
     try:

@@ -80,10 +80,12 @@ KINDS: tuple[Kind, ...] = (
         "teacher_update", "teacher_updates", TeacherUpdate, path=("teacher_update",),
         template="teacher_update.py.txt", check="findna_kit.testing.teacher_updates:TEACHER_UPDATE",
     ),
+    # clip_norm is read by the trainer and not by the optimizer, like the weight of a loss.
     Kind(
         "optimizer", "optimizers", Optimizer, OptimizerConfig, path=("optimizer",), keys=("clip_norm",), default="adamw",
         template="optimizer.py.txt", check="findna_kit.testing.optimizers:OPTIMIZER",
     ),
+    # No path: a schedule is named in any parameter of the type Schedule.
     Kind(
         "schedule", "schedules", Schedule, ScheduleConfig,
         template="schedule.py.txt", check="findna_kit.testing.schedules:SCHEDULE",

@@ -49,6 +49,7 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         self._refuse_class(name, component)
         self._refuse_config(name, component)
         self._refuse_values(name, component)
+        # Two plugins may register one name: only a recipe that uses the name is refused, in __getitem__.
         claims = self._entries.setdefault(name, [])
         if any(owner == self._owner for _, owner in claims):
             raise PluginError(f"{self.kind} {name!r}: registered twice by one plugin; give the second another name")
@@ -59,6 +60,7 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         base = self.spec.base
         if not (inspect.isclass(component) and issubclass(component, base)):
             raise PluginError(f"{self.kind} {name!r}: {component!r} is not a subclass of {base.__name__}")
+        # Python refuses to build an abstract class too, but only when a recipe is assembled.
         if inspect.isabstract(component):
             missing = ", ".join(sorted(getattr(component, "__abstractmethods__", ())))
             raise PluginError(f"{self.kind} {name!r}: {component.__qualname__} does not define {missing}")
@@ -74,6 +76,7 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
     def _refuse_values(self, name: str, component: type[Component]) -> None:
         """Raise PluginError for a class attribute whose value is none of those that the kit knows."""
         for attribute, allowed in _ALLOWED.items():
+            # Only the base that declares an attribute is checked: `strand` of a loss may be anything.
             if attribute not in inspect.get_annotations(self.spec.base):
                 continue
             value = getattr(component, attribute, None)
@@ -92,6 +95,7 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         if len(claims) > 1:
             owners = " and ".join(str(owner) for _, owner in claims)
             last, others = claims[-1][1], [owner.plugin for _, owner in claims[:-1]]
+            # Plugins of two distributions may have one name; --without must then name the distribution.
             out = last.distribution if last.plugin in others else last.plugin
             raise ComponentClash(f"{self.kind} {name!r} is claimed by {owners}; leave one out with --without {out}")
         return claims[0][0]

@@ -96,6 +96,7 @@ def read_component(kind: str, value: Any, context: ValidationContext) -> Compone
         message = f"expected the name of a component, or a map with name and parameters (got {display_value(value)})"
         raise refusal_of(kind, [Issue((), message)], value)
     stated = {"name": value} if isinstance(value, str) else dict(value)
+    # The parameters of the default component may be stated without its name: `optimizer: {learning_rate: 0.01}`.
     if registry.spec.default is not None:
         stated.setdefault("name", registry.spec.default)
     issues: list[Issue] = []
@@ -112,6 +113,7 @@ def read_component(kind: str, value: Any, context: ValidationContext) -> Compone
 def _extras(
     keys: Sequence[ExtraKey], stated: Mapping[str, Any], component: type[Any] | None, context: Any, issues: list[Issue]
 ) -> dict[str, Any]:
+    """Return the values of the extra keys; add to `issues` what is wrong with them."""
     extras = {}
     for key in keys:
         extras[key.name] = key.read(stated, context, issues)
@@ -123,13 +125,16 @@ def _extras(
 def _config(
     kind: Kind, component: type[Any], stated: Mapping[str, Any], context: Any, issues: list[Issue]
 ) -> ComponentConfig | None:
+    """Return the parameters read by the component's Config, or None; add to `issues` what is wrong with them."""
     keys = keys_of(kind)
     parameters = list(component.Config.model_fields)
     known = ["name", *(key.name for key in keys if not key.last), *parameters, *(key.name for key in keys if key.last)]
+    # A key of another kind, such as `weight` outside of a loss, has a message of its own already.
     reported = {issue.path[0] for issue in issues if issue.path}
     unknown = [key for key in stated if key not in known]
     issues += [Issue((key,), unknown_key(key, known), at_key=True) for key in unknown if key not in reported]
     rest = {key: item for key, item in stated.items() if key in parameters}
+    # As JSON in strict mode: what YAML can say, without conversions such as "1" to 1.
     try:
         config: ComponentConfig = component.Config.model_validate_json(json.dumps(rest), strict=True, context=context)
     except ValidationError as error:
@@ -139,6 +144,7 @@ def _config(
 
 
 def _component(registry: Registry[Any], stated: Mapping[str, Any], issues: list[Issue]) -> type[Any] | None:
+    """Return the registered class, or None; add to `issues` why there is none."""
     if "name" not in stated:
         issues.append(Issue(("name",), f"missing; it is required (known: {', '.join(registry) or 'none'})"))
         return None

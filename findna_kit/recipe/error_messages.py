@@ -81,6 +81,7 @@ def explain(error: ValidationError, model: type[BaseModel] | None, tree: Any, *,
 
     model: what `tree` was read as, for the names of known keys. also: further keys of the top level.
     """
+    # pydantic reports every branch of a union; a reader wants one message for each value.
     errors = [_locate(one, tree) for one in error.errors(include_url=False) if not _is_redundant(one)]
     issues = [_issue(one, model, also) for one in errors if one.union is None]
     for union in dict.fromkeys(one.union for one in errors if one.union is not None):
@@ -114,6 +115,7 @@ def _locate(error: Any, tree: Any) -> _LocatedError:
         inside = isinstance(here, dict) and part in here
         inside = inside or (isinstance(here, list) and isinstance(part, int) and part < len(here))
         absent = isinstance(here, dict) and index == len(loc) - 1 and error["type"] in ("missing", ISSUE)
+        # What is no key of the document is the name that pydantic gives to a branch of a union.
         if inside:
             here = here[part]
         if inside or absent:
@@ -155,6 +157,7 @@ def _message_about_value(error: Any) -> str | None:
     kind, context, shown = error["type"], error.get("ctx", {}), f" (got {display_value(error['input'])})"
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
+        # pydantic lists the literals as text only.
         near = nearest(error["input"], known) if isinstance(error["input"], str) else ""
         return f"expected {context['expected']}{shown}{near}"
     if kind in _EXPECTED:

@@ -37,6 +37,7 @@ class ExtraKey:
 
     def read(self, stated: Mapping[str, Any], context: Any, issues: list[Issue]) -> Any:
         """Return the value that a recipe states, or the default. Add to `issues` what is wrong with it."""
+        # The default is read like a stated value: a weight of 1.0 becomes a schedule.
         value = stated.get(self.name, self.default)
         try:
             return self.adapter.validate_json(json.dumps(value), strict=True, context=context)
@@ -51,6 +52,7 @@ class ExtraKey:
 
 
 def _rc_conflict(name: str, component: type[Any], value: Any) -> str | None:
+    """Return why an encoder cannot be wrapped: it handles both strands itself."""
     conflict = value not in (None, "none") and component.strand != "none"
     return f"{name} is strand-{component.strand} by itself; leave rc out" if conflict else None
 
@@ -73,6 +75,7 @@ def keys_of(kind: Kind) -> list[ExtraKey]:
 def refuse_foreign(kind: Kind, kinds: Sequence[Kind], stated: Mapping[str, Any], parameters: Sequence[str]) -> list[Issue]:
     """Return an issue for each extra key of other kinds that is stated here and is no parameter either."""
     issues = []
+    # Without this, `weight` on an encoder would be reported as an unknown key, and the reader would not learn where it belongs.
     for name in EXTRA_KEYS:
         if name in stated and name not in kind.keys and name not in parameters:
             owners = [f"{'an' if other.name[0] in 'aeo' else 'a'} {other.name}" for other in kinds if name in other.keys]

@@ -47,6 +47,7 @@ def recipe_schema(components: Components) -> JsonSchemaValue:
     definitions = whole.pop("$defs", {})
     _put_schedules(whole, definitions, components)
     over = _over(whole)
+    # Every definition twice: as a whole, and as a part that is laid over a base.
     definitions |= {name + _OVER: _over(schema) for name, schema in definitions.items()}
     for document in (whole, over):
         del document["description"]  # of what is read, not of what is written
@@ -145,6 +146,7 @@ class _Generator(GenerateJsonSchema):
         return {"anyOf": [alone, *maps.values()]}
 
     def _map(self, name: str, component: type[Any], kind: Kind) -> JsonSchemaValue:
+        # Defined here once for each component: a schema of "any key of the kind" would accept unknown parameters.
         extras = {key.name: self.generate_inner(key.adapter.core_schema) for key in keys_of(kind)}
         parameters = self.resolve_ref_schema(self.generate_inner(TypeAdapter(component.Config).core_schema))
         does = {"description": inspect.cleandoc(component.__doc__)} if component.__doc__ else {}

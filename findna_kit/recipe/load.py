@@ -42,6 +42,7 @@ def load_recipe(
     _absolute_files(layers.root, components)
     model = recipe_model(components.kinds)
     context = ValidationContext(components, tuple(layers.notes))
+    # A null drops a key only where null is no value of it, which validation alone knows: it is repeated without such nulls.
     while True:
         tree = layers.root.plain()
         try:

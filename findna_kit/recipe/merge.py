@@ -44,6 +44,7 @@ def read_layers(
     except FileNotFoundError as error:
         raise refusal([LocatedIssue(Location(FILE, str(source)), "", str(error))]) from None
     grammar = grammar or Grammar()
+    # A shipped name is shown with its path, so that the user can open the file; a path as it was given.
     root = _read(path, str(path) if path != Path(source) else str(source), FILE, issues, grammar)
     layers = Layers(root, issues, [f"recipe: {which}"], grammar)
     if "base" in _keys(root):
@@ -55,16 +56,19 @@ def read_layers(
 
 
 def _keys(node: Node) -> dict[str, Node]:
+    """Return the keys of a map, and none for any other node."""
     return node.value if isinstance(node.value, dict) else {}
 
 
 def _read(path: Path, name: str, layer: int, issues: list[LocatedIssue], grammar: Grammar) -> Node:
+    """Return the nodes of a file. Raise RecipeError where it is no map of keys; other issues are added to `issues`."""
     text = read_text(path, name, layer)
     root = parse(text, lambda line, column: Location(layer, name, line, column), path.parent, issues)
     if root is None or not isinstance(root.value, dict):
         if root is not None and not root.refused:
             issues.append(LocatedIssue(root.where, "", f"a recipe is a map of keys (got {display_value(root.plain())})"))
         raise refusal(issues)
+    # Before merging: a name over a map, or a map over a name, must merge as two maps.
     _spell_out(root, grammar)
     return root
 
@@ -101,6 +105,7 @@ def _merge(layers: Layers, old: Node, new: Node, path: Keys) -> Node:
     """Return `new` laid over `old`: maps merge, everything else replaces, a null drops."""
     if new.value is None and not new.refused:
         new.drops = True
+    # Lists replace: merging them by index would mix augmentations of two recipes.
     if not (isinstance(old.value, dict) and isinstance(new.value, dict)):
         return new
     remaining = dict(old.value)
@@ -126,6 +131,7 @@ def _other_form(layers: Layers, old: dict[str, Node], new: dict[str, Node], path
         if stated and gone and forms >= old.keys():
             layers.notes.append(f"{dotted(path)}: {stated[0]} takes the place of {', '.join(gone)}")
             return {key: node for key, node in old.items() if key not in gone}
+    # A schedule has two forms, {cosine: {...}} and {name: cosine, ...}; keys of both in one map would be refused.
     before, after = (_schedule_of(layers, keys, path) for keys in (old, new))
     if before and after and (before != after or ("name" in old) != ("name" in new)):
         layers.notes.append(f"{dotted(path)}: {after} takes the place of {before}")
@@ -143,12 +149,14 @@ def _schedule_of(layers: Layers, keys: dict[str, Node], path: Keys) -> str | Non
 
 
 def _renamed(old: Node, new: Node, kind: Kind) -> bool:
+    """Return whether `new` names another component than `old`."""
     before, after = _keys(old).get("name"), _keys(new).get("name")
     name = kind.default if before is None else before.value
     return name is not None and after is not None and after.value is not None and name != after.value
 
 
 def _note_dropped(layers: Layers, path: Keys, old: Node, dropped: Sequence[str]) -> None:
+    """Add a note on parameters that go with the component that had them."""
     if dropped:
         kind = layers.grammar.kind_at(path)
         default = None if kind is None else kind.default
@@ -176,6 +184,7 @@ def _override(layers: Layers, text: str, where: Location, folder: Path) -> None:
 
 def _set(layers: Layers, parts: Sequence[str], new: Node) -> str | None:
     """Put `new` at the path `parts`, creating maps on the way. Return a message where the path leads nowhere."""
+    # Missing sections are created, so that `--set optimizer.clip_norm=1` works where a recipe has no optimizer.
     holder, path = layers.root, list[str | int]()
     for part in parts:
         if path:
@@ -184,6 +193,7 @@ def _set(layers: Layers, parts: Sequence[str], new: Node) -> str | None:
                 below = Node({}, new.where, new.where, new.folder)
                 _put(holder, path[-1], below)
             holder = below
+        # The place is unreadable, and what the user meant to change in it cannot be known.
         if holder.refused:
             return None  # its issue has been reported already
         message = _no_step(holder, part, dotted(path))
@@ -209,6 +219,7 @@ def _no_step(holder: Node, part: str, path: str) -> str | None:
 
 
 def _put(holder: Node, key: str | int, node: Node) -> None:
+    """Set the value at a key or an index."""
     if isinstance(holder.value, dict):
         holder.value[str(key)] = node
     elif isinstance(holder.value, list):
@@ -228,6 +239,7 @@ def _assign(layers: Layers, holder: Node, key: str | int, new: Node, path: Keys)
         return
     if isinstance(holder.value, dict):
         holder.value = _other_form(layers, holder.value, {str(key): new}, path[:-1])
+    # A null over a stated value drops the key; where nothing was stated it is the value null.
     new.drops = old is not None and new.value is None and not new.refused
     new.key = new.where
     _put(holder, key, new)

@@ -65,6 +65,7 @@ def matches(path: Sequence[str | int], patterns: Iterable[tuple[str, ...]]) -> b
 
 def reach(node: Node, pattern: Sequence[str]) -> Iterator[tuple[Node, str | int, Node]]:
     """Iterate over every (holder, key, node) that a pattern leads to."""
+    # A key is matched in maps and an index in lists; a document of another shape is reported by validation.
     keys: list[str | int] = []
     if isinstance(node.value, dict):
         keys = [key for key in node.value if pattern[0] in (ANY, key)]
@@ -92,6 +93,7 @@ def absolute_task(node: Node) -> None:
     """Make a task's path absolute. A name that comes with the kit stays, unless there is a file of that name."""
     task = node.value
     if isinstance(task, str) and task != BUILTIN:
+        # A file of the user takes precedence over a shipped task of the same name, as for recipes.
         shipped = task in shipped_task_files() and not os.path.exists(node.folder / task)  # noqa: PTH110 - as below
         if not shipped:
             absolute(node)

@@ -155,6 +155,7 @@ class Recipe(Settings):
 
     def chosen(self) -> Iterator[tuple[str, ComponentSpec]]:
         """Iterate over the components that keys of the recipe name, each with its key."""
+        # The table says where components are named; a field that is added there needs no code here.
         for kind in self.kinds:
             for path, value in _reach(self, kind.path) if kind.path else ():
                 if isinstance(value, ComponentSpec):
@@ -174,6 +175,7 @@ class Recipe(Settings):
 
     def plain(self) -> dict[str, Any]:
         """Return maps, lists and scalars, with every default filled in; a kind that plugins add is left out where unused."""
+        # A recipe that does not use an added kind must have the same text, and so the same digest, as without the plugin.
         added = self.__class__.model_fields.keys() - Recipe.model_fields.keys()
         plain = self.model_dump(mode="json")
         return {key: value for key, value in plain.items() if key not in added or value}
@@ -197,6 +199,7 @@ def recipe_model(kinds: tuple[Kind, ...]) -> type[Recipe]:
             fields[kind.path[0]] = (dict[Label, spec], Field(default_factory=dict, description=kind.description))
         else:
             fields[kind.path[0]] = (spec | None, Field(None, description=kind.description))
+    # The usual case needs no new class, and keeps `Recipe` the type of every recipe of the kit's own kinds.
     if kinds == KINDS:
         return Recipe
     model: type[Recipe] = create_model("Recipe", __base__=Recipe, __doc__=Recipe.__doc__, **fields)
@@ -211,6 +214,7 @@ def _reach(
     if not pattern:
         yield path, value
         return
+    # Only models have fixed keys: in maps and tuples every label or index is followed.
     items: Iterable[tuple[str | int, Any]] = ()
     if isinstance(value, BaseModel):
         items = [(pattern[0], getattr(value, pattern[0], None))]

@@ -140,6 +140,7 @@ def parse(text: str, at: Callable[[int, int], Location], folder: Path, found: li
 
     at: returns the location of a line and a column, both counted from 1. folder: what relative paths in the text start from.
     """
+    # ruamel would read a document of YAML 1.1 by other rules: `yes` would be true, and 010 would be 8.
     version = re.search(r"^%YAML\s+(?!1\.2\b)(\S+)", text, re.MULTILINE)
     if version:
         found.append(LocatedIssue(at(1, 1), "", f"recipes are YAML 1.2 (got {version[1]}); leave the %YAML line out"))
@@ -178,6 +179,7 @@ def _written(tree: Any, *, readable: bool) -> str:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
     yaml.allow_unicode = readable
+    # Folded lines would make the saved recipe depend on the width of a value.
     yaml.width = 2**16
     stream = StringIO()
     yaml.dump(tree, stream)
@@ -218,6 +220,7 @@ class _Walk:
         if key is not None and isinstance(raw, ScalarNode) and raw.value == "" and raw.start_mark.index == raw.end_mark.index:
             where = key  # an empty value: ruamel would point at the next token
         node = Node(None, where, key or where, self._folder)
+        # Aliases are expanded here, so both limits count what they stand for.
         self._left -= 1
         if len(path) > DEPTH or self._left <= 0:
             limit = f"nested more than {DEPTH} levels deep" if len(path) > DEPTH else f"more than {NODES} values"
@@ -250,6 +253,7 @@ class _Walk:
                 self._refuse(node, path, "a key is a word; put others in quotes", where)
             elif _halved(name.value):
                 self._refuse(node, path, _HALVED, where)
+            # ruamel's constructor checks for duplicates; a composed document has not passed it.
             elif name.value in value:
                 first = value[name.value].key
                 message = f"duplicate key, first written in line {first.line}; keep one of them"

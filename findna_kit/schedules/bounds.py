@@ -37,6 +37,7 @@ class _Bounds:
 
     def _check(self, schedule: Schedule) -> Schedule:
         low, high = self.low, self.high
+        # The range is known without a run: a recipe that leaves the bounds at any step is refused before it starts.
         smallest, largest = schedule.range
         if smallest < low or largest > high:
             bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"

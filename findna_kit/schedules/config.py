@@ -43,6 +43,7 @@ class ScheduleConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _leaves_steps(self) -> Self:
+        # The curve is stretched over the rest of the steps, so there must be some.
         if self.delay + self.warmup >= 1:
             raise ValueError("delay and warmup must leave some of the steps: their sum must be less than 1")
         return self

@@ -58,6 +58,7 @@ class Schedule(ABC):
     def range(self) -> tuple[float, float]:
         """The smallest and the largest value at any step, including the zero of a delay or of a warm-up."""
         low, high = self.limits()
+        # Before the curve begins the value is 0, which counts towards bounds as well.
         starts_at_zero = bool(self.config.warmup or self.config.delay)
         return (min(low, 0.0), max(high, 0.0)) if starts_at_zero else (low, high)
 
@@ -221,6 +222,7 @@ def _read(value: Any, info: ValidationInfo) -> Schedule:
     """Return the schedule that a recipe, or Python code, states. Raise ValueError or ValidationError where it is none."""
     if isinstance(value, Schedule):
         return value
+    # A recipe passes the registry; Python code that builds a Config has none, and gets the shapes of this module.
     known: Mapping[str, type[Schedule]] = getattr(info.context, "schedules", SHAPES)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not math.isfinite(value):
@@ -259,6 +261,7 @@ def _raise_below(path: tuple[str, ...], error: ValidationError, known: Sequence[
     """Raise the errors of a schedule's parameters again, located below `path`."""
     details = []
     for one in error.errors(include_url=False):
+        # The known keys go along: from outside, pydantic's error gives no way to this schedule's Config.
         kind: str | PydanticCustomError = one["type"]
         if kind == "extra_forbidden" and len(one["loc"]) == 1:
             kind = PydanticCustomError(UNKNOWN_KEY, "unknown key", {"known": list(known)})

@@ -36,6 +36,7 @@ class _Small:
     named: dict[str, nn.Parameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # One of every sort that an optimizer may treat in its own way.
         shapes = {
             "student.encoder.mix.weight": (6, 4), "student.encoder.mix.bias": (6,), "student.encoder.conv.weight": (4, 3, 5),
             "student.heads.masked.output.weight": (4, 6), "heads.distill.predictor.bias": (3,), UNUSED: (2, 2),
@@ -60,6 +61,7 @@ class _Small:
 
 def _made(case: Case, **schedules: Any) -> tuple[_Small, ScheduledOptimizer]:
     """Return a small experiment and its optimizer, with constant schedules in place of those of the parameters."""
+    # The default schedules warm up from 0, where the first step would move nothing.
     rates = {"learning_rate": Constant(value=0.01), "weight_decay": Constant(value=0.0), **schedules}
     experiment = _Small(case.component(case.config.model_copy(update=rates)))
     return experiment, ScheduledOptimizer(experiment)
@@ -79,6 +81,7 @@ def moves(case: Case) -> Iterator[str]:
     experiment, optimizer = _made(case)
     places = {name: parameter.data_ptr() for name, parameter in experiment.named.items()}
     before = experiment.values()
+    # Two steps: a rule with warmed-up moments may not move in its first.
     for step in range(2):
         _step(experiment, optimizer, step)
     changed = _changed(before, experiment.values())
@@ -109,6 +112,7 @@ def learning_rate(case: Case) -> Iterator[str]:
 
 def weight_decay(case: Case) -> Iterator[str]:
     """Require that weight decay makes matrices smaller and leaves vectors alone."""
+    # With a gradient of zero, nothing but the decay can move a parameter.
     experiment, optimizer = _made(case, weight_decay=Constant(value=0.5))
     before = experiment.values()
     _step(experiment, optimizer, 0, scale=0.0)
@@ -132,6 +136,7 @@ def state(case: Case) -> Iterator[str]:
         return
     _, fresh = _made(case)
     initial = fresh.empty(optimizer.moved)
+    # A checkpoint is restored into the initial state: a name in only one of them could not be restored.
     if other := sorted(created.keys() ^ initial.keys()):
         yield f"{abbreviate(other)} is either created by a step or returned by `initial_state`, and not both"
     shared = sorted(created.keys() & initial.keys())
@@ -142,6 +147,7 @@ def state(case: Case) -> Iterator[str]:
 
 def restores(case: Case) -> Iterator[str]:
     """Require that an optimizer with the restored state continues bit for bit."""
+    # After one step too: some rules keep a flag for the first.
     for saved_at in (1, 3):
         experiment, optimizer = _made(case)
         for step in range(saved_at):

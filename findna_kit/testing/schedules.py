@@ -32,6 +32,7 @@ def _values(schedule: Schedule, steps: int = STEPS) -> list[float]:
 
 def finite(case: Case) -> Iterator[str]:
     """Require that it gives a finite number at every step of a run of any length, and after its last step."""
+    # A run of 0 steps is validated too, and a run may be asked for the value after its last step.
     for steps in (0, 1, 7, STEPS, 10_000):
         for step in sorted({0, 1, steps // 3, steps // 2, steps, 2 * steps}):
             value = _schedule(case)(Clock(step, steps))
@@ -44,6 +45,7 @@ def pure(case: Case) -> Iterator[str]:
     """Require that its value depends on the clock alone: not on the calls before, and not on their order."""
     schedule = _schedule(case)
     forward = _values(schedule)
+    # A schedule that counted its calls would differ when asked from the last step to the first.
     backward = [schedule(Clock(step, STEPS)) for step in reversed(range(STEPS + 1))][::-1]
     if forward != backward or forward != _values(_schedule(case)):
         yield "called again, or in another order, it gives other values; keep no state: a resumed run would have another one"
@@ -62,6 +64,7 @@ def scales(case: Case) -> Iterator[str]:
 
 def limits(case: Case) -> Iterator[str]:
     """Require that `limits` holds every value of the curve: recipes are refused by it where a value has bounds."""
+    # Without warm-up and delay, whose zero the base class adds to the range.
     schedule = _schedule(case, warmup=0.0, delay=0.0)
     low, high = schedule.limits()
     values = _values(schedule, 1000)
@@ -90,6 +93,7 @@ def written(case: Case) -> Iterator[str]:
     """Require that a recipe that states it is written and read again as an equal schedule."""
     _, components, _ = read_recipe(case, recipe_document())
     context, adapter = ValidationContext(components), TypeAdapter(Schedule)
+    # Both forms that a recipe may use.
     for form in ({NAME: dict(case.resolved)}, {"name": NAME, **case.resolved}):
         first = adapter.validate_json(json.dumps(form), strict=True, context=context)
         text = adapter.dump_json(first)

@@ -73,6 +73,7 @@ class ScheduledOptimizer:
 
     def step(self, clock: Clock) -> dict[str, float]:
         """Move the parameters with the learning rates and the decay of this step; return the metrics to log."""
+        # Set anew before every step: a schedule is a function of the clock, so a resumed run needs no scheduler state.
         decay = self.rule.config.weight_decay(clock)
         for optimizer, groups in self._torch:
             for options, group in zip(optimizer.param_groups, groups, strict=True):
@@ -83,6 +84,7 @@ class ScheduledOptimizer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the live state by the names that a checkpoint uses; it is empty before the first step."""
+        # By name and not by index, as torch does: a checkpoint of other groups still fits.
         names: dict[Tensor, str] = {parameter: name for name, parameter in self.named.items()}
         return {
             f"optimizer.{names[parameter]}.{key}": value
@@ -107,6 +109,7 @@ class ScheduledOptimizer:
             parameter = self.named[name]
             group = self._group_of[parameter]
             optimizer = next(optimizer for optimizer, groups in self._torch if group in groups)
+            # Filled in place by the checkpoint. Without state, torch would begin the parameter anew.
             optimizer.state[parameter] = self.rule.initial_state(parameter, group)
         return self.tensors()
 
@@ -143,6 +146,7 @@ def _head_rates(experiment: Optimized) -> dict[str, ScheduleFunction]:
     rates = {}
     for label, term in experiment.losses.items():
         for head, rate in term.loss.head_learning_rates().items():
+            # Names as in Experiment.trainable: predictors are the student's alone, other heads are in both branches.
             owner = "heads" if head in experiment.predictors[label] else "student.heads"  # type: ignore[operator]
             rates[f"{owner}.{label}.{head}."] = rate
     return rates

@@ -222,7 +222,7 @@ def test_two_strangers_clash_in_their_own_name_only(site):
 def test_commands_that_do_not_use_a_failed_plugin_work(site):
     install(site, "findna-broken", "raise RuntimeError('no licence')")
     code, stdout, stderr = findna("check", "self_distill")
-    assert (code, "self_distill: good" in stdout, "broken" in stderr) == (0, True, False)
+    assert (code, "self_distill: valid" in stdout, "broken" in stderr) == (0, True, False)
     code, stdout, stderr = findna("components", "encoder")
     assert (code, "chordmixer" in stdout) == (0, True)
     assert "broken (findna-broken 1.0) failed to load: RuntimeError: no licence" in stderr

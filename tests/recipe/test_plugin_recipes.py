@@ -57,7 +57,7 @@ def components_of_kit():
 
 def test_commands_take_it(site):
     code, stdout, stderr = findna("check", "lab:small")
-    assert (code, "small: good" in stdout) == (0, True)
+    assert (code, "small: valid" in stdout) == (0, True)
     assert "the recipe 'lab:small' of lab (findna-lab 0.2)" in stderr
     assert "steps: 7\n" in findna("show", "lab:small")[1]
 

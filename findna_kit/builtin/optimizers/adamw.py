@@ -29,6 +29,7 @@ class AdamW(Optimizer):
     def build(self, groups: Sequence[ParameterGroup]) -> list[tuple[torch.optim.Optimizer, list[ParameterGroup]]]:
         """Return torch's AdamW, with the fused kernel."""
         betas = (self.config.beta1, self.config.beta2)
+        # Fused: one pass over the parameters instead of one for each term of the formula.
         adamw = torch.optim.AdamW(torch_groups(groups), lr=0.0, betas=betas, weight_decay=0.0, fused=True)
         return [(adamw, list(groups))]
 

@@ -62,6 +62,7 @@ class _Lion(torch.optim.Optimizer):
                     state["exp_avg"] = torch.zeros_like(parameter)
                 momentum, gradient = state["exp_avg"], parameter.grad
                 # The step uses beta1, the stored momentum beta2: two interpolations of the same gradient (algorithm 2).
+                # The step uses beta1, the state beta2: the direction looks further ahead than the momentum (algorithm 2).
                 direction = momentum.lerp(gradient, 1 - self._beta1).sign_()
                 parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"])
                 momentum.lerp_(gradient, 1 - self._beta2)

@@ -45,4 +45,5 @@ class SGD(Optimizer):
 
     def initial_state(self, parameter: nn.Parameter, group: ParameterGroup) -> dict[str, Tensor]:
         """Return a momentum of zero; without momentum there is no state."""
+        # A zero momentum gives the same first step as none: m <- momentum 0 + gradient.
         return {"momentum_buffer": torch.zeros_like(parameter)} if self.config.momentum else {}
