@@ -149,7 +149,7 @@ def _print_flops(flops: Mapping[str, Any]) -> None:
         [
             ["FLOPs per base", "number"],
             *([flop_counts.TITLES.get(name, name), f"{number:,.0f}"] for name, number in flops["base_by_component"].items()),
-            ["all", f"{flops['base']:,.0f}"],
+            ["total", f"{flops['base']:,.0f}"],
             ["a step", f"{flops['step']:.4g}"],
         ]
     )

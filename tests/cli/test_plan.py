@@ -29,7 +29,7 @@ def test_plan_prints_tables(tmp_path):
         "800 steps, 201 validations, 0 evaluations of tasks, 268 checkpoints; fitting the baselines and the evaluation",
     ):
         assert said in done.stdout
-    assert "taking 2 steps to warm up and 2 to measure" in done.stderr
+    assert "running 2 warm-up steps, 2 measured steps and the validation" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -71,18 +71,19 @@ def test_plan_of_a_study(tmp_path):
     done = command("plan", study, "--device", "cpu", "--steps", "1", "--jobs", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert re.split("  +", lines[0])[:4] == ["condition", "memory, MiB", "a step", "a cell"]
+    assert re.split("  +", lines[0])[:4] == ["condition", "memory, MiB", "time/step", "time/cell"]
     assert [line.split()[0] for line in lines[1:3]] == ["reference", "rate-high"]
-    assert re.split("  +", lines[4]) == ["FLOPs per base", "all"]
+    assert re.split("  +", lines[4]) == ["FLOPs per base", "total"]
     assert [line.split()[0] for line in lines[5:7]] == ["reference", "rate-high"]
     assert "tiny: 10 cells, " in done.stdout
-    assert "with --jobs 2, each as fast as it was alone; each cell's start and evaluation come on top" in done.stdout
+    assert "with --jobs 2" in done.stdout
+    assert "; start-up and evaluation of each cell are not included" in done.stdout
     assert "2 conditions, 5 seeds: the smallest adjusted p that a single condition can reach is 0.062" in done.stdout
     assert "with fewer than 6 seeds, no difference can reach 0.05, however large it is" in done.stdout
     assert "rate-high: measuring 1 steps" in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"study.yaml", "task"}
     lines = command("plan", study, "--device", "cpu", "--steps", "1", "--wide").stdout.splitlines()
-    assert re.split("  +", lines[0])[:4] == ["condition", "parameters", "memory, MiB", "largest batch"]
+    assert re.split("  +", lines[0])[:4] == ["condition", "parameters", "memory, MiB", "max. batch"]
     assert {"encoder, backward", "losses.masked"} < set(re.split("  +", lines[4]))
     told = json.loads(command("plan", study, "--device", "cpu", "--steps", "1", "--json").stdout)
     assert (told["smallest_p"], told["cells"], told["conditions"].keys()) == (0.0625, 10, {"reference", "rate-high"})

@@ -45,15 +45,15 @@ def test_a_report_is_a_table_and_sentences(leaky):
     out, err = done("audit", leaky)
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines[0] == f"{leaky}: train 10, validation 4, test 10"
-    assert lines[1] == "rows of found in same other strand near of another label in all not compared"
+    assert lines[1] == "samples of found in same other strand near of another label in all not compared"
     assert lines[2] == "test train 2 1 1 1 40.0% 1"
     assert lines[3] == "test validation 0 0 0 0 0.0% 1"
     assert lines[4] == "validation train 0 0 0 0 0.0% 0"
-    assert lines[5] == "repeated inside: train 0, validation 0, test 0"
-    assert lines[6] == "sequences with more than one label: 3, in 6 rows"
-    assert lines[7] == "test rows found in the other parts: 4 of 10 (40.0%)"
-    assert lines[8].startswith("near: shares 30% or more of the 12-mers (1 in 1 is looked at) of the shorter one, on either")
-    assert "not compared: has fewer than 8 of them, so only exact copies were looked for" in lines[8]
+    assert lines[5] == "repeats within splits: train 0, validation 0, test 0"
+    assert lines[6] == "sequences with more than one label: 3, in 6 samples"
+    assert lines[7] == "test samples found in the other splits: 4 of 10 (40.0%)"
+    assert lines[8].startswith("near: shares 30% or more of the 12-mers (1 in 1 is sampled) of the shorter one, on either")
+    assert "not compared: has fewer than 8 of them, so only exact copies are found" in lines[8]
     assert err == f"{leaky}: comparing 24 sequences\n"
 
 
@@ -69,7 +69,7 @@ def test_a_report_is_no_failure_unless_it_is_asked_to_be(leaky, clean):
     done("audit", clean, "--strict")
     out, err = done("audit", clean, leaky, "--strict", code=3)
     assert f"--strict: something was found in {leaky}" in err
-    assert "test rows found in the other parts: 4 of 10" in out
+    assert "test samples found in the other splits: 4 of 10" in out
     out, _ = done("audit", leaky, "--strict", "--json", code=3)
     assert json.loads(out)[0]["leaked"]["share"] == 0.4
 
@@ -77,9 +77,9 @@ def test_a_report_is_no_failure_unless_it_is_asked_to_be(leaky, clean):
 def test_a_genome_is_looked_in(clean, tmp_path):
     genome = written(tmp_path / "genome.fa", ">x", ROWS[20] + ROWS[21], ">y", ROWS[29])
     out, err = done("audit", clean, "--genome", genome)
-    assert f"test rows that lie in a genome: 2 of 6 (33.3%), in 240 bases of {genome}\n" in out
-    assert "in a genome: half or more of a row's 32-mers" in out
-    assert "looking for the test rows in 240 bases" in err
+    assert f"test samples that lie in a genome: 2 of 6 (33.3%), in 240 bases of {genome}\n" in out
+    assert "in a genome: half or more of the sample's 32-mers" in out
+    assert "searching the test samples in 240 bases" in err
     done("audit", clean, "--genome", genome, "--strict")  # a task's rows do lie in a genome; only what was trained on leaks
 
 
@@ -90,17 +90,17 @@ def test_a_run_is_asked_what_it_trained_on(clean, tmp_path):
     recipe, components, plugins = small("masked_only", "steps=1", f"data.genome={genome}", "data.validation={contigs: [y]}")
     run = start(recipe, RunLocation(out=tmp_path / "run"), components=components, plugins=plugins, device="cpu").folder
     out, _ = done("audit", clean, "--run", run)
-    assert f"test rows in what {run} was trained on: 6 of 6 (100.0%), in 7,200 bases of {genome}\n" in out
+    assert f"test samples in the regions that {run} was trained on: 6 of 6 (100.0%), in 7,200 bases of {genome}\n" in out
     assert list(json.loads((run / "audit.json").read_text())) == [str(clean)]
     done("audit", clean, "--run", run, "--strict", code=3)
     genome.unlink()
-    assert "is not there: say with --genome FASTA where it lies now" in refused(clean, "--run", run)
+    assert "does not exist: give its present location with --genome FASTA" in refused(clean, "--run", run)
     wrong = written(tmp_path / "wrong.fa", ">x", "ACGT")
-    assert "wrong.fa is not what" in refused(clean, "--run", run, "--genome", wrong)
+    assert "wrong.fa is not the genome that" in refused(clean, "--run", run, "--genome", wrong)
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "genomes": [], "imported": {"file": "model.pt"}}))
     out, _ = done("audit", clean, "--run", run)
-    assert f"not known: {run} was imported from model.pt: what it was trained on is not known, so it was not looked in" in out
+    assert f"not known: {run} was imported from model.pt: its training genome is not known, and was not searched" in out
 
 
 def test_mistakes_are_sentences(clean, tmp_path):
