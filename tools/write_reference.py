@@ -119,7 +119,7 @@ def _component(registry: Registry[Any], name: str) -> str:
 
 def _declared(component: type) -> Iterator[tuple[str, Any]]:
     """Yield the class attributes that differ from the defaults of the kind, except those that an instance decides."""
-    bases = {kind.base for kind in KINDS}
+    bases = {kind.base_class for kind in KINDS}
     kind = next(base for base in component.__mro__ if base in bases)
     for word in DECLARED:
         value = getattr(component, word, None)

@@ -89,7 +89,7 @@ def _parts_of_module(kinds: Sequence[Kind], words: dict[str, str]) -> dict[str, 
         f'registry.{kind.plural}.add("{words["word"]}_{kind.name}", {words["Class"]}{_camel(kind.name)})' for kind in kinds
     ]
     used = f"{components} hookimpl TYPE_CHECKING Components"
-    generic = [f"from {kind.base.__module__} import {kind.base.__name__}" for kind in kinds if not kind.template]
+    generic = [f"from {kind.base_class.__module__} import {kind.base_class.__name__}" for kind in kinds if not kind.template]
     return {
         "components": components, "registered": textwrap.indent("\n".join(registered), " " * 4),
         "imports": "\n".join([_imports("imports.txt", used), *generic]),
@@ -102,13 +102,15 @@ def _component(kind: Kind, words: dict[str, str]) -> str:
     if kind.template:
         return _filled(kind.template, words, [kind.name])
     # Signatures are left open: the base class documents them, and the author copies what is needed.
-    required = sorted(getattr(kind.base, "__abstractmethods__", ()))
+    required = sorted(getattr(kind.base_class, "__abstractmethods__", ()))
     stub = (
         "    def {name}(self, *args: Any, **kwargs: Any) -> Any:\n"
         '        """To be written."""\n        raise NotImplementedError\n'
     )
     methods = "\n".join(stub.format(name=method) for method in required)
-    described = {"Kind": _camel(kind.name), "base": kind.base.__name__, "config": kind.config.__name__, "methods": methods}
+    described = {
+        "Kind": _camel(kind.name), "base": kind.base_class.__name__, "config": kind.config_class.__name__, "methods": methods,
+    }  # fmt: skip
     return _filled("component.py.txt", words | described, [kind.name])
 
 

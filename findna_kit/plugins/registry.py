@@ -57,7 +57,7 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
 
     def _refuse_class(self, name: str, component: type[Component]) -> None:
         """Raise PluginError unless the class is a concrete subclass of the kind's base."""
-        base = self.spec.base
+        base = self.spec.base_class
         if not (inspect.isclass(component) and issubclass(component, base)):
             raise PluginError(f"{self.kind} {name!r}: {component!r} is not a subclass of {base.__name__}")
         # Python refuses to build an abstract class too, but only when a recipe is assembled.
@@ -67,7 +67,7 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
 
     def _refuse_config(self, name: str, component: type[Component]) -> None:
         """Raise PluginError unless the nested `Config` derives from the kind's, and leaves the recipe's own keys free."""
-        config, base = getattr(component, "Config", None), self.spec.config
+        config, base = getattr(component, "Config", None), self.spec.config_class
         if not (inspect.isclass(config) and issubclass(config, base)):
             raise PluginError(f"{self.kind} {name!r}: {component.__qualname__} has no nested Config({base.__name__})")
         if taken := sorted(set(self.spec.keys) & set(config.model_fields)):
@@ -77,7 +77,7 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         """Raise PluginError for a class attribute whose value is none of those that the kit knows."""
         for attribute, allowed in _ALLOWED.items():
             # Only the base that declares an attribute is checked: `strand` of a loss may be anything.
-            if attribute not in inspect.get_annotations(self.spec.base):
+            if attribute not in inspect.get_annotations(self.spec.base_class):
                 continue
             value = getattr(component, attribute, None)
             if value not in allowed:
