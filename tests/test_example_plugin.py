@@ -76,8 +76,8 @@ def test_a_run_whose_plugin_is_gone_names_the_distribution(world, without_exampl
     left_out = [word for name in without_example for word in ("--without", name)]
     code, _, stderr = findna("evaluate", world / "run", "builtin", *left_out)
     assert code == 2
-    assert f"was made with what nobody registers now: {missing}\n" in stderr
-    left_out = "findna-kit-example 0.1.0 is installed, but left out: by --without, or by FINDNA_KIT_PLUGINS"
+    assert f"uses components that no installed plugin provides: {missing}\n" in stderr
+    left_out = "findna-kit-example 0.1.0 is installed, but excluded by --without or FINDNA_KIT_PLUGINS"
     assert stderr.splitlines()[1] == (left_out if without_example else f"{PIP}    (the run was made with 0.1.0)")
 
 
@@ -95,9 +95,9 @@ def test_what_to_install_is_said(world, tmp_path, monkeypatch, installed):
     with pytest.raises(FindnaError) as caught:
         findna_kit.load(run, device="cpu")
     first, second, *_ = str(caught.value).splitlines()
-    assert first == f"{run}: was made with what nobody registers now: masking 'by_codon' of findna-gone 3.1"
+    assert first == f"{run}: uses components that no installed plugin provides: masking 'by_codon' of findna-gone 3.1"
     assert second == (
-        "findna-gone 2.0 is installed and does not bring it, or is left out: pip install findna-gone==3.1"
+        "findna-gone 2.0 is installed and does not provide it, or is excluded: pip install findna-gone==3.1"
         if installed
         else "pip install findna-gone    (the run was made with 3.1)"
     )

@@ -92,7 +92,9 @@ def _start_processes(recipe: Recipe) -> int:
             "srun findna-kit run ..., or torchrun -m findna_kit run ... on each"
         )
     if recipe.data.batch_size % settings.devices:
-        raise FindnaError(f"data.batch_size {recipe.data.batch_size} does not divide into {settings.devices} processes")
+        raise FindnaError(
+            f"data.batch_size {recipe.data.batch_size} is not divisible by the number of processes, {settings.devices}"
+        )
     # The children get the same arguments as this process.
     code = distributed.supervise(sys.argv[1:], settings.devices)
     if settings.requeue and code == 128 + SIGUSR2:

@@ -112,14 +112,14 @@ def search_batch_size(batch_size: int, limit: int, attempt: Callable[[int], None
     return largest
 
 
-class PeakMemory(TypedDict):
-    """Peak memory as run.json holds it: the number of bytes, and which memory was measured."""
+class MeasuredMemory(TypedDict):
+    """A number of bytes, and which memory was measured; run.json holds both."""
 
     bytes: int
     of: str
 
 
-def peak_memory(device: torch.device) -> PeakMemory:
+def peak_memory(device: torch.device) -> MeasuredMemory:
     """Return the peak memory of this process: reserved by torch on a GPU; on a CPU resident, with Python and its libraries."""
     if device.type == "cuda":
         return {"bytes": torch.cuda.max_memory_reserved(device), "of": "reserved on the GPU"}

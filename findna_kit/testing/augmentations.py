@@ -28,6 +28,7 @@ def columns_consistent(case: Case) -> Iterator[str]:
         view = component(window, row_random(key, 12))
         before, after = columns(window), columns(view)
         for name in before:
+            # Without the right shapes the other comparisons would fail with an exception, so this returns at once.
             if (after[name].shape, after[name].dtype) != (before[name].shape, before[name].dtype):
                 yield (
                     f"`{name}` was {before[name].dtype} {tuple(before[name].shape)} and is {after[name].dtype} "
@@ -69,6 +70,7 @@ def _wrong_metadata(view: View, window: View) -> Iterator[str]:
         yield "positions were masked; masking is the task of a masking component"
     if view.deviation is not None and not bool((view.deviation.isfinite() & (view.deviation >= 0)).all()):
         yield "`deviation` is negative or not finite"
+    # `soft_masked` follows from `origin`, so a difference shows that the columns were not moved together.
     differs = (origin >= 0) & (view.soft_masked != window.soft_masked.gather(1, origin.clamp(0, length - 1)))
     if bool(differs.any()) or bool((view.soft_masked & (origin < 0)).any()):
         yield f"`soft_masked` does not follow the bases: it differs from their origin at {int(differs.sum())} places. {GATHER}"
@@ -81,6 +83,7 @@ def unknown(case: Case) -> Iterator[str]:
         window = random_windows(16, 50, seed=key, unknown=0.0 if key % 2 else 0.3)
         view = component(window, row_random(key, 16))
         has_origin = view.valid & (view.origin >= 0)
+        # Compared at the origin of each base: the window's N may have moved.
         was_unknown = (window.tokens == alphabet.N).gather(1, view.origin.clamp(0, 49))
         introduced = view.valid & (view.tokens == alphabet.N) & ~(has_origin & was_unknown)
         replaced = has_origin & was_unknown & (view.tokens != alphabet.N)
@@ -116,6 +119,7 @@ def composes(case: Case) -> Iterator[str]:
     component = build(case)
     window = random_windows(12, 50, seed=5)
     positions = torch.arange(50)[None].expand(12, -1)
+    # The reverse complement of the valid bases, with every ninth base replaced by an inserted one.
     source = (window.lengths[:, None] - 1 - positions).where(window.valid, positions)
     inserted = torch.full_like(source, alphabet.G)
     before = window.gather(source.masked_fill((positions % 9 == 4) & window.valid, -1), inserted=inserted, flipped=window.valid)
@@ -139,6 +143,7 @@ def _invented_origins(view: View, before: View) -> Iterator[str]:
 def resume(case: Case) -> Iterator[str]:
     """Require that a run that is interrupted and resumed equals an uninterrupted one, bit for bit."""
     views = recipe_document()["views"]
+    # In the views of both branches, after another augmentation.
     for view in views.values():
         view["augment"] = [*view["augment"], component_entry(case)]
     yield from resume_differences(case, recipe_document(views=views))

@@ -100,6 +100,7 @@ def _conform(kind: str, component: type[Any], parameters: Mapping[str, Any] | No
     lines: list[str] = []
     for case in cases:
         reason = config_error(case)
+        # Without a valid config nothing can be built, so all checks would report the same problem.
         if reason is None:
             checks = [check for planned, check in planned_checks(cases) if planned is case]
             violations = [f"  {check.name}: {fault}" for check in checks for fault in check.run(case)]

@@ -113,6 +113,7 @@ def batch(case: Case) -> Iterator[str]:
     """Require that the embeddings of a sequence do not depend on the other sequences in the batch."""
     encoder = build_encoder(case)
     for total, lengths in ((LENGTH, [LENGTH] * 3), (LENGTH, [LENGTH, 22, 31])):
+        # Equal lengths and different ones: a mean over the batch shows in both, a wrong mask only in the second.
         bases, valid = encoder_inputs(encoder, lengths, total, CLASSES)
         together, _ = embed(encoder, (bases, valid))
         for index, length in enumerate(lengths):
@@ -184,6 +185,7 @@ def gradients(case: Case) -> Iterator[str]:
     # Which embeddings are valid: class rows as they are, and the first position of each stride (padding is last).
     strided = valid[:, :: encoder.stride]
     valid_rows = torch.cat([valid[:, : embeddings.shape[1] - strided.shape[1]], strided], dim=1)
+    # Random weights: with a plain sum a normalisation at the end would give a gradient of zero.
     (embeddings * weights * valid_rows[:, : embeddings.shape[1], None]).sum().backward()
     unused = [
         name
@@ -207,6 +209,7 @@ def gradients(case: Case) -> Iterator[str]:
 
 def state(case: Case) -> Iterator[str]:
     """Require that a state_dict, loaded into a new instance, gives equal embeddings."""
+    # From another seed, so that a value that the state_dict does not contain differs.
     encoder, other = build_encoder(case), build_encoder(case, seed=1)
     inputs = encoder_inputs(encoder, [LENGTH, 17], LENGTH, CLASSES)
     before, _ = embed(encoder, inputs)

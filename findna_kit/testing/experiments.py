@@ -96,6 +96,7 @@ def _trained(case: Case, document: Mapping[str, Any]) -> Iterator[tuple[Path, Pa
 
     recipe, components, plugins = read_recipe(case, document)
     with TemporaryDirectory() as folder:
+        # The same recipe, seed and device, so the two runs may differ only by the interruption.
         whole, resumed = Path(folder) / "whole", Path(folder) / "resumed"
 
         def run(location: RunLocation, observer: Observer | None = None) -> None:

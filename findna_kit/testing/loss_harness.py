@@ -85,6 +85,7 @@ class LossHarness:
         self.data = sample_data(LENGTH)
         self.engine = Engine(CPU, "fp32")
         self.experiment.on_genome(builtin_contigs())
+        # As in a run: the student in training mode, the teacher without dropout.
         self.experiment.student.train()
         self.experiment.teacher.eval()
         for module in (*self.experiment.student.modules(), *self.experiment.predictors.modules()):
@@ -109,6 +110,7 @@ class LossHarness:
 
     def step(self, micro_batch: int, step: int = CLOCK.step) -> tuple[dict[str, Tensor], LossSums, dict[str, Tensor]]:
         """Return gradients by name, sums and counts of this process's share of a batch; the optimizer is not applied."""
+        # What the trainer does before each step, without the optimizer: so the same step can be repeated and compared.
         for norm in self.experiment.norms:
             norm.before_step()
         named = self.experiment.trainable()
@@ -128,6 +130,7 @@ class LossHarness:
             student, teacher, clock = arguments
             calls.append(CapturedCall(student, teacher, clock, output))
 
+        # A hook instead of a call by hand: the loss gets exactly what the trainer gives it.
         handle = self.loss.register_forward_hook(capture)
         try:
             self.step(micro_batch, step)
@@ -149,6 +152,7 @@ def find_suitable_views(case: Case) -> tuple[str, Recipe] | list[str]:
     objections = []
     for layout in LAYOUTS:
         recipe = recipe_on_views(case, layout)
+        # Assembling calls `check_views`, whose message becomes a RecipeError.
         try:
             assemble(recipe)
         except RecipeError as error:
@@ -171,6 +175,7 @@ def snapshot(module: nn.Module) -> dict[str, Any]:
     copies: dict[str, Any] = {}
     for path, inner in module.named_modules():
         for name, value in vars(inner).items():
+            # Hooks, parameter and buffer dictionaries of torch itself; tensors are added below under their own names.
             if name.startswith("_") and name in _TORCH_ATTRIBUTES:
                 continue
             copies.update(_flatten(f"{path}.{name}".lstrip("."), value))

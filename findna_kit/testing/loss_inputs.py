@@ -41,6 +41,7 @@ def detached_leaves(outputs: Mapping[str, BranchOutput], leaves: list[tuple[Tens
     Each leaf is appended to `leaves` together with a copy, to detect changes in place.
     """
 
+    # Leaves, so that `backward` stops here and leaves a gradient for each output of a branch.
     def detach(value: Tensor) -> Tensor:
         leaf = value.detach().clone().requires_grad_()
         leaves.append((leaf, leaf.detach().clone()))
@@ -62,6 +63,7 @@ def detached_leaves(outputs: Mapping[str, BranchOutput], leaves: list[tuple[Tens
 
 def differing_gradients(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """Return the gradients that differ by more than rounding, each with the ratio of the norms."""
+    # Relative to the largest gradient of the whole model, not of one parameter.
     scale = SHARE * largest_number(expected.values())
     labelled = [{f"the gradient of {name}": tensor for name, tensor in tensors.items()} for tensors in (actual, expected)]
     return differing_tensors(labelled[0], labelled[1], dict.fromkeys(labelled[1], scale), ROUNDING)

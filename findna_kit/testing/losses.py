@@ -44,6 +44,7 @@ def check_views(case: Case) -> Iterator[str]:
             f"suitable views:\n      {listed}"
         )
         return
+    # Without class tokens too: a loss over them must object.
     for class_tokens in (CLASS_TOKENS, 0):
         for layout in LAYOUTS:
             recipe = recipe_on_views(case, layout, class_tokens)
@@ -125,6 +126,7 @@ def _views(harness: LossHarness, part: slice) -> tuple[dict[str, View], dict[str
 def sums(case: Case) -> Iterator[str]:
     """Require that for a `sample` loss, the sums, metrics and counts of two parts of a batch add up to those of the whole."""
     harness = loss_harness(case)
+    # A batch-coupled loss is not additive over parts of a batch; the check `processes` covers it.
     if harness.loss.coupling != "sample":
         return
     (whole,) = harness.captured_calls()
@@ -154,6 +156,7 @@ def micro_batches(case: Case) -> Iterator[str]:
     """Require that the gradient and the metrics are the same for every size of the micro-batch, to rounding."""
     harness = loss_harness(case)
     expected, expected_sums, expected_counts = harness.step(BATCH)
+    # Sizes that divide the batch of 8, and one that leaves a smaller rest.
     for size in (4, 3, 2):
         gradients, sums, counts = harness.step(size)
         differing = differing_gradients(gradients, expected)
@@ -237,6 +240,7 @@ def after_step(case: Case) -> Iterator[str]:
     """Require that all state that `after_step` changes is in persistent buffers."""
     harness = loss_harness(case)
     before = snapshot(harness.loss)
+    # Every attribute is compared, not only buffers: state outside of buffers is what this check is for.
     harness.train(2, first=CLOCK.step)
     after = snapshot(harness.loss)
     saved = harness.loss.state_dict()
@@ -254,6 +258,7 @@ def heads(case: Case) -> Iterator[str]:
     loss = loss_harness(case).loss
     if parameters := [name for name, _ in loss.named_parameters()]:
         yield f"the loss has parameters ({abbreviate(parameters)}) that would not be trained; return them in heads"
+    # Teacher and student need separate modules, so a method that returns a stored module would share weights.
     for method in ("twin_heads", "student_heads"):
         first, second = getattr(loss, method)(), getattr(loss, method)()
         if shared := [name for name in first if first[name] is second[name]]:

@@ -23,6 +23,7 @@ MASK_COLUMNS = ("masked_index", "masked_weight", "corrupted")
 
 def _sample_views() -> dict[str, View]:
     """Return views of one length with different content."""
+    # All of the same length, because M may depend on the length. The content differs in all else that a policy could use.
     plain = random_windows(8, 50, unknown=0.0, padded=False)
     positions = torch.arange(50)[None].expand(8, -1)
     inserted = plain.gather(positions.masked_fill(positions % 2 == 0, -1), inserted=torch.full_like(positions, alphabet.C))
@@ -37,6 +38,7 @@ def _sample_views() -> dict[str, View]:
 
 def slots(case: Case) -> Iterator[str]:
     """Require that the result is `view.with_mask(...)` with M slots, where M depends on the policy and the length alone."""
+    # The shapes on the hot path must not depend on data: torch.compile would recompile, and the device would have to wait.
     component, counts = build(case), {}
     for description, view in _sample_views().items():
         masked = component(view, row_random("slots", len(view.tokens)))
@@ -94,6 +96,7 @@ def _wrong_positions(masked: View, description: str) -> Iterator[str]:
             f"for {description}, masked_weight ranges from {float(weight.min())} to {float(weight.max())}; expected numbers "
             "from 0 (unused) to 1"
         )
+    # Slots of weight 0 may point anywhere: the loss ignores them.
     used = weight > 0
     forbidden = {
         "N": masked.tokens == alphabet.N,
@@ -106,6 +109,7 @@ def _wrong_positions(masked: View, description: str) -> Iterator[str]:
                 f"for {description}, {count} masked positions with a weight above 0 are {name}, for which there is no target: "
                 "mask only where `maskable_bases` of findna_kit.components is True, and give other slots weight 0"
             )
+    # A position in two slots would count twice in the loss.
     times = torch.zeros(len(index), length).scatter_add_(1, index, used.float())
     if bool((times > 1).any()):
         yield (
@@ -134,6 +138,7 @@ def something(case: Case) -> Iterator[str]:
 def resume(case: Case) -> Iterator[str]:
     """Require that a run that is interrupted and resumed equals an uninterrupted one, bit for bit."""
     views = recipe_document()["views"]
+    # With a loss on masked bases, so that a difference in the masks changes the gradients.
     views["masked"]["mask"] = component_entry(case)
     losses = {"masked": {"name": "masked_nucleotides"}}
     yield from resume_differences(case, recipe_document(views=views, losses=losses))

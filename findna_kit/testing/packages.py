@@ -58,6 +58,7 @@ def conformances(package: str) -> list[Conformance]:
 
     Raises FindnaError if no such plugin is installed, PluginError if it fails to load or registers nothing.
     """
+    # A registry of its own: components of other packages are neither loaded nor checked.
     components = Components()
     for entry in _entries(package):
         loaded = load_plugin(entry, components)

@@ -41,6 +41,7 @@ def _build(case: Case) -> TeacherUpdate:
 
 def _change_student(student: nn.Module, step: int) -> None:
     """Change parameters as an optimizer step does, and buffers as a forward pass does."""
+    # A function of the step, so that two students that start equal stay equal.
     numbers = torch.Generator().manual_seed(step)
     with torch.no_grad():
         for parameter in student.parameters():
@@ -82,6 +83,7 @@ def initial(case: Case) -> Iterator[str]:
     teacher = update.initial(student)
     if trainable := [name for name, parameter in teacher.named_parameters() if parameter.requires_grad]:
         yield f"the teacher's {abbreviate(trainable)} requires a gradient: call `.requires_grad_(False)`"
+    # Storage addresses, because a view of a parameter shares memory under another data pointer.
     memory = {tensor.untyped_storage().data_ptr() for tensor in _tensors(student).values() if tensor.numel()}
     shared = [
         name for name, tensor in _tensors(teacher).items() if tensor.numel() and tensor.untyped_storage().data_ptr() in memory
@@ -101,6 +103,7 @@ def updates_in_place(case: Case) -> Iterator[str]:
     """Require that a call updates the teacher in place, with finite values and no gradient, and returns finite numbers."""
     student, update = _student(case), _build(case)
     teacher = update.initial(student)
+    # The branch and the checkpoint refer to these tensors; replacing one would leave them with the old values.
     layout = _memory_layout(teacher)
     for step in range(CALLS):
         _change_student(student, step)
@@ -142,6 +145,7 @@ def fixed_point(case: Case) -> Iterator[str]:
     teacher = update.initial(student)
     if not _same_architecture(teacher, student):
         return
+    # `initial` may return something else than a copy, so the teacher is set equal first.
     teacher.load_state_dict(student.state_dict())
     before = _copies(teacher)
     for step in range(CALLS):
@@ -219,6 +223,7 @@ def state(case: Case) -> Iterator[str]:
     """Require that a new instance that loads the `state_dict` continues bit for bit, from the first step on."""
     student, update = _student(case), _build(case)
     teacher = update.initial(student)
+    # Before the first step too: a run may be interrupted there, and the state must exist by then.
     for steps in (0, 3):
         for step in range(steps):
             _change_student(student, step)
@@ -237,6 +242,7 @@ def _continuation_differences(
     update_copy, teacher_copy, student_copy = deepcopy((update, teacher, student))
     other_teacher, other_student = deepcopy(teacher), deepcopy(student)
     other = _build(case)
+    # As on resume: `initial` runs first, then the saved state replaces what it set.
     other.initial(other_student)
     other.load_state_dict({name: value.detach().clone() for name, value in update.state_dict().items()})
     for later in range(step, step + 4):

@@ -33,6 +33,7 @@ _TORCH = str(Path(torch.__file__).parent)
 def build(case: Case) -> Augmentation | Masking:
     """Return an instance on which `on_genome` has been called with the built-in genome."""
     component: Augmentation | Masking = case.component(case.config)
+    # As the trainer does before the first view.
     component.on_genome(builtin_contigs())
     return component
 
@@ -78,6 +79,7 @@ def randomness(case: Case) -> Iterator[str]:
             "keep no state"
         )
         return
+    # A part of the batch, as another process or a smaller micro-batch would see it.
     part = torch.tensor([2, 3, 7, 11])
     if differing := differing_columns(component(view.select(part), row_random("draws", part)), whole.select(part)):
         yield (
@@ -93,6 +95,7 @@ def _independent_samples(component: Augmentation | Masking) -> Iterator[str]:
 
     A component whose output is the same for every draw is deterministic by intention.
     """
+    # Equal windows: what differs between the views then comes from the draw.
     view = random_windows(1, 60, unknown=0.0).select(torch.zeros(16, dtype=torch.int64))
     results = [component(view, row_random(key, 16)) for key in KEYS]
     equal_samples = all(not differing_columns(result, result.select(torch.zeros(16, dtype=torch.int64))) for result in results)

@@ -26,7 +26,7 @@ def findna_kit_register(registry):
 '''
 BROKEN = {
     "absent": ("import a_library_nobody_has", "ModuleNotFoundError: No module named 'a_library_nobody_has'"),
-    "old": (AUGMENTATION.replace("api = 1", "api = 0"), "written for version 0 of the plugin interface, this FinDNA-Kit has 1"),
+    "old": (AUGMENTATION.replace("api = 2", "api = 0"), "written for version 0 of the plugin interface, this FinDNA-Kit has 2"),
     "misspelt": (AUGMENTATION.replace("kit_register", "kit_registre"), "unknown hook 'findna_kit_registre'"),
     "foreign": (AUGMENTATION.replace("Hail)", "dict)"), "<class 'dict'> is not a subclass of Augmentation"),
 }
@@ -126,7 +126,7 @@ def test_the_doctor_names_each_with_its_distribution_and_reason(doctor):
         assert reason in one["failure"]
         assert "Traceback" in one["trace"]
         assert one["brings"] == {}
-    assert [found[name]["api"] for name in ("absent", "old", "foreign", "good")] == [None, 0, 1, 1]
+    assert [found[name]["api"] for name in ("absent", "old", "foreign", "good")] == [None, 0, 2, 2]
     assert found["good"]["brings"] == {"augmentation": ["hail"]}
     assert found["good"]["failure"] is found["clash"]["failure"] is None
     assert "chordmixer" in found["builtin"]["brings"]["encoder"]
@@ -138,10 +138,10 @@ def test_the_doctor_says_so_in_words_too(called):
     done = called("plugins", "doctor", "foreign", "findna-clash")
     assert done.returncode == 3
     lines = done.stdout.splitlines()
-    at = lines.index("foreign (findna-foreign 4.0): components, interface 1, BROKEN")
+    at = lines.index("foreign (findna-foreign 4.0): components, interface 2, BROKEN")
     assert lines[at + 1].startswith("  PluginError: augmentation 'hail': <class 'dict'> is not a subclass")
     assert lines[at + 2].startswith("  | ")
-    assert "clash (findna-clash 5.0): components, interface 1" in lines
+    assert "clash (findna-clash 5.0): components, interface 2" in lines
     assert "  augmentation: inversion" in lines
     assert f"{CLAIMED}; leave one out with --without clash" in lines
     assert lines[-1] == "3 examined: 1 broken, 1 name is claimed twice"

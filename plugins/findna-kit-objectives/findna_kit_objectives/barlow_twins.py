@@ -62,6 +62,7 @@ class BarlowTwins(BetweenViews):
             diagonals.append(diagonal.detach().mean())
             rests.append((rest.detach() / (len(correlation) * (len(correlation) - 1))).sqrt())
         metrics = {"diagonal": torch.stack(diagonals).sum(), "off_diagonal": torch.stack(rests).sum()}
+        # One term for the whole batch; the trainer divides by a count of B per pair.
         rows = len(columns[0])
         return LossOutput(rows * torch.stack(losses).sum(), {name: rows * value for name, value in metrics.items()})
 

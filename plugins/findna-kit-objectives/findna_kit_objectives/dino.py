@@ -48,6 +48,7 @@ class DINO(PrototypeDistillation):
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Return the cross-entropy in nats of the head output `logits` [B, C, K]; metrics: see `collapse_signals`."""
+        # All views of the teacher together: one centre, or one Sinkhorn step, for all of them.
         logits = torch.stack([output.heads["logits"].float() for output in teacher.values()])
         q = dict(zip(teacher, self.targets(logits.flatten(0, -2), clock).view_as(logits), strict=True))
         log_p = {name: self.log_assignment(output.heads["logits"]) for name, output in student.items()}

@@ -52,6 +52,7 @@ class PrototypeDistillation(Loss):
 
     def __init__(self, config: DistillationConfig, *, dim: int, class_tokens: int) -> None:
         super().__init__(config, dim=dim, class_tokens=class_tokens)
+        # Balancing needs the logits of the whole global batch.
         if config.centering == "sinkhorn":
             self.coupling = "batch"
         if config.centering == "center":
@@ -71,6 +72,7 @@ class PrototypeDistillation(Loss):
         weight [R]: how much each item counts in the balance of Sinkhorn-Knopp.
         """
         temperature = self.config.teacher_temperature(clock)
+        # In fp32: divided by a small temperature, rounding errors of bf16 logits would become large.
         logits = logits.detach().float()
         if self.config.centering == "sinkhorn":
             return sinkhorn(logits, epsilon=temperature, iterations=self.config.sinkhorn_iterations, weight=weight)

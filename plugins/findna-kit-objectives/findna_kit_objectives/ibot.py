@@ -69,6 +69,7 @@ class IBOT(PrototypeDistillation):
             log_p.append(self.log_assignment(_gather(student[s].heads["logits"], masked[s].masked_index)).flatten(0, 1))
             targets.append(_gather(teacher[t].heads["logits"], position).flatten(0, 1))
             weights.append(weight.flatten())
+        # Masked bases without a partner keep their slot, with weight 0, so that shapes do not depend on the data.
         weight = torch.cat(weights)
         q = self.targets(torch.cat(targets), clock, weight=weight)
         total = -((q * torch.cat(log_p)).sum(-1) * weight).sum()

@@ -59,6 +59,7 @@ def _nearest(x: Tensor) -> Tensor:
     """
     if len(x) < 2:
         return x.sum(-1)[:0]
+    # The choice of the neighbour has no gradient; only the distance to it has.
     with torch.no_grad():
         cosines = (x @ x.T).fill_diagonal_(-torch.inf)
         nearest = cosines.argmax(1)

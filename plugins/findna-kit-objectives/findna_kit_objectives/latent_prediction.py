@@ -123,6 +123,7 @@ class LatentPrediction(Loss):
             return F.layer_norm(layer, layer.shape[-1:], eps=_EPSILON)
         if self.config.normalization == "none":
             return layer
+        # Statistics over the valid positions of each sequence by itself.
         share = (valid.float() / valid.sum(1, keepdim=True).clamp(min=1))[..., None]
         mean = (layer * share).sum(1, keepdim=True)
         variance = ((layer - mean).square() * share).sum(1, keepdim=True)

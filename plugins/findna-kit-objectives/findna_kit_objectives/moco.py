@@ -82,10 +82,12 @@ class MoCo(Loss):
         """
         queries = spread.unit(student, "predictor" if self.config.predictor_layers else "projector")
         keys = {name: key.detach() for name, key in spread.unit(teacher, "projector").items()}
+        # A mask instead of a shorter queue, so that shapes do not change from step to step.
         empty = torch.arange(len(self.queue), device=self.queue.device) >= self.received
         view_pairs, nats, correct = pairs.across(queries, keys), [], []
         for s, t in view_pairs:
             positive = (queries[s] * keys[t]).sum(-1, keepdim=True)
+            # -inf removes an empty slot from the softmax.
             negative = (queries[s] @ self.queue.T).masked_fill(empty, -torch.inf)
             logits = torch.cat([positive, negative], 1) / self.config.temperature
             nats.append(F.cross_entropy(logits, torch.zeros_like(logits[:, 0], dtype=torch.int64), reduction="sum"))

@@ -65,6 +65,7 @@ class RCConsistency(Loss):
         return LossOutput(torch.stack(total).sum(), {"cosine": torch.stack(cosines).sum()})
 
     def _distance(self, a: Tensor, b: Tensor) -> Tensor:
+        # Each strand moves towards the other one as a constant; the two halves give the same value as one distance.
         if self.config.stop_gradient:
             return (self._between(a, b.detach()) + self._between(a.detach(), b)) / 2
         return self._between(a, b)

@@ -49,8 +49,10 @@ class SimCLR(BetweenViews):
         z = spread.unit(student, "projector")
         nats, correct = [], []
         for first, second in combinations(z.values(), 2):
+            # All 2 N projections against each other; -inf on the diagonal removes the comparison of a sample with itself.
             rows, count = torch.cat([first, second]), len(first)
             logits = (rows @ rows.T / self.config.temperature).fill_diagonal_(-torch.inf)
+            # The positive of sample i is i + N, modulo 2 N.
             other = torch.arange(2 * count, device=rows.device).roll(count)
             nats.append(F.cross_entropy(logits, other, reduction="sum"))
             correct.append((logits.argmax(1) == other).sum())

@@ -63,6 +63,7 @@ class SimSiam(spread.SpreadAround):
         """Return the projector."""
         config = self.config
         projector = Projector(self.dim, config.hidden, config.output, config.layers, norm=config.norm)
+        # Without scale and shift, as in the authors' code.
         last = [BatchNorm(config.output, affine=False)] if config.norm == "batch" else []
         return {"projector": nn.Sequential(projector, *last)}
 

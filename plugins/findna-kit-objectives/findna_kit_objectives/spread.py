@@ -53,6 +53,7 @@ class SpreadAround(Loss):
     def __init__(self, config: Any, *, dim: int, class_tokens: int) -> None:
         super().__init__(config, dim=dim, class_tokens=class_tokens)
         self.coupling = "batch" if config.norm == "batch" else "sample"
+        # A micro-batch is too small for a mean of its own, so the mean of the last step is used.
         if self.coupling == "sample":
             self.register_buffer("mean", torch.zeros(config.output))
 

@@ -86,6 +86,7 @@ class SwAV(Loss):
         cosines = {name: output.heads["logits"].float() for name, output in student.items()}
         log_p = {name: (values / self.config.temperature).log_softmax(-1) for name, values in cosines.items()}
         views = {name: output.view for name, output in student.items()}
+        # Codes are targets: without `detach` the network could change them to fit its predictions.
         codes, swaps = {name: self._codes(cosines[name].detach()) for name in _long_views(views)}, _swaps(views)
         total = -torch.stack([(codes[target] * log_p[view]).sum() for view, target in swaps]).sum()
         share = 1 / math.log(self.config.prototypes)
@@ -103,6 +104,7 @@ class SwAV(Loss):
 
     def _codes(self, cosines: Tensor) -> Tensor:
         """Return the codes of a view's cosines [B, K], balanced together with the queue once it is full."""
+        # The queue only helps to balance; codes of queued samples are dropped again.
         rows = cosines
         if self.config.queue and int(self.queued) >= self.config.queue:
             rows = torch.cat([cosines, self.queue])

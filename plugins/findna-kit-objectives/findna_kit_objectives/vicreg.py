@@ -63,6 +63,7 @@ class VICReg(BetweenViews):
 
     def _statistics(self, z: Tensor) -> Tensor:
         """Return v(Z), c(Z) and the mean standard deviation of one view's projections [B, d], as a tensor [3]."""
+        # The loss is batch-coupled, so z has all samples of the global batch.
         centred = z - z.mean(0)
         matrix = centred.T @ centred / max(len(z) - 1, 1)  # a single row has no variance
         variances = matrix.diagonal()
