@@ -202,7 +202,7 @@ def test_components_lists_kinds_names_and_parameters():
 def test_plugins_are_listed():
     listed = json.loads(fine("plugins", "list", "--json").stdout)
     builtin = {"plugin": "builtin", "distribution": "findna-kit", "version": "0.1.0", "module": "findna_kit.builtin"}
-    assert builtin | {"brings": "components", "enabled": True} in listed
+    assert builtin | {"brings": "components", "let_in": True} in listed
 
 
 def test_genome_reports(tmp_path):
