@@ -157,7 +157,7 @@ def test_tasks_are_read_before_training(tmp_path):
     for verb in (("check",), ("run", "--out", tmp_path / "run")):
         said = refused(verb[0], "self_distill", *verb[1:], *tasks)
         assert "data.genome: /nowhere/x.fa: no such file" in said
-        assert f"evaluation.tasks.1: {tmp_path / 'empty'} has no test part" in said
+        assert f"evaluation.tasks.1: {tmp_path / 'empty'} has no test split" in said
         assert "test.csv:2: the label '9' is not in train.csv" in said
         assert "evaluation.tasks.3: " in said and "File name too long" in said
         assert "evaluation.tasks.0" not in said
@@ -193,7 +193,7 @@ def test_components_lists_kinds_names_and_parameters():
     assert "masked_nucleotides" not in fine("components", "encoder").stdout
     one = fine("components", "self_distillation").stdout
     assert "student_temperature" in one
-    assert "divides the student's logits" in one
+    assert "divides its logits" in one
     described = json.loads(fine("components", "ema", "--json").stdout)
     assert [one["name"] for one in described[0]["parameters"]] == ["buffers", "momentum"]
     assert "did you mean 'chordmixer'?" in refused("components", "chordmixr")
