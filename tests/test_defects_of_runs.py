@@ -63,10 +63,10 @@ def test_defect_7_nothing_is_chosen_on_the_test_and_no_row_is_dropped(tmp_path):
 
     def chosen(result):
         rows = ("encoder", "random_init", "kmer", "majority")
-        return [block[who]["chosen"] for block in result["protocols"].values() for who in rows]
+        return [getattr(block, who).chosen for block in result.protocols.values() for who in rows]
 
     assert chosen(one) == chosen(other)
-    assert one["protocols"]["probe"]["encoder"]["mcc"] != other["protocols"]["probe"]["encoder"]["mcc"]
+    assert one.protocols["probe"].encoder.mcc != other.protocols["probe"].encoder.mcc
 
 
 # 8: windows

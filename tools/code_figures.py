@@ -132,8 +132,10 @@ def late_imports(text: str) -> Iterator[tuple[int, bool]]:
         or (isinstance(node, ast.Import) and any(name.name.split(".")[0] == PACKAGE for name in node.names))
     }
     for line in sorted({node.lineno for node in inside}):
-        explained = "#" in lines[line - 1] or lines[line - 2].lstrip().startswith("#")
-        yield line, explained
+        above = line - 2
+        while lines[above].lstrip().startswith(("from ", "import ")):  # one comment may explain several imports
+            above -= 1
+        yield line, "#" in lines[line - 1] or lines[above].lstrip().startswith("#")
 
 
 def class_names(texts: Mapping[str, str]) -> dict[str, list[str]]:

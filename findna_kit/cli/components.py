@@ -14,14 +14,15 @@ from findna_kit.cli.completion import complete_component
 from findna_kit.cli.console import print_line, print_table
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Json, Wide, Without
+from findna_kit.cli.plugin_failures import collector_paused, log_failures
 from findna_kit.errors import UnknownComponent, nearest
 
 if TYPE_CHECKING:
-    from findna_kit.cli import parameters, preparation
+    from findna_kit.cli import parameters
     from findna_kit.plugins import loading
     from findna_kit.plugins.registry import Components
 else:
-    parameters, preparation = LazyModule("findna_kit.cli.parameters"), LazyModule("findna_kit.cli.preparation")
+    parameters = LazyModule("findna_kit.cli.parameters")
     loading = LazyModule("findna_kit.plugins.loading")
 
 
@@ -39,9 +40,9 @@ def components(
     With --wide or --json, or for a single component, the package and version that provide it are printed as well.
     """
     # Printing allocates little, so the collector is paused only while plugins are imported and components described.
-    with preparation.collector_paused():
+    with collector_paused():
         loaded, plugins = loading.load_plugins(without or [])
-        preparation.log_failures(plugins)
+        log_failures(plugins)
         entries, single = _entries(loaded, name, with_parameters=as_json)
     if as_json:
         print(json.dumps([entry.record() for entry in entries], indent=1))

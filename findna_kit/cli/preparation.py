@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,34 +16,12 @@ from findna_kit.recipe import load_recipe
 from findna_kit.runs import take_initial_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
     from findna_kit.recipe import Recipe
     from findna_kit.trainer import Experiment
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Pause the collection of cyclic garbage, and keep what was allocated meanwhile out of later collections.
-
-    The objects that importing torch and plugins creates live as long as the process. Scanning them again and again takes half
-    of the time of `findna-kit components` that is not the import of torch.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def log_failures(plugins: Sequence[Plugin]) -> None:
-    """Log a line for each plugin that failed to load."""
-    for plugin in plugins:
-        if plugin.failure is not None:
-            log(str(plugin))
 
 
 def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple[Recipe, Components, list[Plugin]]:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Without
+from findna_kit.cli.plugin_failures import log_failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from findna_kit.cli import preparation
     from findna_kit.plugins import loading
     from findna_kit.recipe import json_schema
 else:
-    preparation = LazyModule("findna_kit.cli.preparation")
     loading = LazyModule("findna_kit.plugins.loading")
     json_schema = LazyModule("findna_kit.recipe.json_schema")
 
@@ -28,5 +27,5 @@ def schema(without: Without = None) -> None:
 def schema_text(without: Sequence[str]) -> str:
     """Return the JSON Schema of recipes that use the installed plugins, as text."""
     components, plugins = loading.load_plugins(without)
-    preparation.log_failures(plugins)
+    log_failures(plugins)
     return json.dumps(json_schema.recipe_schema(components), indent=1) + "\n"

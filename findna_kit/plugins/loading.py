@@ -85,7 +85,7 @@ def written_for(plugin: PluginEntry) -> Any:
 
 def _register(plugin: PluginEntry, components: Components) -> None:
     # Before the import: a plugin of an older version fails on modules that have moved, which says little to its users.
-    if (version := _version_in_source(plugin)) is not None:
+    if (version := version_in_source(plugin)) is not None:
         _refuse_version(version, plugin)
     loaded = plugin.entry.load()
     _refuse_version(written_for(plugin), plugin)
@@ -99,7 +99,7 @@ def _register(plugin: PluginEntry, components: Components) -> None:
         raise PluginError(f"{plugin.entry.value} implements no hook of FinDNA-Kit; define findna_kit_register(registry)")
 
 
-def _version_in_source(plugin: PluginEntry) -> int | None:
+def version_in_source(plugin: PluginEntry) -> int | None:
     """Return the version that the text of a plugin's module assigns, or None where it cannot be told without an import."""
     if "." in plugin.entry.module:  # finding a submodule would import its package
         return None

@@ -150,7 +150,7 @@ def test_all_is_well_is_exit_code_0(site):
     install(site, "findna-good", GOOD, version="0.9")
     code, stdout, stderr = findna("plugins", "doctor", "good")
     assert code == 0
-    assert "good (findna-good 0.9): components, interface 1\n  augmentation: hail\n" in stdout
+    assert "good (findna-good 0.9): components, interface 2\n  augmentation: hail\n" in stdout
     assert stdout.splitlines()[-1] == "2 examined: 0 broken, 0 names are claimed twice"
     assert stderr == "importing 2 plugins, each in its own process and for at most 60 s\n"
 

@@ -79,7 +79,7 @@ def test_keep_last_is_obeyed_and_may_change_on_resume(first, then, left, tmp_pat
         start(recipe, RunLocation(resume=tmp_path / "run"), components=components, plugins=plugins, device="cpu", **stop)
 
     with pytest.raises(Interrupted):
-        attempt(first, watcher=interrupt_at(4))
+        attempt(first, observer=interrupt_at(4))
     assert checkpoint.steps_saved(tmp_path / "run") == [0, *range(5 - first, 5)]
     attempt(then)
     assert checkpoint.steps_saved(tmp_path / "run") == left

@@ -122,7 +122,7 @@ def test_the_doctor_names_each_with_its_distribution_and_reason(doctor):
     found = {one["plugin"]: one for one in told["plugins"] if one["group"] == COMPONENTS}
     for number, (name, (_, reason)) in enumerate(BROKEN.items(), 1):
         one = found[name]
-        assert (one["distribution"], one["version"], one["enabled"]) == (f"findna-{name}", f"{number}.0", True)
+        assert (one["distribution"], one["version"], one["let_in"]) == (f"findna-{name}", f"{number}.0", True)
         assert reason in one["failure"]
         assert "Traceback" in one["trace"]
         assert one["brings"] == {}

@@ -269,7 +269,7 @@ def test_listing_plugins_imports_none(tmp_path):
     install(site, "findna-marks", f"open({str(trace)!r}, 'w')", version="3.2")
     listed = command("plugins", "list", "--json", cwd=tmp_path, env={"PYTHONPATH": str(site)})
     who = {"plugin": "marks", "distribution": "findna-marks", "version": "3.2", "module": "findna_marks"}
-    assert who | {"brings": "components", "enabled": True} in json.loads(listed.stdout)
+    assert who | {"brings": "components", "let_in": True} in json.loads(listed.stdout)
     for words in (["--help"], ["--version"], ["plugins"], ["plugins", "list"], ["recipes"], ["run", "--help"]):
         done = command(*words, cwd=tmp_path, env={"PYTHONPATH": str(site)})
         assert done.stdout, done.stderr

@@ -43,7 +43,7 @@ def test_a_traced_run_resumed_equals_an_eager_one_to_rounding(encoder, micro_bat
         recipe, components, plugins = small("self_distill", *overrides)
         common = {"components": components, "plugins": plugins, "device": "cpu"}
         with pytest.raises(Interrupted):
-            start(recipe, RunLocation(tmp_path / compiled), **common, watcher=interrupt_at(2))
+            start(recipe, RunLocation(tmp_path / compiled), **common, observer=interrupt_at(2))
         before = graphs()
         torch._dynamo.reset()  # as in the new process that a resumed run is
         start(recipe, RunLocation(resume=tmp_path / compiled), **common)

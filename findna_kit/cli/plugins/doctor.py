@@ -95,11 +95,11 @@ class _Diagnosis:
         return self.result["failure"] is not None
 
     def record(self) -> dict[str, object]:
-        """Return the diagnosis as JSON."""
+        """Return the diagnosis as JSON; `let_in` is the key of version 0.1 for an enabled plugin."""
         owner = self.entry.owner
         return {
             "plugin": owner.plugin, "distribution": owner.distribution, "version": owner.version,
-            "module": self.entry.entry.value, "group": self.entry.group, "enabled": self.entry.enabled, **self.result,
+            "module": self.entry.entry.value, "group": self.entry.group, "let_in": self.entry.enabled, **self.result,
         }  # fmt: skip
 
     def lines(self) -> Iterator[str]:

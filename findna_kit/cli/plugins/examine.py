@@ -74,7 +74,9 @@ def _components(entry: PluginEntry) -> Examination:
     components = registry.Components()
     plugin = loading.load_plugin(entry, components)
     # Anything may stand there; what is not a number is shown as text.
-    api = getattr(sys.modules.get(entry.entry.module), "findna_kit_api", None)
+    # A plugin of another version is refused before it is imported; its version is then read from its text.
+    module = sys.modules.get(entry.entry.module)
+    api = loading.version_in_source(entry) if module is None else getattr(module, "findna_kit_api", None)
     return {
         "api": api if api is None or isinstance(api, int) else str(api),
         "brings": {each.kind: list(each) for each in components.registries() if len(each)},

@@ -33,10 +33,10 @@ def list_plugins(wide: Wide = False, as_json: Json = False) -> None:
 
 
 def _record(entry: PluginEntry) -> dict[str, str | bool]:
-    """Return the entry point as JSON."""
+    """Return the entry point as JSON; `let_in` is the key of version 0.1 for an enabled plugin."""
     return {
         "plugin": entry.owner.plugin, "distribution": entry.owner.distribution, "version": entry.owner.version,
-        "module": entry.entry.value, "brings": GROUP_LABELS[entry.group], "enabled": entry.enabled,
+        "module": entry.entry.value, "brings": GROUP_LABELS[entry.group], "let_in": entry.enabled,
     }  # fmt: skip
 
 
