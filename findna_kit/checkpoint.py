@@ -69,9 +69,7 @@ def load(run: Path, step: int) -> tuple[dict[str, Tensor], dict[str, Tensor], di
         model, state = load_file(folder / MODEL), load_file(folder / STATE)
         values = json.loads((folder / JSON).read_text())
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise CheckpointMismatch(
-            f"{folder}: is not a complete checkpoint ({error}); remove it to use an older one"
-        ) from error
+        raise CheckpointMismatch(f"{folder}: is not a complete checkpoint ({error}); remove it to use an older one") from error
     return model, state, values
 
 

@@ -59,9 +59,7 @@ class _StartedReporter:
         except (Exception, SystemExit) as error:  # the plugin's code may raise anything, or exit
             raise PluginError(f"{self._label} could not start: {type(error).__name__}: {error}; run without it") from error
         if not callable(self._callback):
-            raise PluginError(
-                f"{self._label} returned {self._callback!r} instead of a callable(step, metrics); run without it"
-            )
+            raise PluginError(f"{self._label} returned {self._callback!r} instead of a callable(step, metrics); run without it")
 
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
         """Call the reporter with a copy of the metrics, which it may change."""

@@ -35,9 +35,7 @@ def check_same_genomes(folder: Path, recorded: Sequence[GenomeRecord], genomes: 
         if old.digest != new.digest:
             raise FindnaError(f"{new.path}: is not the file that {folder} was started with (another digest); restore it")
         if old.parts != new.parts:
-            raise FindnaError(
-                f"{folder}: was started with other regions of {new.path}: a BED file has changed; restore it"
-            )
+            raise FindnaError(f"{folder}: was started with other regions of {new.path}: a BED file has changed; restore it")
 
 
 def log_changed_settings(before: ResolvedSettings, now: ResolvedSettings, log: Callable[[str], None]) -> None:

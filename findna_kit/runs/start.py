@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from findna_kit.runs.reporters import Reporters
     from findna_kit.trainer import Experiment
 
+
 @dataclass
 class RunResult:
     """The result of a finished run.

@@ -100,7 +100,8 @@ def test_the_control_chooses_longer_words_where_only_they_tell():
     pieces = {0: ["AAC", "GTT"], 1: ["AACGTT", "AACGTT"]}
     rows = [("".join(rng.choice(pieces[label], size=30)), label) for label in (0, 1) * 60]
     parts = [
-        TaskSplit([s for s, _ in rows[a:b]], np.array([label for _, label in rows[a:b]])) for a, b in ((0, 60), (60, 90), (90, 120))
+        TaskSplit([s for s, _ in rows[a:b]], np.array([label for _, label in rows[a:b]]))
+        for a, b in ((0, 60), (60, 90), (90, 120))
     ]
     task = Task("toy", "toy", dict(zip(("train", "validation", "test"), parts, strict=True)), ("a", "b"), ())
     scores, chosen = kmer_control(task)

@@ -199,8 +199,7 @@ FAILED = [
 def test_plugins_that_failed_may_be_what_an_unknown_component_is_missing(problems):
     lines = problems("encoder=mamba", failed=FAILED)
     assert (
-        lines[-1]
-        == "broken (findna-broken 0.3) failed to load, and may contain it: ModuleNotFoundError: No module named 'x'"
+        lines[-1] == "broken (findna-broken 0.3) failed to load, and may contain it: ModuleNotFoundError: No module named 'x'"
     )
     assert len(lines) == 2
 

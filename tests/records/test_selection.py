@@ -35,7 +35,9 @@ def test_or_is_asked_for():
 @pytest.mark.parametrize("protocol", ["knn", "probe", "finetune", "few_shot_5"])
 def test_a_test_score_chooses_nothing(protocol, score):
     for metric in (f"{protocol}/{score}", f"coding/{protocol}/{score}", f"/my/task/{protocol}/{score}"):
-        with pytest.raises(FindnaError, match="is a score on the test split; selecting on the test set makes its score optimistic"):
+        with pytest.raises(
+            FindnaError, match="is a score on the test split; selecting on the test set makes its score optimistic"
+        ):
             criterion(metric)
 
 

@@ -155,7 +155,9 @@ def test_what_the_model_does_not_have_is_refused_before_anything_is_scored(run, 
 def test_what_fine_tuning_would_take_no_notice_of_is_refused(run, task):
     code, _, err = findna("evaluate", run, task, "--layer", "0", "--protocol", "knn,finetune")
     assert code == 2
-    assert "layer 0 applies to frozen embeddings; fine-tuning uses the first blocks of an encoder with --finetune blocks=N" in err
+    assert (
+        "layer 0 applies to frozen embeddings; fine-tuning uses the first blocks of an encoder with --finetune blocks=N" in err
+    )
     code, _, err = findna("evaluate", run, task, "--finetune", "epochs=3")
     assert code == 2
     assert "'epochs=3' is a setting of fine-tuning, which is not asked for" in err

@@ -116,7 +116,9 @@ def moved(run, tmp_path):
 def test_a_genome_that_has_moved_is_said_where(run, planted, tmp_path):
     expected = audit_tasks([planted], run=run)[0]["trained_on"][0]
     here = Path(moved(run, tmp_path))
-    with pytest.raises(GenomeError, match=r"gone.fa, which .* was trained on, does not exist: give its present location with --genome FASTA"):
+    with pytest.raises(
+        GenomeError, match=r"gone.fa, which .* was trained on, does not exist: give its present location with --genome FASTA"
+    ):
         audit_tasks([planted], run=run)
     (report,) = audit_tasks([planted], run=run, genome=here)
     assert report["trained_on"] == [{**expected, "path": str(here)}]
@@ -124,7 +126,9 @@ def test_a_genome_that_has_moved_is_said_where(run, planted, tmp_path):
 
 def test_another_genome_than_the_runs_is_refused(run, planted, tmp_path):
     other = fasta(tmp_path / "other.fa", {**CONTIGS, "a": CONTIGS["a"][:-1] + "N"})
-    with pytest.raises(GenomeError, match=r"other.fa is not the genome that .* was trained on: its digest is not that of .*genome.fa"):
+    with pytest.raises(
+        GenomeError, match=r"other.fa is not the genome that .* was trained on: its digest is not that of .*genome.fa"
+    ):
         audit_tasks([planted], run=run, genome=other)
     assert not (run / "audit.json").exists()
 
@@ -132,7 +136,9 @@ def test_another_genome_than_the_runs_is_refused(run, planted, tmp_path):
 def test_a_genome_that_has_changed_is_refused(run, planted, tmp_path):
     here = moved(run, tmp_path)
     fasta(tmp_path / "gone.fa", {**CONTIGS, "b": CONTIGS["b"][::-1]})
-    with pytest.raises(GenomeError, match=r"gone.fa is not the genome that .* was trained on \(its digest differs\): restore it"):
+    with pytest.raises(
+        GenomeError, match=r"gone.fa is not the genome that .* was trained on \(its digest differs\): restore it"
+    ):
         audit_tasks([planted], run=run)
     assert audit_tasks([planted], run=run, genome=Path(here))[0]["trained_on"][0]["rows"] == [0, 1]
 

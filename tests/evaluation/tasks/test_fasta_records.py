@@ -45,7 +45,9 @@ def test_records_are_cut_or_padded_and_none_is_lost(data, name, length):
     assert abs(validation - 0.2 * len(expected)) <= 1
     assert train + validation + test == len(expected)
     assert (task.metric, task.classes) == ("accuracy", ("mouse", "turtle"))
-    assert task.notes[0].startswith("the records are published without splits: 20% were split off for test and 20% for validation, by class")
+    assert task.notes[0].startswith(
+        "the records are published without splits: 20% were split off for test and 20% for validation, by class"
+    )
     assert "records of one gene may lie in several splits" in task.notes[0]
 
 
