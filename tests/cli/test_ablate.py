@@ -178,7 +178,7 @@ def test_a_factorial_study_prints_its_main_effects_below(tmp_path):
         score = {"mcc": {"value": 0.25 + 0.25 * ("wide" in one.cell.condition) + 0.01 * one.cell.seed}}
         write_json(one.run / "evaluation.json", {str(tmp_path / "task"): {"protocols": {"knn": {"encoder": score}}}})
     code, printed, said = ablate(study, out)
-    assert (code, "2 main effects: the smallest that one alone can reach is 1" in said) == (0, True), said
+    assert (code, "2 main effects: the smallest adjusted p that a single one can reach is 1" in said) == (0, True), said
     tables = [[line.split("  ")[0] for line in table.splitlines()] for table in printed.split("\n\n")]
     assert tables[0] == ["condition", "reference", "width-wide", "rate-high", "rate-high+width-wide"]
     assert tables[1] == ["main effect", "rate: high minus low", "width: wide minus narrow"]
@@ -196,7 +196,7 @@ def test_another_study_in_the_folder_is_refused(copy, tmp_path):
         shutil.copytree(study.parent / "task", tmp_path / "task", dirs_exist_ok=True)
         code, printed, said = ablate(write_study(tmp_path, **keys), out)
         assert (code, printed) == (2, "")
-        assert said.endswith(f"{out}: holds another study, or this one before it was changed; take another --out\n")
+        assert said.endswith(f"{out}: holds another study, or an earlier version of this one; take another --out\n")
     assert files(out) == before
 
 
@@ -207,7 +207,7 @@ def test_a_recipe_that_was_changed_meanwhile_is_refused(copy):
     before = files(out)
     code, _, said = ablate(study, out)
     assert code == 2
-    assert "was begun with another recipe; take another --out" in said
+    assert "this cell was started with another recipe; take another --out" in said
     assert "  optimizer.weight_decay: 0.5 -> 0.0003" in said
     assert files(out).keys() == before.keys()
 
@@ -225,7 +225,7 @@ def test_a_recipe_that_lies_elsewhere_now_is_the_same(copy, tmp_path):
     assert files(out / "cells") == before
     moved.write_text(moved.read_text() + "optimizer: {weight_decay: 0.5}\n")
     code, _, said = ablate(elsewhere, out)
-    assert (code, "was begun with another recipe" in said) == (2, True), said
+    assert (code, "this cell was started with another recipe" in said) == (2, True), said
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"name": 3}'])
@@ -242,9 +242,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (out / "mine.txt").write_text("")
     code, _, said = ablate(study, out)
     assert (code, [path.name for path in out.iterdir()]) == (2, ["mine.txt"])
-    assert f"{out}: holds something that is no study; take another --out" in said
+    assert f"{out}: exists and is not a study's folder; take another --out" in said
     code, _, said = ablate(study, out / "mine.txt")
-    assert (code, "cannot be a study's folder: Not a directory; name another --out" in said) == (2, True)
+    assert (code, "cannot be created or written to: Not a directory; take another --out" in said) == (2, True)
 
 
 def test_two_at_a_time_is_refused(copy):
@@ -253,19 +253,19 @@ def test_two_at_a_time_is_refused(copy):
     study, out = copy
     with FileLock(out / ".lock"):
         code, _, said = ablate(study, out)
-    assert (code, said.splitlines()[-1]) == (2, f"{out}: another `findna-kit ablate` is at work there; wait for it")
+    assert (code, said.splitlines()[-1]) == (2, f"{out}: another `findna-kit ablate` is running there; wait until it has ended")
 
 
 @pytest.mark.parametrize(("keys", "sentences"), [
     ({"factors": "{rate: {low: {}, high: {optimizer.lerning_rate: 1}}}"}, ["the condition rate-high:", "study.yaml:4:34  "]),
     ({"factors": MINE}, ["the condition genome-mine:", "data.genome: ", "mine.fa: no such file or folder"]),
     ({"tasks": "[nowhere]"}, ["the condition reference:", "nowhere does not exist"]),
-    ({"tasks": "[task, ./task/]"}, ["tasks: ", "is stated twice"]),
-    ({"tasks": "[task, link]"}, ["two of ", "are one and the same task; once is enough"]),
+    ({"tasks": "[task, ./task/]"}, ["tasks: ", "is listed twice"]),
+    ({"tasks": "[task, link]"}, ["two of ", "are the same task; list it once"]),
     ({"overrides": CUT[:-1] + ", trainer.nodes: 2}"}, ["trainer.nodes 2: cells are run on this machine alone"]),
-    ({"overrides": CUT[:-1] + ", trainer.devices: 3}"}, ["data.batch_size 8 does not divide into trainer.devices 3"]),
+    ({"overrides": CUT[:-1] + ", trainer.devices: 3}"}, ["data.batch_size 8 cannot be divided evenly among trainer.devices 3"]),
     ({"recipe": "self_distill", "factors": "{rows: {two: {}, no: {class_tokens: 0}}}"}, ["the condition rows-no:", "class"]),
-    ({"metric": "few_shot/mcc"}, ["few_shot is a score for each number of shots"]),
+    ({"metric": "few_shot/mcc"}, ["few_shot has a score for each number of shots"]),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_before_the_first_cell_starts(tmp_path, keys, sentences):
     study = write_study(tmp_path, **keys)
@@ -375,7 +375,7 @@ def test_a_shipped_study_by_its_name(tmp_path, monkeypatch):
     code, _, said = findna("ablate", "ablations/objective")
     assert (code, "did you mean 'ablations/objectives'?" in said) == (2, True)
     code, _, said = findna("ablate", "ablations/objectives", "--out", shipped_studies()["ablations/objectives"])
-    assert (code, "cannot be a study's folder" in said) == (2, True), "and so it was found, read and checked"
+    assert (code, "cannot be created or written to" in said) == (2, True), "and so it was found, read and checked"
     text = shipped_studies()["ablations/objectives"].read_text()
     tree = parse(text, lambda line, column: None, tmp_path, []).plain()
     write_study(tmp_path)
@@ -467,7 +467,7 @@ def test_a_budget_too_small_leaves_the_folder_free(tmp_path):
 @pytest.mark.parametrize(("words", "sentence"), [
     (["--slurm", "time=5"], "--slurm is for --executor slurm"),
     (["--executor", "slurm", "--slurm", "partion=gpu"], "did you mean 'partition'?"),
-    (["--executor", "slurm"], "--executor slurm: no Slurm answers here (there is no squeue); leave it out"),
+    (["--executor", "slurm"], "--executor slurm: no Slurm answers here (there is no squeue); leave the option out"),
 ])  # fmt: skip
 def test_no_slurm_no_study(words, sentence, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))

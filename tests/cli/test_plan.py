@@ -71,7 +71,7 @@ def test_plan_of_a_study(tmp_path):
     done = command("plan", study, "--device", "cpu", "--steps", "1", "--jobs", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert re.split("  +", lines[0])[:4] == ["condition", "memory, MiB", "a step", "a cell"]
+    assert re.split("  +", lines[0])[:4] == ["condition", "memory, MiB", "time/step", "time/cell"]
     assert [line.split()[0] for line in lines[1:3]] == ["reference", "rate-high"]
     assert re.split("  +", lines[4]) == ["FLOPs per base", "all"]
     assert [line.split()[0] for line in lines[5:7]] == ["reference", "rate-high"]
@@ -82,7 +82,7 @@ def test_plan_of_a_study(tmp_path):
     assert "rate-high: measuring 1 steps" in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"study.yaml", "task"}
     lines = command("plan", study, "--device", "cpu", "--steps", "1", "--wide").stdout.splitlines()
-    assert re.split("  +", lines[0])[:4] == ["condition", "parameters", "memory, MiB", "largest batch"]
+    assert re.split("  +", lines[0])[:4] == ["condition", "parameters", "memory, MiB", "max. batch"]
     assert {"encoder, backward", "losses.masked"} < set(re.split("  +", lines[4]))
     told = json.loads(command("plan", study, "--device", "cpu", "--steps", "1", "--json").stdout)
     assert (told["smallest_p"], told["cells"], told["conditions"].keys()) == (0.0625, 10, {"reference", "rate-high"})

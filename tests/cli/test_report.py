@@ -34,7 +34,7 @@ def test_it_says_where_the_page_is(run):
     (["NOWHERE"], "NOWHERE: is no folder; give what `run` or `ablate` made\n"),
     (["."], ".: neither a run's folder nor a study's; give what `run` or `ablate` made\n"),
     (["RUN", "."], "a page of 2 folders belongs to none of them: say with --out FILE.html where to\n"),
-    (["RUN", "--out", "there.txt"], "there.txt: is there already, and is no report of findna-kit, so it is not touched; "
+    (["RUN", "--out", "there.txt"], "there.txt: exists and is not a report of findna-kit, so it is not replaced; "
      "name another --out\n"),
 ])  # fmt: skip
 def test_what_is_wrong_is_a_sentence(run, tmp_path, monkeypatch, words, sentence):
