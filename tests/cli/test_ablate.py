@@ -79,7 +79,7 @@ def test_a_table_on_stdout_states_on_stderr_and_files_of_both(finished):
     assert "not enough seeds to say" in lines[2]
     assert lines[-1] == f"{out}: the folder of the study; result.json, .csv, .md and .tex hold all columns of this table"
     begin = said.splitlines()[:2]
-    assert begin[0] == "2 conditions, 2 seeds: the smallest adjusted p that a condition alone can reach is 0.5"
+    assert begin[0] == "2 conditions, 2 seeds: the smallest adjusted p that a single condition can reach is 0.5"
     assert begin[1] == "below 6 seeds no difference can be shown at 0.05, however large"
     for cell in ("reference/seed-0", "reference/seed-1", "rate-high/seed-0", "rate-high/seed-1"):
         states = [line.rpartition(" ")[2] for line in said.splitlines() if line.startswith(f"cells/{cell}: ")]
@@ -363,7 +363,7 @@ def test_a_signal_to_ablate_stops_its_cells_with_one_sentence(number, tmp_path):
     printed, said = process.communicate(timeout=60)
     assert (process.returncode, printed) == (128 + number, "")
     last = said.splitlines()[-1]
-    assert last == "stopped, once the running cells had saved; the same command goes on with the study"
+    assert last == "stopped; the running cells have saved a checkpoint. Run the same command to continue the study"
     assert "Traceback" not in said
     assert json.loads((one.run / "run.json").read_text())["status"] == "interrupted"
     assert at_work(one) is None

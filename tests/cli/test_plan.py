@@ -73,7 +73,7 @@ def test_plan_of_a_study(tmp_path):
     lines = done.stdout.splitlines()
     assert re.split("  +", lines[0])[:4] == ["condition", "memory, MiB", "time/step", "time/cell"]
     assert [line.split()[0] for line in lines[1:3]] == ["reference", "rate-high"]
-    assert re.split("  +", lines[4]) == ["FLOPs per base", "all"]
+    assert re.split("  +", lines[4]) == ["FLOPs per base", "total"]
     assert [line.split()[0] for line in lines[5:7]] == ["reference", "rate-high"]
     assert "tiny: 10 cells, " in done.stdout
     assert "with --jobs 2, each as fast as it was alone; each cell's start and evaluation come on top" in done.stdout
