@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,9 @@ class PathShortener:
         for folder, label in labels.items():
             for path in {folder.absolute(), folder.resolve()}:  # a folder may be given by a symbolic link
                 relative = path.is_relative_to(working_directory)
-                prefixes[str(path)] = path.relative_to(working_directory).as_posix() if relative else label
+                shown = path.relative_to(working_directory).as_posix() if relative else label
+                # Commands have the path as a shell quotes it, which is another text where a name has an apostrophe.
+                prefixes |= {str(path): shown, _quoted(str(path)): _quoted(shown)}
         prefixes.pop("/", None)  # of a home or working directory that is the root of the file system
         return cls(tuple(sorted(prefixes.items(), key=lambda pair: -len(pair[0]))))
 
@@ -56,6 +59,11 @@ class PathShortener:
             text = re.sub(rf"(?<![\w.~/-]){pattern}/", lambda _: f"{replacement}/" if replacement else "", text)  # noqa: B023
             text = re.sub(rf"(?<![\w.~/-]){pattern}(?![\w.~-])", lambda _: replacement or ".", text)  # noqa: B023
         return _ABSOLUTE.sub(_last_parts, text)
+
+
+def _quoted(path: str) -> str:
+    """Return a path as it stands within the quotes of a shell command."""
+    return shlex.quote(f" {path}")[2:-1]  # the space makes sure that there are quotes
 
 
 def _last_parts(match: re.Match[str]) -> str:

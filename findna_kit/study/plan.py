@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from findna_kit.assemble import assemble
 from findna_kit.distributed import choose_device
@@ -35,10 +35,44 @@ if TYPE_CHECKING:
     from findna_kit.study.schema import Budget, Study
 
 
+class ConditionPlan(TypedDict):
+    """Cost of one condition. What only a measurement can give is None for a condition that is not trained.
+
+    flops, largest_batch and measured have the keys that the plan of a single recipe has. cell_hours: of a GPU or of cores.
+    """
+
+    parameters: dict[str, int]
+    memory: dict[str, int] | None
+    largest_batch: dict[str, Any] | None
+    flops: dict[str, Any] | None
+    measured: dict[str, Any] | None
+    steps: int
+    cell_seconds: float
+    cell_hours: float
+
+
+class StudyPlan(TypedDict):
+    """Cost of a study, ready for JSON. A dictionary rather than a model, because `plan --json` prints it as it is.
+
+    hours: of all cells; hours_of: GPU or core. wall_seconds: with `jobs` cells at a time. sentences: a summary in words.
+    """
+
+    study: str
+    cells: int
+    seeds: int
+    jobs: int
+    hours: float
+    hours_of: str
+    wall_seconds: float
+    smallest_p: float
+    conditions: dict[str, ConditionPlan]
+    sentences: list[str]
+
+
 def plan_study(
     source: str, options: ExecutionOptions, steps: int, *, components: Components, plugins: Sequence[Plugin],
     check: Callable[[Recipe], object], log: Callable[[str], None], reading: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> StudyPlan:  # fmt: skip
     """Return the plan of a study, ready for JSON. Raise FindnaError; NotFinite where a loss is not finite.
 
     steps: how many of every condition are measured, and then discarded. reading: called with the progress of reading a genome.
@@ -51,7 +85,7 @@ def plan_study(
     # Where the budget is time, the plan measures as carefully as `ablate` does, since the number of steps follows from it.
     rounds = ROUNDS if study.budget is not None and study.budget.seconds is not None else 1
     measured = measure_throughput(workloads, options, rounds, steps, log)
-    conditions = {}
+    conditions: dict[str, ConditionPlan] = {}
     for name, recipe in recipes.items():
         if name in workloads:
             conditions[name] = _condition_plan(study.budget, recipe, workloads[name], measured[name], options)
@@ -62,7 +96,7 @@ def plan_study(
 
 def _condition_plan(
     budget: Budget | None, recipe: Recipe, workload: Workload, throughput: Throughput, options: ExecutionOptions
-) -> dict[str, Any]:
+) -> ConditionPlan:
     flops = flops_of(workload)
     steps = _planned_steps(budget, recipe, flops["step"], throughput, options)
     seconds = throughput.finish(recipe, steps)["seconds"]
@@ -87,12 +121,14 @@ def _planned_steps(budget: Budget | None, recipe: Recipe, flops: int, throughput
     return TimeCost(recipe, throughput, cell_threads(options, recipe)).affordable_steps(budget)
 
 
-def _untrained_plan(recipe: Recipe) -> dict[str, Any]:
+def _untrained_plan(recipe: Recipe) -> ConditionPlan:
     """Return the plan of a condition that is not trained."""
     # On the device `meta` the network has parameters to count, but no memory is allocated for them.
-    unknown = dict.fromkeys(("memory", "largest_batch", "flops", "measured"))
     parameters = parameters_of(assemble(recipe, device="meta"))
-    return {"parameters": parameters, **unknown, "steps": 0, "cell_seconds": 0.0, "cell_hours": 0.0}
+    return {
+        "parameters": parameters, "memory": None, "largest_batch": None, "flops": None, "measured": None, "steps": 0,
+        "cell_seconds": 0.0, "cell_hours": 0.0,
+    }  # fmt: skip
 
 
 def _memory(workload: Workload) -> dict[str, int]:
@@ -117,24 +153,22 @@ def _on_gpu(options: ExecutionOptions) -> bool:
     return choose_device(options.device).type == "cuda"
 
 
-def _study_plan(
-    study: Study, options: ExecutionOptions, conditions: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:  # fmt: skip
+def _study_plan(study: Study, options: ExecutionOptions, conditions: dict[str, ConditionPlan]) -> StudyPlan:
     seeds = len(study.every_seed)
     durations = [condition["cell_seconds"] for condition in conditions.values() for _ in study.every_seed]
-    hours = seeds * sum(condition["cell_hours"] for condition in conditions.values())
-    total = {
-        "cells": len(durations), "seeds": seeds, "jobs": options.jobs, "hours": hours,
-        "hours_of": "GPU" if _on_gpu(options) else "core", "wall_seconds": _wall_seconds(durations, options.jobs),
-    }  # fmt: skip
-    result = {"study": study.name, **total, "smallest_p": smallest_condition_p(study), "conditions": dict(conditions)}
-    sentences = [
-        _total_sentence(result),
+    plan = StudyPlan(
+        study=study.name, cells=len(durations), seeds=seeds, jobs=options.jobs,
+        hours=seeds * sum(condition["cell_hours"] for condition in conditions.values()),
+        hours_of="GPU" if _on_gpu(options) else "core", wall_seconds=_wall_seconds(durations, options.jobs),
+        smallest_p=smallest_condition_p(study), conditions=conditions, sentences=[],
+    )  # fmt: skip
+    plan["sentences"] = [
+        _total_sentence(plan),
         *_uncounted_sentences(conditions),
         *_budget_sentences(study.budget, conditions),
         *design_warnings(study),
     ]
-    return {**result, "sentences": sentences}
+    return plan
 
 
 def _wall_seconds(cells: Sequence[float], jobs: int) -> float:
@@ -145,7 +179,7 @@ def _wall_seconds(cells: Sequence[float], jobs: int) -> float:
     return max(free_at)
 
 
-def _total_sentence(result: Mapping[str, Any]) -> str:
+def _total_sentence(result: StudyPlan) -> str:
     duration = timedelta(seconds=round(result["wall_seconds"]))
     assumption = ", if cells do not slow each other down" if result["jobs"] > 1 else ""
     cost = f"{result['cells']} cells, {result['hours']:.3g} {result['hours_of']}-hours of training"
@@ -155,7 +189,7 @@ def _total_sentence(result: Mapping[str, Any]) -> str:
     )
 
 
-def _uncounted_sentences(conditions: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _uncounted_sentences(conditions: Mapping[str, ConditionPlan]) -> list[str]:
     return [
         f"{name}: {UNCOUNTED}: {', '.join(condition['flops']['uncounted'])}"
         for name, condition in conditions.items()
@@ -163,7 +197,7 @@ def _uncounted_sentences(conditions: Mapping[str, Mapping[str, Any]]) -> list[st
     ]
 
 
-def _budget_sentences(budget: Budget | None, conditions: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _budget_sentences(budget: Budget | None, conditions: Mapping[str, ConditionPlan]) -> list[str]:
     if budget is None:
         return []
     values = ", ".join(f"{name} {value:g}" for name, value in budget.model_dump(exclude_none=True).items())
@@ -177,26 +211,26 @@ def _budget_sentences(budget: Budget | None, conditions: Mapping[str, Mapping[st
     ]
 
 
-def rows(result: Mapping[str, Any]) -> list[list[str]]:
+def rows(result: StudyPlan) -> list[list[str]]:
     """Return a header and a row for each condition."""
     hours = f"{result['hours_of']}-hours, {result['seeds']} seed{'' if result['seeds'] == 1 else 's'}"
     head = ["condition", "parameters", "memory, MiB", "max. batch", "time/step", "steps/s", "steps", "time/cell", hours]
     return [head, *(_row(name, condition, result["seeds"]) for name, condition in result["conditions"].items())]
 
 
-def _row(name: str, condition: Mapping[str, Any], seeds: int) -> list[str]:
+def _row(name: str, condition: ConditionPlan, seeds: int) -> list[str]:
     trained = f"{condition['parameters']['trained']:,}"
-    if condition["measured"] is None:
+    measured, batch, memory = condition["measured"], condition["largest_batch"], condition["memory"]
+    if measured is None or batch is None or memory is None:
         return [name, trained, "", "", "", "", "0", "not trained", ""]
-    measured, batch = condition["measured"], condition["largest_batch"]
     return [
-        name, trained, f"{condition['memory']['peak'] / 2**20:,.1f}", f"{batch['rows']:,}" if "rows" in batch else "unknown",
+        name, trained, f"{memory['peak'] / 2**20:,.1f}", f"{batch['rows']:,}" if "rows" in batch else "unknown",
         f"{measured['step_seconds']['median']:.3g} s", f"{measured['steps_per_second']:.3g}", f"{condition['steps']:,}",
         f"{timedelta(seconds=round(condition['cell_seconds']))}", f"{seeds * condition['cell_hours']:.3g}",
     ]  # fmt: skip
 
 
-def flops_rows(result: Mapping[str, Any]) -> list[list[str]]:
+def flops_rows(result: StudyPlan) -> list[list[str]]:
     """Return a header and a row for each trained condition: FLOPs per base by component, and in total."""
     counted = {name: one["flops"] for name, one in result["conditions"].items() if one["flops"] is not None}
     components = list(dict.fromkeys(component for flops in counted.values() for component in flops["base_by_component"]))

@@ -208,7 +208,7 @@ def test_a_recipe_that_was_changed_meanwhile_is_refused(copy):
     before = files(out)
     code, _, said = ablate(study, out)
     assert code == 2
-    assert "was started with another recipe; take another --out" in said
+    assert "this cell was started with another recipe; take another --out" in said
     assert "  optimizer.weight_decay: 0.5 -> 0.0003" in said
     assert files(out).keys() == before.keys()
 
@@ -226,7 +226,7 @@ def test_a_recipe_that_lies_elsewhere_now_is_the_same(copy, tmp_path):
     assert files(out / "cells") == before
     moved.write_text(moved.read_text() + "optimizer: {weight_decay: 0.5}\n")
     code, _, said = ablate(elsewhere, out)
-    assert (code, "was started with another recipe" in said) == (2, True), said
+    assert (code, "this cell was started with another recipe" in said) == (2, True), said
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"name": 3}'])

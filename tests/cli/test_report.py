@@ -25,16 +25,15 @@ def test_it_says_where_the_page_is(run):
     assert done.stdout.startswith(f"{run}/report.html: the report (")
     text = (run / "report.html").read_text()
     assert "interrupted: SIGTERM" in text
-    assert f"findna-kit evaluate &#39;{str(run).replace(chr(39), '&#39;&#34;&#39;&#34;&#39;')}&#39; TASK" in text, (
-        "a shell takes it"
-    )
+    quoted = f"findna-kit evaluate &#39;{run.name.replace(chr(39), '&#39;&#34;&#39;&#34;&#39;')}&#39; TASK"
+    assert quoted in text, "a shell takes it, relative to where the run is"
 
 
 @pytest.mark.parametrize(("words", "sentence"), [
-    (["NOWHERE"], "NOWHERE: is no folder; give what `run` or `ablate` made\n"),
-    (["."], ".: neither a run's folder nor a study's; give what `run` or `ablate` made\n"),
-    (["RUN", "."], "a page of 2 folders belongs to none of them: say with --out FILE.html where to\n"),
-    (["RUN", "--out", "there.txt"], "there.txt: is there already, and is no report of findna-kit, so it is not touched; "
+    (["NOWHERE"], "NOWHERE: is not a folder; give a folder that `run` or `ablate` made\n"),
+    (["."], ".: neither a run's folder nor a study's; give a folder that `run` or `ablate` made\n"),
+    (["RUN", "."], "a report of 2 folders needs --out FILE.html\n"),
+    (["RUN", "--out", "there.txt"], "there.txt: exists and is not a report of findna-kit, so it is not replaced; "
      "name another --out\n"),
 ])  # fmt: skip
 def test_what_is_wrong_is_a_sentence(run, tmp_path, monkeypatch, words, sentence):

@@ -25,7 +25,7 @@ def paths(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    return PathShortener.of_page({tmp_path / "a & b" / "run": "run", tmp_path / "work" / "runs" / "x": "x"})
+    return PathShortener.of_page({tmp_path / "a & b" / "run": "run", tmp_path / "work" / "runs" / "x": "x", tmp_path / "it's" / "x": "it's"})
 
 
 @pytest.mark.parametrize(("text", "shown"), [
@@ -35,6 +35,7 @@ def paths(tmp_path, monkeypatch):
     ("see {0}/work/runs/x/run.json.", "see runs/x/run.json."),
     ("{0}/a & b/run", "run"),
     ("'{0}/a & b/run/log.txt'", "'run/log.txt'"),
+    ("findna-kit report '{0}/it'\"'\"'s/x/cells/1'", "findna-kit report 'it'\"'\"'s/cells/1'"),
     ("{0}/me/data/x.fa; 3 bases", "~/data/x.fa; 3 bases"),
     ("genome: /mnt/big/store/x.fa", "genome: …/store/x.fa"),
     ('["/mnt/big/one/x.fa", "/mnt/big/two/y.fa"]', '["…/one/x.fa", "…/two/y.fa"]'),
