@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
-    from findna_kit.profile.throughput import Throughput
+    from findna_kit.profile.flops import FlopsReport
+    from findna_kit.profile.max_batch import MaxBatch
+    from findna_kit.profile.throughput import Throughput, ThroughputReport
     from findna_kit.profile.workload import Workload
     from findna_kit.recipe import Recipe
     from findna_kit.study.executors.local import ExecutionOptions
@@ -43,9 +45,9 @@ class ConditionPlan(TypedDict):
 
     parameters: dict[str, int]
     memory: dict[str, int] | None
-    largest_batch: dict[str, Any] | None
-    flops: dict[str, Any] | None
-    measured: dict[str, Any] | None
+    largest_batch: MaxBatch | None
+    flops: FlopsReport | None
+    measured: ThroughputReport | None
     steps: int
     cell_seconds: float
     cell_hours: float

@@ -93,11 +93,7 @@ def ablate(
         raise FindnaError("ablate starts the processes of its cells itself: call it without torchrun or srun")
     loaded = load_study(source)
     study = loaded.study
-
-    def check(recipe: Recipe) -> None:
-        executor.check_recipe(recipe)
-        observer.check(recipe)
-
+    check = _recipe_check(executor, observer)
     folder, failed_plugins = out or Path("studies") / study.name, [plugin for plugin in plugins if plugin.failure]
     searcher = None
     if study.search is not None:
@@ -126,6 +122,16 @@ def ablate(
             record_given_steps(study.budget, cells).write(folder / STEPS)
         killed = _run_missing(folders, options, observer, executor)
         return _progress(study, folder, folders, killed, search_result)
+
+
+def _recipe_check(executor: Executor, observer: StudyObserver) -> Callable[[Recipe], None]:
+    """Return the check of every condition's recipe: by the executor, which must be able to run it, and by the command."""
+
+    def check(recipe: Recipe) -> None:
+        executor.check_recipe(recipe)
+        observer.check(recipe)
+
+    return check
 
 
 def _progress(

@@ -25,7 +25,9 @@ def paths(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    return PathShortener.of_page({tmp_path / "a & b" / "run": "run", tmp_path / "work" / "runs" / "x": "x", tmp_path / "it's" / "x": "it's"})
+    return PathShortener.of_page(
+        {tmp_path / "a & b" / "run": "run", tmp_path / "work" / "runs" / "x": "x", tmp_path / "it's" / "x": "it's"}
+    )
 
 
 @pytest.mark.parametrize(("text", "shown"), [
