@@ -25,7 +25,7 @@ class HeldOut(Settings):
 
     @property
     def given(self) -> list[str]:
-        """The names of the forms that are stated."""
+        """Return the names of the forms that are stated."""
         return [name for name in ("share", "contigs", "bed") if getattr(self, name) is not None]
 
 
@@ -55,7 +55,7 @@ class GenomeSettings(Settings):
 
     @property
     def files(self) -> dict[str, str]:
-        """The files that must exist, by their key in this section."""
+        """Return the files that must exist, by their key in this section."""
         held_out = None if self.validation == "auto" else self.validation.bed
         genome = None if self.path == "builtin" else self.path
         stated = {"path": genome, "validation.bed": held_out, "include": self.include, "exclude": self.exclude}
@@ -85,7 +85,7 @@ class DataSettings(Settings):
 
     @property
     def genomes(self) -> tuple[GenomeSettings, ...]:
-        """Every genome with its own regions; those of a single genome are stated in this section."""
+        """Return every genome with its own regions; those of a single genome are stated in this section."""
         if not isinstance(self.genome, str):
             return self.genome
         # One form for the code that opens genomes, whichever way the recipe states them.
@@ -93,7 +93,7 @@ class DataSettings(Settings):
 
     @property
     def files(self) -> dict[str, str]:
-        """The files that must exist, by their key in this section."""
+        """Return the files that must exist, by their key in this section."""
         if not isinstance(self.genome, str):
             return {f"genome.{n}.{key}": path for n, one in enumerate(self.genome) for key, path in one.files.items()}
         return {key if key != "path" else "genome": path for key, path in self.genomes[0].files.items()}

@@ -1,6 +1,7 @@
-"""Sequences compared by their k-mers, a k-mer and its reverse complement being one: which rows are near, which lie in a genome.
+"""Comparison of sequences by their canonical k-mers: near duplicates, and overlap with a genome.
 
-A sample of the k-mers stands for all: those whose hash is small (FracMinHash; Irber et al. 2022), the same in every sequence.
+A k-mer and its reverse complement count as one. Only a sample is compared: the k-mers with a small hash (FracMinHash; Irber et
+al. 2022), so that a k-mer is sampled in every sequence or in none.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 NEAR_K = 12
-"""At 95 % identity 54 % of the 12-mers are whole on average; more than 93 in 100 pairs of 70 bases keep `NEAR`, all of 101."""
+"""At 95 % identity, 54 % of the 12-mers are unchanged on average; over 93 % of pairs of 70 bases share `NEAR`, all of 101."""
 NEAR = 0.3
 LEAST_SHARED = 8
-"""Sampled k-mers: fewer in common say nothing, and a sequence with fewer is not compared."""
+"""Smallest number of shared k-mers that counts as similarity; a sequence with fewer sampled k-mers is not compared."""
 GENOME_K = 32
-"""The longest that fits an integer; by chance none occurs twice in a genome."""
+"""The longest k-mer that fits 64 bits; by chance none occurs twice in a genome."""
 _PER_SEQUENCE = 128
 _CHUNK = 1 << 22
 _POSTINGS = 32
-"""Of a k-mer that very many sequences have, a repeat, only the first few are led to."""
+"""Largest number of sequences looked up per k-mer, so that a repeat does not pair every sequence with every other."""
 _CANDIDATES = 4
 _BITS = 24
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """The distinct sampled k-mers of n sequences: row and code [m], sorted by both; `count` [n]: how many each has."""
+    """The distinct sampled k-mers of n sequences: row and code [m], sorted by both; count [n]: k-mers per sequence."""
 
     row: Integers
     code: Codes
@@ -46,23 +47,24 @@ class Sketch:
 
 
 def scale_for(sequences: Sequence[str], k: int) -> int:
-    """One k-mer in how many is sampled, so that the middle sequence keeps about 128."""
+    """Return the scale of the sample, one k-mer in `scale`, at which a sequence of median length keeps about 128."""
     middle = int(np.median([len(sequence) for sequence in sequences])) - k + 1
     return max(1, middle // _PER_SEQUENCE)
 
 
 def sketch(sequences: Sequence[str], k: int, scale: int) -> Sketch:
-    """The sampled k-mers of each sequence. Those with N are left out."""
+    """Return the sampled k-mers of each sequence, without those that contain N."""
     rows, codes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)]
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     piece = np.cumsum(lengths) // _CHUNK
     for start, end in pairwise([0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(sequences)]):
         owner = np.repeat(np.arange(start, end), lengths[start:end])
-        code, kept = _sampled(alphabet.encode("".join(sequences[start:end])), k, scale)
+        code, selected = _sampled(alphabet.encode("".join(sequences[start:end])), k, scale)
         row = owner[: len(code)]
-        kept &= row == owner[len(owner) - len(code) :]  # the last base is in the same sequence as the first
-        order = np.lexsort((code[kept], row[kept]))
-        row, code = row[kept][order], code[kept][order]
+        # The sequences are concatenated: a k-mer counts only if its first and last base are in the same one.
+        selected &= row == owner[len(owner) - len(code) :]
+        order = np.lexsort((code[selected], row[selected]))
+        row, code = row[selected][order], code[selected][order]
         first = np.ones(len(row), dtype=bool)
         first[1:] = (np.diff(row) != 0) | (np.diff(code) != 0)
         rows.append(row[first])
@@ -72,9 +74,9 @@ def sketch(sequences: Sequence[str], k: int, scale: int) -> Sketch:
 
 
 def nearest_rows(query: Sketch, reference: Sketch) -> tuple[Integers, NDArray[np.float64]]:
-    """For each query the row of the reference that shares most [n], and the share of the smaller of both sketches [n].
+    """Return, for each query [n], the reference row with the most shared k-mers and the share of the smaller sketch.
 
-    -1 and 0 where no row shares LEAST_SHARED k-mers.
+    The row is -1 and the share 0 if no row shares LEAST_SHARED k-mers.
     """
     best, share = np.full(len(query.count), -1, dtype=np.int64), np.zeros(len(query.count))
     postings = _Postings(reference)
@@ -82,69 +84,71 @@ def nearest_rows(query: Sketch, reference: Sketch) -> tuple[Integers, NDArray[np
         row, other = postings.candidates(query.row[low:high], query.code[low:high], len(reference.count))
         common = postings.common(query, row, other)
         contained = np.where(common >= LEAST_SHARED, common / np.minimum(query.count[row], reference.count[other]), 0)
-        order = np.lexsort((-other, contained, row))  # of a row's equals the first one of the reference comes last, and stays
+        # Later entries overwrite earlier ones below; of equal shares the first reference row is last, and wins.
+        order = np.lexsort((-other, contained, row))
         order = order[contained[order] > 0]
         best[row[order]], share[row[order]] = other[order], contained[order]
     return best, share
 
 
 class _Postings:
-    """The reference's sketch by k-mer, and by row for questions of whether a row has a k-mer."""
+    """An inverted index of the reference: rows by k-mer, and a set of (row, k-mer) pairs."""
 
     def __init__(self, reference: Sketch) -> None:
         order = np.argsort(reference.code, kind="stable")
         code, row = reference.code[order], reference.row[order]
         first = np.searchsorted(code, code, "left")
-        few = np.arange(len(code)) - first < _POSTINGS
-        self._code, self._row = code[few], row[few]
-        self._has = (reference.row.astype(np.uint64) << np.uint64(_BITS)) | reference.code
+        listed = np.arange(len(code)) - first < _POSTINGS
+        self._code, self._row = code[listed], row[listed]
+        # A 12-mer has 24 bits, so that row and k-mer fit one sorted integer.
+        self._pairs = (reference.row.astype(np.uint64) << np.uint64(_BITS)) | reference.code
 
     def candidates(self, row: Integers, code: Codes, rows: int) -> tuple[Integers, Integers]:
-        """Pairs of a query row and a reference row that share k-mers: of each query the few that share most."""
+        """Return pairs of a query row and a reference row: for each query the few that share most k-mers."""
         low, high = (np.searchsorted(self._code, code, side) for side in ("left", "right"))
         count = high - low
         step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         pair = np.repeat(row, count) * rows + self._row[np.repeat(low, count) + step]
         pairs, shared = np.unique(pair, return_counts=True)
-        one, other = pairs // rows, pairs % rows
-        order = np.lexsort((-shared, one))
-        one, other, shared = one[order], other[order], shared[order]
-        rank = np.arange(len(one)) - np.searchsorted(one, one, "left")
-        kept = (rank < _CANDIDATES) & (shared > 1)
-        return one[kept], other[kept]
+        query, reference = pairs // rows, pairs % rows
+        order = np.lexsort((-shared, query))
+        query, reference, shared = query[order], reference[order], shared[order]
+        rank = np.arange(len(query)) - np.searchsorted(query, query, "left")
+        selected = (rank < _CANDIDATES) & (shared > 1)
+        return query[selected], reference[selected]
 
     def common(self, query: Sketch, row: Integers, other: Integers) -> Integers:
-        """How many k-mers each pair shares, repeats and all."""
+        """Count the k-mers that each pair shares, including those of repeats, which `candidates` leaves out."""
         start, count = np.searchsorted(query.row, row, "left"), query.count[row]
         pair = np.repeat(np.arange(len(row)), count)
         step = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
         key = (other[pair].astype(np.uint64) << np.uint64(_BITS)) | query.code[start[pair] + step]
-        return np.bincount(pair[_is_among(key, self._has)], minlength=len(row))
+        return np.bincount(pair[_is_among(key, self._pairs)], minlength=len(row))
 
 
-def found_in(sequences: Sequence[str], stretches: Iterable[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """The share [n] of each sequence's sampled 32-mers that occur, on either strand, in any stretch of tokens.
+def found_in(sequences: Sequence[str], regions: Iterable[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """Return, for each sequence [n], the share of its sampled 32-mers that occur on either strand in any region of tokens.
 
-    NaN for a sequence without one.
+    The share is NaN for a sequence without sampled k-mers.
     """
     scale = scale_for(sequences, GENOME_K)
-    wanted = sketch(sequences, GENOME_K, scale)
-    codes, back = np.unique(wanted.code, return_inverse=True)
-    # Most of a genome is asked for by nobody: a look at 24 bits of the hash spares it the search.
-    asked = np.zeros(1 << _BITS, dtype=bool)
-    asked[_hash(codes) & np.uint64((1 << _BITS) - 1)] = True
-    there = np.zeros(len(codes), dtype=bool)
-    for tokens in stretches:
-        code, kept = _sampled(tokens, GENOME_K, scale)
-        code = code[kept]
-        code = code[asked[_hash(code) & np.uint64((1 << _BITS) - 1)]]
-        there[np.searchsorted(codes, code[_is_among(code, codes)])] = True
+    queries = sketch(sequences, GENOME_K, scale)
+    codes, back = np.unique(queries.code, return_inverse=True)
+    # Most k-mers of a genome are in no query: a table of 24 bits of the hash rejects them without a binary search.
+    filter_ = np.zeros(1 << _BITS, dtype=bool)
+    filter_[_hash(codes) & np.uint64((1 << _BITS) - 1)] = True
+    present = np.zeros(len(codes), dtype=bool)
+    for tokens in regions:
+        code, selected = _sampled(tokens, GENOME_K, scale)
+        code = code[selected]
+        code = code[filter_[_hash(code) & np.uint64((1 << _BITS) - 1)]]
+        present[np.searchsorted(codes, code[_is_among(code, codes)])] = True
     with np.errstate(invalid="ignore"):
-        return np.bincount(wanted.row[there[back]], minlength=len(sequences)) / wanted.count
+        return np.bincount(queries.row[present[back]], minlength=len(sequences)) / queries.count
 
 
 def _spans(query: Sketch) -> Iterator[tuple[int, int]]:
-    """Stretches of the sketch of whole rows, each small enough that its pairs fit the memory."""
+    """Yield slices of the sketch that hold whole rows, each small enough that its pairs fit in memory."""
     edges = np.searchsorted(query.row, np.arange(len(query.count) + 1), "left")
     piece = edges // (_CHUNK // _POSTINGS)
     cuts = [0, *(edges[np.flatnonzero(np.diff(piece)) + 1]).tolist(), len(query.row)]
@@ -152,19 +156,20 @@ def _spans(query: Sketch) -> Iterator[tuple[int, int]]:
 
 
 def _sampled(tokens: NDArray[np.uint8], k: int, scale: int) -> tuple[Codes, NDArray[np.bool_]]:
-    """The code of each k-mer [starts], the smaller of both strands', and True where it is sampled and has no N."""
+    """Return the canonical code of each k-mer [starts], and a mask of those that are sampled and have no N."""
     starts = max(len(tokens) - k + 1, 0)
     unknown = np.concatenate([[0], np.cumsum(tokens >= alphabet.N)])
-    kept = unknown[k:] == unknown[:-k] if starts else np.zeros(0, dtype=bool)
+    selected = unknown[k:] == unknown[:-k] if starts else np.zeros(0, dtype=bool)
     digits = (tokens & np.uint8(3)).astype(np.uint64)
+    # The smaller code of both strands is the same for a k-mer and its reverse complement.
     code = np.minimum(_forward(digits, k)[:starts], _backward(np.uint64(3) - digits, k)[:starts])
     if scale > 1:
-        kept &= _hash(code) < np.uint64(2**64 // scale)
-    return code, kept
+        selected &= _hash(code) < np.uint64(2**64 // scale)
+    return code, selected
 
 
 def _forward(digits: Codes, k: int) -> Codes:
-    """The number that the k digits from each place on make, the first counting most; made of halves."""
+    """Return the base-4 number of the k digits at each position, first digit most significant, in log(k) steps."""
     if k == 1 or len(digits) < k:
         return digits
     half = k // 2
@@ -174,7 +179,7 @@ def _forward(digits: Codes, k: int) -> Codes:
 
 
 def _backward(digits: Codes, k: int) -> Codes:
-    """The same, the last digit counting most."""
+    """Return the same with the last digit most significant."""
     if k == 1 or len(digits) < k:
         return digits
     half = k // 2
@@ -184,14 +189,14 @@ def _backward(digits: Codes, k: int) -> Codes:
 
 
 def _hash(code: Codes) -> Codes:
-    """splitmix64's mixing (Steele, Lea and Flood 2014): every bit depends on every bit."""
+    """Mix the bits as splitmix64 does (Steele, Lea and Flood 2014), so that every bit depends on every bit."""
     mixed = (code ^ (code >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
 
 
 def _is_among(codes: Codes, known: Codes) -> NDArray[np.bool_]:
-    """True for each code that is in the sorted `known`."""
+    """Return a mask of the codes that are in the sorted array `known`."""
     place = np.searchsorted(known, codes)
     found: NDArray[np.bool_] = np.zeros(len(codes), dtype=bool)
     inside = place < len(known)

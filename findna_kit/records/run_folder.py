@@ -42,7 +42,7 @@ class RunLocation:
 
     @property
     def resuming(self) -> bool:
-        """Whether the folder holds a run with a checkpoint to resume from."""
+        """Return whether the folder holds a run with a checkpoint to resume from."""
         return self.resume is not None and bool(checkpoint.steps_saved(self.resume))
 
     @contextmanager

@@ -51,28 +51,28 @@ class RunFolder:
 
     @cached_property
     def recipe_text(self) -> str | None:
-        """The text of recipe.yaml, None where there is none."""
+        """Return the text of recipe.yaml, None where there is none."""
         path = self.folder / RECIPE
         return read_text(path, str(path), 0) if path.is_file() else None
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
-        """The recipe as plain maps and lists, empty where there is none. Raises RecipeError for invalid YAML."""
+        """Return the recipe as plain maps and lists, empty where there is none. Raises RecipeError for invalid YAML."""
         return {} if self.recipe_text is None else read_plain(self.folder / RECIPE)
 
     @cached_property
     def evaluation(self) -> dict[str, TaskResult]:
-        """The results in evaluation.json by task, empty where the run was not evaluated."""
+        """Return the results in evaluation.json by task, empty where the run was not evaluated."""
         return read_evaluation(self.folder, "remove it, and call `findna-kit evaluate` again")
 
     @cached_property
     def audits(self) -> dict[str, AuditReport]:
-        """The audits in audit.json by task."""
+        """Return the audits in audit.json by task."""
         return read_audits(self.folder, "remove it, and call `findna-kit tasks audit` again")
 
     @cached_property
     def last_step(self) -> int | None:
-        """The last step in metrics.jsonl, None where there is none."""
+        """Return the last step in metrics.jsonl, None where there is none."""
         try:
             return next((row["step"] for row in newest_rows(self.folder)), None)
         except OSError as error:
@@ -80,7 +80,7 @@ class RunFolder:
 
     @cached_property
     def status(self) -> str:
-        """The status in words, with the reason why the run ended."""
+        """Return the status in words, with the reason why the run ended."""
         if not self.recorded:
             return f"not recorded: there is no {RUN_JSON}"
         status = current_status(self.folder, self.record.status)

@@ -75,7 +75,7 @@ class Series:
 
     @property
     def thinned(self) -> bool:
-        """Whether a bin summarises several rows."""
+        """Return whether a bin summarises several rows."""
         return any(found is not None and found.rows > 1 for found in self.bins.values())
 
     def pieces(self) -> list[list[Point]]:

@@ -46,7 +46,7 @@ class Schedule(ABC):
 
     @property
     def start(self) -> float:
-        """The value that the warm-up rises to."""
+        """Return the value that the warm-up rises to."""
         return self.value(0.0)
 
     def limits(self) -> tuple[float, float]:
@@ -56,7 +56,7 @@ class Schedule(ABC):
 
     @property
     def range(self) -> tuple[float, float]:
-        """The smallest and the largest value at any step, including the zero of a delay or of a warm-up."""
+        """Return the smallest and the largest value at any step, including the zero of a delay or of a warm-up."""
         low, high = self.limits()
         # Before the curve begins the value is 0, which counts towards bounds as well.
         starts_at_zero = bool(self.config.warmup or self.config.delay)
@@ -160,7 +160,7 @@ class _Ramp(Schedule):
 
     @property
     def start(self) -> float:
-        """The value after the warm-up, free of the curve's rounding."""
+        """Return the value after the warm-up, free of the curve's rounding."""
         return float(self.config.start)
 
 

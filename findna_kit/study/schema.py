@@ -57,7 +57,7 @@ class Budget(Settings):
 
     @property
     def measured(self) -> bool:
-        """Whether the number of steps depends on a measurement of every condition."""
+        """Return whether the number of steps depends on a measurement of every condition."""
         return self.flops is not None or self.seconds is not None
 
 
@@ -191,7 +191,7 @@ class Study(Settings):
 
     @property
     def crossed(self) -> bool:
-        """Whether the levels of several factors are fully crossed, so that main effects exist."""
+        """Return whether the levels of several factors are fully crossed, so that main effects exist."""
         return self.design == "factorial" and len(self.factors) > 1
 
     def every_level(self) -> dict[tuple[str, str], Level]:

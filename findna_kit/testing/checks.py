@@ -42,12 +42,12 @@ class Case:
 
     @cached_property
     def config(self) -> Any:
-        """The component's Config, validated as strictly as in a recipe. Raises pydantic's ValidationError."""
+        """Return the component's Config, validated as strictly as in a recipe. Raises pydantic's ValidationError."""
         return self.component.Config.model_validate_json(json.dumps(dict(self.resolved)), strict=True)
 
     @cached_property
     def resolved(self) -> Mapping[str, Any]:
-        """The parameters, with absolute paths."""
+        """Return the parameters, with absolute paths."""
         paths = [name for name in self.component.Config.paths() if isinstance(self.parameters.get(name), str)]
         return {**self.parameters, **{name: os.path.abspath(self.parameters[name]) for name in paths}}  # noqa: PTH100
 

@@ -105,7 +105,7 @@ class LossHarness:
 
     @property
     def loss(self) -> Loss:
-        """The loss under test."""
+        """Return the loss under test."""
         return self.experiment.losses[LABEL].loss
 
     def step(self, micro_batch: int, step: int = CLOCK.step) -> tuple[dict[str, Tensor], LossSums, dict[str, Tensor]]:

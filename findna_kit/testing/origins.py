@@ -51,12 +51,12 @@ class _Traced:
 
     @property
     def position(self) -> Tensor:
-        """The replaced position, to be compared with `origin`."""
+        """Return the replaced position, to be compared with `origin`."""
         return torch.arange(self.tokens.shape[1])[None, :, None]
 
     @property
     def follows(self) -> Tensor:
-        """[R, L, L]: view positions with four different bases, so that they hold the replaced base.
+        """Return [R, L, L], view positions with four different bases, so that they hold the replaced base.
 
         A base drawn at random is the same for all four, and one that depends on its neighbours takes about two values.
         """

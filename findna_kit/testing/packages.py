@@ -33,7 +33,7 @@ class Conformance:
 
     @property
     def component(self) -> str:
-        """`kind name`, and the number of the example if there are several."""
+        """Return `kind name`, and the number of the example if there are several."""
         which = f" {self.example + 1}/{self.examples}" if self.examples > 1 else ""
         return f"{self.kind} {self.name}{which}"
 

@@ -25,17 +25,17 @@ class Optimized(Protocol):
 
     @property
     def optimizer(self) -> Optimizer:
-        """The rule, with its schedules."""
+        """Return the rule, with its schedules."""
         ...
 
     @property
     def losses(self) -> Mapping[str, WeightedLoss]:
-        """The losses whose heads may have learning rates of their own."""
+        """Return the losses whose heads may have learning rates of their own."""
         ...
 
     @property
     def predictors(self) -> nn.ModuleDict:
-        """The heads of the student alone, by the label of their loss."""
+        """Return the heads of the student alone, by the label of their loss."""
         ...
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -58,12 +58,12 @@ class ScheduledOptimizer:
 
     @property
     def groups(self) -> list[ParameterGroup]:
-        """The groups of parameters that are moved alike."""
+        """Return the groups of parameters that are moved alike."""
         return list(self._rates)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """The parameters to be moved, in a fixed order."""
+        """Return the parameters to be moved, in a fixed order."""
         return list(self.named.values())
 
     def zero_grad(self) -> None:
@@ -95,7 +95,7 @@ class ScheduledOptimizer:
 
     @property
     def moved(self) -> list[str]:
-        """Names of the parameters that have state. One that never had a gradient has none."""
+        """Return names of the parameters that have state. One that never had a gradient has none."""
         return [name for name, parameter in self.named.items() if self._state(parameter)]
 
     def empty(self, moved: Collection[str]) -> dict[str, Tensor]:

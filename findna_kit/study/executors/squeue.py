@@ -40,7 +40,7 @@ class JobStatus:
 
     @property
     def over(self) -> bool:
-        """Whether the job has ended for good."""
+        """Return whether the job has ended for good."""
         return self.state in END_CAUSES
 
     @property

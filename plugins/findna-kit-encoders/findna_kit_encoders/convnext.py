@@ -48,7 +48,7 @@ class ConvNeXt(Encoder):
 
         @property
         def skip_rates(self) -> list[float]:
-            """The share of sequences that skip each block: from 0 up to `stochastic_depth`, in equal steps."""
+            """Return the share of sequences that skip each block: from 0 up to `stochastic_depth`, in equal steps."""
             return [self.stochastic_depth * block / max(1, self.blocks - 1) for block in range(self.blocks)]
 
     examples = (

@@ -42,7 +42,7 @@ class GPN(Encoder):
 
         @property
         def dilations(self) -> list[int]:
-            """The dilation of each block: 1, 2, 4, ... up to the largest, then from 1 again."""
+            """Return the dilation of each block: 1, 2, 4, ... up to the largest, then from 1 again."""
             cycle = self.largest_dilation.bit_length()
             return [2 ** (block % cycle) for block in range(self.blocks)]
 

@@ -35,12 +35,12 @@ class Substitution(Augmentation):
 
         @property
         def transition(self) -> float:
-            """P: probability of the transition of a base outside CpG."""
+            """Return P, the probability of the transition of a base outside CpG."""
             return self.rate * self.transition_ratio / (1 + self.transition_ratio)
 
         @property
         def transversion(self) -> float:
-            """Q: probability of either transversion."""
+            """Return Q, the probability of either transversion."""
             return self.rate / (1 + self.transition_ratio)
 
         @model_validator(mode="after")
