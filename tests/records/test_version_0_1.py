@@ -14,7 +14,10 @@ from safetensors.numpy import load_file
 import findna_kit
 from findna_kit import checkpoint
 from findna_kit.records.comparison import compare
+from findna_kit.records.evaluation_json import TaskResult
+from findna_kit.records.json_files import read_json
 from findna_kit.records.listing import entries_below
+from findna_kit.records.run_json import RunJson
 from tests.installing import findna
 
 FIXTURE = Path(__file__).parent / "data" / "v0_1"
@@ -26,6 +29,14 @@ EMBEDDING = [1.19374, 1.14548, 0.40980, -0.47920, -0.77171, 0.26848, 1.35711, -0
 def old(tmp_path):
     shutil.copytree(FIXTURE, tmp_path / "old")
     return tmp_path / "old"
+
+
+@pytest.mark.parametrize("record", sorted(FIXTURE.rglob("run.json")), ids=lambda path: str(path.parent.relative_to(FIXTURE)))
+def test_the_models_keep_every_byte(record):
+    assert json.dumps(RunJson.model_validate(read_json(record, "")).to_json(), indent=1) + "\n" == record.read_text()
+    results = record.parent / "evaluation.json"
+    entries = {path: TaskResult.model_validate(entry).to_json() for path, entry in read_json(results, "").items()}
+    assert json.dumps(entries, indent=1) + "\n" == results.read_text()
 
 
 def test_runs_are_listed_with_their_scores(old):
