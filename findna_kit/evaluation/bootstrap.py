@@ -41,6 +41,7 @@ class BootstrapScores:
             return ScoreInterval(value=mean, low=low, high=high)
         return ScoreInterval(value=mean, low=low, high=high, deviation=float(values.std(ddof=1)))
 
+    # Both contenders were scored on the same resamples, so that the difference is paired.
     def minus(self, other: BootstrapScores, name: str) -> ScoreDifference:
         """Return the paired difference of two means with its interval and verdict."""
         value = float(self.values[name].mean() - other.values[name].mean())
@@ -52,12 +53,14 @@ def bootstrap_scores(
     truth: Labels, predictions: Mapping[str, Sequence[Scores]], classes: int, *, seed: int
 ) -> dict[str, BootstrapScores]:  # fmt: skip
     """Return each prediction's scores. predictions: by name, for each seed the scores of the classes [n, K]."""
+    # Weight 1 for every sample gives the score itself; a resample is another vector of weights.
     whole = np.ones((1, len(truth)))
     weighted = {
         name: [WeightedScores(truth, scores, classes) for scores in by_seed] for name, by_seed in predictions.items()
     }  # fmt: skip
     values = {name: [scores(whole) for scores in by_seed] for name, by_seed in weighted.items()}
     draws: dict[str, list[list[dict[str, Floats]]]] = {name: [] for name in weighted}
+    # Resamples are the outer loop, so that all contenders see the same ones without storing them.
     for weights in _resamples(len(truth), seed):
         for name, by_seed in weighted.items():
             draws[name].append([scores(weights) for scores in by_seed])
@@ -83,9 +86,11 @@ def verdict(low: float, high: float) -> str:
 def _resamples(samples: int, seed: int) -> Iterator[Floats]:
     """Yield chunks of resamples as weights [R, n]: how often each sample was drawn."""
     generator = np.random.default_rng(seed % 2**64)
+    # Bounds the matrix of weights in memory.
     at_once = max(1, _MAX_WEIGHTS // samples)
     for start in range(0, RESAMPLES, at_once):
         count = min(at_once, RESAMPLES - start)
+        # Adding a multiple of `samples` per resample lets one bincount count all of them.
         drawn = generator.integers(samples, size=(count, samples)) + np.arange(count)[:, None] * samples
         yield np.bincount(drawn.ravel(), minlength=count * samples).reshape(count, samples).astype(np.float64)
 
@@ -96,6 +101,7 @@ def _mean_over_seeds(chunks: Sequence[Sequence[Floats]], seed: int) -> Floats:
     seeds = table.shape[1]
     if seeds == 1:
         return np.asarray(table[:, 0])
+    # Seeds are resampled too, so that the interval includes the variance between them.
     chosen = np.random.default_rng([seed % 2**64, seeds]).integers(seeds, size=table.shape)
     return np.asarray(np.take_along_axis(table, chosen, axis=1).mean(1))
 

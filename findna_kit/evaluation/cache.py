@@ -31,6 +31,7 @@ class Prediction:
 
 def cache_key(identity: Mapping[str, Any]) -> str:
     """Return a digest of all that a prediction depends on."""
+    # Sorted keys: equal identities have equal names, in whatever order they were built.
     return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -59,6 +60,7 @@ class PredictionCache:
         stored. Raises OutputExists if the folder cannot be written to.
         """
         key = cache_key(identity)
+        # Two `evaluate` calls on one run must not compute the same prediction at the same time.
         lock = FileLock(self.folder / f".{key}.lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +79,7 @@ class PredictionCache:
     def _store(self, key: str, identity: Mapping[str, Any], prediction: Prediction) -> None:
         with atomic_write(self._scores(key)) as temporary, temporary.open("wb") as file:
             np.save(file, prediction.scores, allow_pickle=False)
+        # Written last: a prediction counts as finished once its description exists.
         with atomic_write(self._description(key)) as temporary:
             temporary.write_text(json.dumps({"cell": dict(identity), "chosen": prediction.chosen}, indent=1) + "\n")
 

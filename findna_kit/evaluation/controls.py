@@ -33,6 +33,7 @@ def kmer_control(task: Task) -> tuple[Scores, dict[str, object]]:
     best: tuple[int, Fitted] | None = None
     for k in KMER_LENGTHS:
         fitted = probe(_features(task, k))
+        # A longer k must be better, not only equal, to be chosen: it has four times as many features.
         if best is None or fitted.score > best[1].score:
             best = k, fitted
     assert best is not None  # KMER_LENGTHS is not empty
@@ -48,6 +49,7 @@ def kmer_few_shot(task: Task, shots: int, *, seed: int) -> tuple[Scores, dict[st
 
 def majority_control(task: Task) -> tuple[Scores, dict[str, object]]:
     """Return the most frequent class of the training split for every test sample [n, K]; the first of equals."""
+    # The training split's majority, not the test split's, which a classifier cannot know.
     label = int(np.bincount(task.splits["train"].labels).argmax())
     scores = np.zeros((len(task.splits["test"].labels), len(task.classes)), dtype=np.float32)
     scores[:, label] = 1
@@ -74,6 +76,7 @@ def kmer_features(sequences: Sequence[str], k: int) -> NDArray[np.float32]:
     cuts = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(sequences)]
     for start, end in pairwise(cuts):
         counts, known, gc = _count("".join(sequences[start:end]), lengths[start:end], k)
+        # Frequencies and not counts, so that length is no feature of its own.
         features[start:end, :-1] = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         features[start:end, -1] = gc / np.maximum(known, 1)
     return features
@@ -89,8 +92,10 @@ def _count(text: str, lengths: Labels, k: int) -> tuple[Labels, Labels, Labels]:
     starts = max(len(tokens) - k + 1, 0)
     code = np.zeros(starts, dtype=np.int64)
     counted = row[:starts] == row[len(tokens) - starts :]  # the last base is in the same sequence as the first
+    # Each pass appends one base to the code of every k-mer: k vectorised passes instead of a loop over bases.
     for offset in range(k):
         code = code * 4 + tokens[offset : offset + starts]
         counted &= known[offset : offset + starts]
+    # One histogram over (sequence, k-mer) pairs counts all sequences at once.
     counts = np.bincount((row[:starts] * 4**k + code)[counted], minlength=n * 4**k)
     return counts.reshape(n, 4**k), np.bincount(row[known], minlength=n), np.bincount(row[is_gc], minlength=n)

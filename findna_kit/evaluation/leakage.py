@@ -63,7 +63,9 @@ def audit(task: Task) -> AuditReport:
     exact copies are found. `leaked` are the test samples found in other splits. Genomes are compared elsewhere: those
     fields are empty.
     """
+    # RNA letters and ambiguous codes are normalised first, so that spelling does not hide a copy.
     plain = {name: [row.upper().translate(_PLAIN) for row in split.sequences] for name, split in task.splits.items()}
+    # One scale for all splits: sketches of different scales cannot be compared.
     scale = scale_for([row for rows in plain.values() for row in rows], NEAR_K)
     splits = {
         name: _ComparedSplit(
@@ -100,6 +102,7 @@ def seen_in(tasks: Sequence[Task], regions: Iterable[NDArray[np.uint8]]) -> list
     All tasks are searched in one pass over the regions. `not_compared` counts samples without a sampled 32-mer free of N.
     """
     tests = [task.splits["test"].sequences for task in tasks]
+    # Reading a genome dominates the time, so that all tasks share one pass.
     share = found_in([row for rows in tests for row in rows], regions)
     overlaps = list[OverlapOfTask]()
     for low, high in pairwise(np.cumsum([0, *map(len, tests)]).tolist()):
@@ -135,6 +138,7 @@ def _overlap(splits: Mapping[str, _ComparedSplit], query_name: str, reference_na
     """Return the samples of one split that are in another, each under the first kind that applies."""
     query, reference = splits[query_name], splits[reference_name]
     same = reference.contains(query.plain)
+    # Each sample is counted once, for the strongest kind of match.
     reverse = reference.contains(query.reversed) & ~same
     nearest, share = nearest_rows(query.sketch, reference.sketch)
     rows = {
@@ -159,6 +163,7 @@ def _conflicts(task: Task, molecules: Mapping[str, Sequence[str]]) -> LabelConfl
     for name, split in task.splits.items():
         for molecule, label in zip(molecules[name], split.labels.tolist(), strict=True):
             labels.setdefault(molecule, set()).add(label)
+    # The same sequence with two labels limits every classifier, whichever split it is in.
     conflicting = {molecule for molecule, found in labels.items() if len(found) > 1}
     rows = {name: [row for row, molecule in enumerate(molecules[name]) if molecule in conflicting] for name in task.splits}
     return LabelConflicts(sequences=len(conflicting), rows=rows)

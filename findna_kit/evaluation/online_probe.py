@@ -38,6 +38,7 @@ class OnlineProbe:
         self.task, self.protocols = task, protocols
         self.train, self.train_labels = _subset(task.splits["train"])
         self.scored, self.scored_labels = _subset(task.splits["validation"])
+        # Hyperparameters are chosen on a part of the training subset; the scored samples choose nothing.
         self.for_choice = held_out(self.train_labels, _CHOICE_SHARE, _SEED + 1)
         if not self.for_choice.any() or np.unique(self.train_labels[~self.for_choice]).size < _MIN_CLASSES:
             raise TaskError(
@@ -60,6 +61,7 @@ class OnlineProbe:
             fit = PROTOCOLS[name].fit
             if fit is None:
                 raise ValueError(f"{name} fine-tunes the network, which an online probe must not")
+            # A fixed seed: the curve must change with the weights alone.
             predicted = fit(features, _SEED).scores(scored).argmax(1)
             metric, value = choice_score(self.scored_labels, predicted, len(self.task.classes))
             scores[task_metric(self.task.name, name, metric)] = value
@@ -67,6 +69,7 @@ class OnlineProbe:
 
     def control(self) -> dict[str, float]:
         """Return the scores of 4-mer frequencies, which stay the same during training."""
+        # Counting gets the same samples and protocol, so that the curves are comparable.
         scores = self(lambda sequences: kmer_features(sequences, FEW_SHOT_K))
         return {control_of(name): value for name, value in scores.items()}
 

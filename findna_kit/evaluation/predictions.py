@@ -64,6 +64,7 @@ class Evaluation:
         identity: JsonObject = {"way": CACHE_VERSION, "task": self.task.digest, "who": spec.contender}
         protocol = PROTOCOLS[spec.protocol]
         if spec.network is None:
+            # Counting needs no network; only a drawn subset makes it depend on the seed.
             if spec.contender == "kmer" and protocol.kmer_random:
                 identity |= {"protocol": spec.protocol, "seed": self._seed(spec)}
             return identity
@@ -80,6 +81,7 @@ class Evaluation:
         missing = []
         for spec in self.request.predictions():
             key = cache_key(self.identity(spec))
+            # Two specifications with one identity share a prediction, such as controls of several protocols.
             if key not in by_key and cache.has(key):
                 by_key[key] = cache.get(key)
             if key in by_key:
@@ -103,6 +105,7 @@ class Evaluation:
         if features is None:
             made = majority_control(self.task) if spec.contender == "majority" else protocol.kmer(self.task, seed)
             return Prediction(*made)
+        # Shuffled labels show what a protocol reaches by chance with these features.
         task = _shuffled(self.task, seed) if spec.contender == "shuffled_labels" else self.task
         if protocol.fit is None:
             return features.finetuned(task, seed, folder)
@@ -112,6 +115,7 @@ class Evaluation:
 
     def _seed(self, spec: PredictionSpec) -> int:
         """Return the seed of a repeat: the same for the encoder and every control, so that repeats are paired."""
+        # The same seed for the encoder and every control, so that their repeats are paired.
         return rng.key(self.seed, "evaluation", spec.number) % 2**63
 
 
@@ -124,6 +128,7 @@ class _NetworkFeatures:
 
     def of(self, split: str) -> NDArray[Any]:
         """Return the embeddings [n, D]. Raises FindnaError if they are not finite, ValueError for another shape."""
+        # The features of a split serve every protocol; embedding is the expensive part.
         if split not in self._splits:
             sequences = self.task.splits[split].sequences
             embeddings = self.contender.embed(sequences)
@@ -131,6 +136,7 @@ class _NetworkFeatures:
                 raise ValueError(
                     f"{self.name} returned an array {embeddings.shape} for {len(sequences)} sequences; expected [n, D]"
                 )
+            # A diverged run must not get a score, which scikit-learn might produce from NaN by accident.
             if not np.isfinite(embeddings).all():
                 raise FindnaError(
                     f"{self.name}: embeddings of the task {self.task.name} are not finite, so it cannot be scored: "
@@ -159,6 +165,7 @@ def _shuffled(task: Task, seed: int) -> Task:
     """Return the task with the labels of its training and validation splits in random order; the test split as it is."""
     generator = np.random.default_rng(rng.key(seed, "shuffled labels") % 2**64)
     splits = {
+        # The test labels stay: the control measures real labels with a model that learned none.
         name: split if name == "test" else TaskSplit(split.sequences, generator.permutation(split.labels))
         for name, split in task.splits.items()
     }

@@ -72,17 +72,22 @@ def knn(features: Features) -> Fitted:
     Neighbours by cosine are weighted by exp(similarity / 0.07) (Wu et al. 2018; DINO, Caron et al. 2021). A class's
     probability is its share of the weights.
     """
+    # Unit length makes a dot product a cosine, so that all similarities are one matrix product.
     bank, labels, classes = _unit(features.train), features.train_labels, features.classes
+    # A small task may have fewer training samples than the largest number of neighbours.
     numbers = [number for number in NEIGHBOURS if number <= len(bank)]
 
     def vote(similarities: Floats, indices: Labels, number: int) -> Floats:
         cells = np.arange(len(indices))[:, None] * classes + labels[indices[:, :number]]
+        # Subtracting 1, the largest cosine, changes no share and avoids overflow.
         weights = np.exp((similarities[:, :number] - 1) / TEMPERATURE)
         votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(indices) * classes).reshape(-1, classes)
         return np.asarray(votes / votes.sum(1, keepdims=True))
 
+    # The largest number of neighbours is searched once; smaller numbers use its first columns.
     nearest = _neighbours(_unit(features.validation), bank, numbers[0])
     scores = {n: choice_score(features.validation_labels, vote(*nearest, n).argmax(1), classes) for n in numbers}
+    # `max` returns the first of equals, and NEIGHBOURS is in descending order.
     number = max(numbers, key=lambda n: scores[n][1])
     return Fitted(
         scores=lambda test: vote(*_neighbours(_unit(test), bank, number), number).astype(np.float32),
@@ -101,10 +106,12 @@ def probe(features: Features) -> Fitted:
 
     scaler = StandardScaler(copy=False)
     train = scaler.fit_transform(features.train.astype(np.float64))
+    # The scaler is fitted on the training split alone; the other splits must not influence it.
     validation = scaler.transform(features.validation.astype(np.float64))
     best: Fitted | None = None
     for penalty, model, converged in _regularisation_path(train, features.train_labels):
         metric, score = choice_score(features.validation_labels, _labels(model, validation), features.classes)
+        # Of equal scores the stronger penalty wins, because the path begins with it.
         if best is None or score > best.score:
             best = Fitted(
                 scores=_ClassProbabilities(copy.deepcopy(model), scaler, features.classes),
@@ -127,6 +134,7 @@ def few_shot(features: Features, shots: int, *, seed: int) -> Fitted:
     scaler = StandardScaler(copy=False)
     train = scaler.fit_transform(features.train.astype(np.float64))
     rows = draw_shots(features.train_labels, shots, seed)
+    # The penalty is fixed: with one sample per class there is nothing to choose it on.
     model = LogisticRegression(C=SHOT_PENALTY, max_iter=MAX_ITERATIONS).fit(train[rows], features.train_labels[rows])
     probabilities = _ClassProbabilities(model, scaler, features.classes)
     predicted = probabilities(features.validation).argmax(1)
@@ -137,6 +145,7 @@ def few_shot(features: Features, shots: int, *, seed: int) -> Fitted:
 def draw_shots(labels: Labels, shots: int, seed: int) -> Labels:
     """Return ascending indices of `shots` samples of each class, or of all that it has."""
     generator = np.random.default_rng(rng.key(seed, "shots", shots) % 2**64)
+    # A random order within each class; the first `shots` of each are taken.
     order = np.lexsort((generator.random(len(labels)), labels))
     rank = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order], "left")
     return np.sort(order[rank < shots])
@@ -150,6 +159,7 @@ class _ClassProbabilities:
 
     def __call__(self, features: NDArray[Any]) -> Scores:
         probabilities = np.zeros((len(features), self.classes), dtype=np.float32)
+        # A class without training samples keeps probability 0.
         probabilities[:, self.model.classes_] = self.model.predict_proba(self.scaler.transform(features.astype(np.float64)))
         return probabilities
 
@@ -163,6 +173,7 @@ def _regularisation_path(train: Floats, labels: Labels) -> Iterable[tuple[float,
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
+    # Warm starts make the whole path about as cheap as one fit from zero.
     model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
     for penalty in INVERSE_PENALTIES:
         with warnings.catch_warnings(record=True) as caught:
@@ -196,10 +207,12 @@ def _neighbours(queries: Floats, bank: Floats, number: int) -> tuple[Floats, Lab
     """Return similarities and indices [n, number] of the nearest rows of the bank, nearest first; ties by index."""
     similarities = np.empty((len(queries), number))
     indices = np.empty((len(queries), number), dtype=np.int64)
+    # Queries are processed in chunks, so that the matrix of similarities stays bounded.
     rows = max(1, _MAX_SIMILARITIES // len(bank))
     for start in range(0, len(queries), rows):
         chunk = slice(start, start + rows)
         cosines = queries[chunk] @ bank.T
+        # A partial sort is linear in the size of the bank; only the selected neighbours are then ordered.
         nearest = np.argpartition(cosines, -number, axis=1)[:, -number:]
         values = np.take_along_axis(cosines, nearest, axis=1)
         # If several rows tie for the last place, as those of a collapsed encoder do, argpartition returns any of them. Ties are

@@ -38,6 +38,7 @@ class EvaluationRequest:
         names = (
             name for option in self.protocols for name, protocol in PROTOCOLS.items() if protocol.option == option
         )  # fmt: skip
+        # An option may stand for several protocols, and be given twice; order is kept, repeats are dropped.
         return tuple(dict.fromkeys(names))
 
     def predictions(self) -> list[PredictionSpec]:
@@ -49,6 +50,7 @@ class EvaluationRequest:
             PredictionSpec(protocol, contender, number)
             for protocol in self.names
             for contender in (*networks, "kmer", "majority")
+            # What is not random is computed once, whatever the number of seeds: repeats would be equal.
             for number in range(self.seeds if _is_random(protocol, contender) else 1)
         ]
 
@@ -64,6 +66,7 @@ class PredictionSpec:
     @property
     def network(self) -> tuple[NetworkName, int] | None:
         """Return the network whose features or weights it needs, and which of its repeats; None for k-mers and majority."""
+        # Each repeat has its own random initialisation, so that the control's variance is seen.
         if self.contender == "random_init":
             return "random_init", self.number
         return None if self.contender in ("kmer", "majority") else ("encoder", 0)

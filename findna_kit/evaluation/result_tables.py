@@ -38,6 +38,7 @@ def table_rows(result: TaskScores, columns: Sequence[str] = COLUMNS) -> list[lis
     COLUMNS to return, in their order.
     """
     metric = result.metric
+    # The task's own metric comes first; the other scores follow in a fixed order.
     rows = [header(metric)]
     for protocol, block in result.protocols.items():
         for name, contender in block.contenders().items():
@@ -90,6 +91,7 @@ def _chosen(seeds: Sequence[Mapping[str, JsonValue]]) -> str:
     """Return the chosen hyperparameters; of several seeds every value that occurs."""
     words = []
     for name in _SHOWN_CHOICES:
+        # Seeds may choose different values; each is shown once.
         values = list(dict.fromkeys(str(chosen[name]) for chosen in seeds if name in chosen))
         if values:
             words.append(f"{name}={'/'.join(values)}")
@@ -167,6 +169,7 @@ def audit_lines(report: AuditReport) -> list[str]:
 
 
 def _overlap(genome: GenomeOverlap, test_size: int) -> str:
+    # The share is of the samples that could be compared: the others may or may not lie in the genome.
     compared = test_size - genome.not_compared
     lacking = f"; {genome.not_compared:,} could not be compared" if genome.not_compared else ""
     share = f" ({genome.share:.1%})" if compared else ""

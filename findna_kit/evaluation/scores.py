@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def confusion(truth: Labels, predicted: Labels, classes: int) -> Floats:
     """Return the confusion matrix [K, K]: rows are the true classes, columns the predicted ones."""
+    # Each cell of the matrix is one number, so that counting is a single pass.
     return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes).astype(np.float64)
 
 
@@ -42,6 +43,7 @@ def mcc(stack: Floats) -> Floats:
     true, predicted = stack.sum(-1), stack.sum(-2)
     covariance = np.trace(stack, axis1=-2, axis2=-1) * total - (true * predicted).sum(-1)
     spread = (total**2 - (true**2).sum(-1)) * (total**2 - (predicted**2).sum(-1))
+    # The definition is 0 / 0 if one side has a single class; 0 means no association.
     correlation: Floats = np.divide(covariance, np.sqrt(spread), out=np.zeros_like(total), where=spread > 0)
     return correlation
 
@@ -50,6 +52,7 @@ def macro_f1(stack: Floats) -> Floats:
     """Return the mean F1 [...] over the classes that occur in the truth or the prediction."""
     size = stack.sum(-1) + stack.sum(-2)  # 2 TP + FP + FN
     f1 = np.divide(2 * np.diagonal(stack, axis1=-2, axis2=-1), size, out=np.zeros_like(size), where=size > 0)
+    # Classes that are neither true nor predicted are left out of the mean, as in scikit-learn.
     mean: Floats = f1.sum(-1) / (size > 0).sum(-1)
     return mean
 
@@ -112,6 +115,7 @@ class _RankedSamples:
         ordered.cumsum(1, out=above[:, 1:])
         gained = np.add.reduceat(np.take(ordered, self.positives, axis=1), self.first, axis=1)
         start, end = np.take(above, self.start, axis=1), np.take(above, self.end, axis=1)
+        # Cumulated over groups of tied scores, because samples within a tie have no order.
         so_far = gained.cumsum(1)
         positives, negatives = so_far[:, -1], above[:, -1] - so_far[:, -1]
         passed = (start - (so_far - gained) + end - so_far) / 2  # negatives before the group, and half of those in it
@@ -119,6 +123,7 @@ class _RankedSamples:
         with np.errstate(invalid="ignore", divide="ignore"):
             auroc = (gained * (negatives[:, None] - passed)).sum(1) / (positives * negatives)
             auprc = (gained * precision).sum(1) / positives
+        # A resample may have lost a class; its area is undefined, not 0.
         defined = ((positives > 0) & (negatives > 0))[:, None]
         areas: Floats = np.where(defined, np.stack([auroc, auprc], axis=1), np.nan)
         return areas

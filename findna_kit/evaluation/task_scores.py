@@ -55,6 +55,7 @@ def scored_rows(task: Task, without: Sequence[int] = ()) -> NDArray[np.int64]:
     Raises TaskError if the test split has one class, FindnaError if one class is left: no score is defined then.
     """
     labels = task.splits["test"].labels
+    # The predictions cover all test samples; leaked ones are left out here, so that no cache depends on it.
     rows = np.setdiff1d(np.arange(len(labels)), np.array(without, dtype=np.int64))
     classes = np.unique(labels[rows]).size
     if classes >= _MIN_CLASSES:
@@ -80,6 +81,7 @@ def summarise(
     rows = scored_rows(task, without)
     truth = task.splits["test"].labels[rows]
     by_seed: dict[tuple[str, str], list[Prediction]] = {}
+    # In the order of the repeats, which pairs the encoder's seeds with those of the controls.
     for spec in sorted(predictions, key=lambda spec: spec.number):
         by_seed.setdefault((spec.protocol, spec.contender), []).append(predictions[spec])
     # A control that several protocols share is one list of the same predictions: it is resampled once.
@@ -113,6 +115,7 @@ def _protocol_result(contenders: Mapping[str, tuple[list[Prediction], BootstrapS
         )
         for name, (by_seed, sampled) in contenders.items()
     }
+    # Differences are always encoder minus control, so that `above` means better in every table.
     differences = {
         name: {score: encoder.minus(sampled, score) for score in SCORES}
         for name, (_, sampled) in contenders.items()

@@ -27,6 +27,7 @@ class EncodedSequences:
         pieces = [alphabet.encode(sequence) for sequence in sequences]
         self.lengths = torch.tensor([len(piece) for piece in pieces], dtype=torch.int64)
         self._starts = self.lengths.cumsum(0) - self.lengths
+        # All sequences lie end to end in one tensor: no padding is stored, and a batch is one gather.
         self._tokens = torch.from_numpy(np.concatenate(pieces)).to(device)
 
     def view(self, rows: Tensor, flipped: Tensor | None = None) -> View:
@@ -60,6 +61,7 @@ class MicroBatching:
 
         The longest come first, so that the samples of a micro-batch have similar lengths.
         """
+        # A micro-batch holds as many positions as fit; its first sample is its longest and decides.
         ordered = rows[lengths[rows].argsort(descending=True, stable=True)]
         sizes, micro_batches, start = lengths[ordered].tolist(), [], 0
         while start < len(sizes):
@@ -82,16 +84,19 @@ def batches(lengths: Tensor, batch_size: int, *, seed: int, epoch: int) -> list[
     order = _shuffled(count, seed, "finetune rows", epoch)
     edges = [step * count // steps for step in range(steps + 1)]
     in_order: list[Tensor] = []
+    # Sorting by length within a window of batches saves padding and keeps batches nearly random.
     for first in range(0, steps, WINDOW):
         window_edges = edges[first : first + WINDOW + 1]
         window = order[window_edges[0] : window_edges[-1]]
         window = window[lengths[window].argsort(stable=True)]
         in_order += window.split(np.diff(window_edges).tolist())
+    # The order of the batches is random again, or short sequences would always come first.
     return [in_order[batch] for batch in _shuffled(steps, seed, "finetune batches", epoch).tolist()]
 
 
 def flips(count: int, *, seed: int, epoch: int) -> Tensor:
     """Return True [n] for the samples that an epoch shows as their reverse complement, with probability 1/2."""
+    # A hash of (seed, epoch, sample): resuming needs no saved random state.
     return rng.bits(rng.key(seed, "finetune strand", epoch), torch.arange(count), 1)[:, 0] < 0
 
 

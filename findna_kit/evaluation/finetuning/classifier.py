@@ -36,12 +36,14 @@ class Classifier(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.branch = deepcopy(network)
+        # The heads of pretraining are not used; without them fewer parameters are saved and moved.
         self.branch.heads = nn.ModuleDict()
         self.pooling, self.trains_encoder, self.notes = pooling, settings.scope == "full", list[str]()
         self.layer = self._layer(settings, given=sources.get("blocks") == "given")
         self._refuse_pooling()
         self._set_dropout(settings, given=sources.get("dropout") == "given")
         with rng.torch_seed(seed, "finetune head", device=torch.device("cpu")):
+            # Drawn from its own seed, so that the head is the same for the encoder and its control.
             self.head = nn.Linear(network.width, classes)
         self.branch.requires_grad_(self.trains_encoder)
 

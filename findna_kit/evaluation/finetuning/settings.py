@@ -50,6 +50,7 @@ class FinetuneSettings(Settings):
     def _without_default_optimizer(self, handler: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
         """Leave the default optimizer out, so that results from before there was a choice keep their identity."""
         plain: dict[str, JsonValue] = handler(self)
+        # Left out, so that digests of version 0.1, which had no such key, stay valid.
         if self.optimizer == DEFAULT_OPTIMIZER:
             del plain["optimizer"]
         return plain
@@ -64,6 +65,7 @@ def settings_for(task: Task, changes: Sequence[str]) -> tuple[FinetuneSettings, 
     """
     published = task.finetune
     values: JsonObject = {} if published is None else dict(published.settings)
+    # A result lists where each value comes from: published settings were chosen for another network.
     sources: dict[str, str] = dict.fromkeys(FinetuneSettings.model_fields, "ours")
     if published is not None:
         sources |= {name: published.mark(name) for name in values}

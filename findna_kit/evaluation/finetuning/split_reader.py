@@ -48,6 +48,7 @@ class SplitReader:
         if split.features is None:
             embeddings = self.classifier.embed(split.sequences.view(rows, reverse), self.engine)
         else:
+            # Cached features have one entry per strand.
             embeddings = split.features[torch.zeros_like(rows) if reverse is None else reverse.long(), rows]
         logits: Tensor = self.classifier.head(embeddings)
         return logits
@@ -69,6 +70,7 @@ class SplitReader:
         for strand, flipped in enumerate(self._strands(split)):
             for rows in self.micro_batches(split, torch.arange(len(split))):
                 by_strand[strand, rows] = F.log_softmax(self.logits(split, rows, flipped), dim=-1).cpu()
+        # The logarithm of the mean probability of both strands.
         return by_strand.logsumexp(0) - math.log(len(by_strand))
 
     def _strands(self, split: DeviceSplit) -> list[Tensor | None]:

@@ -27,6 +27,7 @@ _ONLY_LAST = 1
 
 def digest_of(arguments: Mapping[str, Any], network: nn.Module) -> str:
     """Return a sha256 of all that the result depends on: the arguments, the initial weights, and this machine's torch."""
+    # Another version or thread count would not continue with identical numbers.
     machine = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     digest = hashlib.sha256(json.dumps([arguments, machine], sort_keys=True).encode())
     for name, tensor in network.state_dict().items():
@@ -74,6 +75,7 @@ def restore(
     epochs = checkpoint.steps_saved(folder)
     if not epochs:
         return None
+    # Buffers to load into; they replace `best` only when everything fits.
     saved_best = {name: torch.empty_like(tensor) for name, tensor in current.items()}
     try:
         model, state, values = checkpoint.load(folder, epochs[-1])

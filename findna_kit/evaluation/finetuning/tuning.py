@@ -89,6 +89,7 @@ def finetune(
         "blocks": classifier.blocks, "device": engine.device.type, "precision": engine.precision,
         "dropout": [module.p for module in classifier.modules() if isinstance(module, torch.nn.Dropout)],
     }  # fmt: skip
+    # Whatever changes the result is in the digest, so that a resumed state never continues another experiment.
     digest = state.digest_of(arguments, classifier)
     tuning = _Tuning(classifier.to(engine.device), engine, task, settings, optimizer=optimizer, strand=strand, seed=seed)
     tuning.restore(folder, digest, log)
@@ -96,6 +97,7 @@ def finetune(
         log(f"{task.name}: {note}")
     while not tuning.ended:
         summary = tuning.epoch()
+        # After every epoch, so that a kill costs at most one.
         tuning.save(folder, digest)
         log(f"{task.name}: {summary}")
     return tuning.tested()
@@ -135,6 +137,7 @@ class _Tuning:
     def chosen(self) -> int:
         """Return the epoch, counted from 1, with the best validation score, the first of equals; 0 before the first."""
         scores = [epoch["score"] for epoch in self.history]
+        # The first of equal epochs: fewer epochs fit the training split less closely.
         return scores.index(max(scores)) + 1 if scores else 0
 
     @property
@@ -153,6 +156,7 @@ class _Tuning:
         self.reader.size = self._size() if saved is None else saved.passes
         if not self.classifier.trains_encoder:
             self.classifier.eval()
+            # A frozen encoder gives the same features in every epoch: they are computed once.
             for split in (self.train, self.validation):
                 self.reader.cache_features(split)
 

@@ -28,6 +28,7 @@ def read_records(files: Mapping[str, Sequence[Path]], shares: SplitShares, longe
     labels = class_indices(whole, class_names(whole), whole)
     test = held_out(labels, shares.test, shares.seed)
     dev = np.zeros_like(test)
+    # The share is of all samples, while only those outside the test split are left to draw from.
     dev[~test] = held_out(labels[~test], shares.dev / (1 - shares.test), shares.seed + 1)
     note = (
         f"the records are published without splits: {shares.test:.0%} were split off for test and {shares.dev:.0%} for "

@@ -48,6 +48,7 @@ def _read_split(folder: Path, split: str, genomes: TaskGenomes) -> RawSamples | 
     """Return the samples of one split; None if the folder does not have it. Raises TaskError for two layouts at once."""
     files = _tables(folder, split)
     inside = folder / split
+    # Hidden files, such as .DS_Store, are no classes.
     by_class = sorted(path for path in inside.iterdir() if not path.name.startswith(".")) if inside.is_dir() else []
     if files and by_class:
         raise TaskError(f"{folder} has both {files[0].name} and {split}/: remove the one that is not meant")

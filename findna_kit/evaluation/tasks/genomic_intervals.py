@@ -62,6 +62,7 @@ def read_interval_list(path: Path, label: str, genomes: TaskGenomes) -> RawSampl
     """
     intervals: list[_LabelledInterval] = []
     for place, row in _read(path, ","):
+        # The lists of genomic-benchmarks begin with a header, others may not.
         if tuple(row) == _COLUMNS:
             continue
         if len(row) != len(_COLUMNS):
@@ -81,6 +82,7 @@ def read_bed_rows(path: Path, label_column: int, genomes: TaskGenomes, length: i
             continue
         if len(row) < label_column:
             raise TaskError(f"{place}: {len(row)} columns, but label_column is {label_column}; columns are separated by tabs")
+        # BED6 has the strand in its sixth column, unless the label is there.
         strand = row[5] if len(row) > 5 and label_column != 6 else "."
         intervals.append(_interval(place, row[0], row[1], row[2], strand, row[label_column - 1]))
     return _sequences_of(path, intervals, genomes.of("", path), length).checked()
@@ -123,6 +125,7 @@ def _sequences_of(
         beyond = f"{first.start}-{first.end} ends beyond {first.contig!r}, which has {size} bases"
         raise TaskError(f"{first.place}: {beyond}; is {store.source} the right assembly?")
     if length is not None:
+        # A window of fixed length around the middle, as benchmarks with one input length use it.
         start = (start + end) // 2 - length // 2
         end = start + length
     reverse = np.array([interval.reverse for interval in intervals], dtype=bool)

@@ -46,6 +46,7 @@ def load_task(source: str, data: Path | None = None) -> Task:
     if not path.exists() and source != BUILTIN:
         raise TaskError(f"{path} does not exist, and no shipped task has that name{nearest(source, shipped)}; {_EXPECTED}")
     resolved = path.resolve()
+    # The built-in task has one name wherever the package is installed, so that results can be compared.
     name, location = (BUILTIN, BUILTIN) if resolved == builtin.resolve() else (resolved.name, str(resolved))
     return _task(name, location, read_folder(path, TaskGenomes()), None)
 
@@ -129,6 +130,7 @@ class LocatedTaskFile:
     def _fitted(self, splits: dict[str, RawSamples]) -> dict[str, RawSamples]:
         """Return the samples cut or padded to `length`, if the task file asks for it."""
         length = self.file.length
+        # Only a task file that states it changes sequences; nothing is cut silently.
         if self.file.fit != "cut_or_pad" or length is None:
             return splits
         return {
@@ -138,7 +140,9 @@ class LocatedTaskFile:
 
 
 def _task(name: str, path: str, raw: dict[str, RawSamples], file: TaskFile | None) -> Task:
+    # Some benchmarks publish only a dev and a test split.
     training = raw["train"] if "train" in raw else raw["dev"]
+    # Classes come from the training split: one that occurs only in the test split cannot be learned.
     classes = class_names(training)
     labels = {split: class_indices(samples, classes, training) for split, samples in raw.items()}
     train, validation, notes = training_splits(raw, labels, path)
