@@ -74,6 +74,7 @@ def ablate(
         )  # fmt: skip
     if progress.result is None:
         _log_unfinished(progress)
+        # The exit code lets a script call the same command again until the study is complete.
         raise typer.Exit(UNFINISHED)
     if as_json:
         print(json.dumps(progress.result.plain(), indent=1))

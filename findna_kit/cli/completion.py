@@ -60,6 +60,7 @@ def complete_component(incomplete: str) -> list[str]:
 
 def complete_kinds(incomplete: str) -> list[str]:
     """Return the kinds of components, after those that are given already, separated by commas."""
+    # Kinds are a comma-separated list: only the last one is still being typed.
     given, comma, last = incomplete.rpartition(",")
     return [f"{given}{comma}{kind}" for kind in _matching(_index()["components"], last)]
 
@@ -74,6 +75,7 @@ def complete_override(context: typer.Context, incomplete: str) -> list[str]:
     keys = _index()["set_keys"]
     # While an option lacks its value, click leaves the arguments before it unparsed, in `context.args`.
     names = [str(context.params.get("recipe")), *context.args]
+    # A recipe's own keys if one is on the command line, else those of all recipes.
     known = next((keys[name] for name in names if keys.get(name)), None)
     everything = dict.fromkeys(key for each in keys.values() for key in each)
     return _matching([f"{key}=" for key in (everything if known is None else known)], incomplete)
@@ -106,6 +108,7 @@ def _index() -> NameIndex:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             index = completion_index.build(fingerprint)
         _write(file, index)
+    # A completion must never print an error into the user's command line; it offers nothing instead.
     except (FindnaError, OSError, ValueError):
         return {"fingerprint": "", "set_keys": {}, "studies": [], "components": {}, "tasks": []}
     return index
@@ -119,6 +122,7 @@ def _fingerprint(entries: list[PluginEntry]) -> str:
         if entry.group == COMPONENTS:
             spec = find_spec(entry.entry.module.partition(".")[0])  # finds the package without importing it
             if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
+                # An editable plugin changes without a new version; the time of its file shows that.
                 parts.append(Path(spec.origin).stat().st_mtime_ns)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -137,6 +141,7 @@ def _write(file: Path, index: NameIndex) -> None:
     """Write the index; without a writable cache folder each completion builds its own."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        # Two shells may complete at the same time.
         with atomic_write(file) as temporary:
             temporary.write_text(json.dumps(index), encoding="utf-8")
     except OSError:

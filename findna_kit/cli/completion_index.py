@@ -51,6 +51,7 @@ def _recipes() -> Iterator[str]:
 def _keys(name: str, components: Components) -> list[str]:
     """Return the keys of a resolved recipe; none if it needs a plugin that is not installed."""
     try:
+        # The resolved recipe has every key, also those that its file leaves at their defaults.
         recipe = load_recipe(name, components)
     except FindnaError:
         return []

@@ -43,6 +43,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 def _width(stream: TextIO) -> int | None:
     """Return the number of columns of a terminal, or None if the stream is none."""
+    # Text that goes to a file or another program is not wrapped, so that it can be searched and parsed.
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 

@@ -78,7 +78,9 @@ def embed(
     """
     sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap))
     options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()))
+    # The options of plots are checked before the model is loaded.
     plots = _Plots(_picture(picture, method, colour), projector)
+    # A resumed call draws only the plots that are missing, and does not ask for --overwrite.
     if resume:
         plots = plots.missing()
     # Existing plots are refused before the embedding starts, which may take hours.

@@ -88,6 +88,7 @@ def print_scores(
     if as_json:
         print(json.dumps([result.to_json() for result in results], indent=1))
         return
+    # One block per task: columns of different metrics would not line up.
     for result in results:
         # Folders of several tasks may have the same name ("0", "1"); the path tells them apart.
         location = "" if len(results) == 1 or result.path == result.task else f" in {result.path}"

@@ -36,6 +36,7 @@ class LazyCommand(TyperCommand):
     """A command by name and summary; its module is imported when it is called or its help is requested."""
 
     def __init__(self, name: str, entry: CommandEntry) -> None:
+        # The list of commands shows the summary of the table, so that it needs no import.
         super().__init__(name, help=entry.summary, rich_markup_mode=None)
         self._target = entry.target
 
@@ -50,6 +51,7 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Parse the arguments with the real command, which the context then names as its command."""
+        # Arguments, completion and --help of one command are the real command's, which is imported here.
         return self.command.make_context(info_name, args, parent=parent, **extra)
 
 
@@ -71,6 +73,7 @@ class LazyGroup(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands. The method of click would cut each summary to one line."""
+        # click cuts summaries at 45 characters; a definition list wraps them instead.
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help or "") for name, command in commands if command is not None])

@@ -24,4 +24,5 @@ class LazyModule(ModuleType):
 
     def __getattr__(self, attribute: str) -> Any:
         """Import the module if necessary and return its attribute."""
+        # Python keeps imported modules, so that only the first attribute costs an import.
         return getattr(import_module(self.__name__), attribute)

@@ -77,6 +77,7 @@ def plan(
     if not study_files.is_study(recipe):
         _plan_recipe(recipe, overrides or [], measurement)
         return
+    # An override of one recipe would not say which condition of a study it is for.
     if overrides:
         raise FindnaError("--set applies to a recipe; a study states its overrides in its file")
     _plan_study(recipe, jobs, measurement, wide=wide)
@@ -129,6 +130,7 @@ def _plan_study(source: str, jobs: int, measurement: _Measurement, *, wide: bool
 def _memory_rows(memory: Mapping[str, Any]) -> list[list[str]]:
     """Return the rows of the memory table in MiB; the peak is missing where nothing is trained."""
     names = {"weights": "weights of both branches", "optimizer": "optimizer", "gradients": "gradients"}
+    # Bytes are counted; MiB are what tools for GPUs and containers print.
     rows = [[title, f"{memory[name] / 2**20:,.1f}"] for name, title in names.items()]
     if "peak" in memory:
         rows.append([f"measured peak, {memory['peak_is']}", f"{memory['peak'] / 2**20:,.1f}"])
@@ -162,6 +164,7 @@ def _print_time(result: Mapping[str, Any]) -> None:
     """Print the measured times, and the number of steps, validations and checkpoints that the run adds them up for."""
     measured, finish, resolved = result["measured"], result["finish"], result["resolved"]
     step, task_seconds = measured["step_seconds"], measured["task_look_seconds"]
+    # A duration means nothing without the machine and settings it was measured with.
     machine = f"{resolved['device']}, {resolved['precision']}, micro-batch {resolved['micro_batch']}"
     rows = [
         ["time", f"{machine}, {resolved['threads']} threads"],

@@ -44,9 +44,11 @@ def check_files(recipe: Recipe) -> None:
     paths = {f"data.{key}": path for key, path in recipe.data.files.items()} | recipe.component_files()
     if recipe.init_from is not None:
         paths["init_from.run"] = recipe.init_from.run
+    # All problems are reported at once.
     problems = [f"{key}: {path}: {reason}" for key, path in paths.items() if (reason := _unreachable(path))]
     for number, task in enumerate(recipe.evaluation.tasks):
         try:
+            # A task that cannot be scored should fail now and not after hours of training.
             scored_rows(load_task(task))
         except TaskError as error:
             problems.append(f"evaluation.tasks.{number}: {error}")

@@ -40,6 +40,7 @@ class LogClock:
     def due(self, done: int) -> bool:
         """Return whether a line is due: the first one, one per `LOG_INTERVAL`, and the last one."""
         now = time.monotonic()
+        # The first call may come at any step, since a run may be resumed.
         self._start = self._start or (now, done)
         # The last call always writes a line, so that a log ends with the total.
         if done < self._total and now - self._last_line < LOG_INTERVAL:
@@ -124,6 +125,7 @@ class TrainingProgress:
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
         """Report that a step is done. `metrics` holds its metrics if the step was logged, and is empty otherwise."""
         if self._bar and self._task is not None:
+            # Started with the first step, so that it does not overwrite the bar of the genome.
             self._bar.start()
             description = f"training, loss {metrics['loss']:.4f}" if "loss" in metrics else None
             self._bar.update(self._task, completed=step, description=description)
@@ -136,6 +138,7 @@ def losses_text(metrics: Mapping[str, float]) -> str:
     terms = ", ".join(
         f"{name.removesuffix('/loss')} {value:.4f}"
         for name, value in metrics.items()
+        # Validation losses belong to another set of windows, and are left out of the line.
         if name.endswith("/loss") and not name.startswith("held_out")
     )
     return f"loss {metrics['loss']:.4f} ({terms})"

@@ -78,6 +78,7 @@ def run(
     if loaded.evaluation.tasks:
         settings = loaded.evaluation
         request = evaluation.EvaluationRequest(tuple(settings.protocols), settings.seeds)
+        # The run is scored with the plugins that it was trained with.
         scoring = runs.Scoring(request, device=device, without=tuple(without or ()))
         print_scores(result.folder, settings.tasks, scoring)
     print_line(f"\n{result.folder}: the folder of the run; `tensorboard --logdir {result.folder}` shows its curves")
@@ -97,6 +98,7 @@ def _start_processes(recipe: Recipe) -> int:
         )
     # The children get the same arguments as this process.
     code = distributed.supervise(sys.argv[1:], settings.devices)
+    # 128 plus the signal's number is the exit code of a run that saved and stopped on a signal.
     if settings.requeue and code == 128 + SIGUSR2:
         log(processes.requeue())
     return code

@@ -44,6 +44,7 @@ def new(name: str, kinds: str, out: Path | None) -> None:
     kinds: comma-separated. Raise FindnaError for an unknown kind or an invalid name, OutputExists where the target exists.
     """
     chosen, target = _kinds(kinds), out or Path(f"findna-{name}")
+    # The name becomes a distribution, a module and a prefix of components; all three must be free.
     _refuse(name)
     if os.path.lexists(target):
         raise OutputExists(f"{target}: is there already; take another --out DIR")
@@ -53,6 +54,7 @@ def new(name: str, kinds: str, out: Path | None) -> None:
     except OSError as error:
         raise OutputExists(f"{target}: cannot be written: {error.strerror}; name another with --out DIR") from error
     print(f"{target}: the plugin {name!r} with {_listed(chosen)}, in {len(written)} files. Next:")
+    # `./` makes pip take the argument for a path and not for the name of a distribution.
     folder = str(target) if target.is_absolute() else f"./{target}"
     print(f"  pip install -e {shlex.quote(f'{folder}[dev]')}")
     print(f"  pytest {shlex.quote(folder)}")
@@ -122,6 +124,7 @@ def _imports(template: str, body: str) -> str:
         for line in paragraph.splitlines():
             start, _, names = line.rpartition("import ")
             # Of `functional as F` what occurs is the F.
+            # The template lists every import that any kind needs; only those that occur are written.
             kept = [name for name in names.split(", ") if re.search(rf"\b{name.split()[-1]}\b", body)]
             lines += [_import_line(start, kept)] if kept else []
         paragraphs += ["\n".join(lines)] if lines else []
@@ -149,6 +152,7 @@ def _read(template: str) -> str:
 
 
 def _write(target: Path, written: dict[str, str]) -> None:
+    # A folder with half of the files would be refused by the next call.
     with atomic_write(target) as folder:
         for path, text in written.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +184,7 @@ def _refuse(name: str) -> None:
         found = metadata.distribution(f"findna-{name}")
         taken.append(f"{found.name} {found.version}")
     module = f"findna_{name.replace('-', '_')}"
+    # A module of that name would hide the plugin's, or be hidden by it.
     if find_spec(module) is not None:
         taken.append(f"the module {module}, which can be imported here")
     if taken:
@@ -199,6 +204,7 @@ def _camel(kind: str) -> str:
 def _required(package: str) -> str:
     """Return the requirement: from the oldest release that the kit supports (of the kit: this one) to the next major one."""
     if package == KIT:
+        # The plugin asks for this release of the kit or a later one of the same major version.
         oldest = ".".join(metadata.version(KIT).split(".")[:2])
     else:
         stated = next(line for line in metadata.requires(KIT) or () if re.match(rf"{package}\b[^-]", line))

@@ -85,6 +85,7 @@ def board(states: Mapping[str, str], ended: Sequence[str], width: int, height: i
     Running cells come first, then those that have ended, latest first. Waiting cells are counted but not listed.
     """
     running = [cell for cell, state in states.items() if state == "running"]
+    # Running cells first: they are what a user waits for.
     listed = [*running, *ended][: max(0, height - 2)]  # one line for the counts, one for the cursor
     available = width - 2 - max(map(len, states.values()), default=0)
     names = [_shorten(cell, available) for cell in listed]
@@ -97,6 +98,7 @@ def _shorten(cell: str, width: int) -> str:
     """Cut the middle out of a name: it begins with the condition and ends with the seed."""
     if len(cell) <= width:
         return cell
+    # The end of a cell's name holds its seed, the beginning its condition; the middle is cut.
     tail = min(_TAIL, width // 2)
     return f"{cell[: width - 1 - tail]}…{cell[len(cell) - tail :]}"
 

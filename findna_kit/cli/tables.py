@@ -74,11 +74,13 @@ def _wrap(text: str, width: int) -> list[str]:
 def _blocks(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Return each row as a block: the title of a column, and its cell next to it; empty cells are left out."""
     titles, *records = rows
+    # Labels form one column, so that the values of a block line up.
     label = max(map(len, titles))
     lines: list[str] = []
     for number, record in enumerate(records):
         lines += [""] * (number > 0)
         for title, cell in zip(titles, record, strict=True):
+            # A block lists only what a record has.
             if cell:
                 first, *others = _wrap(cell, width - label - len(_GAP))
                 lines += [f"{title:{label}}{_GAP}{first}", *(f"{'':{label}}{_GAP}{line}" for line in others)]

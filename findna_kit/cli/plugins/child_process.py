@@ -39,6 +39,7 @@ def examine_all(entries: Sequence[PluginEntry], seconds: float) -> list[ChildRes
         children, running = list(waiting), list[_Child]()
         try:
             while waiting or running:
+                # As many at a time as there are cores, so that the time limits mean something.
                 while waiting and len(running) < (os.cpu_count() or 1):
                     running.append(waiting.pop(0))
                     running[-1].start()
@@ -72,6 +73,7 @@ class _Child:
                 [sys.executable, "-P", "-c", _PROGRAM, json.dumps(request)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
+        # The child stops itself first and can report where; the parent only ends one that does not.
         self._deadline = time.monotonic() + self._seconds + _GRACE
 
     def has_ended(self) -> bool:
@@ -83,6 +85,7 @@ class _Child:
 
     def kill(self) -> None:
         """Kill the process and all that it started."""
+        # The whole group, because a plugin may have started processes of its own.
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 

@@ -55,6 +55,7 @@ def doctor(
     entries = _requested(names or [], everything)
     log(f"importing {len(entries)} plugins, each in its own process and for at most {timeout:g} s")
     diagnoses = [_Diagnosis(entry, result) for entry, result in zip(entries, examine_all(entries, timeout), strict=True)]
+    # Clashes show only once every plugin has been examined.
     clashes, unknown = list(_clashes(diagnoses)), unknown_names(everything)
     broken = [diagnosis for diagnosis in diagnoses if diagnosis.failed]
     if as_json:
@@ -113,6 +114,7 @@ class _Diagnosis:
             yield from (f"  {kind}: {', '.join(names)}" for kind, names in self.result["brings"].items())
             return
         yield f"  {' '.join(failure.split())}"
+        # The last lines name the error; the whole traceback is in --json.
         trace = (self.result["trace"] or self.result["output"]).splitlines()[-_TRACEBACK_LINES:]
         yield from (f"  | {line}" for line in trace)
 
