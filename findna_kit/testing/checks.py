@@ -48,6 +48,7 @@ class Case:
     @cached_property
     def resolved(self) -> Mapping[str, Any]:
         """Return the parameters, with absolute paths."""
+        # A recipe makes paths absolute; a test that builds the component directly must do the same.
         paths = [name for name in self.component.Config.paths() if isinstance(self.parameters.get(name), str)]
         return {**self.parameters, **{name: os.path.abspath(self.parameters[name]) for name in paths}}  # noqa: PTH100
 
@@ -109,6 +110,7 @@ def config_error(case: Case) -> str | None:
 
 def _location(error: BaseException, component: type[Any]) -> str:
     """Return the innermost location of the error in the component's own file, or else where it was raised."""
+    # The last frame in the component's own file is where its author has to look.
     frames = traceback.extract_tb(error.__traceback__)
     try:
         source = inspect.getsourcefile(component)
@@ -132,9 +134,11 @@ def relative_difference(actual: Tensor, expected: Tensor, scale: float | None = 
         return float("inf")
     if not expected.numel():
         return 0.0
+    # In double precision, so that the comparison adds no rounding of its own.
     first, second = actual.detach().double(), expected.detach().double()
     difference = float((first - second).abs().max())
     largest = float(second.abs().max()) if scale is None else scale
+    # NaN compares as false with everything, and would pass a test of `> tolerance`.
     return float("inf") if math.isnan(difference) else difference / max(largest, 1e-12)
 
 
@@ -168,6 +172,7 @@ def identical(first: Tensor, second: Tensor) -> bool:
         and bool(
             torch.equal(first, second)
             or (
+                # torch.equal takes NaN for different from NaN; equal bits are what is asked for here.
                 first.is_floating_point()
                 and torch.equal(first.isnan(), second.isnan())
                 and torch.equal(first.nan_to_num(), second.nan_to_num())

@@ -21,6 +21,7 @@ def checks_of(kind: str) -> tuple[Check, ...]:
     named = next((entry.check for entry in KINDS if entry.name == kind), "")
     if not named:
         return ()
+    # Checks are imported on demand: those of one kind need a run, those of another nothing.
     module, _, attribute = named.partition(":")
     checks: tuple[Check, ...] = getattr(import_module(module), attribute)
     return checks
@@ -80,6 +81,7 @@ def planned_checks(cases: Sequence[Case]) -> Iterator[tuple[Case, Check]]:
     """Yield the checks to run on each case, in order."""
     for index, case in enumerate(cases):
         for check in checks_of(case.kind):
+            # A check of the whole family gives the same answer for every example.
             if index == 0 or not check.once:
                 yield case, check
 

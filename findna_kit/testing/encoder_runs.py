@@ -26,6 +26,7 @@ _ROUNDING = 1e-4
 
 def meta(case: Case) -> Iterator[str]:
     """Require that the encoder can be built on torch's meta device, as `findna-kit check` does."""
+    # `check` assembles every recipe on the meta device, to find errors without memory.
     with torch.device("meta"):
         encoder = case.component(case.config, length=_LENGTH + _CLASSES, class_tokens=_CLASSES)
     placed = [name for name, tensor in (*encoder.named_parameters(), *encoder.named_buffers()) if tensor.device.type != "meta"]
@@ -39,6 +40,7 @@ def compiled(case: Case) -> Iterator[str]:
     inputs = encoder_inputs(eager, [_LENGTH, 15], _LENGTH, _CLASSES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dynamo warns about code of torch itself
+        # This backend traces forward and backward like the real one, and needs no compiler.
         traced.compile(backend="aot_eager")
         try:
             expected, actual = _outputs_and_gradients(eager, inputs), _outputs_and_gradients(traced, inputs)
@@ -68,6 +70,7 @@ def _build(case: Case) -> Encoder:
 def _outputs_and_gradients(encoder: Encoder, inputs: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     """Return the embeddings under the empty name, and the gradient of every parameter that has one."""
     embeddings, _ = encoder(*inputs)
+    # A scalar that every output influences, so that no gradient is trivially zero.
     embeddings.float().square().sum().backward()
     gradients = {name: parameter.grad for name, parameter in encoder.named_parameters() if parameter.grad is not None}
     return {"": embeddings.detach(), **gradients}

@@ -30,6 +30,7 @@ COARSE = 0.1
 def declares(case: Case) -> Iterator[str]:
     """Require that `dim`, `depth`, `stride` and `max_length` are integers that describe the encoder."""
     encoder = build_encoder(case)
+    # Losses size their heads and masks from these before the first forward pass.
     for name in ("dim", "depth", "stride"):
         value = getattr(encoder, name, None)
         if type(value) is not int or value < 1:
@@ -77,9 +78,11 @@ def padding(case: Case) -> Iterator[str]:
     inputs = encoder_inputs(encoder, lengths, 30, CLASSES)
     original = all_outputs(encoder, inputs)
     bases, valid = inputs
+    # Values that no real input has: an encoder that reads the padding at all will show it.
     noise = torch.randn(bases.shape, generator=torch.Generator().manual_seed(1))
     changes = {
         "other values were put into the padding": (bases + 10 * noise.masked_fill(valid[..., None], 0), valid),
+        # More padding changes sums and means over positions that include it.
         "10 more positions of padding were added": encoder_inputs(encoder, lengths, LENGTH, CLASSES),
     }
     for change, changed in changes.items():
@@ -130,6 +133,7 @@ def batch(case: Case) -> Iterator[str]:
 
 def batch_norm(case: Case) -> Iterator[str]:
     """Require that there is no batch normalisation, which couples samples and changes buffers in a forward pass."""
+    # Statistics over the batch would make an embedding depend on the other sequences of its batch.
     kinds = (nn.modules.batchnorm._BatchNorm, heads.BatchNorm)
     if names := [name or "the encoder" for name, module in build_encoder(case).named_modules() if isinstance(module, kinds)]:
         yield f"contains batch normalisation ({abbreviate(names)}); use LayerNorm or another norm over each position by itself"
@@ -265,6 +269,7 @@ def strand(case: Case) -> Iterator[str]:
     # Multiples of the stride: otherwise the last embedding covers other bases when the sequence is reversed.
     step = encoder.stride
     lengths = [LENGTH // step * step, 20 // step * step or step]
+    # With N among the tokens, which is its own complement.
     tokens = torch.randint(0, alphabet.N + 1, (2, LENGTH), generator=torch.Generator().manual_seed(2))
     positions, count = torch.arange(LENGTH), torch.tensor(lengths)[:, None]
     valid = positions < count
@@ -277,6 +282,7 @@ def strand(case: Case) -> Iterator[str]:
         for index, length in enumerate(lengths):
             rows = classes + length // step
             expected = torch.cat([output[index, :classes], output[index, classes:rows].flip(0)])
+            # One half of the channels reads the forward strand, the other half the reverse.
             if encoder.strand == "equivariant":
                 expected = torch.cat([expected[:, expected.shape[1] // 2 :], expected[:, : expected.shape[1] // 2]], dim=1)
             if not (change := relative_difference(reverse_outputs[name][index, :rows], expected)) <= ROUNDING:

@@ -75,6 +75,7 @@ def check_views(case: Case) -> Iterator[str]:
 
 def finite(case: Case) -> Iterator[str]:
     """Require that the sum, the metrics, the count and the gradients are finite, in fp32 and under bf16 autocast."""
+    # bf16 has 8 bits of mantissa; exponentials and logarithms of its values overflow or lose digits first.
     for precision in ("fp32", "bf16"):
         harness = loss_harness(case, Engine(CPU, precision))
         gradients, sums, counts = harness.step(BATCH)
@@ -134,6 +135,7 @@ def sums(case: Case) -> Iterator[str]:
         harness.loss(select_rows(whole.student, part), select_rows(whole.teacher, part), whole.clock)
         for part in (slice(0, 3), slice(3, None))
     ]
+    # Parts of unequal size: a mean over samples would pass with equal ones.
     total, added = float(whole.output.sum.detach()), sum(float(part.sum.detach()) for part in parts)
     if abs(added - total) > ROUNDING * max(1e-6, abs(total)):
         yield (
@@ -148,6 +150,7 @@ def sums(case: Case) -> Iterator[str]:
                 "sum over the same items"
             )
     counts = [float(harness.loss.count(*_views(harness, part))) for part in (slice(None), slice(0, 3), slice(3, None))]
+    # Counts are added over processes and micro-batches, like sums.
     if abs(counts[0] - counts[1] - counts[2]) > ROUNDING * counts[0]:
         yield f"`count` is {counts[0]:g} for 8 sequences, and {counts[1]:g} and {counts[2]:g} for 3 and 5; these must add up"
 
@@ -200,6 +203,7 @@ def pure_forward(case: Case) -> Iterator[str]:
             "validation. Return what changes state in `LossOutput.state_inputs`, and change the state in `after_step`, once "
             "per step"
         )
+    # Equal inputs must give equal sums, or a resumed run would differ.
     elif [float(call.output.sum.detach()) for call in first] != [float(call.output.sum.detach()) for call in second]:
         yield "two calls of `forward` on the same views gave different sums: the loss depends on more than its arguments"
 
@@ -221,6 +225,7 @@ def student_only(case: Case) -> Iterator[str]:
     for call in harness.captured_calls():
         student_leaves: list[tuple[Tensor, Tensor]] = []
         teacher_leaves: list[tuple[Tensor, Tensor]] = []
+        # Cut off from the encoders, so that a gradient can be attributed to an output.
         student, teacher = detached_leaves(call.student, student_leaves), detached_leaves(call.teacher, teacher_leaves)
         result = harness.loss(student, teacher, call.clock)
         if not result.sum.requires_grad:
