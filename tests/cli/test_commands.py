@@ -119,7 +119,7 @@ def test_run_prints_scores_beside_controls(tmp_path):
     )
     assert "is not a run folder" in refused("evaluate", tmp_path, tmp_path / "task")
     assert "nowhere" in refused("evaluate", tmp_path / "run", tmp_path / "nowhere")
-    assert "is no path of a task (File name too long)" in refused("evaluate", tmp_path / "run", LONG)
+    assert "is not a path of a task (File name too long)" in refused("evaluate", tmp_path / "run", LONG)
     assert "is not a run folder (File name too long)" in refused("evaluate", LONG, tmp_path / "task")
 
 

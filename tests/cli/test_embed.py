@@ -79,7 +79,7 @@ def test_killed_and_gone_on_with_it_is_equal_bit_for_bit(run, long, uninterrupte
         assert f"{kept} of 10000 rows are saved; continue with --resume" in said
     code, _, said = findna(*line(run, long, out))
     assert code == 2
-    assert f"holds {kept} of 10000 rows of a call that was stopped; go on with --resume" in said
+    assert f"holds {kept} of 10000 rows of an interrupted call; continue with --resume" in said
     code, _, said = findna(*line(run, long, out, "--resume"))
     assert code == 0, said
     assert f"going on after row {kept} of 10000" in said

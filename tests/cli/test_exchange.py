@@ -122,7 +122,7 @@ def test_imports_that_are_refused_for_what_is_asked(file, taken, tmp_path):
         findna("import", "findna", file, "--out", tmp_path / "run", "--length", 200),
         "give the --length of the training windows, 503 to 1014",
     )
-    refused(findna("import", "findna", file, "--out", taken[0]), "is there already; take another --out")
+    refused(findna("import", "findna", file, "--out", taken[0]), "already exists; take another --out")
     assert os.listdir(tmp_path) == []
     assert findna("import", "findna", file, "--out", tmp_path / "run", "--length", 600)[0] == 0
     assert findna("import", "findna", file, "--out", tmp_path / "run", "--overwrite")[0] == 0

@@ -48,7 +48,7 @@ def test_a_table_of_all_that_are_in_runs(runs):
     ]  # fmt: skip
     assert lines[4].startswith("runs/d broken - 6 of - masked 1.3")
     assert err.splitlines()[-1] == "runs: 4 runs"
-    assert err.splitlines()[0].startswith("runs/d: runs/d/run.json: is no JSON (")
+    assert err.splitlines()[0].startswith("runs/d: runs/d/run.json: not valid JSON (")
     assert done()[0] == out, "list is the default command of the group"
     lines = [" ".join(line.split()) for line in done("list", "--wide")[0].splitlines()]
     assert lines[0] == "run status seed step validation loss scores on test sequences training when"
@@ -74,7 +74,7 @@ def test_csv_has_a_number_in_each_cell(runs):
         "status": "finished", "seed": "3", "held_out/masked/loss": "1.3", "collapse/student/pooled_rankme": "2.0",
     }  # fmt: skip
     assert float(rows[0]["task/knn/mcc/low"]) <= float(rows[0]["task/knn/mcc"]) <= float(rows[0]["task/knn/mcc/high"])
-    assert rows[1]["reason"] == "it has told no end, and no process holds it"
+    assert rows[1]["reason"] == "it recorded no end, and no process holds its folder"
     assert rows[3]["steps"] == ""
 
 
@@ -87,20 +87,20 @@ def test_json_is_all_that_is_known(runs):
 
 def test_a_metric_that_no_run_has(runs):
     _, err = done("list", "--metric", "held_out/maskd/loss")
-    assert "no run there has a number for held_out/maskd/loss; did you mean 'held_out/masked/loss'?" in err
+    assert "no run there has a value of held_out/maskd/loss; did you mean 'held_out/masked/loss'?" in err
 
 
 @pytest.mark.parametrize(("words", "sentence"), [
-    (["list", "elsewhere"], "elsewhere: no such folder; name the one that your runs lie in"),
+    (["list", "elsewhere"], "elsewhere: no such folder; give the folder that holds your runs"),
     (["list", "--csv", "--json"], "--csv and --json exclude each other: give one of them"),
     (["list", "--sort", "metric"], "--sort metric: name the metric with --metric"),
     (["list", "--status", "finishd"], "--status finishd: is not the status of a run; did you mean 'finished'? (known: fini"),
-    (["best", "--metric", "task/probe/mcc"], "task/probe/mcc: is a score on test rows, and test sets choose nothing: "),
-    (["best", "--metric", "loss"], "loss: is of what was trained on, or nobody's; "),
+    (["best", "--metric", "task/probe/mcc"], "task/probe/mcc: is a score on the test split; selecting on the test set "),
+    (["best", "--metric", "loss"], "loss: is a training metric, or unknown; "),
     (["best", "--metric", "held_out/masked/loss", "--maximise"], "held_out/masked/loss: lower is better; leave maximise out"),
-    (["best", "--metric", "held_out/other/loss"], "runs: no finished run has a number for held_out/other/loss"),
-    (["compare", "runs/a"], "compare wants two runs or more"),
-    (["compare", "runs/a", "runs/d"], "runs/d/run.json: is no JSON ("),
+    (["best", "--metric", "held_out/other/loss"], "runs: no finished run has a value of held_out/other/loss"),
+    (["compare", "runs/a"], "compare needs two runs or more"),
+    (["compare", "runs/a", "runs/d"], "runs/d/run.json: not valid JSON ("),
 ])  # fmt: skip
 def test_mistakes_are_sentences(runs, words, sentence):
     out, err = done(*words, code=2)
@@ -142,7 +142,7 @@ def test_two_side_by_side(runs, run, tmp_path):
     assert "task: k-NN, mcc on test sequences" in out
     assert "encoder 1.000 [1.000, 1.000] 1.000 [1.000, 1.000]" in lines
     assert any(line.startswith("k-mer logistic regression 1.000") for line in lines)
-    assert err.startswith("no interval of a difference between these runs is known: each is one training") and "ablate" in err
+    assert err.startswith("there is no interval for a difference between these runs: each was trained once") and "ablate" in err
     rows = list(csv.reader(io.StringIO(done("compare", "--csv", "runs/a", "runs/c")[0])))
     assert rows[0] == ["what", "runs/a", "runs/c"]
     assert ["recipe: class_tokens", "2", "3"] in rows

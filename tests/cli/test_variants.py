@@ -78,7 +78,7 @@ def test_a_wrong_reference_is_refused_unless_told(variants, tmp_path):
     code, out, err = variants(lines, "--on-mismatch", "skip")
     assert code == 0
     assert "ref_mismatch" in out
-    assert "in 1 of 4 lines" in err
+    assert "in 1 of 4 records" in err
     assert len(table((tmp_path / "out.tsv").read_text())) == 4
 
 

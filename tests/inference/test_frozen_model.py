@@ -102,7 +102,7 @@ def test_no_sequence_gives_no_embedding_and_an_empty_one_is_refused(run):
 def test_one_string_and_an_unknown_branch_are_refused(run):
     with pytest.raises(FindnaError, match=r"not one string: embed\(\[sequence\]\)"):
         findna_kit.load(run).embed("ACGT")
-    with pytest.raises(FindnaError, match="branch 'techer': student or teacher is wanted"):
+    with pytest.raises(FindnaError, match="branch 'techer': must be student or teacher"):
         findna_kit.load(run, "techer")
 
 
@@ -190,7 +190,7 @@ def test_the_last_hidden_layer_is_pooled_like_what_comes_after_it(which, request
 @pytest.mark.parametrize(("given", "sentence"), [
     ({"layer": 1}, "layer 1: the encoder has the hidden layers 0 to 0"),
     ({"layer": -1}, "layer -1: the encoder has"),
-    ({"layer": 0, "pooling": "class"}, "'class' is of what the encoder gives, not of a hidden layer"),
+    ({"layer": 0, "pooling": "class"}, "'class' needs the output of the encoder, not a hidden layer"),
 ])  # fmt: skip
 def test_layers_that_are_refused(run, given, sentence):
     with pytest.raises(FindnaError, match=sentence):
@@ -216,7 +216,7 @@ def test_a_model_is_asked_for_a_base_as_in_training(run):
 def test_what_cannot_be_asked_for_bases_is_a_sentence(run, transformer_run, tmp_path):
     model = findna_kit.load(run)
     for position in (-1, 4):
-        with pytest.raises(FindnaError, match="one position inside of each sequence is wanted"):
+        with pytest.raises(FindnaError, match="positions must give one position inside each sequence"):
             model.base_log_probabilities(["ACGT"], np.array([position]))
     with pytest.raises(FindnaError, match="the encoder takes at most"):
         findna_kit.load(transformer_run).base_log_probabilities(["A" * 5000], np.array([3]))

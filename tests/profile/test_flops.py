@@ -53,7 +53,7 @@ def test_the_backward_pass_of_a_convolution(groups):
     forward = 2 * 3 * 50 * 16 * (8 // groups) * 5
     with counter:
         layer(x).sum().backward()
-    assert counter.of(TOTAL) == 3 * forward
+    assert counter.total(TOTAL) == 3 * forward
 
 
 def test_attention_on_a_cpu_is_counted():
@@ -64,7 +64,7 @@ def test_attention_on_a_cpu_is_counted():
     with counter:
         nn.functional.scaled_dot_product_attention(q, k, v).sum().backward()
     product = 2 * 2 * 4 * 10 * 10 * 8
-    assert counter.of(TOTAL) == (2 + 5) * product, "two forward; backward the scores again, and two for each of the two"
+    assert counter.total(TOTAL) == (2 + 5) * product, "two forward; backward the scores again, and two for each of the two"
     assert counter.uncounted() == ()
 
 

@@ -18,7 +18,7 @@ def subject():
 
 
 def test_what_tensors_hold_is_counted_while_they_live():
-    held = max_batch._Held()
+    held = max_batch._TensorMemory()
     with held:
         kept = torch.ones(1000).exp()
         seen = kept.view(10, 100)
@@ -27,7 +27,7 @@ def test_what_tensors_hold_is_counted_while_they_live():
         del kept, again
         assert held.now == 4000, "the view keeps it"
         del seen
-    assert (held.now, held.most) == (0, 8000)
+    assert (held.now, held.peak) == (0, 8000)
 
 
 def test_the_prediction_is_what_a_larger_pass_holds(subject):
@@ -55,26 +55,26 @@ def test_on_a_cpu_it_is_predicted_from_available_memory(subject, monkeypatch):
     monkeypatch.setattr(max_batch, "available_memory", lambda: 10)
     assert largest_batch(subject)["rows"] == 0
     monkeypatch.setattr(max_batch, "available_memory", lambda: None)
-    assert largest_batch(subject) == {"unknown": "this system does not say how much memory is available"}
+    assert largest_batch(subject) == {"unknown": "the operating system does not report how much memory is available"}
 
 
 def test_what_compares_all_rows_is_said_to_need_more():
     found = largest_batch(prepare_workload(small("info_nce")[0], "cpu"))
-    assert "a loss that compares all rows with all may leave room for fewer" in found["how"]
+    assert "a loss that compares all pairs of rows may need more memory" in found["how"]
 
 
 def test_on_a_gpu_it_is_tried(subject, monkeypatch):
     class Cuda:
         type = "cuda"
 
-    def take(subject, experiment, rows, at_once):
+    def run_pass(subject, experiment, rows, at_once):
         if rows > 100:
             raise torch.OutOfMemoryError("full")
 
     class Engine:
         device = Cuda()
 
-    monkeypatch.setattr(max_batch, "_take", take)
+    monkeypatch.setattr(max_batch, "_run_pass", run_pass)
     monkeypatch.setattr(type(subject), "experiment", lambda self: None)
     found = largest_batch(replace(subject, engine=Engine()))
     assert found == {"rows": 64, "how": "tried: twice as many do not fit"}
@@ -82,10 +82,10 @@ def test_on_a_gpu_it_is_tried(subject, monkeypatch):
 
 def test_available_memory_is_the_least_that_anybody_allows(monkeypatch):
     assert available_memory() > 0
-    monkeypatch.setattr(max_batch, "_of_machine", lambda: 10)
+    monkeypatch.setattr(max_batch, "_machine_memory", lambda: 10)
     assert available_memory() == 10
-    monkeypatch.setattr(max_batch, "_of_machine", lambda: None)
-    monkeypatch.setattr(max_batch, "_of_group", lambda files: None)
+    monkeypatch.setattr(max_batch, "_machine_memory", lambda: None)
+    monkeypatch.setattr(max_batch, "_cgroup_memory", lambda files: None)
     assert available_memory() is None
 
 
@@ -94,8 +94,8 @@ def test_a_container_s_limit(tmp_path):
     held.write_text("300\n")
     for stated, left in (("1000\n", 700), ("200\n", 0), ("max\n", None)):
         limit.write_text(stated)
-        assert max_batch._of_group((str(limit), str(held))) == left
-    assert max_batch._of_group((str(tmp_path / "absent"), str(held))) is None
+        assert max_batch._cgroup_memory((str(limit), str(held))) == left
+    assert max_batch._cgroup_memory((str(tmp_path / "absent"), str(held))) is None
 
 
 def test_the_parabola_is_never_flatter_than_a_line():

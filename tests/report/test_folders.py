@@ -92,12 +92,12 @@ def test_what_is_neither_is_refused(tmp_path, study):
 
 
 @pytest.mark.parametrize(("name", "content", "sentence"), [
-    ("run.json", "{", r"run\.json: is not valid JSON \(.*\); restore it from a copy"),
-    ("run.json", "[]", r"run\.json: does not have the expected content \(the whole file: "),
-    ("run.json", '{"seed": "seven"}', r"run\.json: does not have the expected content \(seed: "),
-    ("evaluation.json", "{", r"evaluation\.json: is no JSON"),
-    ("evaluation.json", '{"task": {}}', r"evaluation\.json: does not have the expected content .*; `findna-kit evaluate` "),
-    ("audit.json", '{"task": {"between": 3}}', r"audit\.json: does not have the expected content .*; `findna-kit tasks audit`"),
+    ("run.json", "{", r"run\.json: not valid JSON \(.*\); restore the file from a copy"),
+    ("run.json", "[]", r"run\.json: unexpected content \(the whole file: "),
+    ("run.json", '{"seed": "seven"}', r"run\.json: unexpected content \(seed: "),
+    ("evaluation.json", "{", r"evaluation\.json: not valid JSON"),
+    ("evaluation.json", '{"task": {}}', r"evaluation\.json: unexpected content .*; remove it, and call `findna-kit evaluate` again"),
+    ("audit.json", '{"task": {"between": 3}}', r"audit\.json: unexpected content .*; remove it, and call `findna-kit tasks audit` again"),
     ("metrics.jsonl", '{"step": 0}\nnothing\n{"step": 1}\n', r"metrics\.jsonl: line 2 is not a row of metrics"),
     ("metrics.jsonl", '{"step": 0}\n{"loss": 1}\n', r"metrics\.jsonl: has a row that is not the metrics of a step"),
     ("metrics.jsonl", '{"step": "one"}\n', r"metrics\.jsonl: has a row that is not the metrics of a step"),
@@ -109,9 +109,9 @@ def test_a_damaged_file_is_named(run, name, content, sentence):
 
 
 @pytest.mark.parametrize(("name", "content", "sentence"), [
-    ("study.json", '{"name": "tiny"}', r"study\.json: does not have the expected content \(recipe: Field required"),
-    ("result.json", "[1]", r"result\.json: does not have the expected content \(the whole file"),
-    ("result.json", '{"study": {}}', r"result\.json: does not have the expected content \(tasks: Field required"),
+    ("study.json", '{"name": "tiny"}', r"study\.json: unexpected content \(recipe: Field required"),
+    ("result.json", "[1]", r"result\.json: unexpected content \(the whole file"),
+    ("result.json", '{"study": {}}', r"result\.json: unexpected content \(tasks: Field required"),
     ("cells/reference/seed-0/failed.json", "{", r"failed\.json: is not valid JSON"),
 ])  # fmt: skip
 def test_a_damaged_file_of_a_study_is_named(study, tmp_path, name, content, sentence):

@@ -9,6 +9,7 @@ import pytest
 
 from findna_kit.errors import FindnaError, OutputExists
 from findna_kit.evaluation.result_tables import table_rows
+from findna_kit.records.evaluation_json import read_evaluation
 from findna_kit.report import ReportRequest, write_report
 from findna_kit.report.page import MARK, read, render
 from findna_kit.report.sections.embeddings import EmbeddingRequest
@@ -100,18 +101,18 @@ def test_a_run_says_what_it_is(made, page):
 
 
 def test_scores_stand_as_evaluate_has_them(made, page):
-    (result,) = json.loads((made / "one" / "evaluation.json").read_text()).values()
+    (result,) = read_evaluation(made / "one", "").values()
     said = spoken(page)
     for row in table_rows(result)[1:]:
         assert all(cell in said for cell in row if cell), row
-    assert result["interval"]["method"] in said
+    assert result.interval.method in said
     assert "Strand disagreement" in said
     assert "bare: not evaluated yet. findna-kit evaluate" in said
 
 
 def test_leakage_and_what_was_not_looked_for_are_said(page):
     said = spoken(page)
-    assert "Test rows found in the other parts: 30 of 30 (100.0%)." in said
+    assert "test samples found in the other splits: 30 of 30 (100.0%)" in said
     assert "have not been searched for test samples. findna-kit tasks audit" in said
     assert "No task has been audited for leakage with bare." in said
 

@@ -160,7 +160,7 @@ def test_what_fine_tuning_would_take_no_notice_of_is_refused(run, task):
     )
     code, _, err = findna("evaluate", run, task, "--finetune", "epochs=3")
     assert code == 2
-    assert "'epochs=3' is a setting of fine-tuning, which is not asked for" in err
+    assert "'epochs=3' is a setting of fine-tuning, which is not requested" in err
 
 
 def test_another_metric_of_the_task_is_in_the_next_result(run, task, tmp_path):

@@ -125,7 +125,7 @@ def test_what_is_kept_is_taken_whatever_the_machine(tmp_path, monkeypatch, budge
     stated = load_study(str(tmp_path / "study.yaml")).study.budget
     given = determine_steps(stated, of_study, tmp_path, CPU, quiet)
     given.write(tmp_path / STEPS)
-    monkeypatch.setattr(budgets, "ready", None)
+    monkeypatch.setattr(budgets, "prepare_workloads", None)
     said = []
     again = determine_steps(stated, of_study, tmp_path, CPU, said.append)
     assert (again, again.plain(), said) == (given, json.loads((tmp_path / STEPS).read_text()), [])
@@ -190,7 +190,7 @@ def test_uncounted_operations_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(budgets, "flops_of", lambda subject: {"uncounted": ["mine.scan"], "step": 10})
     said = []
     determine_steps(Budget(flops=100), cells(tmp_path, "{flops: 100}"), tmp_path, CPU, said.append)
-    assert "reference: not counted, for want of a formula: mine.scan" in said
+    assert "reference: not counted (torch has no formula): mine.scan" in said
     monkeypatch.setattr(budgets, "flops_of", lambda subject: {"uncounted": ["mine.scan"], "step": 0})
     with pytest.raises(FindnaError, match="no operation of its step can be counted; use seconds, or steps"):
         determine_steps(Budget(flops=100), cells(tmp_path, "{flops: 100}"), tmp_path, CPU, said.append)

@@ -114,7 +114,7 @@ def test_what_has_no_formula_is_said_of_each_condition(tmp_path, paced, monkeypa
     counted = planning.flops_of
     monkeypatch.setattr(planning, "flops_of", lambda subject: {**counted(subject), "uncounted": ["mine.scan"]})
     said = planned(tmp_path, seeds=1)["sentences"]
-    assert "width-wide: not counted, for want of a formula: mine.scan" in said
+    assert "width-wide: not counted (torch has no formula): mine.scan" in said
     assert not any(sentence.startswith("width-untrained: not counted") for sentence in said)
 
 

@@ -70,7 +70,7 @@ def test_no_compiler_is_an_error_message(how, tmp_path):
     done = command("run", "masked_only", *choices, "--out", tmp_path / "run", "--device", "cpu", env=environment)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert "trainer.compile: true needs a compiler that works here" in done.stderr
+    assert "trainer.compile: true needs a working compiler on this machine" in done.stderr
     assert done.stderr.rstrip().endswith("or set trainer.compile to false or aot_eager")
 
 

@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -346,6 +345,6 @@ def test_an_empty_sequence_is_refused(tmp_path):
 
 
 def test_several_processes_are_refused(tmp_path):
-    engine = Engine(CPU, "fp32", SimpleNamespace(world_size=2, global_rank=0))
+    engine = Engine(CPU, "fp32", rank=0, world_size=2)
     with pytest.raises(FindnaError, match=r"^fine-tuning runs in one process; start it without a launcher$"):
         tune(network(), tmp_path, TASK, engine=engine)

@@ -174,7 +174,7 @@ def test_a_class_without_sequences_or_with_an_empty_one_is_refused(tmp_path):
     (folder / "test" / "positive" / "3.txt").write_text("\n")
     assert "3.txt is empty: download it again" in refused(folder)
     (folder / "test" / "empty").mkdir()
-    assert "empty holds no sequences (files .txt, one each)" in refused(folder)
+    assert "empty holds no sequences (.txt files with one each)" in refused(folder)
 
 
 def test_hidden_folders_are_no_classes(tmp_path):

@@ -157,5 +157,5 @@ def test_coordinates_in_a_table_keep_a_chromosome_together(tmp_path):
     assert train.isdisjoint(validation)
     assert len(train | validation) == 7
     assert 7 <= sizes(task)[1] <= 21
-    assert f"all that lies on {', '.join(sorted(validation))}, was split off" in task.notes[0]
+    assert f"all samples on {', '.join(sorted(validation))}, was split off" in task.notes[0]
     assert sizes(task)[2] == 70

@@ -77,7 +77,7 @@ def test_an_output_is_not_replaced_unless_told(score, tmp_path):
         with pytest.raises(FindnaError, match=sentence):
             score(line, name=name)
     (tmp_path / "folder.vcf").mkdir()
-    with pytest.raises(OutputExists, match="is a folder; name a file"):
+    with pytest.raises(OutputExists, match="is a folder; give a file"):
         score(line, name="folder.vcf")
     score(line, name="out.tsv")
     assert table((tmp_path / "out.tsv").read_text())[0]["status"] == "scored"

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from findna_kit.evaluation.result_tables import FEATURE_NAMES, score_text
+from findna_kit.records.evaluation_json import ScoreInterval
 from findna_kit.report.folders import read_folder
 from findna_kit.report.page import read, render
 from findna_kit.report.sections.conditions import conditions_section
@@ -36,7 +37,7 @@ def by_name(folder):
 
 def student(values):
     found = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    return score_text({"value": np.mean(values), "low": found.low, "high": found.high})
+    return score_text(ScoreInterval(value=np.mean(values), low=found.low, high=found.high))
 
 
 def test_each_condition_has_its_mean_and_interval_on_each_task(wide):
