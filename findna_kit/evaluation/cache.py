@@ -77,6 +77,7 @@ class PredictionCache:
             return self.get(key)
 
     def _store(self, key: str, identity: Mapping[str, Any], prediction: Prediction) -> None:
+        """Write both files of an entry, the description last."""
         with atomic_write(self._scores(key)) as temporary, temporary.open("wb") as file:
             np.save(file, prediction.scores, allow_pickle=False)
         # Written last: a prediction counts as finished once its description exists.
@@ -84,7 +85,9 @@ class PredictionCache:
             temporary.write_text(json.dumps({"cell": dict(identity), "chosen": prediction.chosen}, indent=1) + "\n")
 
     def _scores(self, key: str) -> Path:
+        """Return the path of the scores [n, K]."""
         return self.folder / f"{key}.npy"
 
     def _description(self, key: str) -> Path:
+        """Return the path of the description, whose presence marks a finished entry."""
         return self.folder / f"{key}.json"
