@@ -95,7 +95,10 @@ def test_a_trial_that_was_killed_leaves_the_study_unfinished(tmp_path):
 
 def test_what_is_missing_or_wrong_is_said_before_anything_is_written(tmp_path, monkeypatch):
     code, _, said = ablate(write_study(tmp_path, search=stated(metric="probe/mcc")), tmp_path / "out")
-    assert (code, "probe/mcc: is a score on the test split; selecting on the test set makes its score optimistic" in said) == (2, True)
+    assert (code, "probe/mcc: is a score on the test split; selecting on the test set makes its score optimistic" in said) == (
+        2,
+        True,
+    )
     monkeypatch.setattr("findna_kit.errors.find_spec", lambda name: None)
     code, _, said = ablate(write_study(tmp_path, search=stated()), tmp_path / "out")
     assert (code, said) == (2, "a study's search needs optuna, which is not installed: pip install 'findna-kit[search]'\n")

@@ -79,10 +79,10 @@ def test_killed_and_gone_on_with_it_is_equal_bit_for_bit(run, long, uninterrupte
         assert f"{kept} of 10000 rows are saved; continue with --resume" in said
     code, _, said = findna(*line(run, long, out))
     assert code == 2
-    assert f"holds {kept} of 10000 rows of an interrupted call; continue with --resume" in said
+    assert f"contains {kept} of 10000 rows of an interrupted call; continue with --resume" in said
     code, _, said = findna(*line(run, long, out, "--resume"))
     assert code == 0, said
-    assert f"going on after row {kept} of 10000" in said
+    assert f"continuing after row {kept} of 10000" in said
     assert "resumed with" not in said, "nothing that rounding hangs on has changed"
     for name in ("out.npy", "out.npy.ids.tsv", "out.npy.json"):
         assert (tmp_path / name).read_bytes() == (uninterrupted.parent / name).read_bytes()

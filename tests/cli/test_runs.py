@@ -123,7 +123,8 @@ def test_the_best_one_by_what_and_of_how_many(runs):
 
 
 def test_numbers_of_other_windows_are_said_to_be(runs, run, tmp_path):
-    copied(run, tmp_path / "runs" / "e", [look(6, masked=1.0)], genomes=[{"digest": "of another", "parts": "of it"}])
+    genomes = [{**genome, "digest": "of another"} for genome in json.loads((run / "run.json").read_text())["genomes"]]
+    copied(run, tmp_path / "runs" / "e", [look(6, masked=1.0)], genomes=genomes)
     _, err = done("best", "--metric", "held_out/masked/loss")
     assert "the validation windows come from 2 different genomes or splits: they are not comparable" in err
 

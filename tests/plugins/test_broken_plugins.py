@@ -84,7 +84,7 @@ def test_commands_work_beside_them(called, words):
 
 
 def test_components_are_listed_and_the_broken_are_said(called):
-    done = called("components")
+    done = called("components", "--wide")
     assert done.returncode == 0, done.stderr
     assert "hail" in done.stdout
     for number, (name, (_, reason)) in enumerate(BROKEN.items(), 1):

@@ -112,7 +112,7 @@ def test_scores_stand_as_evaluate_has_them(made, page):
 
 def test_leakage_and_what_was_not_looked_for_are_said(page):
     said = spoken(page)
-    assert "test samples found in the other splits: 30 of 30 (100.0%)" in said
+    assert "Test samples found in the other splits: 30 of 30 (100.0%)" in said
     assert "have not been searched for test samples. findna-kit tasks audit" in said
     assert "No task has been audited for leakage with bare." in said
 

@@ -134,9 +134,9 @@ def test_dropout_where_there_is_none():
     with pytest.raises(FindnaError, match=r"^dropout=0.2: the encoder has no dropout layers; leave it out$"):
         classifier(bare, **given(dropout=0.2))
     frozen = {"scope": "head", "dropout": 0.2}
-    said = "dropout 0.2 is stated for the task, an encoder that does not move has none: there is none"
+    said = "dropout 0.2 is published for the task, but a frozen encoder has no dropout: it is not used"
     assert classifier(network(), **frozen).notes == [said]
-    with pytest.raises(FindnaError, match=r"^dropout=0.2: an encoder that does not move has none; leave it out$"):
+    with pytest.raises(FindnaError, match=r"^dropout=0.2: a frozen encoder has no dropout; leave it out$"):
         classifier(network(), **given(**frozen))
 
 
