@@ -61,9 +61,9 @@ def test_on_a_phone_what_matters_shows_before_anything_scrolls(browser, path):
 def test_tables_and_figures_are_there(browser, path, width):
     with Opened(browser, path, width=width) as opened:
         page = opened.page
-        for name in ("What was run, and from which versions", "Result", "What it took"):
+        for name in ("Runs, and the versions they were made with", "Result", "Cost of training"):
             assert page.get_by_role("table", name=name).first.is_visible(), name
-        for name in ("in training", "k-NN", "teacher", "all tasks: knn/mcc", "one"):
+        for name in ("training", "k-NN", "teacher", "all tasks: knn/mcc", "one"):
             picture = page.get_by_role("img", name=name, exact=True).first
             assert picture.is_visible(), name
             box = picture.bounding_box()
@@ -149,7 +149,7 @@ def test_tables_and_figures_are_ink_on_paper(browser, path, name, width, scheme)
 
 def test_series_differ_in_more_than_colour(browser, path):
     with Opened(browser, path) as opened:
-        drawing = opened.page.get_by_role("img", name="in training", exact=True).first
+        drawing = opened.page.get_by_role("img", name="training", exact=True).first
         dashes = drawing.locator("path.curve").evaluate_all("every => every.map(one => getComputedStyle(one).strokeDasharray)")
         marks = drawing.locator("path.mark").evaluate_all(
             "every => every.map(one => one.getAttribute('d').split('M')[1].length)"
@@ -202,8 +202,8 @@ def test_who_listens_finds_the_parts(browser, path):
         assert page.get_by_role("heading", level=1).count() == 1
         assert page.get_by_role("navigation", name="Contents").count() == 1
         assert page.get_by_role("main").count() == page.get_by_role("banner").count() == 1
-        assert page.get_by_role("region", name="What it took").first.get_by_role("table").count() == 1
-        heads = page.get_by_role("table", name="What it took").first.get_by_role("columnheader").all_inner_texts()
+        assert page.get_by_role("region", name="Cost").first.get_by_role("table").count() == 1
+        heads = page.get_by_role("table", name="Cost of training").first.get_by_role("columnheader").all_inner_texts()
         assert heads[0] == "training time"
-        described = page.get_by_role("img", name="in training", exact=True).first
+        described = page.get_by_role("img", name="training", exact=True).first
         assert "one: from " in described.locator("desc").text_content()
