@@ -59,7 +59,8 @@ def test_the_pages_hold_every_cell_of_every_table(browser, either):
         cells = opened.ask("return every('td, th, pre').map(one => one.textContent).filter(one => one.trim())")
     width, said, ends = read_pdf(document)
     assert len(said) > 5 and width == pytest.approx(210 / 25.4 * 72, abs=1)
-    assert min(ends) > _MARGIN - 0.5 and max(ends) < width - _MARGIN + 0.5
+    # Chromium rounds the width of a page's text to whole CSS pixels, 0.75 pt each.
+    assert min(ends) > _MARGIN - 0.75 and max(ends) < width - _MARGIN + 0.75
     whole = joined("".join(said))
     assert len(cells) > 200 and [cell for cell in cells if joined(cell) not in whole] == []
 
