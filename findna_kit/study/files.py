@@ -197,7 +197,7 @@ def read_json(path: Path) -> JsonValue:
     except OSError as error:
         raise FindnaError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise FindnaError(f"{path}: is not valid JSON ({error}); restore it from a copy") from error
+        raise FindnaError(f"{path}: not valid JSON ({error}); restore it from a copy") from error
     return content
 
 
@@ -212,4 +212,4 @@ def read_model(model: type[Model], path: Path, remedy: str = "restore it from a 
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "the whole file"
-        raise FindnaError(f"{path}: does not have the expected content ({key}: {first['msg']}); {remedy}") from error
+        raise FindnaError(f"{path}: unexpected content ({key}: {first['msg']}); {remedy}") from error

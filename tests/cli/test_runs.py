@@ -87,7 +87,7 @@ def test_json_is_all_that_is_known(runs):
 
 def test_a_metric_that_no_run_has(runs):
     _, err = done("list", "--metric", "held_out/maskd/loss")
-    assert "no run there has a value of held_out/maskd/loss; did you mean 'held_out/masked/loss'?" in err
+    assert "no run there has a number for held_out/maskd/loss; did you mean 'held_out/masked/loss'?" in err
 
 
 @pytest.mark.parametrize(("words", "sentence"), [

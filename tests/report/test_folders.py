@@ -112,7 +112,7 @@ def test_a_damaged_file_is_named(run, name, content, sentence):
     ("study.json", '{"name": "tiny"}', r"study\.json: unexpected content \(recipe: Field required"),
     ("result.json", "[1]", r"result\.json: unexpected content \(the whole file"),
     ("result.json", '{"study": {}}', r"result\.json: unexpected content \(tasks: Field required"),
-    ("cells/reference/seed-0/failed.json", "{", r"failed\.json: is not valid JSON"),
+    ("cells/reference/seed-0/failed.json", "{", r"failed\.json: not valid JSON"),
 ])  # fmt: skip
 def test_a_damaged_file_of_a_study_is_named(study, tmp_path, name, content, sentence):
     copy = shutil.copytree(study, tmp_path / "study")

@@ -57,7 +57,7 @@ def writer_named(path: Path, command: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FindnaError(
-            f"{path}: does not have the expected content ({type(error).__name__}: {error}); "
+            f"{path}: unexpected content ({type(error).__name__}: {error}); "
             f"`findna-kit {command}` writes it again"
         ) from error
 
