@@ -55,6 +55,7 @@ def assemble(recipe: Recipe, device: str = "cpu", *, with_teacher: bool = True) 
         student = Branch(encoder, recipe.class_tokens, {label: twins for label, (twins, _) in heads.items()})
         predictors = nn.ModuleDict({label: nn.ModuleDict(chain) for label, (_, chain) in heads.items()})
         rule = recipe.teacher_update.component(recipe.teacher_update.config)
+        # Inside the seeded block, because a rule may build a teacher of another architecture, which draws its own weights.
         teacher = rule.initial(student) if with_teacher else student
         _check_teacher(recipe, student, teacher, losses)
     return Experiment(
@@ -164,6 +165,7 @@ def _check_teacher(recipe: Recipe, student: Branch, teacher: Branch, losses: Map
 
 def _teacher_problem(label: str, loss: Loss, student: Branch, teacher: Branch) -> str | None:
     """Return why a loss that reads the teacher cannot use this one, as a sentence; None if it can."""
+    # The chain of a loss without twin heads is empty, and a teacher may lack it.
     if len(student.heads[label]) and label not in teacher.heads:  # type: ignore[arg-type]
         known = ", ".join(teacher.heads) or "none"
         return (

@@ -20,10 +20,13 @@ def atomic_write(path: Path, *, replace_folder: bool = False) -> Iterator[Path]:
     as it was. A file replaces an existing file; a folder replaces an existing one only with `replace_folder`. Raises OSError if
     the target cannot be replaced.
     """
+    # Next to the target, because a rename is atomic only within a file system. The dot hides it from patterns such as
+    # `step-*`, and with the process's number two writers of one target do not share a temporary path.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     _remove(temporary)  # a killed process may have had the same number
     try:
         yield temporary
+        # Before the rename: otherwise the new name could survive a power failure without the contents.
         for written in (*temporary.rglob("*"), temporary):
             sync(written)
         if replace_folder and path.is_dir():
@@ -33,6 +36,7 @@ def atomic_write(path: Path, *, replace_folder: bool = False) -> Iterator[Path]:
     except BaseException:
         _remove(temporary)
         raise
+    # The new name is an entry of the parent folder, which must reach the disk as well.
     sync(path.parent)
 
 

@@ -33,6 +33,7 @@ def path_of(run: Path, step: int) -> Path:
 def steps_saved(run: Path) -> list[int]:
     """Return the steps of all complete checkpoints, ascending; an empty list if `run` is not a folder."""
     try:
+        # Checkpoints that are being written or removed have names with a leading dot, which do not match.
         folders = [path for path in (run / FOLDER).iterdir() if path.match("step-[0-9]*") and path.is_dir()]
     except OSError:
         return []
@@ -52,6 +53,7 @@ def find_step(run: Path, step: int | None = None) -> int:
 def save(run: Path, step: int, model: Mapping[str, Tensor], state: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     """Write a checkpoint. An existing checkpoint of the step is left as it is."""
     target = path_of(run, step)
+    # It is complete, since it has its final name, and a resumed run would write the same: the step determines the state.
     if target.exists():
         return
     with atomic_write(target) as folder:
@@ -84,6 +86,7 @@ def load_model(run: Path, step: int) -> dict[str, Tensor]:
 
 def prune(run: Path, keep_last: int) -> None:
     """Remove all checkpoints but the first and the `keep_last` newest, and what killed processes left."""
+    # The first checkpoint of a run is step 0, the untrained networks, which stay available beside the trained ones.
     for step in steps_saved(run)[1:-keep_last]:
         # Renamed before it is deleted, so that a crash leaves no half-deleted checkpoint under a valid name.
         path_of(run, step).rename(path_of(run, step).with_name(f".step-{step:08d}.old"))
@@ -107,6 +110,7 @@ def fill(label: str, target: Mapping[str, Tensor], source: Mapping[str, Tensor])
     label: what is loaded, for the error. Raises CheckpointMismatch, which lists missing and unexpected tensors and those of
     another shape or dtype.
     """
+    # Everything is compared before anything is copied, so that a refused checkpoint leaves the target as it was.
     problems = [f"missing: {name}" for name in target if name not in source]
     problems += [f"unexpected: {name}" for name in source if name not in target]
     for name in target:

@@ -41,6 +41,7 @@ class ComponentConfig(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Raise PluginError for a reserved or an undescribed field as soon as the class is defined."""
+        # Not __init_subclass__: Python calls that one before pydantic has collected the fields.
         super().__pydantic_init_subclass__(**kwargs)
         for name, info in cls.model_fields.items():
             # Checked when the class is defined, so that its author sees it, and not the first user of a recipe.
@@ -48,6 +49,7 @@ class ComponentConfig(BaseModel):
                 raise PluginError(f"{cls.__qualname__}.{name}: the recipe uses this key itself; take another name")
             if not info.description:
                 raise PluginError(f"{cls.__qualname__}.{name}: has no description; write Field(..., description=...)")
+            # `paths` returns names of fields with one path each: a path in a list would be neither made absolute nor checked.
             if _contains_path(info.annotation) and not _is_path(info.annotation, info.metadata):
                 raise PluginError(
                     f"{cls.__qualname__}.{name}: the type must be RecipePath or RecipePath | None; use one field per file"
@@ -60,6 +62,7 @@ class ComponentConfig(BaseModel):
 
 
 def _is_path(annotation: Any, metadata: Sequence[Any]) -> bool:
+    # pydantic moves the marks of a plain RecipePath into the field's metadata, and leaves those inside `RecipePath | None`.
     if any(isinstance(mark, _IsPath) for mark in metadata):
         return True
     options = get_args(annotation)

@@ -59,6 +59,7 @@ class RecipeError(FindnaError):
         super().__init__("\n".join([*map(str, self.problems), *self.notes]))
 
 
+# A KeyError too: the `in` and `get` of a registry, which is a Mapping, catch it and take the name for absent.
 class UnknownComponent(FindnaError, KeyError):
     """A name that no component of its kind has."""
 
@@ -112,6 +113,7 @@ class Interrupted(Exception):
     silent = False
 
     def __init__(self, signal_number: int, message: str) -> None:
+        # 128 plus the number is how shells report a process that a signal ended: 130 for SIGINT, 143 for SIGTERM.
         self.signal_number, self.exit_code = signal_number, 128 + signal_number
         super().__init__(message)
 

@@ -51,7 +51,10 @@ def blocks(stream: int, indices: Tensor, count: int, bits_needed: int = 64) -> I
     A block is overwritten by the next one, and the caller may overwrite it too.
     bits_needed: how many of the upper bits of each number the caller uses; lower bits may be wrong, which saves work.
     """
+    # The start of each sample's stream is hashed as well. Without that, sample i + 1 would get the numbers of sample i
+    # shifted by one position, because both counters grow by the same increment.
     starts = _mix(indices * _signed(_GAMMA) + stream, torch.empty_like(indices))
+    # From 1, as SplitMix64 adds the increment before each number. Products overflow on purpose: int64 wraps modulo 2^64.
     counter = torch.arange(1, count + 1, device=indices.device) * _signed(_GAMMA)
     slices = batch_slices(len(indices), count, indices.device)
     state = torch.empty(slices[0].stop if slices else 0, count, dtype=torch.int64, device=indices.device)
@@ -72,6 +75,7 @@ def batch_slices(batch: int, width: int, device: torch.device, numbers: int = _B
 def torch_seed(*parts: int | str, device: torch.device) -> Iterator[None]:
     """Seed torch's own generators (dropout, initial weights) by a key of the parts; restore their state on exit."""
     seed = key(*parts) & (2**63 - 1)
+    # Only the generators that are seeded below: by default fork_rng saves and restores those of every GPU.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         # torch.manual_seed formats the stack for every kind of device that is not in use: a millisecond of every step.
         torch.default_generator.manual_seed(seed)

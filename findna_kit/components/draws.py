@@ -43,6 +43,8 @@ class Draw:
         half = -(-count // 2)
         for block, bits in self._blocks(half):
             radius, angle = torch.empty(2, *bits.shape, device=bits.device)
+            # One hash gives both numbers: its upper 24 bits the radius, the 24 bits below them the angle. The angle is read
+            # first, because the shift for the radius overwrites the hash.
             angle.copy_((bits >> 16).bitwise_and_(0xFFFFFF)).mul_(2 * math.pi * 2**-24)
             # The radius comes from a number in (0, 1], so that its logarithm is finite.
             radius.copy_(bits.bitwise_right_shift_(40).bitwise_and_(0xFFFFFF)).add_(1).mul_(2**-24).log_().mul_(-2).sqrt_()
@@ -59,6 +61,7 @@ class Draw:
             and high - low == 1 << power
         ):
             # For a range of a power of two: its first bits, which equal what the scaled fraction below would give, only faster.
+            # The smallest power is 1. A range of one number is left to the code below, because a shift by 64 bits is undefined.
             numbers = self._empty(shape, torch.int64)
             for block, bits in self._blocks(numbers.shape[1], bits_needed=power):
                 torch.bitwise_and(bits.bitwise_right_shift_(64 - power), (1 << power) - 1, out=numbers[block])

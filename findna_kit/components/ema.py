@@ -29,6 +29,7 @@ def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, buffers:
     With momentum 0 the teacher is an exact copy. buffers: `average` treats float buffers like parameters; with `copy` they are
     copied, as integer buffers always are.
     """
+    # Tensors are paired by their order, which is the same in both: a teacher that is averaged is a copy of the student.
     old: list[Tensor] = list(teacher.parameters())
     new: list[Tensor] = list(student.parameters())
     for teacher_buffer, student_buffer in zip(teacher.buffers(), student.buffers(), strict=True):
@@ -37,4 +38,5 @@ def ema_update(teacher: nn.Module, student: nn.Module, momentum: float, buffers:
         else:
             teacher_buffer.copy_(student_buffer)
     # All tensors at once: torch fuses the update of many tensors into a few kernels.
+    # The third argument, the number of averaged models, has no effect on an exponential average.
     get_ema_multi_avg_fn(momentum)(old, new, None)

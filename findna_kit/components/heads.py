@@ -34,6 +34,7 @@ class BatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(features)) if affine else None
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
+        # A list and not a buffer: what it holds matters within one step only, and does not belong in a checkpoint.
         self._recorded: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,6 +58,7 @@ class BatchNorm(nn.Module):
     @torch.no_grad()
     def after_step(self) -> None:
         """Update the running statistics with those of the step, averaged over its forward passes."""
+        # Not strict: after a step without a training pass nothing is recorded, and the statistics must stay as they are.
         for running, recorded in zip((self.running_mean, self.running_var), zip(*self._recorded, strict=True), strict=False):
             running.lerp_(torch.stack(recorded).mean(0), 1 - _MOMENTUM)
         self._recorded.clear()
@@ -92,6 +94,7 @@ class Prototypes(nn.Module):
 
     def __init__(self, dim: int, count: int) -> None:
         super().__init__()
+        # `forward` uses only the directions of these vectors, and those of normal vectors are uniform over the sphere.
         self.weight = nn.Parameter(torch.randn(count, dim))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ class MaskCorruptionConfig(ComponentConfig):
         """Return how many bases of each sequence are masked, [B, 1]: at least one if any is `maskable` [B, L], at most M."""
         count = maskable.sum(1, keepdim=True)
         # In double precision, so that it rounds as `max_masked` does in Python.
+        # The minimum comes last, so that a sequence without a maskable base gets 0 and not 1.
         return (self.fraction * count.double()).round().long().clamp(min=1).minimum(count)
 
     def mask(self, view: View, index: Tensor, num_masked: Tensor, choice: Tensor, draw: Draw) -> View:
@@ -52,6 +53,8 @@ class MaskCorruptionConfig(ComponentConfig):
         slots = index.shape[1]
         weight = (torch.arange(slots, device=index.device)[None] < num_masked).float()
         corrupted = view.tokens.gather(1, index)
+        # One number decides between three outcomes: MASK below `mask_share`, a random base up to `mask_share + random_share`,
+        # and the base itself above. So random bases are written to both of the first ranges, and MASK over the first of them.
         corrupted = draw.integers(0, 4, slots).where(choice < self.mask_share + self.random_share, corrupted)
         return view.with_mask(index, weight, corrupted.masked_fill_(choice < self.mask_share, alphabet.MASK))
 

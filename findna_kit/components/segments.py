@@ -34,6 +34,7 @@ class SegmentConfig(ComponentConfig):
     def draw(self, view: View, draw: Draw) -> tuple[Tensor, Tensor]:
         """Draw a segment length for each sequence; return it and the largest possible length, both [B, 1]."""
         largest = view.lengths[:, None].clamp(max=self.maximum)
+        # In a sequence that is shorter than `minimum` the segment is the whole sequence: both bounds are cut to its length.
         return draw.integers(largest.clamp(max=self.minimum), largest + 1, 1), largest
 
 
@@ -49,8 +50,10 @@ def shifted_segments(length: int, *, ends: Sequence[Tensor], shifts: Sequence[Te
     shifts: the shift of every segment, each [B, 1].
     """
     shift = torch.cat(list(shifts), dim=1)
+    # One more column than positions, since a segment may end at `length`, where no other begins. It is cut off again below.
     increment = torch.ones(len(shift), length + 1, dtype=torch.int64, device=shift.device)
     increment[:, 0] = shift[:, 0]
     # From one position to the next the source grows by 1, and at the end of a segment by the difference of the shifts as well.
     # Summing the increments needs one pass, however many segments there are.
+    # An empty segment ends where the one before it does: both differences must be added at that position, not overwritten.
     return increment.scatter_add_(1, torch.cat(list(ends), dim=1), shift.diff(dim=1))[:, :length].cumsum(1)

@@ -25,6 +25,8 @@ def reverse_valid(values: Tensor, valid: Tensor, class_rows: int) -> Tensor:
     """
     position = torch.arange(values.shape[1], device=values.device)[None]
     last = valid.sum(1, keepdim=True) - 1  # index of the last valid position: class rows are valid and padding is last
+    # Position `class_rows` trades places with `last`, and so on to the middle. `flip` would move padding to the front, and
+    # each sequence has a length of its own.
     source = (last + class_rows - position).where((position >= class_rows) & (position <= last), position)
     return values.gather(1, source[..., None].expand(-1, -1, values.shape[2]))
 

@@ -120,6 +120,7 @@ class View:
     def student_tokens(self) -> Tensor:
         """Return the student's input tokens, [B, L]: `tokens` with `corrupted` at the masked positions."""
         # An unused slot (weight 0) has a position too; the clean token is written there.
+        # The slots of a sequence must be at different positions: of two values for one position, scatter keeps either.
         shown = self.corrupted.where(self.masked_weight > 0, self.tokens.gather(1, self.masked_index))
         return self.tokens.scatter(1, self.masked_index, shown)
 
@@ -153,6 +154,7 @@ class View:
         if flipped is not None:
             # `alphabet.complement` in two operations fewer: 3 - t is t ^ 3 for a base; N becomes 7, which is clamped to N.
             tokens.bitwise_xor_(flipped * 3).clamp_(max=alphabet.N)
+        # After the complement: an inserted base is on neither strand, and must appear as it was drawn.
         if inserted is not None:
             torch.where(position >= 0, tokens, inserted, out=tokens)
         lazy = {
@@ -198,7 +200,9 @@ class View:
 
     def _replace(self, **columns: Tensor | _LazyColumn) -> View:
         """Return a copy with other columns. `dataclasses.replace` would read, and so compute, every column."""
+        # Built past the constructor, which needs the value of every column, and past setattr, which a frozen class refuses.
         view, attributes = object.__new__(type(self)), dict(self.__dict__)
+        # `lengths` is cached in the same __dict__, and would otherwise outlive the column that it counts.
         if "valid" in columns:
             attributes.pop("lengths", None)
         lazy = {name: column for name, column in columns.items() if isinstance(column, _LazyColumn)}

@@ -26,6 +26,7 @@ Pooling = Literal["mean", "class"]
 def encode_bases(tokens: Tensor, noise: Tensor | None = None) -> Tensor:
     """Return one-hot bases [B, L, 5] over A C G T N, with zeros for MASK. `noise` [B, L, 5] is added except at MASK."""
     # A table lookup: F.one_hot first makes int64 of every channel, and takes ten times as long.
+    # The identity has one row more than columns: row MASK = 5 is zero.
     bases = F.embedding(tokens, torch.eye(alphabet.CHANNELS + 1, alphabet.CHANNELS, device=tokens.device))
     if noise is None:
         return bases
@@ -47,6 +48,7 @@ class ClassPool(nn.Module):
 
     def forward(self, embeddings: Tensor, valid: Tensor) -> Tensor:
         """Return the class embeddings [B, C, D] of nucleotide embeddings [B, L, D] with mask `valid` [B, L]."""
+        # Divided by the root of the width, as in dot-product attention: products of wider embeddings would sharpen the softmax.
         scores = einsum(self.queries.to(embeddings.dtype), embeddings, "c d, b l d -> b c l") * embeddings.shape[-1] ** -0.5
         # The softmax is computed in fp32: in bf16 the weights of long sequences would not add up to 1.
         share = scores.float().masked_fill(~valid[:, None], -torch.inf).softmax(-1)
@@ -90,6 +92,7 @@ class Branch(nn.Module):
     def encode(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> Encoding:
         """Run the encoder on one-hot bases [B, L, 5] and their mask `valid` [B, L], and split off the class tokens."""
         rows = self.class_tokens if self.encoder.global_mixing else 0
+        # Class rows enter as zeros, but count as valid: an encoder that mixes globally fills them from the nucleotides.
         embeddings, hidden = self.encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layers=layers)
         equivariant = self.encoder.strand == "equivariant"
         joined = average_halves(embeddings) if equivariant else embeddings
@@ -97,6 +100,7 @@ class Branch(nn.Module):
             rows=embeddings[:, rows:],
             classes=joined[:, :rows],
             nucleotides=joined[:, rows:],
+            # Of `stride` positions the first decides. Padding is last, so every embedding that has read a base is valid.
             valid=valid[:, :: self.encoder.stride],
             hidden={layer: average_halves(states) for layer, states in hidden.items()} if equivariant else hidden,
         )
@@ -115,6 +119,7 @@ class Branch(nn.Module):
         encoding = self.encode(encode_bases(tokens, noise), view.valid, layers=layers)
         return BranchOutput(
             view=view,
+            # Both halves of an equivariant encoder: a tied head has to tell the strands apart, which their mean does not.
             embeddings=encoding.rows if {"masked", "all"} & set(wants) else None,
             class_embeddings=self.class_embeddings(encoding) if "class" in wants else None,
             pooled=pool(encoding.nucleotides, encoding.valid) if "pooled" in wants else None,

@@ -114,6 +114,7 @@ def on_strands(heads: dict[str, nn.Module], tied: str | None) -> dict[str, nn.Mo
     tied: the name of the head that gives logits over A C G T, if there is one; it must be the first.
     """
     wrapped = dict(heads)
+    # Heads form a chain: only the first one reads embeddings. A slice, because the chain of a loss may be empty.
     for name, head in list(heads.items())[:1]:
         wrapped[name] = ComplementTiedHead(head) if name == tied else StrandMeanHead(head)
     return wrapped

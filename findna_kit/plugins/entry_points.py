@@ -41,6 +41,7 @@ class PluginSource:
     @property
     def is_builtin(self) -> bool:
         """Return whether this is the kit itself, which is always enabled."""
+        # Both are compared: a plugin of another distribution that is called `builtin` must not be enabled as the kit.
         return self.plugin == BUILTIN and self.distribution == KIT
 
 
@@ -62,6 +63,7 @@ def installed() -> list[PluginEntry]:
     allowed = {source.distribution for source, group, _ in found if group == COMPONENTS and _is_named(source, names)}
     # `allowed`: distributions with an enabled plugin; their recipes, commands and reporters are enabled with it.
     entries = [PluginEntry(source, group, entry, _is_enabled(source, group, names, allowed)) for source, group, entry in found]
+    # The kit comes first, so that a message about a name that two plugins register suggests to leave out the other one.
     order = list(GROUP_LABELS)
     return sorted(
         entries,
@@ -79,6 +81,7 @@ def enabled_entries(group: str) -> list[PluginEntry]:
 
 def unknown_names(entries: Sequence[PluginEntry]) -> list[str]:
     """Return a message for each name in FINDNA_KIT_PLUGINS that is neither a plugin's nor a distribution's."""
+    # Recipes, commands and reporters are enabled by their distribution, so the names of their entries do not count.
     plugins = {entry.owner.plugin for entry in entries if entry.group == COMPONENTS}
     known = plugins | {normal_name(entry.owner.distribution) for entry in entries}
     wrong = sorted(name for name in _allowed_names() or () if name not in known and normal_name(name) not in known)

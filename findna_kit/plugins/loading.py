@@ -52,6 +52,7 @@ def load_plugins(without: Collection[str] = (), kinds: Sequence[Kind] = KINDS) -
     """
     available = enabled_entries(COMPONENTS)
     if without:
+        # All installed plugins and not the enabled ones alone: leaving out what FINDNA_KIT_PLUGINS excludes is no mistake.
         sources = [entry.owner for entry in installed() if entry.group == COMPONENTS]
         names = {name for source in sources for name in (source.plugin, source.distribution)}
         for name in without:
@@ -72,6 +73,7 @@ def load_plugin(plugin: PluginEntry, components: Components) -> Plugin:
         with components.registering(owner), redirect_stdout(sys.stderr):
             _register(plugin, components)
     # A plugin may raise anything, or exit. It must not break runs that do not use it.
+    # KeyboardInterrupt passes through: it comes from the user and is no failure of the plugin.
     except (Exception, SystemExit) as error:  # noqa: BLE001
         return Plugin(owner, module, f"{type(error).__name__}: {error}", traceback.format_exc())
     return Plugin(owner, module)
@@ -80,6 +82,7 @@ def load_plugin(plugin: PluginEntry, components: Components) -> Plugin:
 def written_for(plugin: PluginEntry) -> Any:
     """Return the version of the plugin interface that a plugin states, or None if it states none. Import the plugin."""
     loaded = plugin.entry.load()
+    # An entry point may name an object in a module. The version is read from the object, or else from its module.
     return getattr(loaded, "findna_kit_api", getattr(sys.modules[plugin.entry.module], "findna_kit_api", None))
 
 
@@ -94,7 +97,9 @@ def _register(plugin: PluginEntry, components: Components) -> None:
     manager.add_hookspecs(hookspecs)
     manager.hook.findna_kit_register.call_historic(kwargs={"registry": components})
     manager.register(loaded, plugin.owner.plugin)
+    # Registering accepts a hook of any name. This raises for one that has no specification, such as a misspelt one.
     manager.check_pending()
+    # A function without the decorator `hookimpl` is no hook, and pluggy reports neither that nor an empty module.
     if not manager.get_hookcallers(loaded):
         raise PluginError(f"{plugin.entry.value} implements no hook of FinDNA-Kit; define findna_kit_register(registry)")
 

@@ -94,6 +94,7 @@ class Registry(Mapping[str, type[Component]], Generic[Component]):
         claims = self._entries[name]
         if len(claims) > 1:
             owners = " and ".join(str(owner) for _, owner in claims)
+            # The last owner is the one to leave out. It is never the kit itself, whose components are loaded first.
             last, others = claims[-1][1], [owner.plugin for _, owner in claims[:-1]]
             # Plugins of two distributions may have one name; --without must then name the distribution.
             out = last.distribution if last.plugin in others else last.plugin
@@ -153,6 +154,7 @@ class Components:
             registry._owner = owner
         try:
             yield
+        # BaseException, since a plugin may also exit: what it had registered until then must not stay.
         except BaseException:
             for registry in self.registries():
                 registry.drop(owner)

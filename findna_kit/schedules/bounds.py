@@ -41,6 +41,7 @@ class _Bounds:
         smallest, largest = schedule.range
         if smallest < low or largest > high:
             bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+            # `limits` leaves out the zero of a delay or warm-up. If the curve itself fits, that zero is what breaks the bounds.
             curve = schedule.limits()
             zero = ", and a warm-up or a delay begins at 0" if curve[0] >= low and curve[1] <= high else ""
             raise ValueError(f"must be {bounds} at every step{zero}")

@@ -51,6 +51,7 @@ class Schedule(ABC):
 
     def limits(self) -> tuple[float, float]:
         """Return the smallest and the largest value of the curve; zero during delay and warm-up is not counted."""
+        # Without a level nothing is known of the curve. Infinite limits then make every finite bound refuse the schedule.
         levels = [float(getattr(self.config, name)) for name in type(self.config).levels()]
         return (min(levels), max(levels)) if levels else (-math.inf, math.inf)
 
@@ -90,6 +91,7 @@ class Schedule(ABC):
 
     def __hash__(self) -> int:
         """Return a hash of the shape and its parameters."""
+        # Python drops the hash of a class that defines __eq__, and a frozen Config is hashed with the schedules in it.
         return hash((type(self), self.config))
 
     def __repr__(self) -> str:
@@ -197,6 +199,7 @@ class WarmupStableDecay(_Ramp):
 
         @model_validator(mode="after")
         def _fits(self) -> Self:
+            # The tolerance is for rounding: decimal shares that add up to 1 may give slightly more in binary.
             if self.delay + self.warmup + self.decay > 1 + 1e-9:
                 raise ValueError("delay, warmup and decay are shares of the same steps: their sum must be at most 1")
             return self
@@ -224,6 +227,7 @@ def _read(value: Any, info: ValidationInfo) -> Schedule:
         return value
     # A recipe passes the registry; Python code that builds a Config has none, and gets the shapes of this module.
     known: Mapping[str, type[Schedule]] = getattr(info.context, "schedules", SHAPES)
+    # In Python a bool is an int, but `true` in a recipe is no number.
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise ValueError("expected a finite number")

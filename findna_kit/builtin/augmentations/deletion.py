@@ -22,6 +22,7 @@ class Deletion(Augmentation):
         """Return the view with a random segment of each sequence deleted."""
         count = view.lengths[:, None]
         length, largest = self.config.draw(view, draw)
+        # Bounded by the largest length and not by the drawn one, as in EvoAug: the start does not depend on the length.
         begin = draw.integers(0, count - largest + 1, 1)
         left, width = length // 2, view.tokens.shape[1]  # left: random bases before the sequence
         random = torch.full_like(count, -width)  # a shift that makes every position negative, which means inserted

@@ -26,6 +26,8 @@ class Insertion(Augmentation):
         count = view.lengths[:, None]
         length, largest = self.config.draw(view, draw)
         begin = draw.integers(0, count.clamp(min=1), 1)
+        # EvoAug fills up with (largest - length) // 2 random bases before the sequence, and with the rest after it. All of
+        # them lie outside the central part, so the only random bases here are the inserted ones.
         cut = largest // 2 - (largest - length) // 2  # bases that are cut from the start of the longer sequence
         first, width = (begin - cut).clamp(min=0).minimum(count), view.tokens.shape[1]
         last = (begin - cut + length).minimum(count)

@@ -24,6 +24,7 @@ class Mutation(Augmentation):
         length = view.tokens.shape[1]
         # As in EvoAug, a base is replaced by one of all four, which is the same base in one case of four.
         count = min(length, round(self.config.fraction / 0.75 * length))
+        # Positions are drawn among padding and N too, where nothing changes: the share also holds in shorter sequences.
         index = draw.uniform(length).topk(count, dim=1).indices
         bases = draw.integers(0, 4, count)
         old = view.tokens.gather(1, index)

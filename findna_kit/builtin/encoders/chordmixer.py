@@ -80,6 +80,7 @@ class _MixerLayer(nn.Module):
 
 def _groups(dim: int, layers: int) -> tuple[tuple[slice, int], ...]:
     """Return channels and offset of each of the layers + 1 groups; if these do not divide, the first are one channel wider."""
+    # Each group needs a channel: with fewer channels than groups, those with the largest offsets are left out.
     count = min(layers + 1, dim)
     edges = [index * (dim // count) + min(index, dim % count) for index in range(count + 1)]
     return tuple((slice(a, b), 0 if i == 0 else 2 ** (i - 1)) for i, (a, b) in enumerate(pairwise(edges)))
@@ -116,6 +117,7 @@ class _Shift:
             return cls(groups, None, small=few and not torch.compiler.is_compiling())
         position = torch.arange(valid.shape[1], device=valid.device)[None]
         ring = valid.sum(1, keepdim=True)
+        # Class rows are first and padding is last, so the ring is the first `ring` positions of a sequence.
         on_ring = position < ring
         ahead = [((position + offset) % ring.clamp(min=1)).where(on_ring, position) for _, offset in groups]
         if exporting:
@@ -141,6 +143,7 @@ class _Shift:
         rows = x.shape[1]
         for number, (channels, offset) in enumerate(self.groups):
             if self.index is not None:
+                # `index` is (ahead, behind): `back` as a number, 0 or 1, selects the shift or its inverse.
                 out[..., channels] = x[..., channels].gather(1, _columns(self.index[back][number], channels))
                 continue
             cut = (-offset if back else offset) % rows
@@ -162,6 +165,7 @@ class _ShiftAndAdd(torch.autograd.Function):
         """Return `x + shift(update)`, [B, R, dim]."""
         # Only the shift is kept: the gradient needs neither x nor the update.
         ctx.shift = shift
+        # Every implementation of the shift returns new memory, so the sum may overwrite it.
         return shift(update).add_(x)
 
     @staticmethod

@@ -95,7 +95,9 @@ class _DilatedBlock(nn.Module):
     def forward(self, x: Tensor, padding: Tensor) -> Tensor:
         """Apply the block. padding: [B, L, 1] bool, True on padding."""
         # `same` pads with zeros at both ends; padding must look the same, or it would change the valid positions.
+        # Filled after the norm, because the bias of the norm would make other numbers of zeros.
         masked = self.norm(x).masked_fill(padding, 0)
         x = x + self.dropout(F.gelu(self.conv(masked.transpose(1, 2)).transpose(1, 2)))
+        # The MLP works on single positions, so padding reaches no other position here.
         updated: Tensor = x + self.dropout(self.mlp(x))
         return updated

@@ -55,9 +55,11 @@ class Transformer(Encoder):
         """Return embeddings [B, C + L, dim] and the hidden states after the blocks in `layers`."""
         x = self.embed(bases)
         classes = len(self.class_vectors)
+        # Cast, because under autocast one fp32 term would make all of x fp32.
         x = torch.cat([x[:, :classes] + self.class_vectors.to(x.dtype), x[:, classes:]], dim=1)
         # Without padding no mask is needed, which is faster. An exported graph serves every padding, so it always has the mask.
         unpadded = not torch.compiler.is_exporting() and bool(valid.all())
+        # Only keys are masked. A query on padding attends to valid positions, so no softmax is over nothing, which gives NaN.
         mask = None if unpadded else valid[:, None, None, :]
         rotation = _rotation(x.shape[1], self.head_dim, x.device)
         hidden = {}

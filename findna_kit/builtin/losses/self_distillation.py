@@ -41,6 +41,7 @@ class SelfDistillation(Loss):
         """Temperatures, centring and head."""
 
         student_temperature: float = Field(0.1, gt=0, description="temperature of the student: divides its logits")
+        # Not within(0): bounds are inclusive, and the logits are divided by this value.
         teacher_temperature: Annotated[Schedule, within(1e-6)] = Field(
             Constant(value=0.04), description="temperature of the teacher: divides its centred logits"
         )
@@ -106,8 +107,10 @@ class SelfDistillation(Loss):
         # A view is never compared with itself: student and teacher would only have to agree on identical input.
         pairs = _pairs(student, teacher)
         total = -torch.stack([(targets[t] * log_p[s]).sum() for s, t in pairs]).sum()
+        # Once per pair, as in the loss: the trainer divides both by `count`, which counts pairs.
         entropy = torch.stack([torch.special.entr(targets[t]).sum() for _, t in pairs]).sum()
         metrics = {"teacher_entropy": entropy, "teacher_entropy_share": entropy / math.log(self.center.shape[-1])}
+        # [B, C, K]: views are averaged here, but not samples, by which the trainer concatenates micro-batches and processes.
         return LossOutput(total, metrics, {"logits": torch.stack(list(logits.values())).mean(0).detach()})
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
@@ -116,6 +119,7 @@ class SelfDistillation(Loss):
         The first steps use the plain mean of all batches so far. A centre that rose slowly from 0 would leave in the targets
         what all windows have in common, and the student would learn only that constant.
         """
+        # At step 0 this is 0, so that nothing remains of the zeros that the centre begins with.
         momentum = min(self.config.center_momentum, clock.step / (clock.step + 1))
         self.center.lerp_(state_inputs["logits"].mean(0), 1 - momentum)
 

@@ -31,6 +31,7 @@ class SpanMasking(Masking):
 
         def lengths(self, uniform: Tensor) -> Tensor:
             """Return geometric lengths on 1 ... longest for uniform numbers, by inverting the distribution function."""
+            # log1p and expm1 stay accurate for a tiny end_probability, of which 1 - end_probability keeps few digits or none.
             stay = math.log1p(-self.end_probability)
             # The probability of a length up to `longest`: scaling by it truncates the distribution.
             total = -math.expm1(self.longest * stay)
@@ -44,10 +45,13 @@ class SpanMasking(Masking):
         slots, maskable = self.config.max_masked(view), maskable_bases(view)
         num_masked, count = self.config.num_masked(maskable), maskable.sum(1, keepdim=True)
         ends, before = self._arrange(slots, num_masked, count - num_masked, draw, maskable.shape[1])
+        # `repeat` and not `expand`: searchsorted copies values that are not contiguous, with a warning.
         slot = torch.arange(slots, device=maskable.device).repeat(len(maskable), 1)
+        # Slot s is the s-th masked base in order of position, and belongs to the first span whose end is above s.
         span = torch.searchsorted(ends, slot, right=True).clamp(max=slots - 1)
         # The rank of a slot's base among the maskable ones. Unused slots get ranks beyond: positions that may not be masked.
         rank = (slot + before.gather(1, span)).where(slot < num_masked, count + slot - num_masked)
+        # A stable sort puts the maskable positions first, in their order, so that it translates ranks into positions.
         index = (~maskable).to(torch.int8).argsort(dim=1, stable=True).gather(1, rank)
         return self.config.mask(view, index, num_masked, draw.uniform(slots).gather(1, span), draw)
 
@@ -58,11 +62,13 @@ class SpanMasking(Masking):
         To arrange spans among single bases is to choose places for the spans among `unmasked + spans` places: those with the
         smallest random numbers. Numbers are drawn for `length` places; those that do not exist come last.
         """
+        # There are as many draws as slots, enough for spans of one base. Those beyond the last span get length 0.
         ends = self.config.lengths(draw.uniform(slots)).cumsum(1).minimum(num_masked)
         lengths = ends.diff(dim=1, prepend=torch.zeros_like(num_masked))
         places = unmasked + (lengths > 0).sum(1, keepdim=True)
         index = torch.arange(length, device=num_masked.device)[None]
         place = draw.uniform(length).masked_fill(index >= places, 2.0).topk(slots, dim=1, largest=False).indices
+        # topk sorts by random number and not by position, so lengths meet places in random order. Empty spans go to the end.
         place, order = place.masked_fill(lengths == 0, length).sort(dim=1)
         # Before a span at place p, the k-th, there are p - k single bases.
         return lengths.gather(1, order).cumsum(1), place - index[:, :slots]

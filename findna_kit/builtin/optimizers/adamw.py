@@ -30,6 +30,7 @@ class AdamW(Optimizer):
         """Return torch's AdamW, with the fused kernel."""
         betas = (self.config.beta1, self.config.beta2)
         # Fused: one pass over the parameters instead of one for each term of the formula.
+        # The trainer sets the learning rate and the decay of each group before every step, so the zeros are never used.
         adamw = torch.optim.AdamW(torch_groups(groups), lr=0.0, betas=betas, weight_decay=0.0, fused=True)
         return [(adamw, list(groups))]
 

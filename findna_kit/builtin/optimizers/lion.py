@@ -61,8 +61,8 @@ class _Lion(torch.optim.Optimizer):
                 if not state:
                     state["exp_avg"] = torch.zeros_like(parameter)
                 momentum, gradient = state["exp_avg"], parameter.grad
-                # The step uses beta1, the stored momentum beta2: two interpolations of the same gradient (algorithm 2).
-                # The step uses beta1, the state beta2: the direction looks further ahead than the momentum (algorithm 2).
+                # Two interpolations with the same gradient (algorithm 2): beta1 for the direction of this step, beta2 for the
+                # momentum that is kept. By default the gradient has ten times the weight in the direction that it has there.
                 direction = momentum.lerp(gradient, 1 - self._beta1).sign_()
                 parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-group["lr"])
                 momentum.lerp_(gradient, 1 - self._beta2)
