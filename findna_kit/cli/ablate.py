@@ -106,6 +106,7 @@ def _print_result(folder: Path, result: StudyResult, *, wide: bool) -> None:
     # Columns of the main effects: name, difference, p, adjusted p, Hedges' g, verdict.
     tasks = range(3, 3 + len(result.tasks))
     main_columns = [[0, *tasks, tasks.stop, -1], [0, 1, -1]]
+    # Not strict, because only a factorial study has the second table.
     for number, (rows, columns) in enumerate(zip(tables.tables(result), main_columns, strict=False)):
         print("\n" * (number > 0), end="")
         print_table(rows if wide else select(rows, *columns))

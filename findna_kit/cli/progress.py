@@ -68,6 +68,7 @@ def reading_bar() -> Iterator[Callable[[int, int], None]]:
     task = bar.add_task("reading the genome")
 
     def draw(done: int, total: int) -> None:
+        # Started by the first call: a genome that is indexed already is not read, and shows no bar.
         bar.start()
         bar.update(task, completed=done, total=total)
         if done == total:

@@ -90,6 +90,7 @@ def _parts_of_module(kinds: Sequence[Kind], words: dict[str, str]) -> dict[str, 
     registered = [
         f'registry.{kind.plural}.add("{words["word"]}_{kind.name}", {words["Class"]}{_camel(kind.name)})' for kind in kinds
     ]
+    # The template of the module uses these three itself.
     used = f"{components} hookimpl TYPE_CHECKING Components"
     generic = [f"from {kind.base_class.__module__} import {kind.base_class.__name__}" for kind in kinds if not kind.template]
     return {
@@ -134,6 +135,7 @@ def _imports(template: str, body: str) -> str:
 def _import_line(start: str, names: list[str]) -> str:
     """Return `from module import names`, one name a line where the statement would be longer than 128 characters."""
     line = f"{start}import {', '.join(names)}"
+    # 128 is the line length of ruff in the pyproject.toml of the template.
     return line if len(line) <= 128 else "\n    ".join([f"{start}import (", *(f"{name}," for name in names)]) + "\n)"
 
 
@@ -207,6 +209,7 @@ def _required(package: str) -> str:
         # The plugin asks for this release of the kit or a later one of the same major version.
         oldest = ".".join(metadata.version(KIT).split(".")[:2])
     else:
+        # The pattern excludes packages whose names only begin like this one, such as pytest-xdist.
         stated = next(line for line in metadata.requires(KIT) or () if re.match(rf"{package}\b[^-]", line))
         oldest = stated.partition(">=")[2].partition(",")[0].partition(";")[0].strip()
     return f"{package}>={oldest},<{int(oldest.partition('.')[0]) + 1}"

@@ -33,6 +33,7 @@ def print_summary(recipe: Recipe, result: RunResult) -> None:
 
 def _fitted_on(result: RunResult) -> str:
     """Return how many bases the baselines were fitted on, or nothing if there are none."""
+    # All baselines are fitted on the same bases, so any of the numbers will do.
     bases = max((score.fitted_on_bases for score in result.baselines.values()), default=0)
     return f", fitted on {bases:,} bases of the training split" if bases else ""
 

@@ -33,6 +33,8 @@ class BeatServer:
 
     def __init__(self, addresses: Iterable[str], world_size: int, token: str, timeout: float) -> None:
         self.token, self._timeout = token, timeout
+        # A rank that has not connected yet counts as heard now, so that it has the whole timeout to send its first beat. No
+        # lock is needed, because each connection's thread writes only the entry of its own rank.
         self._last_heard = [time.monotonic()] * world_size
         self._closing, self._clients = threading.Event(), set[int]()
         listeners = {address: _listen(address) for address in dict.fromkeys(addresses)}

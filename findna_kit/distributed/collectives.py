@@ -85,6 +85,7 @@ class Engine:
         if self.world_size == 1:
             return [value]
         text = json.dumps(value).encode()
+        # all_gather needs equal shapes, so every text is padded to the longest one.
         padded = torch.zeros(1, self.all_reduce_max(len(text)), dtype=torch.uint8)
         padded[0, : len(text)] = torch.tensor(list(text), dtype=torch.uint8)
         rows = self.gather(padded.to(self.device)).tolist()

@@ -94,6 +94,7 @@ def halve_until_fits(batch_size: int, attempt: Callable[[int], None]) -> int:
                 ) from None
             # The allocator would keep the failed attempt's blocks, and fragment the memory of the next one.
             torch.cuda.empty_cache()
+            # Rounded up: two micro-batches then cover the batch. Rounded down, a third one would hold a single sample.
             batch_size = -(-batch_size // 2)
         else:
             return batch_size
@@ -102,6 +103,7 @@ def halve_until_fits(batch_size: int, attempt: Callable[[int], None]) -> int:
 def search_batch_size(batch_size: int, limit: int, attempt: Callable[[int], None]) -> int:
     """Return the largest batch size that fits, found by halving `batch_size`, or by doubling it up to `limit`."""
     largest = halve_until_fits(batch_size, attempt)
+    # Doubled only if nothing was halved: after a halving, about twice as many are known not to fit.
     while largest >= batch_size and 2 * largest <= limit:
         try:
             attempt(2 * largest)

@@ -77,6 +77,7 @@ class Heartbeat:
         self._ending.set()
         if self._thread is None:
             return
+        # Bounded, because the thread may be waiting for a reply, which it does for up to TIMEOUT seconds.
         self._thread.join(timeout=2 * INTERVAL)
         if self._server is not None:
             self._server.close(wait=INTERVAL)
@@ -89,6 +90,7 @@ class Heartbeat:
         if self._thread is None or self._server is not None:
             return False
         try:
+            # A new connection, because the other belongs to the thread that beats. Without the token it counts as no beat.
             socket.create_connection(self._address, timeout=INTERVAL).close()
         except OSError:
             return True

@@ -51,6 +51,7 @@ def slurm_address(launch: Launch, environment: Mapping[str, str] = os.environ) -
     FindnaError if MASTER_PORT is not a number.
     """
     job, step = (int(environment.get(name, 0)) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    # Times 1009, since with job + step the second step of a job would get the port of the next job's first step.
     port = environment.get("MASTER_PORT", str(_PORTS[(job + 1009 * step) % len(_PORTS)]))
     if not port.isdecimal():
         error = FindnaError(f"MASTER_PORT must be a port number, not {port}")

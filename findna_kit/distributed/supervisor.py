@@ -47,6 +47,7 @@ def supervise(arguments: Sequence[str], world_size: int) -> int:
 
 def _start(arguments: Sequence[str], world_size: int, run_file: Path) -> list[subprocess.Popen[bytes]]:
     """Start the processes with the environment variables that torchrun would set."""
+    # The system chooses a free port, which is closed again at once: rank 0 will listen on it.
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "findna_kit", *arguments]
@@ -98,6 +99,7 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
 
 def _killed_first(failures: Sequence[int], children: Sequence[subprocess.Popen[bytes]]) -> int:
     """Return the lowest rank that was killed by a signal, or else the lowest rank."""
+    # Popen reports death by a signal as a negative code, and False sorts before True.
     return min(failures, key=lambda rank: children[rank].returncode > 0)
 
 

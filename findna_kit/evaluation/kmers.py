@@ -114,6 +114,7 @@ class _Postings:
         order = np.lexsort((-shared, query))
         query, reference, shared = query[order], reference[order], shared[order]
         rank = np.arange(len(query)) - np.searchsorted(query, query, "left")
+        # 12-mers are also shared by chance, so a single one makes no candidate.
         selected = (rank < _CANDIDATES) & (shared > 1)
         return query[selected], reference[selected]
 
@@ -160,6 +161,7 @@ def _sampled(tokens: NDArray[np.uint8], k: int, scale: int) -> tuple[Codes, NDAr
     starts = max(len(tokens) - k + 1, 0)
     unknown = np.concatenate([[0], np.cumsum(tokens >= alphabet.N)])
     selected = unknown[k:] == unknown[:-k] if starts else np.zeros(0, dtype=bool)
+    # N = 4 gets the digit of A here; its k-mers are not selected, so their codes do not matter.
     digits = (tokens & np.uint8(3)).astype(np.uint64)
     # The smaller code of both strands is the same for a k-mer and its reverse complement.
     code = np.minimum(_forward(digits, k)[:starts], _backward(np.uint64(3) - digits, k)[:starts])

@@ -125,6 +125,7 @@ def _write_tensors(model: FrozenModel, folder: Path) -> None:
 
 def _check_output(out: Path, *, overwrite: bool) -> None:
     """Raise OutputExists if `out` exists, unless it is an empty folder, or an export and `overwrite` is given."""
+    # Not `exists`, which is false for a link whose target is gone: such a link is refused too, and not replaced.
     if not os.path.lexists(out):
         return
     if out.is_symlink() or not out.is_dir():

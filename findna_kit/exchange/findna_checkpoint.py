@@ -117,6 +117,7 @@ def read_released(path: Path) -> ReleasedCheckpoint:
     # Only once the sizes are known can every tensor's shape be checked.
     if sizes is not None:
         problems += _mismatches(raw, sizes)
+    # Not if both branches are missing or misshapen, which is already in the list.
     elif any(raw.values()) or not problems:
         problems.append(
             "missing: the layers of the mixer (encoder.SwanDNA_blocks.0.SwanDNA_blocks.0.column_transform... and following)"

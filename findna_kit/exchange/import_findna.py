@@ -94,6 +94,7 @@ def _check_length(sizes: NetworkSizes, length: int, class_tokens: int) -> None:
     # The number of layers decides which positions a block can mix, so that another length is another network.
     layers = math.ceil(math.log2(length + class_tokens))
     if layers != sizes.layers:
+        # ceil(log2(n)) = layers holds for 2^(layers - 1) < n <= 2^layers positions, class tokens included.
         first, last = 2 ** (sizes.layers - 1) + 1 - class_tokens, 2**sizes.layers - class_tokens
         raise CheckpointMismatch(
             f"the file has {sizes.layers} layers in a block, and {length} nucleotides with {class_tokens} class tokens need "

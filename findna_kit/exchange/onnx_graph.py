@@ -66,6 +66,7 @@ def write_onnx(model: FrozenModel, path: Path) -> dict[str, object]:
     graph, bound = _PooledEmbeddings(model.network).eval(), model.network.encoder.max_length
     name = model.recipe.encoder.name
     # Named dimensions stay dynamic in the graph; without them it accepts only the traced shape.
+    # The batch is traced with three samples, because torch.export takes a size of 1 for a constant; 1 is tried later.
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=bound)
     with _expected_warnings_hidden(), torch.no_grad():
         try:

@@ -264,6 +264,7 @@ def _average(
     if len(embeddings) == count:  # one window per sequence
         return embeddings
     total = np.zeros((count, embeddings.shape[1]), dtype=np.float64)
+    # Not `total[owner] += ...`: a sequence occurs in `owner` once for each window, and only one of them would be added.
     np.add.at(total, owner, embeddings * lengths[:, None])
     weight = np.bincount(owner, weights=lengths, minlength=count)
     return (total / weight[:, None]).astype(np.float32)

@@ -48,6 +48,7 @@ def masked_baselines(
 
 def two_sided_width(bases: int) -> int:
     """Return the largest k, at most 5, for which each of the 4^(2k) contexts occurs 16 times on average in that many bases."""
+    # The logarithm has base 16, because 4^(2k) is 16^k.
     return max(1, min(_MAX_WIDTH, int(math.log(max(bases / _PER_CONTEXT, 1), 16))))
 
 
@@ -58,12 +59,15 @@ def _word_counts(tokens: NDArray[np.uint8], longest: int) -> dict[int, NDArray[n
     run of known bases. So the counts of a length are those of the next length, summed over the last base, plus one word for
     each run that is long enough.
     """
+    # False at both ends, so that a run of known bases at the very start or end has both of its edges.
     known = np.concatenate(([False], tokens < alphabet.N, [False]))
     first, end = np.flatnonzero(known[1:] != known[:-1]).reshape(-1, 2).T
     forward = {longest: np.zeros(4**longest, dtype=np.int64)}
     for start in range(0, len(tokens), _CHUNK):
+        # Chunks overlap by one base less than a word has: each word is counted once, in the chunk in which it begins.
         forward[longest] += _count_words(tokens[start : start + _CHUNK + longest - 1], longest)
     for length in range(longest - 1, 0, -1):
+        # The last word of a run is the one that no longer word begins with.
         last = end[end - first >= length] - length
         code = np.zeros(len(last), dtype=np.int64)
         for offset in range(length):
@@ -75,6 +79,7 @@ def _word_counts(tokens: NDArray[np.uint8], longest: int) -> dict[int, NDArray[n
 def _count_words(tokens: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
     """Return the counts [4^length] of the words without N in one chunk."""
     starts = max(len(tokens) - length + 1, 0)
+    # 32 bits hold every code, since words have at most 11 bases. The code of a word with N is not used.
     code, whole = np.zeros(starts, dtype=np.int32), np.ones(starts, dtype=bool)
     for offset in range(length):
         base = tokens[offset : offset + starts]
@@ -92,6 +97,8 @@ def _reverse_complement(counts: NDArray[np.int64], length: int) -> NDArray[np.in
 
 def _log_probabilities(counts: dict[int, NDArray[np.int64]], left: int, right: int) -> NDArray[np.float64]:
     """Return log2 p(base | context), [4^(left + right), 4], for `left` and `right` bases of context."""
+    # Words are indexed by left context, base, right context. The base becomes the last axis, so that a row is one context.
+    # Adding one keeps the logarithm of words that never occur finite.
     words = counts[left + 1 + right].reshape(4**left, 4, 4**right).transpose(0, 2, 1).reshape(-1, 4) + 1.0
     return np.asarray(np.log2(words / words.sum(1, keepdims=True)))
 
@@ -101,12 +108,14 @@ def _contexts(tokens: NDArray[np.integer], left: int, right: int) -> tuple[NDArr
     length = tokens.shape[1]
     index = np.zeros(tokens.shape, dtype=np.int64)
     known = np.ones(tokens.shape, dtype=bool)
+    # From left to right without the base itself, as the rows of the tables are ordered.
     for offset in (*range(-left, 0), *range(1, right + 1)):
         inside = slice(max(0, -offset), min(length, length - offset))
         shifted = slice(inside.start + offset, inside.stop + offset)
         neighbour = np.full(tokens.shape, alphabet.N, dtype=np.int64)
         neighbour[:, inside] = tokens[:, shifted]
         known &= neighbour < alphabet.N
+        # N (4) would lead out of the table. Its value does not matter, since such a context is not `known`.
         index = index * 4 + np.minimum(neighbour, 3)
     return index, known
 
@@ -115,6 +124,7 @@ def _score(
     tables: list[tuple[tuple[int, int], NDArray[np.float64]]], windows: NDArray[np.int64], masked: NDArray[np.bool_]
 ) -> dict[str, float]:
     """Return accuracy and bits per base of one model, given as its (context, table) pairs from the smallest context up."""
+    # None of the zeros stays: the smallest context has no neighbours, so it is known everywhere.
     log_p = np.zeros((*windows.shape, 4))
     for (left, right), table in tables:  # a larger context overwrites a smaller one where it is known
         context, known = _contexts(windows, left, right)

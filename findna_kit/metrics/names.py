@@ -90,6 +90,7 @@ def control_of(name: str) -> str:
 
 def parse(name: str) -> MetricName:
     """Return the parts of a metric's name."""
+    # A pattern needs all of its parts, so the loss of a label `collapse` is no signal: `collapse/loss` has two parts only.
     match name.split("/"):
         case ["held_out", label, metric]:
             return MetricName(MetricKind.VALIDATION, label, metric)
@@ -99,6 +100,7 @@ def parse(name: str) -> MetricName:
             return MetricName(MetricKind.COLLAPSE, branch, signal)
         case ["baseline", model, metric]:
             return MetricName(MetricKind.BASELINE, model, metric)
+        # Before the next pattern, which would take the control for a score `kmer`: the name of a task may hold slashes.
         case ["evaluation", *task, protocol, score, "kmer"] if task:
             return MetricName(MetricKind.TASK, "/".join(task), score, protocol, control=True)
         case ["evaluation", *task, protocol, score] if task:

@@ -23,6 +23,7 @@ def newest_rows(run: Path, having: str | None = None) -> Iterator[MetricsRow]:
     path = run / FILE
     if not path.exists() or not path.stat().st_size:  # an empty file cannot be memory-mapped
         return
+    # As json.dumps writes a key in a row; its opening quotation mark keeps `loss` from matching `masked/loss`.
     key = b"" if having is None else json.dumps(having).encode() + b": "
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         end = text.rfind(b"\n")

@@ -31,7 +31,9 @@ class MetricsWriter:
         kept = [row for row in read_rows(run) if row["step"] <= step]
         with atomic_write(self._path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        # Line-buffered: a run can be followed while it trains, and a kill cuts at most its last row short.
         self._file = self._path.open("a", buffering=1)
+        # The event files of an earlier process stay. purge_step hides the steps in them that this process repeats.
         self._board = SummaryWriter(str(run / BOARD), purge_step=step + 1)
 
     def write(self, row: Mapping[str, float]) -> None:

@@ -172,6 +172,8 @@ class _Counter:
         self._operators = _OperatorRecorder()
 
     def __enter__(self) -> Self:
+        # The mode entered last sees an operator first. FlopCounterMode splits operators without a formula into simpler ones;
+        # the recorder is entered before it, so that it records those that really run.
         self._operators.__enter__()  # type: ignore[no-untyped-call]
         self._mode.__enter__()
         return self
@@ -230,6 +232,7 @@ class _OperatorRecorder(TorchDispatchMode):
 
 def _is_cheap(func: Any) -> bool:
     """Return whether an operator costs at most a few operations per element: a view, tagged by torch, or on our list."""
+    # In a schema, `Tensor(a)` is an argument that a result aliases (a view), and `Tensor(a!)` one that is written in place.
     view = any(arg.alias_info is not None and not arg.alias_info.is_write for arg in func._schema.arguments)
     name = func.overloadpacket.__name__.removesuffix("_data").removesuffix("_backward").strip("_")
     listed = func.namespace in ("aten", "prim") and name in CHEAP_OPERATORS

@@ -94,6 +94,8 @@ def max_rows(memory: float, needs: list[int]) -> int:
     """
     first, second, third = SIZES
     slopes = [(needs[1] - needs[0]) / (second - first), (needs[2] - needs[1]) / (third - second)]
+    # Newton's divided differences: between sizes a and b the parabola rises by slope + bend * (a + b) per row. A negative bend
+    # would promise that large batches cost less for each row than small ones, so a line is used instead.
     bend = max(0.0, (slopes[1] - slopes[0]) / (third - first))
     slope = slopes[1] - bend * (second + third)
     fixed = needs[2] - slope * third - bend * third**2
@@ -132,6 +134,7 @@ def _cgroup_memory(files: tuple[str, str]) -> int | None:
         limit, usage = (Path(file).read_text().strip() for file in files)
     except OSError:
         return None
+    # cgroups version 1 writes a huge number for no limit, which the machine's available memory then undercuts.
     return max(0, int(limit) - int(usage)) if limit != "max" else None
 
 

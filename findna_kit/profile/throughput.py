@@ -120,10 +120,12 @@ def measure(workload: Workload, steps: int) -> Throughput:
         warm_up = sum(timed(partial(step, number)) for number in range(WARM_UP))
         measured = tuple(timed(partial(step, WARM_UP + number)) for number in range(steps))
         validation_seconds = timed(partial(validation.run, first))
+        # At step 0, where `evaluation.every` always asks for scores.
         probe_seconds = None if workload.recipe.evaluation.every is None else timed(partial(probe, 0))
         save = timed(lambda: write_checkpoint(Path(folder), 0, experiment, optimizer, {}))
     # The first validation and the warm-up steps are slower than later ones; the difference is the cost of starting.
     start = opening + first_validation - validation_seconds + warm_up - WARM_UP * median(measured)
+    # Durations vary, so that the difference may come out below zero.
     return Throughput(measured, validation_seconds, save, probe_seconds, max(0.0, start))
 
 

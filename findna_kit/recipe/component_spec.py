@@ -99,6 +99,7 @@ def read_component(kind: str, value: Any, context: ValidationContext) -> Compone
     # The parameters of the default component may be stated without its name: `optimizer: {learning_rate: 0.01}`.
     if registry.spec.default is not None:
         stated.setdefault("name", registry.spec.default)
+    # An unknown component does not end the reading: its extra keys are checked all the same, to report every issue at once.
     issues: list[Issue] = []
     component = _component(registry, stated, issues)
     fields = [] if component is None else list(component.Config.model_fields)
@@ -133,6 +134,7 @@ def _config(
     reported = {issue.path[0] for issue in issues if issue.path}
     unknown = [key for key in stated if key not in known]
     issues += [Issue((key,), unknown_key(key, known), at_key=True) for key in unknown if key not in reported]
+    # Unknown keys have their message already; the Config, which forbids them, would report them a second time.
     rest = {key: item for key, item in stated.items() if key in parameters}
     # As JSON in strict mode: what YAML can say, without conversions such as "1" to 1.
     try:
@@ -167,6 +169,7 @@ def refusal_of(title: str, issues: Sequence[Issue], value: Any) -> ValidationErr
         named = name_only and issue.path not in ((), ("name",))
         message = f"{'.'.join(map(str, issue.path))}: {issue.message}" if named else issue.message
         whole = replace(issue, message=message, at_key=issue.at_key and not name_only)
+        # pydantic takes no error type of ours, so the Issue travels in the context of its error to `explain`.
         kind = PydanticCustomError(ISSUE, "see the issue", {"issue": whole})
         lines.append(InitErrorDetails(type=kind, loc=() if name_only else issue.path, input=value))
     return ValidationError.from_exception_data(title, lines)

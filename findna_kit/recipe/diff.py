@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from findna_kit.recipe.schema import Recipe
 
 # These do not change what is computed.
+# `devices` and `nodes` change losses by rounding only, since the batch size is global (docs/cluster.md).
 _MAY_DIFFER = {f"trainer.{key}" for key in ("keep_last", "log_every", "checkpoint_every", "devices", "nodes", "requeue")}
 
 
@@ -37,4 +38,5 @@ def leaves(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, s
         for key, below in tree.items() if isinstance(tree, dict) else enumerate(tree):
             yield from leaves(below, (*path, key))
     else:
+        # repr tells the text '1' from the number 1. An empty map or list is a leaf, so that emptying one is a difference.
         yield dotted(path), "null" if tree is None else repr(tree)

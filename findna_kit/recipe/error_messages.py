@@ -114,12 +114,14 @@ def _locate(error: Any, tree: Any) -> _LocatedError:
     for index, part in enumerate(loc):
         inside = isinstance(here, dict) and part in here
         inside = inside or (isinstance(here, list) and isinstance(part, int) and part < len(here))
+        # The key of these errors is not in the document, and yet it is part of the path and names no branch.
         absent = isinstance(here, dict) and index == len(loc) - 1 and error["type"] in ("missing", ISSUE)
         # What is no key of the document is the name that pydantic gives to a branch of a union.
         if inside:
             here = here[part]
         if inside or absent:
             path.append(part)
+        # pydantic adds [key] where the key of a map is wrong; that is no branch either.
         elif part != "[key]" and union is None:
             union = tuple(path)
     return _LocatedError(tuple(path), loc, union, error)

@@ -67,6 +67,7 @@ def _put_schedules(whole: JsonSchemaValue, definitions: JsonSchemaValue, compone
     shapes = {name: shape for name, shape in _unambiguous(components.schedules)}
     definitions[_SCHEDULE] = schedule_schema({name: shape.parameters_schema() for name, shape in shapes.items()})
     configs = {name: shape.Config for name, shape in shapes.items()}
+    # A list first, because the loop changes what the iteration goes through.
     for parts in list(_bounded_in([whole, definitions])):
         low, high = parts[1].get("minimum", -math.inf), parts[1].get("maximum", math.inf)
         # One definition for each pair of bounds: written out at every field, they would double the size of the schema.
@@ -153,6 +154,7 @@ class _Generator(GenerateJsonSchema):
         return {
             "type": "object",
             "properties": {"name": {"const": name, **does}, **extras, **parameters.get("properties", {})},
+            # A map without a name states parameters of the default component.
             "required": [*([] if name == kind.default else ["name"]), *parameters.get("required", [])],
             "additionalProperties": False,
         }
@@ -165,6 +167,7 @@ class _Generator(GenerateJsonSchema):
         """Include defaults that are computed; the default of a component is shown with all its parameters."""
         field = _field_of(schema["schema"])
         if field is not None and "default_factory" in schema:
+            # The factory of such a field gives an empty map; its parameters come from the registry.
             spec = read_component(field.kind, {}, ValidationContext(self._components))
             return {**self.generate_inner(schema["schema"]), "default": spec.plain()}
         if "default_factory" in schema and not schema.get("default_factory_takes_data"):

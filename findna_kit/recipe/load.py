@@ -39,6 +39,7 @@ def load_recipe(
     where a component is unknown, since one of them may contain it. Raise RecipeError with every problem at once.
     """
     layers = read_layers(source, overrides, folder, Grammar.of(components))
+    # Only the Config of a component says which parameters are paths. Merging knows no components, and has left them relative.
     _absolute_files(layers.root, components)
     model = recipe_model(components.kinds)
     context = ValidationContext(components, tuple(layers.notes))
@@ -49,6 +50,7 @@ def load_recipe(
             # JSON in strict mode is what YAML can say: a list may be a tuple, but "1", true or 1.0 is no whole number.
             recipe = model.model_validate_json(json.dumps(tree), strict=True, context=context)
         except ValidationError as error:
+            # Merging has removed `base`, so the model does not have it; a misspelled key may still have meant it.
             issues = explain(error, model, tree, also=("base",))
         else:
             issues = []
@@ -106,6 +108,7 @@ def locate(root: Node, issues: Issue) -> LocatedIssue | None:
     if any(node.refused for node in trail):
         return None
     last = trail[-1]
+    # Where the document ends before the path does, a key is missing: shown is the key of the section that lacks it.
     whole = len(trail) == len(issues.path) + 1
     return LocatedIssue(last.where if whole and not issues.at_key else last.key, dotted(issues.path), issues.message)
 

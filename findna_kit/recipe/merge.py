@@ -88,6 +88,7 @@ def _lay_on_base(layers: Layers, path: Path) -> None:
         base_path, which = find_recipe(stated.value, path.parent)
     except FileNotFoundError as error:
         raise refuse(f"{error} (got {stated.value!r})") from None
+    # samefile, and no comparison of paths: a link, or another spelling of the path, would hide the circle.
     if base_path.samefile(path):
         raise refuse("circular: a recipe cannot be its own base")
     base = _read(base_path, str(base_path), BASE, layers.found, layers.grammar)
@@ -111,11 +112,13 @@ def _merge(layers: Layers, old: Node, new: Node, path: Keys) -> Node:
     remaining = dict(old.value)
     kind = layers.grammar.kind_at(path)
     if kind is not None and _renamed(old, new, kind):
+        # Extra keys (`weight`, `rc`, `clip_norm`) belong to the place and not to the component, so they stay.
         # A value from a --set is no leftover of the old component, whatever the order of the --sets.
         own = ("name", *kind.keys)
         remaining = {key: node for key, node in remaining.items() if key in own or node.where.layer == SET}
         _note_dropped(layers, path, old, [key for key in old.value if key not in remaining and key not in new.value])
     remaining = _other_form(layers, remaining, new.value, path)
+    # `in remaining` and not `in old.value`: what was dropped above must not come back below the new value.
     for key, node in new.value.items():
         remaining[key] = _merge(layers, old.value[key], node, (*path, key)) if key in remaining else node
     merged = Node(remaining, new.where, new.key, new.folder)
@@ -128,6 +131,7 @@ def _other_form(layers: Layers, old: dict[str, Node], new: dict[str, Node], path
     for forms in layers.grammar.alternatives:
         stated = [key for key, node in new.items() if key in forms and node.value is not None]
         gone = [key for key, node in old.items() if key in forms and key not in new and node.value is not None]
+        # A map with further keys is neither a schedule nor `data.validation`; one of its keys only has the name of a form.
         if stated and gone and forms >= old.keys():
             layers.notes.append(f"{dotted(path)}: {stated[0]} takes the place of {', '.join(gone)}")
             return {key: node for key, node in old.items() if key not in gone}
@@ -144,12 +148,14 @@ def _schedule_of(layers: Layers, keys: dict[str, Node], path: Keys) -> str | Non
     schedules = layers.grammar.schedules
     if len(keys) == 1 and keys.keys() <= schedules:
         return next(iter(keys))
+    # The recipe itself and every component have a key `name`, too. A schedule is a parameter, at least two keys deep.
     name = keys["name"].value if "name" in keys and layers.grammar.kind_at(path) is None and len(path) > 1 else None
     return name if isinstance(name, str) and name in schedules else None
 
 
 def _renamed(old: Node, new: Node, kind: Kind) -> bool:
     """Return whether `new` names another component than `old`."""
+    # A map without a name states parameters of the default component: naming that one renames nothing.
     before, after = _keys(old).get("name"), _keys(new).get("name")
     name = kind.default if before is None else before.value
     return name is not None and after is not None and after.value is not None and name != after.value
@@ -201,6 +207,7 @@ def _set(layers: Layers, parts: Sequence[str], new: Node) -> str | None:
             return message
         path.append(int(part) if isinstance(holder.value, list) else part)
     _assign(layers, holder, path[-1], new, tuple(path))
+    # The next --set may name a parameter of a component that this one stated as a bare name.
     _spell_out(layers.root, layers.grammar)
     return None
 
@@ -234,6 +241,7 @@ def _assign(layers: Layers, holder: Node, key: str | int, new: Node, path: Keys)
             new = _merge(layers, old, _named(new), path)
         elif isinstance(new.value, dict):
             _note_dropped(layers, path, old, [name for name in _keys(old) if name not in new.value])
+    # `encoder.name=X` means the same as `encoder=X`.
     elif key == "name" and layers.grammar.kind_at(path[:-1]) is not None and isinstance(new.value, str):
         holder.value = _merge(layers, holder, _named(new), path[:-1]).value
         return

@@ -22,6 +22,7 @@ BUILTIN = "builtin"
 TASKS = ("evaluation", "tasks", ANY)
 _BEDS = (("include",), ("exclude",), ("validation", "bed"))
 PATHS = (
+    # `data.genome` is one path, or a list of genomes that have a path and BED files each.
     ("init_from", "run"), TASKS, ("data", "genome"), ("data", "genome", ANY, "path"),
     *(("data", *bed) for bed in _BEDS), *(("data", "genome", ANY, *bed) for bed in _BEDS),
 )  # fmt: skip

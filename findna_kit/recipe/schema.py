@@ -120,6 +120,7 @@ class Recipe(Settings):
     @field_validator("views")
     @classmethod
     def _crops_fit(cls, views: dict[str, ViewChoice], info: ValidationInfo) -> dict[str, ViewChoice]:
+        # Fields are validated in the order of the class, so `data` must stand before `views`.
         # `data` is missing here if it was refused itself.
         window = info.data["data"].length if "data" in info.data else math.inf
         longer = [label for label, view in views.items() if view.length is not None and view.length > window]
@@ -149,6 +150,7 @@ class Recipe(Settings):
 
     def __eq__(self, other: object) -> bool:
         """Return whether every key is equal."""
+        # pydantic's own comparison includes private attributes, and so the notes.
         return self.__dict__ == other.__dict__ if isinstance(other, Recipe) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # its maps have none

@@ -67,6 +67,7 @@ def find_recipe(given: str, folder: Path) -> tuple[Path, str]:
         return shipped[given], f"the shipped recipe {given!r} ({shipped[given]})"
     if os.path.isdir(path):  # noqa: PTH112 - as above
         raise FileNotFoundError(f"this is a folder, not a recipe{_listed(given, shipped)}")
+    # Only now, because the name of a file may contain a colon, too.
     if ":" in given:
         return recipe_of_plugin(given)
     raise FileNotFoundError(f"no such file, and no shipped recipe has that name{_listed(given, shipped)}")

@@ -42,6 +42,7 @@ class Location:
     """`file:line:column`; a `--set` (line 0, its number as column) shows its name alone. layer: recipe 0, base 1, `--set` 2."""
 
     layer: int
+    # Not compared: problems of several --sets stand in the order of their numbers, and not of their texts.
     name: str = field(compare=False)
     line: int = 0
     column: int = 0
@@ -116,6 +117,7 @@ def read_text(path: Path, name: str, layer: int) -> str:
     except OSError as error:
         raise refusal([LocatedIssue(Location(layer, name), "", f"cannot be read: {error.strerror}")]) from error
     try:
+        # A byte order mark, which some editors write first, is no part of the text.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].split(b"\n")
@@ -226,6 +228,7 @@ class _Walk:
             limit = f"nested more than {DEPTH} levels deep" if len(path) > DEPTH else f"more than {NODES} values"
             self.limit = LocatedIssue(where, dotted(path[:3]), f"{limit}; does an alias (*) stand for itself?")
             return node
+        # The tag is checked with the type of the node: `!!set` is written as a map, but means something else.
         if isinstance(raw, MappingNode) and raw.tag == _CORE + "map":
             node.value = self._map(raw, path, node)
         elif isinstance(raw, SequenceNode) and raw.tag == _CORE + "seq":
@@ -263,6 +266,7 @@ class _Walk:
         return value
 
     def _scalar(self, raw: Any, path: tuple[str | int, ...], node: Node) -> None:
+        # Not given to the constructor, which would turn 2024-01-01 into a date.
         if raw.tag in _TEXT:
             node.value = raw.value
             if _halved(raw.value):

@@ -140,6 +140,8 @@ def _metrics(runs: Sequence[Path]) -> dict[str, list[float | None]]:
 def _newest_metrics(run: Path) -> dict[str, float]:
     values: dict[str, float] = {}
     for row in newest_rows(run):
+        # Rows come newest first, so the values that are there already are the newer ones. Rows between two validations lack the
+        # validation metrics, so the search goes back to the last row that has them.
         values = {**row, **values}
         if has_validation(row):
             break
@@ -180,6 +182,7 @@ def _study_differences(runs: Sequence[Path]) -> list[JsonObject]:
         return []
     (study,) = studies
     try:
+        # Read without the file's typed model, which belongs to `study`: that layer is above this one and cannot be imported.
         conditions = json.loads((study / "result.json").read_text(encoding="utf-8"))["conditions"]
         first = next(iter(conditions))
     except (FileNotFoundError, NotADirectoryError):

@@ -76,6 +76,7 @@ class RunLocation:
             why = f"{', '.join(foreign[:3])} does not belong to a run" if foreign else f"no {RUN_JSON}"
             raise OutputExists(f"{folder}: is not a run's folder ({why}); nothing was deleted")
         for path in content:
+            # Of a link only the link is removed: rmtree refuses it, and what it points to is not part of the run.
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

@@ -125,6 +125,7 @@ class RunRecord:
         status, reason = "finished", None
         try:
             yield
+        # Also KeyboardInterrupt and SystemExit, which are no Exceptions: a run that they end must not stay `running`.
         except BaseException as error:
             by_type = {Interrupted: "interrupted", KeyboardInterrupt: "interrupted", RunStopped: "stopped"}
             status = next((name for kind, name in by_type.items() if isinstance(error, kind)), "failed")

@@ -53,6 +53,7 @@ def criterion(metric: str, maximise: bool | None = None) -> Criterion:
     if not is_validation_score:
         _refuse(metric, parts)
     words = [part.removeprefix(_VALIDATION_SCORE) for part in parts]
+    # Metrics of plain validation end in a branch; the metric that has a direction stands before it.
     if words[-1] in ("student", "teacher"):
         words.pop()
     known = words[-1] in HIGHER if words[-1] in (*LOWER, *HIGHER) else None
@@ -128,8 +129,10 @@ def _validation_score(entry: Entry, metric: str) -> float | None:
     task, protocol, name = metric.rsplit("/", 2)
     results = read_evaluation(entry.run, "remove it, and evaluate the run again")
     matches = [result for path, result in results.items() if task in (path, result.task)]
+    # Tasks in different folders may share a name. Then the name does not say which task is meant, and only a path is accepted.
     if len(matches) != 1 or protocol not in matches[0].protocols:
         return None
     seeds = matches[0].protocols[protocol].encoder.chosen
     values = [float(value) for chosen in seeds if isinstance(value := chosen.get(name), int | float)]
+    # A mean over some of the seeds would not be comparable with the means of other runs.
     return fmean(values) if values and len(values) == len(seeds) else None

@@ -62,6 +62,7 @@ def group_runs(labelled: Sequence[tuple[str, Sequence[RunFolder]]]) -> tuple[lis
     """Return the groups by label with their metrics, and the last step of all runs."""
     steps = max((run.last_step or 0 for _, runs in labelled for run in runs), default=0)
     bins = max(_MIN_BINS, min(_MAX_BINS, _POINTS // max(1, len(labelled))))
+    # One more than the last step, because steps count from 0.
     width = -(-(steps + 1) // bins)  # rounded up
     groups = [
         Group(label, index, runs, [read_series(run.folder, width) for run in runs])

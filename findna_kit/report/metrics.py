@@ -86,6 +86,7 @@ class Series:
             if found is None:
                 pieces.append([])
             else:
+                # Sorted by step, so that the line never runs backwards; a set, because a bin of one row has a single point.
                 pieces[-1] += sorted({found.low, found.high})
         return [piece for piece in pieces if piece]
 

@@ -95,6 +95,7 @@ def _is_report(path: Path) -> bool:
 
 def read(folders: Sequence[Path]) -> list[RunFolder | StudyFolder]:
     """Return every folder with a label that distinguishes it. Raise FindnaError for a folder that is given twice."""
+    # Resolved, so that a folder and a symbolic link to it count as the same.
     paths = [str(folder.resolve()) for folder in folders]
     if repeated := [folder for folder, path in zip(folders, paths, strict=True) if paths.count(path) > 1]:
         raise FindnaError(f"{repeated[0]}: is given twice; give it once")
@@ -163,6 +164,7 @@ def _study_part(key: str, study: StudyFolder, embed: EmbeddingRequest | None) ->
             embeddings_section(key, study.folder, first_runs, embed),
             cost_section(key, groups),
             *curve_sections(key, groups, steps, ("speed", "optimiser", "other")),
+            # Runs of a study are named after their conditions, so their names always differ.
             recipes_section(key, first_runs, ignored=("name", "seed")),
         ]
     return ReportPart(key, f"Study {study.study.name}", sections)

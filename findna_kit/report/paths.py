@@ -41,6 +41,7 @@ class PathShortener:
                 # Commands have the path as a shell quotes it, which is another text where a name has an apostrophe.
                 prefixes |= {str(path): shown, _quoted(str(path)): _quoted(shown)}
         prefixes.pop("/", None)  # of a home or working directory that is the root of the file system
+        # The working directory is often below the home directory, so longer prefixes are replaced first.
         return cls(tuple(sorted(prefixes.items(), key=lambda pair: -len(pair[0]))))
 
     def shorten(self, value: object) -> object:

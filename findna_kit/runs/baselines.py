@@ -44,6 +44,7 @@ def fit_baselines(experiment: Experiment, data: GenomeData) -> dict[str, dict[st
     training = [
         _tokens_of(
             genome.store,
+            # At least one piece, even of a genome with a tiny weight, whose sample would otherwise be empty.
             sample_regions(genome.split.train, max(_PIECE, int(genome.weight * BASELINE_BASES)), seed=experiment.seed),
         )
         for genome in data.genomes
@@ -60,7 +61,9 @@ def sample_regions(regions: Regions, max_bases: int, *, seed: int, piece: int = 
         return regions
     count = max_bases // piece
     share = np.arange(count + 1) * regions.bases // count
+    # Never negative: `count` pieces fit into max_bases, which is less than what the regions hold, so a share holds a piece.
     slack = np.diff(share) - piece
+    # The mask clears the sign of the key, since numpy accepts no negative seed.
     random = np.random.default_rng(rng.key(seed, "baselines") & (2**63 - 1))
     first = share[:-1] + random.integers(0, slack, endpoint=True)
     # Offsets count the bases of the regions alone, end to end: a piece that reaches the end of a region continues in the next.

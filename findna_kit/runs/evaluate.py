@@ -105,6 +105,7 @@ def evaluate_run(
     except OSError as error:
         raise FindnaError(f"{run}: is not a run folder ({error.strerror}); give the folder that `run` made") from error
     loaded = [load_task(task, scoring.data) for task in tasks]
+    # Called for its error: a task that cannot be scored is refused before the model is loaded or another task is scored.
     for task in loaded:
         scored_rows(task)
     model = load(run, scoring.branch, step=scoring.step, device=scoring.device, without=scoring.without)

@@ -32,6 +32,7 @@ def take_initial_weights(experiment: Experiment, recipe: Recipe) -> list[str]:
     saved = checkpoint.load_model(run, step)
     # The chosen branch, which may be the teacher, becomes the student.
     source = checkpoint.add_prefix("student", checkpoint.strip_prefix(choice.branch, saved))
+    # Predictors, saved under `heads`, are the student's alone, whichever branch was chosen.
     source |= checkpoint.add_prefix("heads", checkpoint.strip_prefix("heads", saved))
     label = f"{' and '.join(choice.parts)} of the {choice.branch} of {checkpoint.path_of(run, step)}"
     checkpoint.fill(f"init_from: {label}", _select(choice, experiment.model_tensors()), _select(choice, source))

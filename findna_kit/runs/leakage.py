@@ -109,6 +109,7 @@ class _SearchedRegions:
         columns = (self.regions.contig.tolist(), self.regions.start.tolist(), self.regions.end.tolist())
         for contig, start, end in zip(*columns, strict=True):
             for low in range(start, end, _CHUNK):
+                # Pieces overlap by k - 1 bases, so that each k-mer lies whole in one piece and none lies in two.
                 yield self.store.tokens(contig, low, min(low + _CHUNK + GENOME_K - 1, end))
 
 
@@ -154,6 +155,7 @@ def _history(run: Path, without: Sequence[str]) -> tuple[list[_TrainedRun], list
         if recipe.init_from is None:
             return trained, unknown
         before = Path(recipe.init_from.run)
+        # A run cannot start from one that started from it, so a folder that was visited before has been overwritten since.
         if before.resolve() in seen or not (before / RUN_JSON).is_file():
             gone = "has been replaced" if before.resolve() in seen else "does not exist"
             unknown.append(f"{folder} started from the weights of {before}, which {gone}: their training genome is not known")

@@ -167,6 +167,7 @@ def _train(run: _PreparedRun, recipe: Recipe, record: RunRecord, observer: Obser
     experiment, engine = run.experiment, run.engine
     plan = {"status": "running", "name": recipe.name, "seed": recipe.seed, "steps": recipe.steps, "versions": versions()}
     record.update(run.facts.model_copy(update=plan))
+    # The document and not the content, whose default is an empty dict: a run without masked losses has recorded that too.
     if "baselines" not in record.document():
         scores = engine.broadcast_object(lambda: fit_baselines(experiment, run.genome))
         record.update(RunJson.model_validate({"baselines": scores}))

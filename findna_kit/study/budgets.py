@@ -145,6 +145,7 @@ class TimeCost:
         """Return how many steps, with their validation and checkpoints, fit the budget."""
         seconds = budget.seconds or 0.0
         # Validation and checkpoints come at intervals, so the duration is not linear in the steps: search instead of divide.
+        # Without validation and checkpoints seconds / step steps would fit, so the answer cannot be larger than that.
         return bisect_right(range(1, int(seconds / self.throughput.step) + 2), seconds, key=self.seconds)
 
     def too_expensive(self, budget: Budget) -> str:

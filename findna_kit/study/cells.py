@@ -59,6 +59,7 @@ class CellFolder:
         Finished: trained and scored on every task. Running: some process works on it, whoever started it. For a cell that has a
         Slurm job, queued and running follow from the job's files; whether the job still exists, only Slurm knows.
         """
+        # First, because the files of a job are still there when the executor asks whether the job has scored its cell.
         if self._is_scored():
             return "finished"
         if JobLock.read(self.folder) is not None:
@@ -98,6 +99,8 @@ class CellFolder:
         """
         descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT)
         try:
+            # flock and not lockf: the lock belongs to the open file, so a child that inherits the descriptor keeps it
+            # after this process has closed its own.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor
         finally:

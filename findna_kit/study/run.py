@@ -119,6 +119,7 @@ def ablate(
         for cell_folder in folders:
             cell_folder.check_same_recipe(components)
         if study.budget is not None and not study.budget.measured:
+            # After the check, so that a call with changed recipes is refused before it overwrites the record of the first one.
             record_given_steps(study.budget, cells).write(folder / STEPS)
         killed = _run_missing(folders, options, observer, executor)
         return _progress(study, folder, folders, killed, search_result)

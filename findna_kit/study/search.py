@@ -122,6 +122,7 @@ class Searcher:
         except FindnaError as error:
             trial = trial.ended(state="failed", value=None, reason=str(error))
             self.log(f"{SEARCH}/trial-{number}: {error}")
+        # Written before the trial runs: a later call reads these values, and needs neither optuna nor the results before them.
         path.parent.mkdir(parents=True, exist_ok=True)
         trial.write(path)
         return trial

@@ -63,6 +63,8 @@ class SearchRange(Settings):
         if self.choices is not None:
             return 0
         low, high = self.low or 0.0, self.high or 0.0  # never None without choices; for the type checker
+        # The middle of a logarithmic scale is the geometric mean. Both bounds of an integer range are integers, so the
+        # floor of the middle stays inside the range.
         middle = math.sqrt(low * high) if self.log else (low + high) / 2
         return math.floor(middle) if self.integer else middle
 

@@ -25,6 +25,7 @@ Correction = Literal["holm", "benjamini_hochberg"]
 Key = TypeVar("Key")
 MIN_SEEDS = 6
 """Fewest seeds with which a permutation test can reach 0.05: with five the smallest p is 2 / 2^5 = 0.0625."""
+# All 2^14 = 16,384 patterns are still fewer than the random ones that would be drawn instead.
 _MAX_ENUMERATED = 14
 _RANDOM_PATTERNS = 20_000
 
@@ -111,6 +112,8 @@ def holm(p: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p))
     largest = 0.0
     for rank, index in enumerate(order):
+        # Each p is multiplied by the number of hypotheses that are not rejected yet. The maximum keeps the order of p:
+        # Holm stops at the first hypothesis that is not rejected, so a larger p never gets a smaller adjusted one.
         largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
         adjusted[index] = largest
     return [float(value) for value in adjusted]
@@ -131,6 +134,7 @@ def hedges_g(differences: NDArray[np.float64]) -> float | None:
     """
     count = len(differences)
     deviation = float(differences.std(ddof=1)) if count > 2 else 0.0  # for two seeds the correction factor is zero
+    # Equal differences have a deviation of rounding errors, not of exactly zero.
     if deviation <= 1e-12 * max(1.0, float(np.abs(differences).max())):
         return None
     return float(differences.mean()) / deviation * (1 - 3 / (4 * (count - 1) - 1))

@@ -80,6 +80,7 @@ def unknown(case: Case) -> Iterator[str]:
     """Require that no N is introduced, and no N becomes a base."""
     component = build(case)
     for key in KEYS:
+        # In turn without N, where any N in the view was introduced, and with many, so that a replaced one is likely.
         window = random_windows(16, 50, seed=key, unknown=0.0 if key % 2 else 0.3)
         view = component(window, row_random(key, 16))
         has_origin = view.valid & (view.origin >= 0)

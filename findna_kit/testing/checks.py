@@ -153,6 +153,7 @@ def differing_tensors(
     messages = [f"{name} is missing in one case" for name in sorted(actual.keys() ^ expected.keys())]
     for name in sorted(actual.keys() & expected.keys()):
         size = float(expected[name].abs().max()) if expected[name].numel() else 0.0
+        # Not `>`: where infinity is expected and a number was computed, inf / inf is not a number, and would pass.
         if not relative_difference(actual[name], expected[name], max(size, scales.get(name, 0.0))) <= tolerance:
             ratio = float(actual[name].norm() / expected[name].norm().clamp(min=1e-30))
             messages.append(f"{name} ({ratio:.4g} times as large)")

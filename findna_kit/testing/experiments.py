@@ -51,6 +51,7 @@ def recipe_document(**sections: Any) -> dict[str, Any]:
         "losses": {"distill": _DISTILL},
         "teacher_update": {"name": "ema", "momentum": 0.9},
         "optimizer": {"learning_rate": 1e-3},
+        # Two micro-batches, of 5 and 3 of the 8 samples, so that a smaller last one is part of the comparison.
         "trainer": {
             "precision": "fp32", "micro_batch": 5, "checkpoint_every": 2, "keep_last": 1, "validate_every": 2,
             "validation_windows": 8, "log_every": 1,

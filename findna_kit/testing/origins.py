@@ -60,6 +60,7 @@ class _Traced:
 
         A base drawn at random is the same for all four, and one that depends on its neighbours takes about two values.
         """
+        # Four different bases differ in 4 * 3 = 12 ordered pairs.
         distinct = (self.tokens[:, :, :, None] != self.tokens[:, :, None]).sum((2, 3)) == 12
         return distinct & (self.tokens < alphabet.N).all(2) & self.stable & self.replaced[:, :, None]
 

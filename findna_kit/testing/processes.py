@@ -61,6 +61,7 @@ def processes(case: Case) -> Iterator[str]:
 def _differences(single: dict[str, Tensor], double: dict[str, Tensor], which: str) -> Iterator[str]:
     """Yield a message if two processes give other numbers than one."""
     largest = largest_number(value for name, value in single.items() if name.startswith("gradient "))
+    # 0.3 times 1e-5 is 3e-6 of the largest gradient: the same absolute bound for small gradients as in `loss_inputs`.
     scales = {name: _SHARE * largest if name.startswith("gradient ") else 1e-6 for name in single}
     differing = differing_tensors(double, single, scales, _TOLERANCE)
     # The count first: a wrong count explains wrong gradients.
@@ -191,6 +192,7 @@ def _carry_out(order: dict[str, Any]) -> str:
 
 def _serve() -> None:
     """Read orders from stdin and answer each with a line of JSON."""
+    # A fork copies only the calling thread: with a pool in the server, a worker could wait for threads that it does not have.
     torch.set_num_threads(1)
     # What every worker would otherwise import again, which takes seconds.
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], fused=True)

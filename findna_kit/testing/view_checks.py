@@ -152,6 +152,8 @@ def vectorised(case: Case) -> Iterator[str]:
         return count_operations(lambda: columns(component(view, row_random("work", batch))))
 
     cost(2, 32)  # the first call includes imports and the filling of caches
+    # A loop runs at least one line for each of the 128 more sequences, or 160 more positions. The bounds below leave room for
+    # loops that grow more slowly, over blocks of rows or over powers of two.
     few, many, long = cost(2, 32), cost(130, 32), cost(2, 192)
     unit = "torch functions and lines of Python"
     advice = "Write it as operations on whole tensors [B, L]"

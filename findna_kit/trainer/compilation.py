@@ -32,6 +32,7 @@ def compiled_encoders(experiment: Experiment) -> Iterator[None]:
 
     no_compiler = (CppCompileError, GPUTooOldForTriton, InvalidCxxCompiler, TritonMissing)
     for branch in (experiment.student, experiment.teacher):
+        # In place: the wrapper that torch.compile(module) returns would prefix the names in a checkpoint with `_orig_mod.`.
         branch.encoder.compile(backend="inductor" if backend is True else backend)
     try:
         with torch._dynamo.config.patch(recompile_limit=_MAX_GRAPHS):

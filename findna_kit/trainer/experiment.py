@@ -52,6 +52,7 @@ class Experiment:
     @cached_property
     def norms(self) -> list[BatchNorm]:
         """Return the batch normalisations of the student's heads; their running statistics move once per step."""
+        # The teacher is always in evaluation mode, in which a BatchNorm records nothing; its buffers follow the teacher update.
         return batch_norms([self.student.heads, self.predictors])
 
     def on_genome(self, contigs: Sequence[Contig]) -> None:

@@ -54,6 +54,7 @@ def make_batch(experiment: Experiment, windows: View, *, step: int | str, rows: 
     pipelines = [p for p in experiment.pipelines if p.plan.student or needs_teacher(experiment.losses.values())]
     key = {"seed": experiment.seed, "step": step, "rows": rows}
     views = {p.name: (p.plain if plain else p.view)(windows, **key) for p in pipelines}  # type: ignore[arg-type]
+    # Drawn here and not in a forward pass: both branches, and both passes of a batch-coupled loss, must get the same noise.
     return Batch(views, {p.name: p.noise(views[p.name], **key) for p in pipelines})  # type: ignore[arg-type]
 
 
@@ -175,6 +176,7 @@ class Forward:
     def counts(self, batch: Batch, labels: Iterable[str]) -> dict[str, Tensor]:
         """Return the item count of each loss on these samples, from the views alone."""
         student = {name: batch.views[name] for name in self.views_of["student"]}
+        # A view that only the teacher sees is missing if no loss reads the teacher (see make_batch).
         teacher = {name: batch.views[name] for name in self.views_of["teacher"] if name in batch.views}
         return {label: self.experiment.losses[label].loss.count(student, teacher) for label in labels}
 

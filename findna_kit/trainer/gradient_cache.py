@@ -73,6 +73,8 @@ class GradientCache:
         targets = [*leaves.values(), *parameters]
         # Unused: a head whose output the loss ignores, or a view that enters no item.
         gradients = torch.autograd.grad(weight * output.sum, targets, allow_unused=True)
+        # Not strict, because the gradients of the parameters follow those of the leaves. The latter are not divided by the
+        # world size: each process feeds only those of its own samples into its encoder, and the sum over processes is complete.
         for (name, leaf), gradient in zip(leaves.items(), gradients, strict=False):
             self.gradients[label, name] = torch.zeros_like(leaf) if gradient is None else gradient
         for parameter, gradient in zip(parameters, gradients[len(leaves) :], strict=True):
@@ -83,6 +85,7 @@ class GradientCache:
 
     def inputs_with_gradients(self, student: Outputs, part: slice) -> tuple[list[Tensor], list[Tensor | None]]:
         """Return the head inputs of a micro-batch in the second pass, and their cached gradients, for `autograd.backward`."""
+        # The cached gradients cover the global batch, in its order; `part` is a slice of this process's share of it.
         local = self.forward.engine.local_indices(self.forward.experiment.batch_size)[part]
         tensors: list[Tensor] = []
         gradients: list[Tensor | None] = []

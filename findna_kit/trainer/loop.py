@@ -47,6 +47,7 @@ def train(
     Raises NotFinite (nothing applied), Interrupted (state saved), CheckpointMismatch (nothing loaded), FindnaError (no
     compiler), ProcessLost (another process is gone), RunStopped (the processes hold different networks).
     """
+    # Before any state is loaded, because the optimizer's state is created on the device of its parameters.
     experiment.to(engine.device)
     experiment.student.train()
     experiment.teacher.eval()  # no dropout, at any time
@@ -112,6 +113,7 @@ class _Loop:
             paused = time.perf_counter()
             if last or state.step % settings.validate_every == 0:
                 row |= self.validate()
+            # Before the checkpoint, so that a run that is killed in between and resumed from it does not lack this row.
             self.log(row)
             # Asked at every step, because all processes must stop after the same one.
             stopping = stop_requested(self.stop, self.engine)
@@ -132,6 +134,7 @@ class _Loop:
         """Add evaluation scores to the row of the current step, write it unless it is empty, and report the step."""
         if self.writer is None:
             return
+        # Into the row only and not into `latest`, so that no teacher update can depend on the scores of a labelled task.
         row |= self.evaluate(self.state.step)
         if row:
             self.writer.write({"step": self.state.step, **row})

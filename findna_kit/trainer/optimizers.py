@@ -133,6 +133,7 @@ def _groups(experiment: Optimized) -> dict[ParameterGroup, ScheduleFunction]:
     members: dict[tuple[str | None, int, bool], list[nn.Parameter]] = {}
     for name, parameter in experiment.trainable().items():
         prefix = next((prefix for prefix in rates if name.startswith(prefix)), None)
+        # Dimensions and head are part of the key, because a rule such as Muon moves only matrices outside of heads.
         members.setdefault((prefix, parameter.ndim, name.startswith(HEADS)), []).append(parameter)
     common = experiment.optimizer.config.learning_rate
     return {

@@ -70,6 +70,7 @@ class TrainingState:
         except (KeyError, ValueError) as error:
             raise CheckpointMismatch(f"{path}: the teacher update's state does not fit: {error}") from error
         self.step = step
+        # Restored too, because a teacher update may read the metrics of the last validation in the first resumed step.
         self.latest = {VALIDATION_STEP if name == _VALIDATION_STEP_0_1 else name: v for name, v in values["latest"].items()}
 
 

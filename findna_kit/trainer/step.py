@@ -48,6 +48,7 @@ def train_step(
     parameters = optimizer.parameters
     engine.all_reduce_gradients(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
+    # After the all-reduce: the norm of the summed gradient is the same in every process, so all of them clip alike.
     gradient_norm = get_total_norm(gradients)
     metrics = _metrics(experiment, engine, clock, sums, counts, gradient_norm)
 
@@ -96,6 +97,7 @@ def accumulate_gradients(
     for index, part in enumerate(parts):
         student = single or run_student(index, every)
         with torch.no_grad():
+            # Of the sample losses only: the cache already holds what batch-coupled losses read of the teacher.
             teacher = forward.run_branch("teacher", batch.rows(part), sample)
         total = _sample_losses(forward, student, teacher, clock, index, counts, sums)
         tensors, gradients = cache.inputs_with_gradients(student, part) if cache else ([], [])

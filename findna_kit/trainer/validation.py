@@ -134,6 +134,8 @@ class Validation:
 
         The teacher has no predictors, and may lack a loss's heads.
         """
+        # The others cannot be computed here: a batch-coupled loss does not add up over micro-batches, and a loss that needs the
+        # teacher gets no outputs of it when a single branch is measured.
         experiment = self.experiment
         return [
             label

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _GRACE = 2.0
 """Seconds beyond the limit in which the process can still write where it hangs."""
+# The search path is set before the kit is imported, so that the child finds the same packages as this process.
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1])['path']; from findna_kit.cli.plugins.examine import main; main()"
 )
@@ -73,7 +74,7 @@ class _Child:
                 [sys.executable, "-P", "-c", _PROGRAM, json.dumps(request)],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
-        # The child stops itself first and can report where; the parent only ends one that does not.
+        # At its limit the child writes where it hangs, but it does not stop by itself: this process kills it a little later.
         self._deadline = time.monotonic() + self._seconds + _GRACE
 
     def has_ended(self) -> bool:
@@ -93,6 +94,7 @@ class _Child:
         """Return what the process reported, or why it did not."""
         result: Examination = {"api": None, "brings": {}, "failure": None, "trace": None}
         failure = self._failure()
+        # A result and a failure can come together, for example where an atexit function of the plugin fails after the import.
         if self._result.is_file():
             result = json.loads(self._result.read_text(encoding="utf-8"))
             failure = failure and f"could be imported, but then {failure}"

@@ -73,11 +73,11 @@ def _components(entry: PluginEntry) -> Examination:
     """Register the components of the plugin in an empty registry and list them."""
     components = registry.Components()
     plugin = loading.load_plugin(entry, components)
-    # Anything may stand there; what is not a number is shown as text.
     # A plugin of another version is refused before it is imported; its version is then read from its text.
     module = sys.modules.get(entry.entry.module)
     api = loading.version_in_source(entry) if module is None else getattr(module, "findna_kit_api", None)
     return {
+        # Anything may stand there; what is not a number is shown as text.
         "api": api if api is None or isinstance(api, int) else str(api),
         "brings": {each.kind: list(each) for each in components.registries() if len(each)},
         "failure": plugin.failure,

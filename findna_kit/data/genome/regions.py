@@ -185,6 +185,8 @@ def _blocks(regions: Regions, size: int) -> tuple[Integers, Integers, Integers]:
     length = regions.end - regions.start
     count = np.maximum(length // size, 1)
     owner = np.repeat(np.arange(len(regions)), count)
+    # The number of each block within its region. Block edges are rounded from multiples of the whole length, so that sizes
+    # differ by one base at most and no base is lost.
     number = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
     start = regions.start[owner] + number * length[owner] // count[owner]
     end = regions.start[owner] + (number + 1) * length[owner] // count[owner]

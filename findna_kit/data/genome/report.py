@@ -91,6 +91,7 @@ def _counts(store: TokenStore) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
         # One pass over the memory map, in chunks; reduceat sums each contig's share of a chunk.
         first = store.offsets[np.searchsorted(store.offsets, low, "right") :]
         places = np.unique(np.append(low, first[first < low + len(codes)]))
+        # A contig without bases has the offset of the next one. `right` takes the last of equal offsets, the contig with bases.
         owners = np.searchsorted(store.offsets, places, "right") - 1
         kinds = (tokens == alphabet.N, codes >= fasta.SOFT_MASKED, (tokens == alphabet.C) | (tokens == alphabet.G))
         for row, is_one in zip(counts, kinds, strict=True):

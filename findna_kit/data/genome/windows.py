@@ -42,11 +42,13 @@ def starts_known(store: TokenStore, length: int, max_unknown: float) -> Runs:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     edges = np.concatenate([start, end])
     edges = np.unique(np.concatenate([[0, last], edges, edges - length]).clip(0, last))
+    # Between two neighbouring edges, each further start gains one N, loses one, or changes nothing.
     low, high = edges[:-1], edges[1:]
     before = np.append(0, np.cumsum(end - start))
 
     def count_before(place: Integers) -> Integers:
         """Count the N before an offset."""
+        # All N of the runs that begin up to `place`, without those of the last run that lie beyond it.
         run = np.searchsorted(start, place, "right")
         inside_run = np.maximum(0, end[run - 1] - place) * (run > 0) if len(end) else 0
         counted: Integers = before[run] - inside_run
@@ -54,6 +56,8 @@ def starts_known(store: TokenStore, length: int, max_unknown: float) -> Runs:
 
     unknown = count_before(edges + length) - count_before(edges)
     here, rising = unknown[:-1], np.sign(unknown[1:] - unknown[:-1])
+    # Eligible are the starts of a falling piece from where it has fallen to `allowed`, those of a rising piece up to where it
+    # exceeds `allowed`, and of a level piece all or none.
     first = np.where(rising < 0, low + (here - allowed).clip(0), low)
     after = np.where(rising > 0, low + allowed - here + 1, np.where((rising == 0) & (here > allowed), low, high))
     return intervals.merged(np.maximum(first, low), np.minimum(after, high))
@@ -111,6 +115,7 @@ class WindowSampler:
             slot = _even(count, int(upto[-1]))
             run = np.searchsorted(upto, slot, "right")
             slot -= (upto - capacity)[run]
+            # The first window of a run lies at its beginning and the last at its end, with the others at equal distances.
             gaps = np.maximum(capacity[run] - 1, 1)
             return self._view(self._start[run] + slot * (self._counts[run] - 1) // gaps)
         # Too many to lie side by side: evenly spaced starts, whose windows overlap.

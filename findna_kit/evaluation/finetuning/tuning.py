@@ -153,6 +153,8 @@ class _Tuning:
         if saved is not None:
             self.history = saved.history
             log(f"{self.task.name}: resumes after epoch {len(self.history)} of {self.settings.epochs}")
+        # A resumed state keeps its micro-batch size: each micro-batch has a dropout seed of its own, so that another size would
+        # change the result.
         self.reader.size = self._size() if saved is None else saved.passes
         if not self.classifier.trains_encoder:
             self.classifier.eval()
@@ -208,6 +210,7 @@ class _Tuning:
         loss = self._backward(rows, flipped, clock, epoch)
         parameters = self.optimizer.parameters
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        # One transfer from the device for both numbers.
         value, length = torch.stack([loss, norm]).tolist()
         if not (math.isfinite(value) and math.isfinite(length)):
             raise NotFinite(
@@ -225,6 +228,7 @@ class _Tuning:
             # Each micro-batch has its own dropout seed; without it all would drop the same units.
             with rng.torch_seed(self.seed, "finetune dropout", epoch, clock.step, number, device=self.engine.device):
                 logits = self.reader.logits(self.train, micro_batch, flipped)
+            # Divided by the size of the whole batch: the shares of micro-batches of different sizes then add up to its mean.
             share = F.cross_entropy(logits, self.train.labels[micro_batch], reduction="sum") / len(rows)
             share.backward()
             loss += share.detach()

@@ -85,6 +85,7 @@ def held_out_contigs(contigs: Sequence[str], labels: Labels) -> tuple[NDArray[np
     size, target = np.bincount(row), VALIDATION_SHARE * len(row)
     added, count = list[int](), 0
     for name in np.random.default_rng(SPLIT_SEED).permutation(len(names)).tolist():
+        # A contig that is too large is passed over, not the end of the search: a later, smaller one may still fit.
         if count < target and count + size[name] <= 1.5 * target:
             added.append(name)
             count += size[name]

@@ -153,6 +153,7 @@ def _read(path: Path) -> TaskFile:
     if not isinstance(tree, dict):
         raise refusal([LocatedIssue(root.where, "", f"a task file must be a map (got {display_value(tree)})")])
     try:
+        # By way of JSON, because strict validation of Python objects would refuse lists where the schema has tuples.
         return TaskFile.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
         located = [locate(root, issue) for issue in explain(error, TaskFile, tree)]

@@ -103,6 +103,7 @@ class AlleleClassifier:
 
 def _trim(reference: str, alternative: str) -> tuple[int, str, str]:
     """Remove the shared suffix, then the shared prefix; return the length of the prefix and what is left of both alleles."""
+    # The suffix goes first: in a repeat, what is left of an insertion or deletion then lies as far to the left as it can.
     end = _shared_prefix(reference[::-1], alternative[::-1])
     reference, alternative = reference[: len(reference) - end], alternative[: len(alternative) - end]
     start = _shared_prefix(reference, alternative)

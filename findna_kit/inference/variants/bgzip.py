@@ -48,6 +48,8 @@ def is_truncated(path: Path) -> bool:
 
 def _compressed(data: bytes) -> bytes:
     """Return one block."""
+    # Negative bits give a raw deflate stream: the header, which needs the extra field with the size of the block, and the
+    # checksum are written here.
     compressor = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     payload = compressor.compress(data) + compressor.flush()
     size = _HEAD.size + len(payload) + 8

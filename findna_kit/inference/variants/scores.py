@@ -39,6 +39,7 @@ def variant_window(store: TokenStore, allele: Allele, length: int) -> VariantWin
     """
     # Both alleles get the same flanks, so that their embeddings differ by the variant alone.
     side = (length - max(len(allele.reference), len(allele.alternative))) // 2
+    # What one flank lacks at a contig's end is added to the other flank, as far as the contig has bases there.
     before, after = allele.start, store.contigs[allele.contig].length - allele.end
     left, right = min(before, 2 * side - min(side, after)), min(after, 2 * side - min(side, before))
     text = alphabet.decode(store.tokens(allele.contig, allele.start - left, allele.end + right))

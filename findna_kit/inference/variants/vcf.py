@@ -102,6 +102,7 @@ def _text(path: Path) -> Iterator[str]:
             yield from _binary(path)
             return
         opener = gzip.open if compressed else open
+        # Only \n ends a line. Universal newlines would also split at a lone \r inside a field, and shift line numbers.
         with opener(path, "rt", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             for text in file:
                 yield text.rstrip("\r\n")

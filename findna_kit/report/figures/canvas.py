@@ -53,6 +53,7 @@ def number(value: float) -> str:
 
 def style(index: int) -> tuple[str, str]:
     """Return the CSS classes for colour and dashes of a series. 32 series differ, and neighbours differ in both."""
+    # Without the shift by one after each round of colours, series 8 would have the colour and the dashes of series 0.
     return f"c{index % COLOURS}", f"d{(index + index // COLOURS) % DASHES}"
 
 

@@ -39,6 +39,7 @@ class AxisRange:
 
 def ticks(axis: AxisRange, count: int, *, whole: bool = False) -> list[tuple[float, str]]:
     """Return round values in the range with their labels: about `count`, at most half as many more. whole: integers only."""
+    # Rounding makes a step up to 2.5 times as large (2 to 5): without the 1.5, less than half of the ticks may remain.
     step = _step((axis.high - axis.low) / (1.5 * count))
     if whole:
         step = max(1.0, step)
@@ -51,6 +52,7 @@ def ticks(axis: AxisRange, count: int, *, whole: bool = False) -> list[tuple[flo
 def _step(rough: float) -> float:
     """Return the smallest round step that is at least as large as this one."""
     power = 10.0 ** math.floor(math.log10(rough))
+    # The tolerance keeps a rounding error from selecting the next larger step.
     return power * next(factor for factor in _ROUND if factor * power >= rough * 0.999)
 
 

@@ -54,6 +54,7 @@ def families(names: Iterable[str]) -> list[Family]:
         else:
             key, family, panel = _family_of(name, first, rest)
             by_key.setdefault(key, family).panels[name] = panel
+    # After all names: a baseline may come before the metric that it is drawn with.
     for key, family in by_key.items():
         if family.heading == "masked":
             family.levels = {name.split("/")[1]: [name] for name in baselines.get(key[2], [])}
@@ -61,6 +62,7 @@ def families(names: Iterable[str]) -> list[Family]:
     for family in by_key.values():
         # The first validation precedes the first step, so validation would come first; put training before it.
         family.panels = dict(sorted(family.panels.items(), key=lambda panel: panel[1] == "validation"))
+    # A control whose score is missing has no panel to be drawn in.
     return [family for family in by_key.values() if family.panels]
 
 

@@ -24,6 +24,7 @@ def leakage_section(part: str, runs: Sequence[RunFolder]) -> Section:
     blocks: list[Block] = []
     for run in runs:
         for path, report in run.audits.items():
+            # `run` is left out: it differs between runs whose audits are otherwise the same.
             content = repr({name: value for name, value in report.to_json().items() if name != "run"})
             audits.setdefault(f"{path} {content}", (run, report, []))[2].append(run.label)
     for run, audit, labels in audits.values():

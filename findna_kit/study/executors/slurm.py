@@ -162,6 +162,7 @@ class JobQueue:
 
     def _follow_up(self, job: TrackedJob, status: squeue.JobStatus | None) -> None:
         """Act on what Slurm reports of a job. status: None where Slurm does not know it."""
+        # The ID is not recorded where a call was killed, or lost the answer of sbatch, just after it had submitted the job.
         if status is not None and status.id != job.lock.id:
             job.lock = replace(job.lock, id=status.id)
             job.lock.write(job.folder.folder)
@@ -170,6 +171,7 @@ class JobQueue:
         elif status is None and job.lock.id is None:  # the call that was about to submit it was killed
             self._release(job)
             self.waiting.insert(0, job.folder)
+        # squeue forgets an ended job after some minutes: a job that it does not list counts as over only without heartbeats.
         elif status is not None or time.monotonic() - job.heartbeat_seen > self.timeout:
             job.over_since = job.over_since or time.monotonic()
             self._pause = _QUERY_SECONDS[0]

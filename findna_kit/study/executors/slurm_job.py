@@ -53,8 +53,10 @@ class CellJob:
             return
         is_first = os.environ.get("SLURM_PROCID", "0") == "0"
         if is_first:
+            # A requeued job starts again: the exit code of its earlier start must not count as its end.
             (Path(self.folder) / ENDED).unlink(missing_ok=True)
         with Path(self.log).open("ab") as log, self._heartbeats(is_first):
+            # The environment comes last: a number of threads that the user has set wins over the share of the cores.
             environment = {"OMP_NUM_THREADS": _threads(), **os.environ}
             self._process = subprocess.Popen(  # noqa: S603 - this very program
                 self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
@@ -80,7 +82,9 @@ class CellJob:
             with suppress(ChildProcessError):
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
             self._stop_heartbeats.set()
+            # A cell whose job has no heartbeat counts as queued, which it now is again.
             (Path(self.folder) / HEARTBEAT).unlink(missing_ok=True)
+        # A copy has the fields alone: the process and the event of this start cannot be pickled.
         return DelayedSubmission(replace(self))
 
     def _forward(self, number: int) -> None:

@@ -32,6 +32,8 @@ class SubmissionRefused(Exception):
 def job_name(folder: CellFolder) -> str:
     """Return a unique name for a cell's job: the cell, and a random word."""
     cell = re.sub(r"[^\w.+-]", "-", folder.cell.relative_path.removeprefix("cells/"))
+    # A cell may get several jobs one after the other, and squeue still lists ended ones for some minutes: only the random word
+    # tells them apart.
     return f"{cell}-{uuid4().hex[:10]}"
 
 

@@ -86,6 +86,7 @@ def describe_exit(job: JobStatus) -> str:
     except SlurmUnavailable:
         match = None
     code, signal_number = (int(number) for number in match.groups()) if match else (0, 0)
+    # Slurm reports CODE:SIGNAL. Where a shell ran the command, the code is 128 plus the signal's number and SIGNAL is 0.
     number = signal_number or code - 128
     if number in set(signal.Signals):
         return signal.Signals(number).name

@@ -176,4 +176,5 @@ def _convolve(z: Tensor, circle: Tensor) -> Tensor:
 
 def _fast_fft_size(least: int) -> int:
     """Return the smallest number of the form 2^k, 3 2^k or 5 2^k that is at least `least`: FFTs of these sizes are fast."""
+    # For n, which is least / odd rounded up, (n - 1).bit_length() is log2(n) rounded up, in exact integers.
     return min(odd << (-(-least // odd) - 1).bit_length() for odd in (1, 3, 5))

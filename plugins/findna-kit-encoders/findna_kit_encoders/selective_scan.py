@@ -77,6 +77,7 @@ def _gradients(
         grad_exponent = grad_h[:, :, 1:].mul_(decay[:, :, 1:]).mul_(h[:, :, :-1])
         grad_delta[:, 1:] += (grad_exponent * a[group][:, None, None]).sum(0)
         grad_a[group] = (grad_exponent * delta[:, 1:]).sum((1, 2))
+    # delta enters twice: in the exponent of the decay, and as a factor of x in `scaled`.
     return grad_scaled * delta, grad_delta.addcmul_(grad_scaled, x), grad_a, grad_b, grad_c
 
 
@@ -119,6 +120,8 @@ def _scan(between: Tensor, h: Tensor) -> None:
         return
     even, odd = h[..., ::2, :], h[..., 1::2, :]
     inside, outside = between[..., ::2, :], between[..., 1::2, :]  # within and between the pairs (0, 1), (2, 3), ...
+    # Once each odd position has absorbed its left neighbour, the odd positions alone follow the same recurrence, with
+    # the products of two decays between them. It is solved recursively; an even position then needs only the odd one before it.
     odd.addcmul_(inside, even[..., : length // 2, :])
     pairs = (length - 1) // 2  # pairs that are followed by an even position
     _scan(outside[..., : length // 2 - 1, :] * inside[..., 1:, :], odd)
@@ -132,6 +135,7 @@ def _scan_back(between: Tensor, g: Tensor) -> None:
         return
     even, odd = g[..., ::2, :], g[..., 1::2, :]
     inside, outside = between[..., ::2, :], between[..., 1::2, :]
+    # As in `_scan`, but from the right: here each even position absorbs the odd one after it, and the even ones recurse.
     even[..., : length // 2, :].addcmul_(inside, odd)
     pairs = (length - 1) // 2
     _scan_back(inside[..., :pairs, :] * outside, even)

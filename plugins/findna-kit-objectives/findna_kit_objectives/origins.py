@@ -21,6 +21,8 @@ def partners(masked: View, unmasked: View) -> tuple[Tensor, Tensor]:
     """
     target = masked.origin.gather(1, masked.masked_index)
     origin, position = unmasked.origin.sort(dim=1, stable=True)
+    # A base beyond the largest origin gets the index L, which the clamp makes valid; the comparison below then rejects it.
+    # Inserted bases have origin -1 in both views, and `target >= 0` keeps them from being matched with each other.
     nearest = torch.searchsorted(origin, target).clamp(max=origin.shape[1] - 1)
     present = (origin.gather(1, nearest) == target) & (target >= 0)
     return position.gather(1, nearest), masked.masked_weight * present

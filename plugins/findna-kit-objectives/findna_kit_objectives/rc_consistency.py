@@ -78,5 +78,6 @@ class RCConsistency(Loss):
 
 def _opposite(first: View, second: View) -> Tensor:
     """Return [B]: 1 where the majority strands of the two views differ, else 0."""
+    # Strands are +1, -1, and 0 for padding and inserted bases. A view without a majority has the sign 0, and does not count.
     strands = [view.strand.sum(1, dtype=torch.int64).sign() for view in (first, second)]
     return (strands[0] * strands[1] < 0).float()

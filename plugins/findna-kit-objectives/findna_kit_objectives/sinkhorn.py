@@ -23,6 +23,7 @@ def sinkhorn(logits: Tensor, *, epsilon: float, iterations: int, weight: Tensor 
     weight = torch.ones_like(log_codes[:, 0]) if weight is None else weight.float()
     log_weight = (weight + (weight.sum() == 0)).log()  # if all weights are 0 they become equal, which avoids 0 / 0
     for _ in range(iterations):
+        # The weights enter the sums over items alone: an item of weight 0 adds exp(-inf) = 0 to them, and still gets a code.
         log_codes = log_codes - torch.logsumexp(log_codes + log_weight[:, None], 0)
         log_codes = log_codes - torch.logsumexp(log_codes, 1, keepdim=True)
     return log_codes.softmax(1)

@@ -52,6 +52,7 @@ class VICReg(BetweenViews):
         features: 0 at collapse, `target` or more where the hinge is 0.
         """
         config = self.config
+        # Every term is a mean over the batch. The trainer divides by a count of B for each pair, so the sum is multiplied by B.
         parts = torch.stack([
             torch.stack([F.mse_loss(first, second), *(self._statistics(first) + self._statistics(second))])
             for first, second in combinations([output.heads["projector"].float() for output in student.values()], 2)

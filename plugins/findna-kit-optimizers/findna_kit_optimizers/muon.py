@@ -41,6 +41,7 @@ class Muon(Optimizer):
         rest = [group for group in groups if not _is_hidden(group)]
         built: list[tuple[torch.optim.Optimizer, list[ParameterGroup]]] = []
         if hidden:
+            # Learning rate and decay are 0 here, because the trainer sets both from the schedules before each step.
             muon = torch.optim.Muon(
                 torch_groups(hidden), lr=0.0, weight_decay=0.0, momentum=config.momentum, nesterov=config.nesterov,
                 ns_steps=config.iterations, adjust_lr_fn="match_rms_adamw",

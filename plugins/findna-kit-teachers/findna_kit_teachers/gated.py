@@ -97,6 +97,7 @@ class Gated(TeacherUpdate):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the `best` value, the step of the `last` validation, and the number of `worse` validations in a row."""
+        # In float64, as Python computes: rounded to float32, a resumed run would compare with another best value.
         best = torch.tensor(self.best, dtype=torch.float64, device="cpu")
         counters = {name: torch.tensor(getattr(self, name), device="cpu") for name in ("last", "worse")}
         return {"best": best, **counters}

@@ -31,6 +31,7 @@ class RepeatAwareMasking(Masking):
     def __call__(self, view: View, draw: Draw) -> View:
         """Return the masked view, with lower weights in repeats."""
         slots, maskable = self.config.max_masked(view), maskable_bases(view)
+        # -log(1 - u) of a uniform u in [0, 1) is exponential and always finite. Divided by a rate, it has that rate.
         exponential = -(-draw.uniform(maskable.shape[1])).log1p()
         exponential = (exponential / self.config.repeat_chance).where(view.soft_masked, exponential)
         index = exponential.masked_fill(~maskable, float("inf")).topk(slots, dim=1, largest=False).indices

@@ -77,6 +77,7 @@ class TandemRepeat(Augmentation):
         possible = (_distance_to_next(view.tokens >= alphabet.N) if self.config.place == "anywhere" else matching) >= unit
         cumulative = possible.cumsum(1)
         rank = draw.integers(0, cumulative[:, -1:].clamp(min=1), 1)
+        # The first position at which more than `rank` positions were possible: a uniform choice among them, or L without any.
         start = torch.searchsorted(cumulative, rank, right=True)
         return start, matching.gather(1, start.clamp(max=length - 1)) // unit
 
