@@ -20,6 +20,6 @@ class Noise(Augmentation):
 
     def __call__(self, view: View, draw: Draw) -> View:
         """Return the view with more noise: its variance grows by `deviation` squared."""
-        # Only the deviation is kept here. The noise is drawn once per view, after all augmentations, the same for both branches.
+        # Only the deviation is kept here. The noise is drawn once per view, at the end, the same for both branches.
         before = torch.zeros(view.tokens.shape[0], device=view.tokens.device) if view.deviation is None else view.deviation
         return view.with_noise((before.square() + self.config.deviation**2).sqrt())
