@@ -57,8 +57,7 @@ def writer_named(path: Path, command: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FindnaError(
-            f"{path}: unexpected content ({type(error).__name__}: {error}); "
-            f"`findna-kit {command}` writes it again"
+            f"{path}: unexpected content ({type(error).__name__}: {error}); `findna-kit {command}` writes it again"
         ) from error
 
 
