@@ -264,6 +264,16 @@ def test_integers_are_uniform_and_both_ends_are_met():
     assert stats.chisquare(torch.bincount(drawn.flatten() - 3, minlength=7).numpy()).pvalue > 1e-3
 
 
+@given(st.integers(-50, 50), st.integers(0, 70), st.sampled_from([(), (3,), (0,)]))
+def test_an_empty_range_of_integers_is_refused(low, below, shape):
+    with pytest.raises(ValueError, match=rf"there is no integer in \[{low}, {low - below}\): high must be greater than low"):
+        draw("empty", rows=2).integers(low, low - below, *shape)
+
+
+def test_equal_bounds_in_tensors_give_the_bound():
+    assert draw("equal", rows=2).integers(torch.tensor([[3], [5]]), torch.tensor([[3], [5]]), 4).tolist() == [[3] * 4, [5] * 4]
+
+
 def test_bounds_may_differ_by_row():
     high = torch.tensor([[1], [2], [1000]])
     drawn = draw("bounds", rows=3).integers(torch.tensor([[0], [1], [998]]), high, 64)
