@@ -76,7 +76,7 @@ class SelfDistillation(Loss):
         {"head": "five_way", "center_momentum": 0.5},
         {"reads": "pooled", "norm": "batch", "layers": 2, "hidden": 16, "bottleneck": 8, "prototypes": 12},
     )
-    head_input = "class"
+    head_input: Literal["class", "pooled"] = "class"
     needs_teacher = True
     center: Tensor
 
