@@ -79,6 +79,29 @@ def test_all_losses_together_agree_with_autograd_on_the_whole_batch():
         torch.testing.assert_close(gradient, wanted[name], rtol=2e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@pytest.mark.parametrize("coupling", ["sample", "batch"])
+@pytest.mark.parametrize("frozen", ["one", "all"])
+def test_frozen_parameters_of_heads_get_no_gradient_and_change_none_of_the_others(coupling, frozen):
+    setting = ("data.batch_size=8", "losses.distill=null", "optimizer.clip_norm=null")
+
+    def gradients(freezes):
+        experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
+        loss = experiment.losses["masked"].loss
+        loss.__class__ = type("Coupled", (type(loss),), {"coupling": coupling})
+        head = list(experiment.student.heads["masked"].parameters())
+        for parameter in head[: {"none": 0, "one": 1, "all": len(head)}[freezes]]:
+            parameter.requires_grad_(False)
+        optimizer, stepped = ScheduledOptimizer(experiment), {}
+        optimizer.step = lambda clock: stepped.update({n: p.grad.clone() for n, p in optimizer.named.items()}) or {}
+        train_step(experiment, data, engine, optimizer, CLOCK, {}, 4)
+        return stepped
+
+    wanted, stepped = gradients("none"), gradients(frozen)
+    assert stepped.keys() < wanted.keys()
+    for name, gradient in stepped.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-6)
+
+
 class WithUnknown:
     """Windows in which some rows are mostly N, so that micro-batches count differently."""
 
