@@ -96,11 +96,11 @@ class StepFlops:
 
 
 def count_flops(experiment: Experiment, data: Data, engine: Engine, micro_batch: int) -> StepFlops:
-    """Count the FLOPs of step 0 without applying it.
+    """Count the FLOPs of step 0, with crops of the largest length, without applying it.
 
     The experiment must be on the device, in training mode and not compiled.
     """
-    batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size))
+    batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size), longest=True)
     clock, counter = Clock(0, experiment.steps), _Counter()
     # Hooks attribute the forward passes to student and teacher; the backward pass is what is left of the total.
     with counter, counter.within(experiment.student, "student"), counter.within(experiment.teacher, "teacher"):

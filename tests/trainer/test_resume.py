@@ -26,6 +26,11 @@ TIMES = ("bases_per_second",)
 VARIANTS = {
     "self_distill": (),
     "dropout and micro-batches": ("encoder.dropout=0.2", "trainer.micro_batch=3"),
+    "pooled embeddings, batch norm in the head": (
+        "losses.distill.reads=pooled",
+        "losses.distill.norm=batch",
+        "trainer.micro_batch=3",
+    ),
     "five_way": ("losses.distill.head=five_way",),
     "info_nce": (
         "views.shifted.see=[student, teacher]",

@@ -293,6 +293,17 @@ def test_the_step_is_a_pure_function_of_seed_and_step():
     assert not torch.equal(first["student.encoder.embed.weight"], other["student.encoder.embed.weight"])
 
 
+def test_crops_of_a_share_give_the_same_gradients_whatever_the_micro_batch():
+    """The length is drawn for the step, and not for what a micro-batch happens to hold."""
+    shares = ("views.masked.length=[0.5, 0.9]", "views.shifted.length=[0.4, 0.9]")
+    whole, metrics, _ = gradients_of(8, *shares)
+    for micro_batch in (1, 3):
+        parts, same, _ = gradients_of(micro_batch, *shares)
+        assert same == pytest.approx(metrics, rel=1e-5, abs=1e-6)
+        for name, gradient in whole.items():
+            torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
 def test_multi_crop_pairs_every_teachers_view_with_every_other_of_the_students():
     """DINO's multi-crop: 2 whole views for both branches and 3 crops give 2 * (2 + 3) - 2 pairs, whatever the micro-batch."""
     crops = (
