@@ -17,6 +17,8 @@ from findna_kit.builtin.encoders.transformer import Transformer
 from findna_kit.builtin.losses.info_nce import InfoNCE
 from findna_kit.builtin.losses.masked_nucleotides import MaskedNucleotides
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
+from findna_kit.builtin.losses.sigreg import SIGReg
+from findna_kit.builtin.losses.visreg import VISReg
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.builtin.maskings.span import SpanMasking
 from findna_kit.builtin.optimizers.adamw import AdamW
@@ -52,6 +54,8 @@ def findna_kit_register(registry: Components) -> None:
     registry.losses.add("info_nce", InfoNCE)
     registry.losses.add("masked_nucleotides", MaskedNucleotides)
     registry.losses.add("self_distillation", SelfDistillation)
+    registry.losses.add("sigreg", SIGReg)
+    registry.losses.add("visreg", VISReg)
     registry.teacher_updates.add("ema", EMA)
     registry.teacher_updates.add("frozen", Frozen)
     registry.teacher_updates.add("none", NoTeacher)

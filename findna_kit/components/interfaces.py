@@ -174,7 +174,8 @@ class Loss(nn.Module, ABC):
     Config: ClassVar[type[ComponentConfig]]
     examples: ClassVar[Examples] = ({},)
     needs_teacher: ClassVar[bool] = False
-    head_input: ClassVar[Reads]
+    head_input: Reads
+    """An instance may set it, if a parameter decides it; the class still declares one of its values."""
     coupling: Literal["sample", "batch"] = "sample"
     """An instance may set it, if a parameter decides it."""
     nucleotide_head: ClassVar[str | None] = None
