@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from findna_kit import rng
 from findna_kit.components.heads import batch_norms
 from findna_kit.components.interfaces import ViewPlan
 from findna_kit.components.strands import embedding_width
+from findna_kit.data.crops import CropShare
 from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.errors import Problem, RecipeError
 from findna_kit.model.branch import Branch
@@ -60,7 +62,7 @@ def assemble(recipe: Recipe, device: str = "cpu", *, with_teacher: bool = True) 
         _check_teacher(recipe, student, teacher, losses)
     return Experiment(
         seed=recipe.seed, steps=recipe.steps, length=recipe.data.length, batch_size=recipe.data.batch_size,
-        pipelines=pipelines, student=student, teacher=teacher, predictors=predictors,
+        pipelines=_on_stride(pipelines, encoder.stride), student=student, teacher=teacher, predictors=predictors,
         losses={label: WeightedLoss(loss, recipe.losses[label].weight) for label, loss in losses.items()},
         teacher_update=rule, optimizer=recipe.optimizer.component(recipe.optimizer.config),
         clip_norm=recipe.optimizer.clip_norm, trainer=recipe.trainer,
@@ -83,10 +85,25 @@ def _pipelines(recipe: Recipe) -> tuple[ViewPipeline, ...]:
             ViewPlan(name, student="student" in view.see, teacher="teacher" in view.see, masked=view.mask is not None),
             tuple((spec.name, spec.component(spec.config)) for spec in view.augment),
             None if view.mask is None else (view.mask.name, view.mask.component(view.mask.config)),
-            view.length,
+            _crop(label, view.length),
         )
         for label, view in recipe.views.items()
         for name in _names(label, view.count)
+    )
+
+
+def _crop(label: str, length: int | tuple[float, ...] | None) -> int | CropShare | None:
+    """Return the crop that a recipe's `length` describes."""
+    if not isinstance(length, tuple):
+        return length
+    smallest, largest = length
+    return CropShare(label, smallest, largest)
+
+
+def _on_stride(pipelines: tuple[ViewPipeline, ...], stride: int) -> tuple[ViewPipeline, ...]:
+    """Return the pipelines with shares rounded to the encoder's stride, which is known only when the encoder is built."""
+    return tuple(
+        replace(one, crop=replace(one.crop, stride=stride)) if isinstance(one.crop, CropShare) else one for one in pipelines
     )
 
 

@@ -148,10 +148,18 @@ class TrainerSettings(Settings):
         return value
 
 
+ON_VALIDATION = "@validation"
+"""Ends the name of a task that is scored on its validation split instead of its test split."""
+
+
 class EvaluationSettings(Settings):
     """Labelled tasks that score the run when training ends and, if `every` is set, during training."""
 
-    tasks: tuple[str, ...] = Field((), description="builtin, folders of tables, task files, or shipped names")
+    tasks: tuple[str, ...] = Field(
+        (),
+        description="builtin, folders of tables, task files, or shipped names; "
+        "TASK@validation is scored on the validation split, for the choice of hyperparameters",
+    )
     protocols: tuple[Literal["knn", "probe", "few_shot", "finetune"], ...] = Field(
         ("knn", "probe"), min_length=1, description="how the encoder is scored"
     )

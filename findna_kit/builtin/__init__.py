@@ -13,6 +13,7 @@ from findna_kit.builtin.augmentations.reverse_complement import ReverseComplemen
 from findna_kit.builtin.augmentations.translocation import Translocation
 from findna_kit.builtin.encoders.chordmixer import ChordMixer
 from findna_kit.builtin.encoders.dilated_conv import DilatedConv
+from findna_kit.builtin.encoders.patch_transformer import PatchTransformer
 from findna_kit.builtin.encoders.transformer import Transformer
 from findna_kit.builtin.losses.info_nce import InfoNCE
 from findna_kit.builtin.losses.masked_nucleotides import MaskedNucleotides
@@ -48,6 +49,7 @@ def findna_kit_register(registry: Components) -> None:
     registry.maskings.add("span", SpanMasking)
     registry.encoders.add("chordmixer", ChordMixer)
     registry.encoders.add("dilated_conv", DilatedConv)
+    registry.encoders.add("patch_transformer", PatchTransformer)
     registry.encoders.add("transformer", Transformer)
     registry.losses.add("info_nce", InfoNCE)
     registry.losses.add("masked_nucleotides", MaskedNucleotides)

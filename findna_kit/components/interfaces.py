@@ -174,9 +174,9 @@ class Loss(nn.Module, ABC):
     Config: ClassVar[type[ComponentConfig]]
     examples: ClassVar[Examples] = ({},)
     needs_teacher: ClassVar[bool] = False
-    head_input: ClassVar[Reads]
+    head_input: Reads
+    """An instance may set it, if a parameter decides it; so may it `coupling`."""
     coupling: Literal["sample", "batch"] = "sample"
-    """An instance may set it, if a parameter decides it."""
     nucleotide_head: ClassVar[str | None] = None
     """Name of the twin head that gives logits over A C G T, if there is one; a frozen model predicts bases with it."""
 
@@ -223,11 +223,17 @@ class Loss(nn.Module, ABC):
 
 
 class TeacherUpdate(ABC):
-    """The rule that creates and updates the teacher. `export_branch` is the branch that a finished run exports by default."""
+    """The rule that creates and updates the teacher.
+
+    export_branch: the branch that a finished run exports by default. frozen: whether the teacher never changes. Batch
+    normalisation in the heads of a frozen teacher uses running statistics; that of any other teacher uses those of the batch,
+    and keeps running statistics of its own, whatever the rule does to these buffers.
+    """
 
     Config: ClassVar[type[ComponentConfig]]
     examples: ClassVar[Examples] = ({},)
     export_branch: ClassVar[Literal["teacher", "student"]] = "teacher"
+    frozen: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

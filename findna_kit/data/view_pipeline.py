@@ -10,6 +10,7 @@ import torch
 from findna_kit import alphabet, rng
 from findna_kit.components.draws import Draw
 from findna_kit.components.views import View
+from findna_kit.data.crops import CropShare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +27,14 @@ _BLOCK = 1 << 19
 class ViewPipeline:
     """How one view is made.
 
-    augmentations: with the recipe's names, which are part of the key of their random numbers. crop: length in nucleotides.
+    augmentations: with the recipe's names, which are part of the key of their random numbers. crop: length in nucleotides, or
+    the share of the window from which a step's length is drawn; None for the whole window.
     """
 
     plan: ViewPlan
     augmentations: tuple[tuple[str, Augmentation], ...] = ()
     masking: tuple[str, Masking] | None = None
-    crop: int | None = None
+    crop: int | CropShare | None = None
 
     @property
     def name(self) -> str:
@@ -44,12 +46,16 @@ class ViewPipeline:
         for _, component in (*self.augmentations, *([] if self.masking is None else [self.masking])):
             component.on_genome(contigs)
 
-    def view(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
-        """Make the view of windows. rows: [B], their indices in the global batch of the step."""
+    def view(self, window: View, *, seed: int, step: int | str, rows: Tensor, longest: bool = False) -> View:
+        """Make the view of windows. rows: [B], their indices in the global batch of the step.
+
+        longest: with a crop of the largest length that any step has, for measurements of memory and FLOPs.
+        """
+        length = self._length(window.tokens.shape[1], seed, step, longest=longest)
         slices = rng.batch_slices(len(rows), window.tokens.shape[1], rows.device, _BLOCK)
         if len(slices) < 2:
-            return self._view(window, seed, step, rows)
-        return View.concatenate([self._view(window.select(part), seed, step, rows[part]) for part in slices])
+            return self._view(window, length, seed, step, rows)
+        return View.concatenate([self._view(window.select(part), length, seed, step, rows[part]) for part in slices])
 
     def plain(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
         """Make the view for validation: the windows without augmentation, with MASK at every masked position.
@@ -60,9 +66,15 @@ class ViewPipeline:
         view = self._masked(window, seed, step, rows)
         return view.with_mask(view.masked_index, view.masked_weight, torch.full_like(view.corrupted, alphabet.MASK))
 
-    def _view(self, window: View, seed: int, step: int | str, rows: Tensor) -> View:
-        """Crop, augment and mask one block of windows."""
-        view = window if self.crop is None else self._cropped(window, self.crop, seed, step, rows)
+    def _length(self, window: int, seed: int, step: int | str, *, longest: bool) -> int | None:
+        """Return the length of the step's crops of windows of `window` nucleotides; None without a crop."""
+        if isinstance(self.crop, CropShare):
+            return self.crop.longest(window) if longest else self.crop.length(window, seed=seed, step=step)
+        return self.crop
+
+    def _view(self, window: View, length: int | None, seed: int, step: int | str, rows: Tensor) -> View:
+        """Crop to `length` (None: the whole window), augment and mask one block of windows."""
+        view = window if length is None else self._cropped(window, length, seed, step, rows)
         # The position in the list is part of the key: two augmentations of one name draw different numbers.
         for position, (name, augmentation) in enumerate(self.augmentations):
             view = augmentation(view, Draw(seed, "view", self.name, position, name, step, rows=rows))

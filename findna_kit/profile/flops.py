@@ -44,9 +44,9 @@ CHEAP_OPERATORS = frozenset((
     "index_select", "lift_fresh", "linalg_vector_norm", "linspace", "logcumsumexp", "log_softmax", "masked_fill", "max",
     "max_pool2d_with_indices", "min", "mse_loss", "native_dropout", "native_group_norm", "native_layer_norm", "new_empty",
     "new_empty_strided", "new_full", "new_ones", "new_zeros", "nll_loss", "nll_loss_forward", "nonzero", "normal", "ones",
-    "ones_like", "rand", "randn", "repeat", "roll", "scalar_tensor", "scatter", "scatter_add", "searchsorted", "select",
-    "select_scatter", "slice", "slice_scatter", "smooth_l1_loss", "softmax", "softplus", "sort", "stack", "std_mean", "topk",
-    "tril", "triu", "unfold", "uniform", "var_mean", "where", "zero", "zeros", "zeros_like",
+    "ones_like", "rand", "randn", "repeat", "roll", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
+    "select", "select_scatter", "slice", "slice_scatter", "smooth_l1_loss", "softmax", "softplus", "sort", "stack", "std_mean",
+    "topk", "tril", "triu", "unfold", "uniform", "var_mean", "where", "zero", "zeros", "zeros_like",
 ))  # fmt: skip
 """Operators that cost at most a few operations per element, which torch does not tag as pointwise or reduction.
 
@@ -96,11 +96,11 @@ class StepFlops:
 
 
 def count_flops(experiment: Experiment, data: Data, engine: Engine, micro_batch: int) -> StepFlops:
-    """Count the FLOPs of step 0 without applying it.
+    """Count the FLOPs of step 0, with crops of the largest length, without applying it.
 
     The experiment must be on the device, in training mode and not compiled.
     """
-    batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size))
+    batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size), longest=True)
     clock, counter = Clock(0, experiment.steps), _Counter()
     # Hooks attribute the forward passes to student and teacher; the backward pass is what is left of the total.
     with counter, counter.within(experiment.student, "student"), counter.within(experiment.teacher, "teacher"):

@@ -69,7 +69,8 @@ def largest_batch(workload: Workload) -> MaxBatch:
 def _run_pass(workload: Workload, experiment: Experiment, rows: int, at_once: int) -> None:
     """Run forward and backward for a batch of `rows` rows in micro-batches of `at_once`."""
     sized = replace(experiment, batch_size=rows)
-    batch = training_batch(sized, workload.genome.windows, 0, torch.arange(rows, device=workload.engine.device))
+    indices = torch.arange(rows, device=workload.engine.device)
+    batch = training_batch(sized, workload.genome.windows, 0, indices, longest=True)
     accumulate_gradients(sized, workload.genome.windows, workload.engine, Clock(0, sized.steps), batch, at_once)
     for module in (sized.student, sized.predictors):
         module.zero_grad(set_to_none=True)

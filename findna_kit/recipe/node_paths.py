@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from findna_kit.plugins.kinds import ANY, KINDS
 from findna_kit.recipe.shipped import shipped_task_files
 from findna_kit.schedules import SHAPES
+from findna_kit.settings import ON_VALIDATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -92,8 +93,11 @@ def make_paths_absolute(root: Node) -> None:
 
 def absolute_task(node: Node) -> None:
     """Make a task's path absolute. A name that comes with the kit stays, unless there is a file of that name."""
-    task = node.value
-    if isinstance(task, str) and task != BUILTIN:
+    if not isinstance(node.value, str):
+        return
+    # `@validation` names a split of the task; it is not a part of the path.
+    task = node.value.removesuffix(ON_VALIDATION)
+    if task != BUILTIN:
         # A file of the user takes precedence over a shipped task of the same name, as for recipes.
         shipped = task in shipped_task_files() and not os.path.exists(node.folder / task)  # noqa: PTH110 - as below
         if not shipped:

@@ -59,12 +59,27 @@ def _matching(pattern: str) -> WithJsonSchema:
 Label = Annotated[str, AfterValidator(_label), _matching(_LABEL)]
 
 
+def _in_order(shares: tuple[float, ...]) -> tuple[float, ...]:
+    if shares[0] > shares[1]:
+        raise ValueError(f"the smallest share comes first (got {list(shares)})")
+    return shares
+
+
+CropLength = (
+    Annotated[int, Field(gt=0)]
+    | Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
+)
+"""Nucleotides, or the smallest and the largest share of the window."""
+
+
 class ViewChoice(Settings):
     """One view: the branches that receive it, and its crop, augmentations and mask."""
 
     see: tuple[Literal["student", "teacher"], ...] = Field(min_length=1, description="the branches that receive it")
-    length: int | None = Field(
-        None, gt=0, description="length of a random crop of the window in nucleotides; null: the whole window"
+    length: CropLength | None = Field(
+        None,
+        description="length of a random crop of the window in nucleotides, or [smallest, largest] share of the window, drawn "
+        "once per step; null: the whole window",
     )
     count: int = Field(1, gt=0, description="number of such views, each with its own crop, augmentations and mask")
     augment: tuple[Annotated[ComponentSpec, ComponentField("augmentation")], ...] = Field(
@@ -123,7 +138,7 @@ class Recipe(Settings):
         # Fields are validated in the order of the class, so `data` must stand before `views`.
         # `data` is missing here if it was refused itself.
         window = info.data["data"].length if "data" in info.data else math.inf
-        longer = [label for label, view in views.items() if view.length is not None and view.length > window]
+        longer = [label for label, view in views.items() if isinstance(view.length, int) and view.length > window]
         if longer:
             wrong = f"a crop is no longer than the window; data.length is {window}"
             issues = [Issue((label, "length"), f"{wrong} (got {views[label].length})") for label in longer]

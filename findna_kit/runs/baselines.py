@@ -41,8 +41,9 @@ def fit_baselines(experiment: Experiment, data: GenomeData) -> dict[str, Baselin
     all_views = make_batch(experiment, windows, step="validation", rows=indices, plain=True).views
     views = [all_views[pipeline.name] for pipeline in masked_views]
     tokens = np.concatenate([view.tokens.numpy() for view in views])
-    # Slots of weight 0 are unused; a position of theirs must not count as masked.
-    masked = torch.cat([torch.zeros_like(v.valid).scatter(1, v.masked_index, v.masked_weight > 0) for v in views]).numpy()
+    # Counted, because an unused slot (weight 0) may point anywhere, also at a position that another slot masks.
+    slots = [torch.zeros_like(v.tokens).scatter_add(1, v.masked_index, (v.masked_weight > 0).long()) for v in views]
+    masked = (torch.cat(slots) > 0).numpy()
     training = [
         _tokens_of(
             genome.store,

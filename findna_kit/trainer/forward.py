@@ -45,24 +45,33 @@ class Batch:
         return Batch({name: view.select(part) for name, view in self.views.items()}, noise)
 
 
-def make_batch(experiment: Experiment, windows: View, *, step: int | str, rows: Tensor, plain: bool = False) -> Batch:
+def make_batch(
+    experiment: Experiment, windows: View, *, step: int | str, rows: Tensor, plain: bool = False, longest: bool = False
+) -> Batch:
     """Return every view of the windows that a loss needs.
 
     rows: the samples' indices in the global batch, which seed their augmentations and masks. plain: without augmentation.
+    longest: with crops of the largest length that any step has.
     """
     # A view that only the teacher sees is not made unless a loss reads the teacher.
     pipelines = [p for p in experiment.pipelines if p.plan.student or needs_teacher(experiment.losses.values())]
     key = {"seed": experiment.seed, "step": step, "rows": rows}
-    views = {p.name: (p.plain if plain else p.view)(windows, **key) for p in pipelines}  # type: ignore[arg-type]
+    made = {
+        p.name: p.plain(windows, **key) if plain else p.view(windows, **key, longest=longest)  # type: ignore[arg-type]
+        for p in pipelines
+    }
     # Drawn here and not in a forward pass: both branches, and both passes of a batch-coupled loss, must get the same noise.
-    return Batch(views, {p.name: p.noise(views[p.name], **key) for p in pipelines})  # type: ignore[arg-type]
+    return Batch(made, {p.name: p.noise(made[p.name], **key) for p in pipelines})  # type: ignore[arg-type]
 
 
-def training_batch(experiment: Experiment, data: Data, step: int, rows: Tensor) -> Batch:
-    """Return the views of these samples of a step's global batch, on the device of `rows`."""
+def training_batch(experiment: Experiment, data: Data, step: int, rows: Tensor, *, longest: bool = False) -> Batch:
+    """Return the views of these samples of a step's global batch, on the device of `rows`.
+
+    longest: with crops of the largest length that any step has, for what must hold in every step: memory and FLOPs.
+    """
     # Windows are read on the CPU, where the genome is mapped into memory; views are made on the device.
     windows = data.training.draw(step, rows.cpu()).to(rows.device)
-    return make_batch(experiment, windows, step=step, rows=rows)
+    return make_batch(experiment, windows, step=step, rows=rows, longest=longest)
 
 
 def slices(count: int, size: int) -> list[slice]:

@@ -69,7 +69,8 @@ class GradientCache:
         sums.add(label, output)
         weight = experiment.losses[label].weight(self.clock) / count.clamp(min=EPS)
         chains = (experiment.student.heads[label], experiment.predictors[label])
-        parameters = [parameter for chain in chains for parameter in chain.parameters()]
+        # A loss may freeze parameters of its heads; autograd.grad refuses them.
+        parameters = [parameter for chain in chains for parameter in chain.parameters() if parameter.requires_grad]
         targets = [*leaves.values(), *parameters]
         # Unused: a head whose output the loss ignores, or a view that enters no item.
         gradients = torch.autograd.grad(weight * output.sum, targets, allow_unused=True)

@@ -22,7 +22,8 @@ def choose_micro_batch(experiment: Experiment, data: Data, engine: Engine) -> in
     """Return the micro-batch size of this process, from the recipe or, for auto, from the device.
 
     On a CPU the activations of one layer stay near the cache size, since larger ones are mapped and page-faulted anew in every
-    pass. On a GPU it is this process's share of the batch, or the largest half, quarter, ... of it that fits into memory.
+    pass. On a GPU it is this process's share of the batch, or the largest half, quarter, ... of it that fits into memory, with
+    crops of the largest length.
     """
     share = len(engine.local_indices(experiment.batch_size))
     if experiment.trainer.micro_batch != "auto":
@@ -36,7 +37,7 @@ def choose_micro_batch(experiment: Experiment, data: Data, engine: Engine) -> in
 
     # A whole forward and backward pass: its peak is what must fit. The gradients are thrown away.
     def attempt(micro_batch: int) -> None:
-        batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size))
+        batch = training_batch(experiment, data, 0, engine.local_indices(experiment.batch_size), longest=True)
         accumulate_gradients(experiment, data, engine, Clock(0, experiment.steps), batch, micro_batch)
         experiment.student.zero_grad(set_to_none=True)
         experiment.predictors.zero_grad(set_to_none=True)

@@ -15,6 +15,7 @@ from findna_kit.builtin.augmentations.translocation import Translocation
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.components.interfaces import Augmentation, ComponentConfig, Contig, ViewPlan
 from findna_kit.components.views import View
+from findna_kit.data.crops import CropShare
 from findna_kit.data.view_pipeline import ViewPipeline
 from tests.windows import assert_true_to, random_windows
 
@@ -179,6 +180,42 @@ def test_crops_made_alike_differ_and_are_augmented_and_masked():
     assert not made[0].origin.equal(made[1].origin)
     assert {view.tokens.shape for view in made} == {(8, 24)}
     assert all(view.masked_index.shape == (8, round(0.3 * 24)) for view in made)
+
+
+@given(st.integers(0, 999), st.floats(0.05, 1), st.floats(0.05, 1), st.sampled_from([1, 3, 16]))
+def test_the_length_of_a_share_is_within_its_bounds_and_a_multiple_of_the_stride(step, one, other, stride):
+    low, high = sorted((one, other))
+    crop = CropShare("local", low, high, stride)
+    length, longest = crop.length(64, seed=7, step=step), crop.longest(64)
+    assert stride <= length <= longest <= max(round(high * 64), stride)
+    assert length % stride == 0
+    assert length > low * 64 - 0.5 - stride
+
+
+def test_every_length_of_a_share_is_as_likely_whatever_the_view():
+    first = [CropShare("local", 0.5, 0.8).length(100, seed=7, step=step) for step in range(4000)]
+    counts = torch.bincount(torch.tensor(first))
+    assert (min(first), max(first)) == (50, 80)
+    assert (counts[51:80] - 4000 / 30).abs().max() < 55
+    assert first != [CropShare("global", 0.5, 0.8).length(100, seed=7, step=step) for step in range(4000)]
+    assert CropShare("local", 0.29, 0.29).longest(100) == 29, "which the float 28.999... stands for"
+
+
+@given(st.integers(0, 999), st.lists(st.integers(0, 7), min_size=1, max_size=4))
+def test_a_step_has_one_length_and_each_window_and_view_its_own_start(step, rows):
+    window = random_windows(8, 90, seed=step, padded=False)
+    share = CropShare("local", 0.3, 0.6)
+    first, second = (cropping(share, TURN, masking=MASK, name=f"local.{n}") for n in (1, 2))
+    whole, other = first.view(window, **keyed(step=step)), second.view(window, **keyed(step=step))
+    assert whole.tokens.shape == other.tokens.shape == (8, share.length(90, seed=7, step=step))
+    assert not whole.origin.equal(other.origin)
+    assert len(whole.origin[:, 0].unique()) > 1
+    index = torch.tensor(rows)
+    part = first.view(window.select(index), seed=7, step=step, rows=index)
+    for name in ("tokens", "origin", "masked_index", "masked_weight", "corrupted"):
+        assert getattr(part, name).equal(getattr(whole, name)[index])
+    longest = first.view(window, **keyed(step=step), longest=True)
+    assert longest.tokens.shape == (8, 54)
 
 
 def test_validation_uses_the_whole_window():

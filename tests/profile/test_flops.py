@@ -35,6 +35,10 @@ def test_a_known_network_by_hand():
     assert found.step == found.encoder_forward + found.encoder_backward + found.losses["masked"]
 
 
+def test_crops_of_a_share_are_counted_at_their_largest_length():
+    assert counted("masked_only", "views.masked.length=[0.2, 0.75]") == counted("masked_only", "views.masked.length=48")
+
+
 def test_convolutions_by_hand_with_and_without_groups():
     plain = counted("masked_only", "class_tokens=0", "encoder={name: dilated_conv, dim: 16, hidden: 16, kernel: 5, blocks: 1}")
     apart = counted("masked_only", "class_tokens=0", "encoder={name: depthwise_conv, dim: 16, kernel: 5, blocks: 1}")

@@ -85,6 +85,15 @@ def test_paths_of_a_base_start_from_its_own_folder(write, components, changed, t
     assert recipe.evaluation.tasks == (str(tmp_path / "own" / "t"),)
 
 
+def test_a_task_scored_on_its_validation_split_has_the_path_of_its_files(write, components, changed, tmp_path):
+    write(changed("genome: builtin", "genome: builtin"), "sub/whole.yaml")
+    write("base: ../sub/whole.yaml\nevaluation: {tasks: [t@validation, builtin@validation, gue/H3@validation]}\n", "own/r.yaml")
+    recipe = load_recipe("own/r.yaml", components)
+    assert recipe.evaluation.tasks == (
+        str(tmp_path / "own" / "t@validation"), "builtin@validation", "gue/H3@validation",
+    )  # fmt: skip
+
+
 def test_what_was_read_is_noted(over, tmp_path):
     assert over("").notes == (f"recipe: the file {tmp_path / 'recipe.yaml'}", f"base: the file {tmp_path / 'whole.yaml'}")
 

@@ -152,6 +152,7 @@ ACCEPTED = [
     ("batch_size: 4", "batch_size: 4\n  validation: {contigs: [a], share: null}"),
     ("genome: builtin", "genome: [{path: builtin, weight: 3}, {path: a.fa, validation: {share: 0.1}}]"),
     ("fraction: 0.3}", "fraction: 0.3}\n    length: 32\n    count: 2"),
+    ("fraction: 0.3}", "fraction: 0.3}\n    length: [0.3, 0.5]"),
     ("mask: {name: independent, fraction: 0.3}", "mask: null"),
     ("{name: chordmixer, dim: 12}", "transformer"),
     ("{name: chordmixer, dim: 12}", PICKY),

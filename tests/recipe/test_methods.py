@@ -23,7 +23,9 @@ def small(path):
     """The recipe with windows and crops a quarter as long, and what it was chosen from."""
     components, plugins = load_plugins()
     whole = load_recipe(str(path), components)
-    crops = [f"views.{label}.length={view.length // SHORTER}" for label, view in whole.views.items() if view.length]
+    crops = [
+        f"views.{label}.length={view.length // SHORTER}" for label, view in whole.views.items() if isinstance(view.length, int)
+    ]
     overrides = [*SMALL, f"data.length={whole.data.length // SHORTER}", *crops]
     return whole, load_recipe(str(path), components, overrides=overrides), {"components": components, "plugins": plugins}
 

@@ -42,7 +42,9 @@ def recipe_of(path, processes):
     """The recipe with windows and crops a quarter as long, no dropout, and a rate at which rounding does not grow."""
     components, _ = load_plugins()
     whole = load_recipe(str(path), components)
-    crops = [f"views.{label}.length={view.length // SHORTER}" for label, view in whole.views.items() if view.length]
+    crops = [
+        f"views.{label}.length={view.length // SHORTER}" for label, view in whole.views.items() if isinstance(view.length, int)
+    ]
     dropout = ["encoder.dropout=0"] if "dropout" in type(whole.encoder.config).model_fields else []
     rate = [f"optimizer.learning_rate={DESCENT.get(path.stem, RATE)}"]
     if path.stem in DESCENT:
@@ -61,8 +63,7 @@ def steps(engine: Engine, path: Path) -> dict[str, object]:
     """
     recipe = recipe_of(path, engine.world_size)
     experiment = assemble(recipe)
-    experiment.student.train()
-    experiment.teacher.eval()
+    experiment.train()
     genome = open_genomes(recipe.data, recipe.seed)
     experiment.on_genome(genome.contigs)
     optimizer = (Descent if path.stem in DESCENT else ScheduledOptimizer)(experiment)

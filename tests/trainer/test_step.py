@@ -79,6 +79,29 @@ def test_all_losses_together_agree_with_autograd_on_the_whole_batch():
         torch.testing.assert_close(gradient, wanted[name], rtol=2e-4, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@pytest.mark.parametrize("coupling", ["sample", "batch"])
+@pytest.mark.parametrize("frozen", ["one", "all"])
+def test_frozen_parameters_of_heads_get_no_gradient_and_change_none_of_the_others(coupling, frozen):
+    setting = ("data.batch_size=8", "losses.distill=null", "optimizer.clip_norm=null")
+
+    def gradients(freezes):
+        experiment, data, engine = experiment_of(small("self_distill", *setting)[0])
+        loss = experiment.losses["masked"].loss
+        loss.__class__ = type("Coupled", (type(loss),), {"coupling": coupling})
+        head = list(experiment.student.heads["masked"].parameters())
+        for parameter in head[: {"none": 0, "one": 1, "all": len(head)}[freezes]]:
+            parameter.requires_grad_(False)
+        optimizer, stepped = ScheduledOptimizer(experiment), {}
+        optimizer.step = lambda clock: stepped.update({n: p.grad.clone() for n, p in optimizer.named.items()}) or {}
+        train_step(experiment, data, engine, optimizer, CLOCK, {}, 4)
+        return stepped
+
+    wanted, stepped = gradients("none"), gradients(frozen)
+    assert stepped.keys() < wanted.keys()
+    for name, gradient in stepped.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-6)
+
+
 class WithUnknown:
     """Windows in which some rows are mostly N, so that micro-batches count differently."""
 
@@ -268,6 +291,17 @@ def test_the_step_is_a_pure_function_of_seed_and_step():
     other, _, _ = gradients_of(4, "seed=8")
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["student.encoder.embed.weight"], other["student.encoder.embed.weight"])
+
+
+def test_crops_of_a_share_give_the_same_gradients_whatever_the_micro_batch():
+    """The length is drawn for the step, and not for what a micro-batch happens to hold."""
+    shares = ("views.masked.length=[0.5, 0.9]", "views.shifted.length=[0.4, 0.9]")
+    whole, metrics, _ = gradients_of(8, *shares)
+    for micro_batch in (1, 3):
+        parts, same, _ = gradients_of(micro_batch, *shares)
+        assert same == pytest.approx(metrics, rel=1e-5, abs=1e-6)
+        for name, gradient in whole.items():
+            torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_multi_crop_pairs_every_teachers_view_with_every_other_of_the_students():

@@ -17,7 +17,8 @@ STEPS = 50
 MICRO_BATCH = 3
 """Of 8 rows: 3, 3 and 2 in one process, 3 and 1 in each of two."""
 CHOICES = (
-    "views.shifted.see=[student, teacher]", "losses.contrast={name: info_nce, hidden: 32, output: 16}",
+    "views.shifted.see=[student, teacher]", "views.shifted.length=[0.7, 0.95]",
+    "losses.contrast={name: info_nce, hidden: 32, output: 16}",
     "losses.distill.hidden=32", "losses.distill.bottleneck=16", "losses.distill.prototypes=24", "trainer.devices=2",
     # At the recipe's own rate, 2e-3, rounding grows to 2e-5 of the gradient's norm; as it does in one process with other
     # micro-batches.

@@ -15,9 +15,10 @@ from findna_kit.evaluation.tasks.genomic_intervals import TaskGenomes, read_bed_
 from findna_kit.evaluation.tasks.raw_samples import RawSamples, class_indices, class_names, notes_on
 from findna_kit.evaluation.tasks.sample_tables import read_table
 from findna_kit.evaluation.tasks.shipped import DATA_VARIABLE, data_folder, shipped_tasks
-from findna_kit.evaluation.tasks.splits import training_splits
+from findna_kit.evaluation.tasks.splits import scored_on_validation, training_splits
 from findna_kit.evaluation.tasks.task import Task, TaskSplit
 from findna_kit.evaluation.tasks.task_file import SplitShares, TaskFile, read_task_file
+from findna_kit.settings import ON_VALIDATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +32,12 @@ NO_FOLDER = Path(f"DIR of --data or {DATA_VARIABLE}")
 def load_task(source: str, data: Path | None = None) -> Task:
     """Return the task named by `source`: `builtin`, a path, or a shipped name if there is no such path.
 
-    No sample is dropped. data: the folder with the data of shipped tasks; by default the one that FINDNA_KIT_TASKS names.
-    Raises TaskError if the task cannot be read.
+    No sample is dropped. A name that ends with `@validation` gives the task that `scored_on_validation` makes. data: the
+    folder with the data of shipped tasks; by default the one that FINDNA_KIT_TASKS names. Raises TaskError if the task cannot
+    be read.
     """
+    if source.endswith(ON_VALIDATION):
+        return scored_on_validation(load_task(source.removesuffix(ON_VALIDATION), data))
     builtin = Path(str(files("findna_kit"))) / "data" / "builtin" / "coding"
     path = builtin if source == BUILTIN else _expanded(source)
     shipped = shipped_tasks()

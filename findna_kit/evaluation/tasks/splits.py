@@ -1,14 +1,16 @@
-"""The validation split of tasks that are published without one."""
+"""The validation split of tasks that are published without one, and tasks that are scored on their validation split."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from findna_kit.errors import TaskError
 from findna_kit.evaluation.tasks.raw_samples import RawSamples
-from findna_kit.evaluation.tasks.task import TaskSplit
+from findna_kit.evaluation.tasks.task import Task, TaskSplit
+from findna_kit.settings import ON_VALIDATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +51,30 @@ def training_splits(
         raise TaskError(f"{path} has one training sample of each class, which leaves none for validation: add samples, or dev")
     note = note.format(f"{validation.mean():.0%}", f"{how}, was split off for validation")
     return _selected(whole, truth, ~validation), _selected(whole, truth, validation), [note]
+
+
+def scored_on_validation(task: Task) -> Task:
+    """Return the task with its validation split as the test split, so that settings can be compared without the test split.
+
+    The penalty of a probe and the like must not be chosen on the samples that are scored, so a fifth of each class of the
+    training split, drawn with a fixed seed, becomes the validation split. The test split is dropped.
+    """
+    train = task.splits["train"]
+    chosen = held_out(train.labels, VALIDATION_SHARE, SPLIT_SEED)
+    splits = {
+        "train": TaskSplit([train.sequences[row] for row in np.flatnonzero(~chosen)], train.labels[~chosen]),
+        "validation": TaskSplit([train.sequences[row] for row in np.flatnonzero(chosen)], train.labels[chosen]),
+        "test": task.splits["validation"],
+    }
+    if not chosen.any():
+        raise TaskError(f"{task.path} has one training sample of each class, which leaves none for validation: add samples")
+    note = (
+        f"scored on the validation split, without the test split; {VALIDATION_SHARE:.0%} of train, by class and with a fixed "
+        "seed, was split off for choices"
+    )
+    name, path = task.name + ON_VALIDATION, task.path + ON_VALIDATION
+    # A published score is a test score, so it says nothing about this split.
+    return replace(task, name=name, path=path, splits=splits, notes=(*task.notes, note), published=None)
 
 
 def _validation_mask(contigs: Sequence[str], labels: Labels) -> tuple[NDArray[np.bool_], str]:

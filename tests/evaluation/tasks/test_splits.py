@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from findna_kit.evaluation import load_task
 from findna_kit.evaluation.tasks.raw_samples import RawSamples
 from findna_kit.evaluation.tasks.splits import held_out, held_out_contigs, training_splits
 
@@ -57,3 +58,20 @@ def test_the_test_part_is_never_touched():
     train, validation, _ = training_splits(parts, labels, "here")
     assert "G" not in train.sequences + validation.sequences
     assert sorted(train.sequences + validation.sequences) == sorted(parts["train"].sequences)
+
+
+def test_a_task_can_be_scored_on_its_validation_split(tmp_path):
+    for part, letter in (("train", "A"), ("dev", "C"), ("test", "G")):
+        rows = [f"{letter * (number + 4)},{number % 2}" for number in range(20)]
+        (tmp_path / f"{part}.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
+    whole, chosen = load_task(str(tmp_path)), load_task(f"{tmp_path}@validation")
+    assert chosen.splits["test"].sequences == whole.splits["validation"].sequences
+    # Train is divided by class; nothing of the test split is left anywhere.
+    assert len(chosen.splits["validation"].sequences) == 4
+    assert chosen.splits["validation"].labels.tolist().count(0) == 2
+    divided = chosen.splits["train"].sequences + chosen.splits["validation"].sequences
+    assert sorted(divided) == sorted(whole.splits["train"].sequences)
+    assert not any("G" in sequence for split in chosen.splits.values() for sequence in split.sequences)
+    assert (chosen.name, chosen.path) == (f"{whole.name}@validation", f"{whole.path}@validation")
+    assert chosen.digest != whole.digest
+    assert "without the test split" in chosen.notes[-1]
