@@ -125,6 +125,13 @@ class TokenStore:
         offset = self.contigs[contig].offset
         return np.asarray(self.codes[offset + start : offset + end]) & np.uint8(fasta.TOKEN_BITS)
 
+    def tokens_at(self, contig: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the token [n] at each position of a contig, both [n]; N where the position is outside the contig."""
+        inside = (position >= 0) & (position < self.lengths[contig])
+        tokens = np.full(len(position), alphabet.N, dtype=np.uint8)
+        tokens[inside] = self.codes[(self.offsets[contig] + position)[inside]] & np.uint8(fasta.TOKEN_BITS)
+        return tokens
+
     def same_bases(self, other: TokenStore) -> bool:
         """Return whether both stores hold the same bases, contig by contig; names, line lengths and case may differ."""
         if not np.array_equal(self.lengths, other.lengths):
