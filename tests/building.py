@@ -36,8 +36,7 @@ def experiment_of(recipe, device="cpu"):
     """The assembled experiment on the CPU in training mode, its windows, and an fp32 engine."""
     experiment = assemble(recipe)
     experiment.to(torch.device(device))
-    experiment.student.train()
-    experiment.teacher.eval()
+    experiment.train()
     genome = open_genomes(recipe.data, recipe.seed)
     experiment.on_genome(genome.contigs)
     return experiment, genome.windows, Engine(torch.device(device), "fp32")

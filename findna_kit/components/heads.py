@@ -51,6 +51,15 @@ class BatchNorm(nn.Module):
             normalised = normalised * self.weight + self.bias
         return normalised.to(x.dtype)
 
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Return copies of the running mean and variance."""
+        return self.running_mean.clone(), self.running_var.clone()
+
+    def restore(self, mean: Tensor, variance: Tensor) -> None:
+        """Set the running mean and variance."""
+        self.running_mean.copy_(mean)
+        self.running_var.copy_(variance)
+
     def before_step(self) -> None:
         """Discard statistics that forward passes outside a step have recorded."""
         self._recorded.clear()

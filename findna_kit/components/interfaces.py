@@ -117,6 +117,11 @@ class Masking(_ViewTransform):
     Inserted bases, N and padding are not masked.
     """
 
+    @property
+    def uses_soft_masking(self) -> bool:
+        """Return whether lower case in the genome has an effect; a genome without any is then reported."""
+        return False
+
 
 @dataclass(frozen=True)
 class BranchOutput:
@@ -175,9 +180,8 @@ class Loss(nn.Module, ABC):
     examples: ClassVar[Examples] = ({},)
     needs_teacher: ClassVar[bool] = False
     head_input: Reads
-    """An instance may set it, if a parameter decides it; the class still declares one of its values."""
+    """An instance may set it, if a parameter decides it; so may it `coupling`."""
     coupling: Literal["sample", "batch"] = "sample"
-    """An instance may set it, if a parameter decides it."""
     nucleotide_head: ClassVar[str | None] = None
     """Name of the twin head that gives logits over A C G T, if there is one; a frozen model predicts bases with it."""
 
@@ -224,11 +228,17 @@ class Loss(nn.Module, ABC):
 
 
 class TeacherUpdate(ABC):
-    """The rule that creates and updates the teacher. `export_branch` is the branch that a finished run exports by default."""
+    """The rule that creates and updates the teacher.
+
+    export_branch: the branch that a finished run exports by default. frozen: whether the teacher never changes. Batch
+    normalisation in the heads of a frozen teacher uses running statistics; that of any other teacher uses those of the batch,
+    and keeps running statistics of its own, whatever the rule does to these buffers.
+    """
 
     Config: ClassVar[type[ComponentConfig]]
     examples: ClassVar[Examples] = ({},)
     export_branch: ClassVar[Literal["teacher", "student"]] = "teacher"
+    frozen: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config

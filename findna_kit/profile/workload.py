@@ -40,8 +40,7 @@ class Workload:
         experiment = assemble(self.recipe)
         experiment.on_genome(self.genome.contigs)
         experiment.to(self.engine.device)
-        experiment.student.train()
-        experiment.teacher.eval()
+        experiment.train()
         return experiment
 
 

@@ -85,9 +85,7 @@ class LossHarness:
         self.data = sample_data(LENGTH)
         self.engine = Engine(CPU, "fp32")
         self.experiment.on_genome(builtin_contigs())
-        # As in a run: the student in training mode, the teacher without dropout.
-        self.experiment.student.train()
-        self.experiment.teacher.eval()
+        self.experiment.train()  # as in a run
         for module in (*self.experiment.student.modules(), *self.experiment.predictors.modules()):
             if isinstance(module, nn.Dropout):
                 # Dropout differs between micro-batches and processes, which would hide real differences.

@@ -51,14 +51,42 @@ class Experiment:
 
     @cached_property
     def norms(self) -> list[BatchNorm]:
-        """Return the batch normalisations of the student's heads; their running statistics move once per step."""
-        # The teacher is always in evaluation mode, in which a BatchNorm records nothing; its buffers follow the teacher update.
-        return batch_norms([self.student.heads, self.predictors])
+        """Return the batch normalisations whose running statistics move once per step: the student's and `teacher_norms`."""
+        return [*batch_norms([self.student.heads, self.predictors]), *self.teacher_norms]
+
+    @cached_property
+    def teacher_norms(self) -> list[BatchNorm]:
+        """Return the batch normalisations of the teacher that use the statistics of the batch: in heads that losses read.
+
+        A target that is normalised otherwise than the prediction moves when the running statistics do (BYOL and DINO keep the
+        teacher's batch normalisation in training mode). A frozen teacher is a fixed function, and has none of them.
+        """
+        if self.teacher_update.frozen:
+            return []
+        # A teacher of another architecture may lack the heads of a loss without twin heads.
+        labels = [
+            label for label, weighted in self.losses.items() if weighted.loss.needs_teacher and label in self.teacher.heads
+        ]
+        return batch_norms([self.teacher.heads[label] for label in labels])
+
+    def train(self) -> None:
+        """Put the student and `teacher_norms` into training mode; the rest of the teacher never has dropout."""
+        self.student.train()
+        self.predictors.train()
+        self.teacher.eval()
+        for norm in self.teacher_norms:
+            norm.train()
+
+    def eval(self) -> None:
+        """Put both branches and the heads into evaluation mode: no dropout, and running statistics."""
+        for module in (self.student, self.predictors, self.teacher):
+            module.eval()
 
     def on_genome(self, contigs: Sequence[Contig]) -> None:
-        """Pass the contigs of the views to every augmentation and masking."""
+        """Pass the contigs of the views to every augmentation and masking. Raises FindnaError for a crop that does not fit."""
         for pipeline in self.pipelines:
             pipeline.on_genome(contigs)
+            pipeline.check_crop(self.length)
 
     def to(self, device: torch.device) -> None:
         """Move every module to the device."""

@@ -49,8 +49,7 @@ def train(
     """
     # Before any state is loaded, because the optimizer's state is created on the device of its parameters.
     experiment.to(engine.device)
-    experiment.student.train()
-    experiment.teacher.eval()  # no dropout, at any time
+    experiment.train()
     state = TrainingState(experiment, engine, run)
     if resume:
         state.load()

@@ -56,7 +56,11 @@ def train_step(
     if experiment.clip_norm is not None:
         clip_grads_with_norm_(parameters, experiment.clip_norm, gradient_norm)
     metrics |= optimizer.step(clock)
+    # The rule may copy or average buffers, but statistics of averaged weights are not the average of the student's.
+    own = [norm.statistics() for norm in experiment.teacher_norms]
     metrics |= experiment.teacher_update(experiment.teacher, experiment.student, clock, {**latest, **metrics})
+    for norm_layer, statistics in zip(experiment.teacher_norms, own, strict=True):
+        norm_layer.restore(*statistics)
     for label, weighted in experiment.losses.items():
         state_inputs = sums.state_inputs(label)
         if weighted.loss.coupling == "sample":  # a batch-coupled loss already saw the global batch

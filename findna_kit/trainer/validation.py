@@ -70,15 +70,12 @@ class Validation:
     @torch.no_grad()
     def run(self, clock: Clock) -> dict[str, float]:
         """Return all metrics under `held_out/`, `held_out_plain/` and `collapse/`, and the extra metrics."""
-        modules = (self.experiment.student, self.experiment.predictors)  # the teacher is always in evaluation mode
-        for module in modules:
-            module.eval()
+        self.experiment.eval()
         # Without dropout, and with fixed views and masks, the numbers of two validations differ by the networks alone.
         metrics = self._losses(clock)
         for branch in BRANCHES:
             metrics |= self._plain(branch, clock)
-        for module in modules:
-            module.train()
+        self.experiment.train()
         return metrics | self.extra_metrics
 
     def _losses(self, clock: Clock) -> dict[str, float]:

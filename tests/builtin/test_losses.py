@@ -7,12 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from torch import nn
 
 from findna_kit import alphabet
 from findna_kit.builtin.losses.info_nce import InfoNCE
 from findna_kit.builtin.losses.masked_nucleotides import MaskedNucleotides
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.maskings.independent import IndependentMasking
+from findna_kit.components import BatchNorm
 from findna_kit.components.interfaces import BranchOutput, ViewPlan
 from findna_kit.schedules import Clock
 from tests.windows import draw, random_windows
@@ -167,6 +169,40 @@ def test_self_distillation_is_dinos_loss(seed, names, head, t_student, t_teacher
     assert all(output.heads["logits"].grad is None for output in teacher.values()), "the gradient is the student's"
 
 
+def test_pooled_embeddings_count_as_one_class_token():
+    values = {"prototypes": 7, "teacher_temperature": 0.3}
+    pooled, single = loss_of(SelfDistillation, reads="pooled", **values), loss_of(SelfDistillation, class_tokens=1, **values)
+    assert (pooled.head_input, single.head_input, SelfDistillation.head_input) == ("pooled", "class", "class")
+    assert pooled.center.shape == single.center.shape == (1, 7)
+    logits = [outputs("logits", {name: (4, 1, 7) for name in names}, seed=seed) for seed, names in enumerate(("abc", "ab"))]
+    flat = [
+        {name: BranchOutput(o.view, heads={"logits": o.heads["logits"][:, 0]}) for name, o in branch.items()}
+        for branch in logits
+    ]
+    one, other = pooled(*flat, CLOCK), single(*logits, CLOCK)
+    assert one.sum.equal(other.sum)
+    assert one.state_inputs["logits"].equal(other.state_inputs["logits"])
+    views = [{name: output.view for name, output in branch.items()} for branch in logits]
+    assert pooled.count(*views).equal(single.count(*views))
+    assert (
+        loss_of(SelfDistillation, class_tokens=0, reads="pooled").check_views(
+            [plan("a", student=True), plan("b", teacher=True)]
+        )
+        is None
+    )
+
+
+def test_batch_norm_in_the_head_couples_the_batch():
+    loss = loss_of(SelfDistillation, norm="batch", layers=3)
+    assert (loss.coupling, loss_of(SelfDistillation).coupling) == ("batch", "sample")
+    assert [type(part) for part in loss.twin_heads()["projector"]] == [
+        nn.Linear, BatchNorm, nn.ReLU, nn.Linear, BatchNorm, nn.ReLU, nn.Linear,
+    ]  # fmt: skip
+    for wrong in ({"head": "five_way"}, {"layers": 1}):
+        with pytest.raises(ValidationError, match="between the layers of the MLP"):
+            SelfDistillation.Config(norm="batch", **wrong)
+
+
 def test_forward_is_pure_and_after_step_moves_the_centre_exactly():
     loss = loss_of(SelfDistillation, prototypes=6, center_momentum=0.8)
     loss.center.copy_(torch.randn(3, 6))
@@ -234,7 +270,10 @@ def test_self_distillation_checks_its_views():
     assert loss_of(SelfDistillation).check_views(both) is None
     assert loss_of(SelfDistillation).check_views([plan("a", student=True, teacher=True)]).startswith(wanted)
     assert loss_of(SelfDistillation).check_views(both[:1]).startswith(wanted)
-    assert loss_of(SelfDistillation, class_tokens=0).check_views(both) == "needs class tokens: set class_tokens above 0"
+    assert (
+        loss_of(SelfDistillation, class_tokens=0).check_views(both)
+        == "needs class tokens: set class_tokens above 0, or reads: pooled"
+    )
 
 
 @pytest.mark.parametrize(

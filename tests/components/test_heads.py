@@ -123,8 +123,66 @@ def test_the_trainer_updates_it_once_per_step_for_any_micro_batch():
     assert not further.running_mean.allclose(cut.running_mean)
 
 
-def test_the_teachers_copy_uses_the_students_statistics():
+def test_the_teachers_copy_of_a_loss_that_does_not_read_it_uses_the_students_statistics():
     experiment = stepped(8)
     (norm,) = batch_norms([experiment.teacher.heads])
     assert not norm.training
     assert not norm.running_mean.eq(0).all()
+
+
+DISTILL = ("losses.masked=null", "losses.distill.reads=pooled", "losses.distill.norm=batch")
+
+
+def distilled(*overrides, steps=1, micro_batch=8):
+    """An experiment after steps of self-distillation with a normalised head, and the inputs that the teacher's norm got."""
+    recipe, _, _ = small("self_distill", *DISTILL, *overrides)
+    experiment, data, engine = experiment_of(recipe)
+    (norm,) = batch_norms([experiment.teacher.heads])
+    inputs = []
+    # With copies of scale and shift, which move after the step.
+    norm.register_forward_hook(lambda m, given, out: inputs.append((given[0], m.weight.clone(), m.bias.clone(), out)))
+    optimizer = ScheduledOptimizer(experiment)
+    for step in range(steps):
+        train_step(experiment, data, engine, optimizer, Clock(step, 10), {}, micro_batch)
+    return experiment, norm, inputs
+
+
+@pytest.mark.parametrize("buffers", ["copy", "average"])
+def test_a_teacher_that_is_read_normalises_with_the_batch_and_keeps_its_own_statistics(buffers):
+    """Whatever the rule does to buffers: statistics of averaged weights are no average of the student's."""
+    _, norm, inputs = distilled(f"teacher_update={{name: ema, momentum: 0.5, buffers: {buffers}}}", steps=3)
+    assert norm.training
+    assert len(inputs) == 3, "one view of the teacher, in each step once for the whole batch"
+    mean, variance = torch.zeros(32), torch.ones(32)
+    for x, scale, shift, out in inputs:
+        assert len(x) == 8
+        expected = (x - x.mean(0)) / (x.var(0, correction=0) + 1e-5).sqrt() * scale + shift
+        torch.testing.assert_close(out, expected)
+        mean, variance = 0.9 * mean + 0.1 * x.mean(0), 0.9 * variance + 0.1 * x.var(0)
+    torch.testing.assert_close(norm.running_mean, mean)
+    torch.testing.assert_close(norm.running_var, variance)
+
+
+def test_a_frozen_teacher_uses_running_statistics():
+    _, norm, inputs = distilled("teacher_update={name: frozen}", steps=2)
+    assert not norm.training
+    assert norm.running_mean.eq(0).all() and norm.running_var.eq(1).all()
+    for x, _, _, out in inputs:
+        torch.testing.assert_close(out, x / (1 + 1e-5) ** 0.5)
+
+
+def test_validation_uses_the_teachers_running_statistics_and_changes_none():
+    experiment, norm, _ = distilled(steps=2)
+    before = norm.statistics()
+    experiment.eval()
+    x = torch.randn(4, 32)
+    torch.testing.assert_close(norm(x), (x - before[0]) / (before[1] + 1e-5).sqrt() * norm.weight + norm.bias)
+    experiment.train()
+    assert norm.training and not experiment.teacher.encoder.training
+    assert all(mine.equal(theirs) for mine, theirs in zip(norm.statistics(), before, strict=True))
+
+
+def test_the_teachers_statistics_are_the_same_for_any_micro_batch():
+    (_, whole, _), (_, cut, _) = distilled(), distilled(micro_batch=3)
+    torch.testing.assert_close(whole.running_mean, cut.running_mean, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(whole.running_var, cut.running_var, rtol=1e-5, atol=1e-7)

@@ -63,8 +63,7 @@ def steps(engine: Engine, path: Path) -> dict[str, object]:
     """
     recipe = recipe_of(path, engine.world_size)
     experiment = assemble(recipe)
-    experiment.student.train()
-    experiment.teacher.eval()
+    experiment.train()
     genome = open_genomes(recipe.data, recipe.seed)
     experiment.on_genome(genome.contigs)
     optimizer = (Descent if path.stem in DESCENT else ScheduledOptimizer)(experiment)

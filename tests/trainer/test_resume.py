@@ -9,20 +9,28 @@ import sys
 import time
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from findna_kit import checkpoint
-from findna_kit.errors import Interrupted
+from findna_kit.builtin.teacher_updates.ema import EMA
+from findna_kit.errors import CheckpointMismatch, Interrupted
 from findna_kit.metrics.writers import read_rows
 from findna_kit.runs import RunLocation, start
 from findna_kit.trainer import Observer
-from findna_kit.trainer.state import VALIDATION_STEP, TrainingState
+from findna_kit.trainer.optimizers import ScheduledOptimizer
+from findna_kit.trainer.state import VALIDATION_STEP, TrainingState, write_checkpoint
 from tests.building import SMALL, SMALL_HEAD, command, experiment_of, sets, small
 
 TIMES = ("bases_per_second",)
 VARIANTS = {
     "self_distill": (),
     "dropout and micro-batches": ("encoder.dropout=0.2", "trainer.micro_batch=3"),
+    "pooled embeddings, batch norm in the head": (
+        "losses.distill.reads=pooled",
+        "losses.distill.norm=batch",
+        "trainer.micro_batch=3",
+    ),
     "five_way": ("losses.distill.head=five_way",),
     "info_nce": (
         "views.shifted.see=[student, teacher]",
@@ -109,6 +117,40 @@ def test_the_validation_step_of_a_0_1_checkpoint_is_migrated(tmp_path):
     assert state.latest[VALIDATION_STEP] == 4.0
     assert "look" not in state.latest
     assert state.step == 4
+
+
+@pytest.mark.parametrize("part", ["teacher update", "network"])
+def test_a_checkpoint_that_does_not_fit_loads_nothing(part, tmp_path):
+    """Neither the networks and the optimizer, nor the state of the teacher update."""
+
+    class Counting(EMA):
+        count = 0
+
+        def state_dict(self):
+            return {"count": torch.tensor(self.count)}
+
+        def load_state_dict(self, state):
+            self.count = int(state["count"])
+
+    recipe, _, _ = small("self_distill", "steps=7")
+    experiment, _, engine = experiment_of(recipe)
+    experiment.teacher_update.__class__ = Counting
+    experiment.teacher_update.count = 4
+    write_checkpoint(tmp_path, 0, experiment, ScheduledOptimizer(experiment), {})
+
+    other, _, _ = experiment_of(recipe)
+    other.teacher_update.__class__ = Counting if part == "network" else EMA
+    tensors = {**other.model_tensors(), **other.loss_tensors()}
+    for tensor in tensors.values():
+        tensor.data.zero_()
+    if part == "network":
+        other.student.register_buffer("added", torch.zeros(1))
+    with pytest.raises(
+        CheckpointMismatch, match="state does not fit: .* keeps no state" if part == "teacher update" else "added"
+    ):
+        TrainingState(other, engine, tmp_path).load()
+    assert not any(tensor.any() for tensor in tensors.values())
+    assert getattr(other.teacher_update, "count", 0) == 0
 
 
 def test_signal_handlers_are_restored(tmp_path):

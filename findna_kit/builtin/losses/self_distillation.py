@@ -1,12 +1,12 @@
-"""Self-distillation on class tokens: the cross-entropy of DINO (Caron et al. 2021, equations 1 to 4), as FinDNA uses it."""
+"""Self-distillation: the cross-entropy of DINO (Caron et al. 2021, equations 1 to 4), as FinDNA uses it."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from findna_kit.components import (
@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 
 
 class SelfDistillation(Loss):
-    """Self-distillation of class tokens: `- sum_k q_k log p_k` with targets q of a centred and sharpened teacher (Caron 2021).
+    """Self-distillation: `- sum_k q_k log p_k` with targets q of a centred and sharpened teacher (Caron 2021).
 
     Here `p = softmax(P / student_temperature)` and `q = softmax((Q - centre) / teacher_temperature)`, where P and Q are the
     logits of student and teacher. It is summed over sequences, class tokens and pairs of a student view and a different teacher
     view. Each class token has a centre, which is updated once per step: `centre <- m centre + (1 - m) mean_batch(Q)`, where m
-    is at most step / (step + 1).
+    is at most step / (step + 1). With `reads: pooled` the mean over bases takes the place of the class tokens and counts as
+    one; it is what evaluation reads.
+
+    `norm: batch` puts batch normalisation and ReLU between the layers of the MLP (Grill 2020, BYOL; the option `use_bn` of
+    DINO's head). The teacher's copy uses the statistics of the same batch. The loss then couples the batch.
     """
 
     class Config(ComponentConfig):
@@ -46,41 +50,59 @@ class SelfDistillation(Loss):
             Constant(value=0.04), description="temperature of the teacher: divides its centred logits"
         )
         center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre kept per step")
+        reads: Literal["class", "pooled"] = Field(
+            "class",
+            description="class: each class token, as in FinDNA; pooled: the mean over the bases, as evaluation reads it",
+        )
         head: Literal["prototypes", "five_way"] = Field(
             "prototypes", description="prototypes: an MLP and cosines to prototypes; five_way: the paper's one linear layer"
+        )
+        norm: Literal["none", "batch"] = Field(
+            "none", description="normalisation between the layers of the MLP; batch: over the samples of the global batch"
         )
         layers: int = Field(3, ge=1, description="linear layers of the MLP")
         hidden: int = Field(512, gt=0, description="width of the MLP")
         bottleneck: int = Field(128, gt=0, description="output width of the MLP")
         prototypes: int = Field(512, gt=1, description="number of prototypes")
 
+        @model_validator(mode="after")
+        def _norm_has_a_place(self) -> Self:
+            if self.norm == "batch" and (self.head == "five_way" or self.layers == 1):
+                raise ValueError("norm: batch goes between the layers of the MLP: use head: prototypes with layers: 2 or more")
+            return self
+
     examples = (
         {"layers": 2, "hidden": 16, "bottleneck": 8, "prototypes": 12},
         {"head": "five_way", "center_momentum": 0.5},
+        {"reads": "pooled", "norm": "batch", "layers": 2, "hidden": 16, "bottleneck": 8, "prototypes": 12},
     )
-    head_input = "class"
+    head_input: Literal["class", "pooled"] = "class"
     needs_teacher = True
     center: Tensor
 
     def __init__(self, config: Config, *, dim: int, class_tokens: int) -> None:
         super().__init__(config, dim=dim, class_tokens=class_tokens)
+        self.head_input = config.reads
+        self.coupling = "batch" if config.norm == "batch" else "sample"
+        self.tokens = class_tokens if config.reads == "class" else 1
         outputs = config.prototypes if config.head == "prototypes" else 5
         # One centre per class token: each token may specialise, and its logits have a mean of their own.
-        self.register_buffer("center", torch.zeros(class_tokens, outputs))
+        self.register_buffer("center", torch.zeros(self.tokens, outputs))
 
     def twin_heads(self) -> dict[str, nn.Module]:
-        """Return the projection heads of the class embeddings; the last output is `logits`."""
-        if self.config.head == "five_way":
+        """Return the projection heads; the last output is `logits`."""
+        config = self.config
+        if config.head == "five_way":
             return {"logits": nn.Linear(self.dim, 5)}
         return {
-            "projector": Projector(self.dim, self.config.hidden, self.config.bottleneck, self.config.layers),
-            "logits": Prototypes(self.config.bottleneck, self.config.prototypes),
+            "projector": Projector(self.dim, config.hidden, config.bottleneck, config.layers, norm=config.norm),
+            "logits": Prototypes(config.bottleneck, config.prototypes),
         }
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
-        """Require class tokens, and a student view other than some teacher view."""
-        if self.class_tokens == 0:
-            return "needs class tokens: set class_tokens above 0"
+        """Require class tokens if they are read, and a student view other than some teacher view."""
+        if self.tokens == 0:
+            return "needs class tokens: set class_tokens above 0, or reads: pooled"
         if not _pairs([v.name for v in views if v.student], [v.name for v in views if v.teacher]):
             return "needs a view that the teacher sees and a different one that the student sees"
         return None
@@ -88,21 +110,20 @@ class SelfDistillation(Loss):
     def count(self, student: Mapping[str, View], teacher: Mapping[str, View]) -> Tensor:
         """Count pairs of views times sequences times class tokens."""
         tokens = next(iter(teacher.values())).tokens
-        return torch.tensor(float(len(_pairs(student, teacher)) * len(tokens) * self.class_tokens), device=tokens.device)
+        return torch.tensor(float(len(_pairs(student, teacher)) * len(tokens) * self.tokens), device=tokens.device)
 
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
-        """Return the cross-entropy in nats, from the head `logits` [B, C, K].
+        """Return the cross-entropy in nats, from the head `logits` [B, C, K], or [B, K] if it reads pooled embeddings.
 
         Metrics: `teacher_entropy`, the entropy of q in nats, and `teacher_entropy_share`, the same divided by ln K. A share
         of 1 means that the teacher is uniform: collapse.
         """
-        # In fp32: logits are divided by temperatures as small as 0.01.
-        logits = {name: output.heads["logits"].float() for name, output in teacher.items()}
+        logits = {name: self._logits(output) for name, output in teacher.items()}
         temperature = self.config.teacher_temperature(clock)
         # Centring keeps single prototypes from dominating, a low temperature keeps targets from becoming uniform.
         targets = {name: ((q - self.center) / temperature).softmax(-1).detach() for name, q in logits.items()}
         log_p = {
-            name: (o.heads["logits"].float() / self.config.student_temperature).log_softmax(-1) for name, o in student.items()
+            name: (self._logits(output) / self.config.student_temperature).log_softmax(-1) for name, output in student.items()
         }
         # A view is never compared with itself: student and teacher would only have to agree on identical input.
         pairs = _pairs(student, teacher)
@@ -112,6 +133,12 @@ class SelfDistillation(Loss):
         metrics = {"teacher_entropy": entropy, "teacher_entropy_share": entropy / math.log(self.center.shape[-1])}
         # [B, C, K]: views are averaged here, but not samples, by which the trainer concatenates micro-batches and processes.
         return LossOutput(total, metrics, {"logits": torch.stack(list(logits.values())).mean(0).detach()})
+
+    def _logits(self, output: BranchOutput) -> Tensor:
+        """Return the logits of one view, [B, C, K]."""
+        # In fp32: logits are divided by temperatures as small as 0.01.
+        logits = output.heads["logits"].float()
+        return logits[:, None] if self.config.reads == "pooled" else logits
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """Update the centre with the mean of the teacher's logits over the global batch.

@@ -22,6 +22,7 @@ class Frozen(TeacherUpdate):
         """No parameters."""
 
     export_branch = "student"
+    frozen = True
 
     def __call__(self, teacher: nn.Module, student: nn.Module, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
         """Leave the teacher unchanged."""

@@ -21,8 +21,8 @@ class BYOL(spread.SpreadAround):
     z is the student's projection of a view, z' the teacher's projection of another view, and q the predictor. The loss is over
     all pairs of a view of the student and a different view of the teacher. It is symmetric if both branches see the same two
     views; the paper adds both directions, here they are averaged. With `norm: batch`, as in the paper, the loss couples the
-    batch; the teacher then normalises with running statistics, not with those of its batch. With `norm: none` the heads have
-    GELU alone, and samples are independent.
+    batch; the teacher normalises with the statistics of the batch too, as in the authors' code. With `norm: none` the heads
+    have GELU alone, and samples are independent.
     """
 
     class Config(ComponentConfig):

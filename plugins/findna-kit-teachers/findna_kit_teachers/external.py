@@ -42,6 +42,7 @@ class External(TeacherUpdate):
     examples: ClassVar[Examples] = ()
     """Empty, because every instance needs the folder of a run."""
     export_branch = "student"
+    frozen = True
     config: Config
 
     def initial(self, student: nn.Module) -> nn.Module:
