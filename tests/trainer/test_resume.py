@@ -37,6 +37,12 @@ VARIANTS = {
         "losses.contrast={name: info_nce, hidden: 16, output: 8}",
         "trainer.micro_batch=4",
     ),
+    "sigreg, visreg of class tokens": (
+        "views.shifted.see=[student, teacher]",
+        "losses.agree={name: sigreg, hidden: 16, output: 8, slices: 32, global_views: [shifted]}",
+        "losses.shape={name: visreg, hidden: 16, output: 8, slices: 32, reads: class}",
+        "trainer.micro_batch=3",
+    ),
     "no teacher": ("teacher_update={name: none}",),
     "frozen teacher": ("teacher_update={name: frozen}",),
     "a copy every 3 steps, where the cut lies between": ("teacher_update={name: periodic, every: 3}",),

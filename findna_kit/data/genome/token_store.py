@@ -100,6 +100,12 @@ class TokenStore:
                 ends.append(edges[1::2])
         return merged(np.concatenate(starts), np.concatenate(ends))
 
+    @cached_property
+    def has_soft_masking(self) -> bool:
+        """Return whether any base is soft-masked (lower case)."""
+        # Ends at the first chunk with one; only a genome without any is read to its end.
+        return any(bool((codes >= fasta.SOFT_MASKED).any()) for _, codes in self.chunks())
+
     def chunks(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield (offset, codes) of consecutive chunks of the memory map, each of at most 16 Mi bases."""
         for low in range(0, len(self.codes), _CHUNK):
