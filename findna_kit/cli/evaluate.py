@@ -59,6 +59,9 @@ def evaluate(
     shuffled: Annotated[
         bool, typer.Option("--shuffled-labels", help="Add a control that is trained on randomly permuted labels.")
     ] = False,
+    cnn: Annotated[
+        bool, typer.Option("--cnn", help="Add a small convolutional network, trained on the task alone, as a control. Slow.")
+    ] = False,
     drop_leaked: Annotated[
         bool, typer.Option("--drop-leaked", help="Leave out test sequences that the audit finds in the other splits.")
     ] = False,
@@ -74,8 +77,8 @@ def evaluate(
     """
     protocols = tuple(name.strip() for name in protocol.split(","))
     scoring = runs.Scoring(
-        evaluation.EvaluationRequest(protocols, seeds, shuffled), pooling, layer, strand, branch, step, tuple(finetune or ()),
-        drop_leaked, data, device, tuple(without or ()),
+        evaluation.EvaluationRequest(protocols, seeds, shuffled, cnn), pooling, layer, strand, branch, step,
+        tuple(finetune or ()), drop_leaked, data, device, tuple(without or ()),
     )  # fmt: skip
     print_scores(folder, tasks, scoring, wide=wide, as_json=as_json)
 
@@ -99,6 +102,8 @@ def print_scores(
             print_table(score_tables.table_rows(result))
         else:
             _print_main_columns(result)
+        if kmers := score_tables.kmers_text(result):
+            print_line(kmers)
         print_line(
             "strand disagreement (0: both strands give the same embedding, 1: as different as two sequences): "
             f"{score_tables.strands_text(result)}"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from findna_kit.errors import NotFinite, TaskError
-from findna_kit.evaluation.controls import FEW_SHOT_K, kmer_features
+from findna_kit.evaluation.base_features import kmer_features
+from findna_kit.evaluation.controls import FEW_SHOT_K
 from findna_kit.evaluation.protocol_table import PROTOCOLS
 from findna_kit.evaluation.protocols import Features, choice_score
 from findna_kit.evaluation.tasks.splits import held_out

@@ -13,8 +13,8 @@ import numpy as np
 from findna_kit import rng
 from findna_kit.errors import FindnaError
 from findna_kit.evaluation.cache import Prediction, cache_key
-from findna_kit.evaluation.controls import majority_control
-from findna_kit.evaluation.protocol_table import PROTOCOLS
+from findna_kit.evaluation.controls import REVISION, has_one_length, majority_control
+from findna_kit.evaluation.protocol_table import COUNTING, PROTOCOLS
 from findna_kit.evaluation.protocols import Features
 from findna_kit.evaluation.request import NetworkName, PredictionSpec
 from findna_kit.evaluation.tasks import Task, TaskSplit
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], "NDArray[Any]"]
 """Maps n sequences of any length to embeddings [n, D]."""
 CACHE_VERSION = 1
-"""Raise it when a protocol's computation changes (neighbours, penalties, k-mers): cached predictions are then made again."""
+"""Raise it when the computation of all predictions changes. If one protocol's or control's does, raise its own revision."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Evaluation:
 
     def __init__(self, task: Task, contender: MakeContender, request: EvaluationRequest, *, seed: int) -> None:
         self.task, self.contender, self.request, self.seed = task, contender, request, seed
+        self.specs = request.predictions(one_hot=has_one_length(task))
 
     def identity(self, spec: PredictionSpec) -> JsonObject:
         """Return all that a prediction depends on, ready for JSON. Equal predictions of several protocols have one identity."""
@@ -65,12 +66,18 @@ class Evaluation:
         protocol = PROTOCOLS[spec.protocol]
         if spec.network is None:
             # Counting needs no network; only a drawn subset makes it depend on the seed.
-            if spec.contender == "kmer" and protocol.kmer_random:
-                identity |= {"protocol": spec.protocol, "seed": self._seed(spec)}
+            if spec.contender in COUNTING:
+                drawn: JsonObject = {"protocol": spec.protocol, "seed": self._seed(spec)}
+                identity |= drawn if protocol.counting_random else {"revision": REVISION}
             return identity
         contender = self.contender(*spec.network)
+        if spec.contender == "cnn":
+            return identity | {"of": contender.finetune_key, "seed": self._seed(spec)}
         identity["protocol"] = spec.protocol
         identity["of"] = contender.finetune_key if protocol.fit is None else contender.embedding_key
+        # Left out of the first revision, whose predictions were cached before there was this key.
+        if protocol.revision > 1:
+            identity["revision"] = protocol.revision
         if protocol.random or spec.contender == "shuffled_labels":
             identity["seed"] = self._seed(spec)
         return identity
@@ -79,7 +86,7 @@ class Evaluation:
         """Return every prediction, from the cache where it is there. A network's features are held while they are needed."""
         by_spec, by_key = dict[PredictionSpec, Prediction](), dict[str, Prediction]()
         missing = []
-        for spec in self.request.predictions():
+        for spec in self.specs:
             key = cache_key(self.identity(spec))
             # Two specifications with one identity share a prediction, such as controls of several protocols.
             if key not in by_key and cache.has(key):
@@ -98,16 +105,17 @@ class Evaluation:
                     log(f"{self.task.name}: {spec.protocol}, {spec.contender}, repeat {spec.number + 1}")
                     by_key[key] = cache.get_or_make(identity, partial(self._make, spec, features))
                 by_spec[spec] = by_key[key]
-        return {spec: by_spec[spec] for spec in self.request.predictions()}
+        return {spec: by_spec[spec] for spec in self.specs}
 
     def _make(self, spec: PredictionSpec, features: _NetworkFeatures | None, folder: Path) -> Prediction:
         protocol, seed = PROTOCOLS[spec.protocol], self._seed(spec)
         if features is None:
-            made = majority_control(self.task) if spec.contender == "majority" else protocol.kmer(self.task, seed)
-            return Prediction(*made)
+            if spec.contender == "majority":
+                return Prediction(*majority_control(self.task))
+            return Prediction(*protocol.counting[spec.contender](self.task, seed))
         # Shuffled labels show what a protocol reaches by chance with these features.
         task = _shuffled(self.task, seed) if spec.contender == "shuffled_labels" else self.task
-        if protocol.fit is None:
+        if protocol.fit is None or spec.contender == "cnn":
             return features.finetuned(task, seed, folder)
         fitted = protocol.fit(features.fitting(task), seed)
         # Every choice is made before the test split is embedded, so that none can depend on it.

@@ -17,7 +17,7 @@ from findna_kit import rng
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,11 +35,11 @@ _MAX_SIMILARITIES = 2**22
 
 @dataclass(frozen=True)
 class Features:
-    """Features [n, D] and labels [n] of the training and validation splits."""
+    """Features [n, D] and labels [n] of the training and validation splits. Those of the probes may be sparse."""
 
-    train: NDArray[Any]
+    train: Any
     train_labels: Labels
-    validation: NDArray[Any]
+    validation: Any
     validation_labels: Labels
     classes: int
 
@@ -52,7 +52,7 @@ class Fitted:
     hyperparameter chosen on the validation split, ready for JSON. score: its score there.
     """
 
-    scores: Callable[[NDArray[Any]], Scores]
+    scores: Callable[[Any], Scores]
     chosen: dict[str, Any]
     score: float
 
@@ -70,10 +70,16 @@ def knn(features: Features) -> Fitted:
     """Fit a nearest-neighbour classifier; its number of neighbours is chosen, the larger of equals.
 
     Neighbours by cosine are weighted by exp(similarity / 0.07) (Wu et al. 2018; DINO, Caron et al. 2021). A class's
-    probability is its share of the weights.
+    probability is its share of the weights. Features are standardised by the training split first: a common mean, or a
+    dimension of large variance, would otherwise make all cosines alike.
     """
+    scaler, labels, classes = _scaler(features.train), features.train_labels, features.classes
     # Unit length makes a dot product a cosine, so that all similarities are one matrix product.
-    bank, labels, classes = _unit(features.train), features.train_labels, features.classes
+    bank = _unit(scaler.fit_transform(features.train.astype(np.float64)))
+
+    def unit(rows: NDArray[Any]) -> Floats:
+        return _unit(scaler.transform(rows.astype(np.float64)))
+
     # A small task may have fewer training samples than the largest number of neighbours.
     numbers = [number for number in NEIGHBOURS if number <= len(bank)]
 
@@ -85,31 +91,29 @@ def knn(features: Features) -> Fitted:
         return np.asarray(votes / votes.sum(1, keepdims=True))
 
     # The largest number of neighbours is searched once; smaller numbers use its first columns.
-    nearest = _neighbours(_unit(features.validation), bank, numbers[0])
+    nearest = _neighbours(unit(features.validation), bank, numbers[0])
     scores = {n: choice_score(features.validation_labels, vote(*nearest, n).argmax(1), classes) for n in numbers}
     # `max` returns the first of equals, and NEIGHBOURS is in descending order.
     number = max(numbers, key=lambda n: scores[n][1])
     return Fitted(
-        scores=lambda test: vote(*_neighbours(_unit(test), bank, number), number).astype(np.float32),
+        scores=lambda test: vote(*_neighbours(unit(test), bank, number), number).astype(np.float32),
         chosen={"neighbours": number, **_validation_score(*scores[number])},
         score=scores[number][1],
     )
 
 
-def probe(features: Features) -> Fitted:
+def probe(features: Features, penalties: Sequence[float] = INVERSE_PENALTIES) -> Fitted:
     """Fit a multinomial logistic regression on standardised features; C is chosen, the smaller of equals.
 
-    C is the inverse L2 penalty.
+    C is the inverse L2 penalty, one of the ascending `penalties`. Sparse features are divided by their deviation, and not
+    centred: the intercept, which has no penalty, makes up for it.
     """
-    # scikit-learn takes a second to import, and most commands do not need it.
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler(copy=False)
+    scaler = _scaler(features.train)
     train = scaler.fit_transform(features.train.astype(np.float64))
     # The scaler is fitted on the training split alone; the other splits must not influence it.
     validation = scaler.transform(features.validation.astype(np.float64))
     best: Fitted | None = None
-    for penalty, model, converged in _regularisation_path(train, features.train_labels):
+    for penalty, model, converged in _regularisation_path(train, features.train_labels, penalties):
         metric, score = choice_score(features.validation_labels, _labels(model, validation), features.classes)
         # Of equal scores the stronger penalty wins, because the path begins with it.
         if best is None or score > best.score:
@@ -127,11 +131,10 @@ def few_shot(features: Features, shots: int, *, seed: int) -> Fitted:
 
     Features are standardised by the whole training split, which needs no labels. A class with fewer samples contributes all.
     """
-    # As in `probe`.
+    # As in `_scaler`.
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler(copy=False)
+    scaler = _scaler(features.train)
     train = scaler.fit_transform(features.train.astype(np.float64))
     rows = draw_shots(features.train_labels, shots, seed)
     # The penalty is fixed: with one sample per class there is nothing to choose it on.
@@ -157,25 +160,33 @@ class _ClassProbabilities:
     def __init__(self, model: Any, scaler: Any, classes: int) -> None:
         self.model, self.scaler, self.classes = model, scaler, classes
 
-    def __call__(self, features: NDArray[Any]) -> Scores:
-        probabilities = np.zeros((len(features), self.classes), dtype=np.float32)
+    def __call__(self, features: Any) -> Scores:
+        probabilities = np.zeros((features.shape[0], self.classes), dtype=np.float32)
         # A class without training samples keeps probability 0.
         probabilities[:, self.model.classes_] = self.model.predict_proba(self.scaler.transform(features.astype(np.float64)))
         return probabilities
 
 
-def _regularisation_path(train: Floats, labels: Labels) -> Iterable[tuple[float, Any, bool]]:
+def _scaler(train: Any) -> Any:
+    """Return an unfitted scaler to mean 0 and variance 1; of sparse features, which centring would fill, to variance 1."""
+    # scikit-learn takes a second to import, and most commands do not need it.
+    from sklearn.preprocessing import StandardScaler
+
+    return StandardScaler(copy=False, with_mean=isinstance(train, np.ndarray))
+
+
+def _regularisation_path(train: Any, labels: Labels, penalties: Sequence[float]) -> Iterable[tuple[float, Any, bool]]:
     """Yield the penalty, the model and whether it converged, from strong to weak penalties.
 
     Each fit starts from the last. The model is one object, refitted in place: copy it to keep it.
     """
-    # As in `probe`.
+    # As in `_scaler`.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     # Warm starts make the whole path about as cheap as one fit from zero.
     model = LogisticRegression(max_iter=MAX_ITERATIONS, warm_start=True)
-    for penalty in INVERSE_PENALTIES:
+    for penalty in penalties:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             model.set_params(C=penalty).fit(train, labels)
@@ -186,7 +197,7 @@ def _regularisation_path(train: Floats, labels: Labels) -> Iterable[tuple[float,
         yield penalty, model, not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
 
 
-def _labels(model: Any, features: Floats) -> Labels:
+def _labels(model: Any, features: Any) -> Labels:
     return np.asarray(model.predict(features), dtype=np.int64)
 
 
@@ -194,10 +205,8 @@ def _validation_score(metric: str, score: float) -> dict[str, float]:
     return {f"validation_{metric}": score}
 
 
-def _unit(features: NDArray[Any]) -> Floats:
-    """Return the features scaled to unit length [n, D]; zero vectors stay zero."""
-    # In double precision: embeddings of an untrained encoder differ in the fourth digit of their cosine.
-    rows = features.astype(np.float64)
+def _unit(rows: Floats) -> Floats:
+    """Return the rows scaled to unit length [n, D]; zero vectors stay zero."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Floats = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
     return unit

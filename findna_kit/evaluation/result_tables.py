@@ -20,7 +20,9 @@ FEATURE_NAMES = {
     "encoder": "encoder",
     "random_init": "random initialisation",
     "shuffled_labels": "encoder, shuffled labels",
+    "cnn": "CNN from scratch",
     "kmer": "k-mer logistic regression",
+    "one_hot": "one-hot regression",
     "majority": "majority class",
 }
 _OTHER_SCORES = tuple(f"score_{number}" for number in range(1, len(SCORES)))
@@ -28,7 +30,7 @@ COLUMNS = ("protocol", "features", "seeds", "chosen", "score", *_OTHER_SCORES, "
 """Names of the columns of `table_rows`. `score` is the task's own metric; the other scores follow."""
 MAIN_COLUMNS = ("protocol", "features", "score", "difference")
 """The columns that matter most, for narrow terminals."""
-_SHOWN_CHOICES = ("neighbours", "k", "C", "class", "rows", "epoch")
+_SHOWN_CHOICES = ("neighbours", "k", "strands", "C", "class", "rows", "epoch")
 
 
 def table_rows(result: TaskScores, columns: Sequence[str] = COLUMNS) -> list[list[str]]:
@@ -96,6 +98,15 @@ def _chosen(seeds: Sequence[Mapping[str, JsonValue]]) -> str:
         if values:
             words.append(f"{name}={'/'.join(values)}")
     return ", ".join(words) + ("" if all(chosen.get("converged", True) for chosen in seeds) else " (not converged)")
+
+
+def kmers_text(result: TaskScores) -> str:
+    """Return the k-mers that the k-mer control chose; empty if it was not scored with a choice."""
+    for block in result.protocols.values():
+        # The few-shot control, and results of version 0.1, state no strands: nothing was chosen there.
+        if block.kmer is not None and "strands" in block.kmer.chosen[0]:
+            return f"k-mers chosen on the validation split: {_chosen(block.kmer.chosen)}"
+    return ""
 
 
 def about_lines(result: TaskResult, where: str = "") -> list[str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MIN_RUNS = 2
 _DEPTH = 4
 """Folders from a study's to a cell's run: cells/CONDITION/seed-N/run."""
-_COMPARABLE = ("digest", "metric", "scored", "pooling", "layer", "strand")
+_COMPARABLE = ("digest", "metric", "scored", "pooling", "layer", "strand", "revision")
 """Fields of a result that must be equal for two scores to be comparable."""
 ONE_TRAINING = (
     "there is no interval for a difference between these runs: each was trained once, and another seed would score "

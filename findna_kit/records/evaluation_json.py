@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-ContenderName = Literal["encoder", "random_init", "shuffled_labels", "kmer", "majority"]
+ContenderName = Literal["encoder", "random_init", "shuffled_labels", "cnn", "kmer", "one_hot", "majority"]
 """The encoder and its controls."""
 CONTENDERS: tuple[ContenderName, ...] = get_args(ContenderName)
 ScoreName = Literal["accuracy", "mcc", "macro_f1", "auroc", "auprc"]
@@ -65,7 +65,9 @@ class ProtocolResult(JsonModel):
     encoder: ContenderResult
     random_init: ContenderResult | None = None
     shuffled_labels: ContenderResult | None = None
+    cnn: ContenderResult | None = None
     kmer: ContenderResult | None = None
+    one_hot: ContenderResult | None = None
     majority: ContenderResult | None = None
     encoder_minus: dict[str, dict[str, ScoreDifference]] = Field(default_factory=dict)
     """By control and score."""
@@ -173,6 +175,8 @@ class TaskResult(ModelInfo, TaskScores):
     cells: dict[str, list[str]]
     """By protocol: the keys of the cached predictions."""
     strands: dict[str, StrandDisagreement]
+    revision: int = 1
+    """Of the protocols and controls: results of different revisions are not comparable. Version 0.1 recorded none."""
 
 
 def read_evaluation(run: Path, remedy: str) -> dict[str, TaskResult]:

@@ -1,9 +1,10 @@
 """Runs: starting, resuming and scoring them, for the command line, studies and the Python API."""
 
 from findna_kit.records.run_folder import RunLocation
-from findna_kit.runs.evaluate import Scoring, evaluate_run
+from findna_kit.runs.evaluate import evaluate_run
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.reporters import Reporters
+from findna_kit.runs.scoring import Scoring
 from findna_kit.runs.start import RunResult, start
 
 __all__ = [

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -13,82 +11,47 @@ from pydantic import ValidationError
 from findna_kit import checkpoint
 from findna_kit.data.genome import builtin_digest
 from findna_kit.errors import CheckpointMismatch, FindnaError
-from findna_kit.evaluation import (
-    Contender,
-    Evaluation,
-    EvaluationRequest,
-    Prediction,
-    PredictionCache,
-    load_task,
-    strand_disagreement,
-    summarise,
-)
+from findna_kit.evaluation import Evaluation, PredictionCache, load_task, summarise
 from findna_kit.evaluation.cache import cache_key
-from findna_kit.evaluation.finetuning import finetune, settings_for
 from findna_kit.evaluation.task_scores import scored_rows, task_info
-from findna_kit.inference.frozen_model import load, untrained
-from findna_kit.plugins.loading import load_plugins
-from findna_kit.records.evaluation_json import (
-    FinetuningRecord,
-    GenomeOverlapShare,
-    LeakageSummary,
-    ModelInfo,
-    StrandDisagreement,
-    TaskResult,
-)
+from findna_kit.inference.frozen_model import load
+from findna_kit.records.evaluation_json import GenomeOverlapShare, LeakageSummary, TaskResult
 from findna_kit.records.json_files import read_entries, write_json
 from findna_kit.records.paths import EVALUATION_JSON, PREDICTIONS
 from findna_kit.records.run_json import read_run_json
+from findna_kit.runs.contenders import Networks
 from findna_kit.runs.leakage import report_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from findna_kit.evaluation.request import NetworkName
     from findna_kit.evaluation.tasks import Task
-    from findna_kit.inference.frozen_model import BranchName, FrozenModel, Pooling, Strand
     from findna_kit.recipe import Recipe
     from findna_kit.records.audit_json import AuditReport
     from findna_kit.records.json_files import JsonObject
+    from findna_kit.runs.scoring import Scoring
 
     Log = Callable[[str], None]
 
-_SAME = ("step", "branch", "weights", "pooling", "layer", "strand", "precision", "seed", "sizes", "scored", "digest")
+_SAME = (
+    "step",
+    "branch",
+    "weights",
+    "pooling",
+    "layer",
+    "strand",
+    "precision",
+    "seed",
+    "sizes",
+    "scored",
+    "digest",
+    "revision",
+)
 """Keys that two results of a task must have in common to be joined in one entry of evaluation.json."""
+_REVISION = 2
+"""Raise it when scores of the same protocol can no longer be compared, because a protocol or a control was corrected."""
 _REMEDY = f"remove it, and evaluate again: the predictions in {PREDICTIONS}/ are reused"
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How a run is scored. finetune: `K=V` settings of fine-tuning; data: the folder with the data of shipped tasks.
-
-    Raises FindnaError for options that the requested protocols would ignore.
-    """
-
-    asked: EvaluationRequest = field(default_factory=EvaluationRequest)
-    pooling: Pooling = "mean"
-    layer: int | None = None
-    strand: Strand = "forward"
-    branch: BranchName | None = None
-    step: int | None = None
-    finetune: tuple[str, ...] = ()
-    drop_leaked: bool = False
-    data: Path | None = None
-    device: str = "auto"
-    without: Collection[str] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse a layer with fine-tuning, and settings of fine-tuning without it."""
-        tuned = "finetune" in self.asked.protocols
-        if tuned and self.layer is not None:
-            # The result records one layer for all protocols, and fine-tuning would not have used it.
-            raise FindnaError(
-                f"layer {self.layer} applies to frozen embeddings; fine-tuning uses the first blocks of an encoder with "
-                "--finetune blocks=N: request it in a separate call, without a layer"
-            )
-        if self.finetune and not tuned:
-            raise FindnaError(f"{self.finetune[0]!r} is a setting of fine-tuning, which is not requested: add finetune")
 
 
 def evaluate_run(
@@ -113,12 +76,12 @@ def evaluate_run(
     weights = _weights_digest(run, model.step)
     results = []
     for task in loaded:
-        networks = _Networks(run, model, weights, scoring, task, say)
+        networks = Networks(run, model, weights, scoring, task, say)
         results.append(_score(run, task, networks, say))
     return results
 
 
-def _score(run: Path, task: Task, networks: _Networks, log: Log) -> TaskResult:
+def _score(run: Path, task: Task, networks: Networks, log: Log) -> TaskResult:
     """Return the result of the requested protocols on one task, and enter it into evaluation.json."""
     scoring, seed = networks.scoring, networks.model.recipe.seed
     evaluation = Evaluation(task, networks.contender, scoring.asked, seed=seed)
@@ -127,7 +90,7 @@ def _score(run: Path, task: Task, networks: _Networks, log: Log) -> TaskResult:
     # Raises before hours are spent on a task that has too few samples left to be scored.
     scored = len(scored_rows(task, without))
     keys: dict[str, list[str]] = {}
-    for spec in scoring.asked.predictions():
+    for spec in evaluation.specs:
         keys.setdefault(spec.protocol, []).append(cache_key(evaluation.identity(spec)))
     cached = PredictionCache(run / PREDICTIONS)
     info = task_info(task, seed=seed, scored=scored)
@@ -135,7 +98,7 @@ def _score(run: Path, task: Task, networks: _Networks, log: Log) -> TaskResult:
         note = "the task is made from D. melanogaster; this run was trained on another genome"
         info = info.model_copy(update={"notes": [*info.notes, note]})
     leakage = _leakage(audit, dropped=len(without))
-    described = info.to_json() | networks.info().to_json() | {"leakage": leakage.to_json()}
+    described = info.to_json() | networks.info().to_json() | {"leakage": leakage.to_json(), "revision": _REVISION}
     before = read_entries(run / EVALUATION_JSON, _REMEDY).get(task.path, {})
     if (finished := _finished(before, described, keys, cached)) is not None:
         log(f"{task.name}: already evaluated; nothing is computed")
@@ -161,63 +124,6 @@ def _finished(
     if not same or not all(cached.has(key) for wanted in keys.values() for key in wanted):
         return None
     return result.model_copy(update={"protocols": {protocol: result.protocols[protocol] for protocol in keys}})
-
-
-class _Networks:
-    """The run's model and its randomly initialised controls, as the contenders of one task."""
-
-    def __init__(self, run: Path, model: FrozenModel, weights: str, scoring: Scoring, task: Task, log: Log) -> None:
-        self.run, self.model, self.weights, self.scoring, self.task, self.log = run, model, weights, scoring, task, log
-        self.settings, self.sources = settings_for(task, scoring.finetune)
-        # Looked up before any embedding, which takes long, so that an unknown name is refused at once.
-        self.optimizer = load_plugins(scoring.without)[0].optimizers[self.settings.optimizer]
-        # Networks are initialised when they are needed. Predictions are made network by network, so two are held at most.
-        self._model = lru_cache(2)(self._network)
-        self.contender = cache(self._contender)
-
-    def info(self) -> ModelInfo:
-        """Return the part of a result that describes the model."""
-        scoring, model = self.scoring, self.model
-        info = ModelInfo(
-            run=str(self.run.resolve()), step=model.step, branch=model.branch, weights=self.weights, pooling=scoring.pooling,
-            layer=scoring.layer, strand=scoring.strand, precision=model.precision,
-        )  # fmt: skip
-        if "finetune" not in scoring.asked.protocols:
-            return info
-        record = FinetuningRecord(settings=self.settings.model_dump(mode="json"), whose=self.sources)
-        return info.model_copy(update={"finetuning": record})
-
-    def strands(self) -> dict[str, StrandDisagreement]:
-        """Return the strand disagreement of the encoder, and of the first random initialisation, as they were embedded."""
-        sequences, seed = self.task.splits["test"].sequences, self.model.recipe.seed
-        names: tuple[NetworkName, ...] = ("encoder", "random_init")
-        return {name: strand_disagreement(self.contender(name, 0).embed, sequences, seed=seed) for name in names}
-
-    def _contender(self, name: NetworkName, number: int) -> Contender:
-        scoring = self.scoring
-        how: JsonObject = {"pooling": scoring.pooling, "strand": scoring.strand, "precision": self.model.precision}
-        if name == "encoder":
-            network: JsonObject = {"weights": self.weights, "branch": self.model.branch}
-        else:
-            recipe = hashlib.sha256(self.model.recipe.dump().encode()).hexdigest()
-            network = {"untrained": number, "recipe": recipe}
-
-        def embed(sequences: Sequence[str]) -> Any:
-            return self._model(name, number).embed(sequences, scoring.pooling, layer=scoring.layer, strand=scoring.strand)
-
-        def tune(task: Task, seed: int, folder: Path) -> Prediction:
-            model = self._model(name, number)
-            tuned = finetune(
-                model.network, model.engine, task, self.settings, pooling=scoring.pooling, strand=scoring.strand, seed=seed,
-                folder=folder, log=self.log, sources=self.sources, optimizer=self.optimizer,
-            )  # fmt: skip
-            return Prediction(tuned.scores, tuned.chosen)
-
-        settings = self.settings.model_dump(mode="json")
-        return Contender(embed, {**network, **how, "layer": scoring.layer}, tune, {**network, **how, "settings": settings})
-
-    def _network(self, name: NetworkName, number: int) -> FrozenModel:
-        return self.model if name == "encoder" else untrained(self.model, number)
 
 
 def _weights_digest(run: Path, step: int) -> str:

@@ -108,11 +108,14 @@ def _main_effects(study: Study, scores: Mapping[str, NDArray[np.float64]], tasks
 
 
 def _controls(study: Study, folders: Sequence[CellFolder]) -> dict[str, dict[str, MeanInterval]]:
-    """Return the mean score of each control of one condition by task, with an interval where seeds differ."""
+    """Return the mean score of each control of one condition by task, with an interval where seeds differ.
+
+    A control that a task or a seed lacks, such as one-hot bases of sequences of several lengths, is left out there.
+    """
     controls: dict[str, dict[str, MeanInterval]] = {}
     for path, task in folders[0].tasks.items():
         scores = [folder.score(path, study.protocol, study.score) for folder in folders]
-        for name in [name for name in scores[0] if name != "encoder"]:
+        for name in [name for name in scores[0] if name != "encoder" and all(name in by_name for by_name in scores)]:
             values = np.array([by_name[name] for by_name in scores])
             # k-mers do not depend on the run's seed: an interval of width zero over seeds would look like certainty.
             varies = np.ptp(values) > 0

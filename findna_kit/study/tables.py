@@ -43,7 +43,8 @@ def condition_rows(result: StudyResult) -> list[list[str]]:
         means = [f"{condition.scores[task].mean.value:.3f}" for task in tasks]
         rows.append([name, seeds, f"{condition.steps}", *means, *_effect_cells(condition.effect)])
     for name, by_task in result.controls.items():
-        rows.append([FEATURE_NAMES[name], seeds, "", *(f"{by_task[task].value:.3f}" for task in tasks), *_CONTROL])
+        means = [f"{by_task[task].value:.3f}" if task in by_task else "" for task in tasks]
+        rows.append([FEATURE_NAMES[name], seeds, "", *means, *_CONTROL])
     return rows
 
 

@@ -20,7 +20,8 @@ from findna_kit.evaluation import (
     result_tables,
     summarise,
 )
-from findna_kit.evaluation.controls import kmer_features
+from findna_kit.evaluation.base_features import kmer_features
+from findna_kit.evaluation.protocol_table import PROTOCOLS
 from findna_kit.evaluation.request import PredictionSpec
 from findna_kit.evaluation.result_tables import header, protocol_name, score_text
 from findna_kit.evaluation.scores import SCORES, accuracy, confusion
@@ -121,7 +122,9 @@ def test_every_row_has_its_choice_and_its_intervals(result):
                 assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
     assert set(result["protocols"]["knn"]["encoder"]["chosen"][0]) == {"neighbours", "validation_mcc"}
     assert set(result["protocols"]["probe"]["encoder"]["chosen"][0]) == {"C", "validation_mcc", "converged"}
-    assert set(result["protocols"]["knn"]["kmer"]["chosen"][0]) == {"k", "C", "validation_mcc", "converged"}
+    assert set(result["protocols"]["knn"]["kmer"]["chosen"][0]) == {
+        "k", "strands", "longest_k", "C", "validation_mcc", "converged",
+    }  # fmt: skip
 
 
 def test_differences_are_of_the_encoder_to_each_control(result):
@@ -170,7 +173,7 @@ def test_a_seed_moves_the_intervals_and_nothing_else(task, result, tmp_path):
 def test_what_is_random_is_repeated_and_what_is_not_is_not():
     asked = EvaluationRequest(("knn", "few_shot", "finetune"), seeds=3, shuffled_labels=True)
     repeats = {}
-    for cell in asked.predictions():
+    for cell in asked.predictions(one_hot=False):
         repeats.setdefault((cell.protocol, cell.contender), []).append(cell.number)
     counts = {key: len(numbers) for key, numbers in repeats.items()}
     fixed = {"random_init": 3, "shuffled_labels": 3, "majority": 1}
@@ -290,7 +293,7 @@ def test_a_control_of_several_protocols_is_one_prediction(task, tmp_path):
 
 
 def test_what_the_cache_version_stands_for():
-    """A change of one of these must raise CACHE_VERSION; otherwise predictions made with the old values stay in use."""
+    """A change of one of these must raise CACHE_VERSION or a revision; otherwise old predictions stay in use."""
     from findna_kit.evaluation import controls, predictions, protocols
     from findna_kit.evaluation.finetuning import tuning
 
@@ -298,7 +301,12 @@ def test_what_the_cache_version_stands_for():
     assert (protocols.NEIGHBOURS, protocols.TEMPERATURE) == ((50, 20, 10, 5, 1), 0.07)
     assert protocols.INVERSE_PENALTIES == (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
     assert (protocols.MAX_ITERATIONS, protocols.SHOT_PENALTY, tuning.CLIP_NORM) == (2000, 1.0, 1.0)
-    assert (controls.KMER_LENGTHS, controls.FEW_SHOT_K) == ((3, 4, 5), 4)
+    assert (controls.KMER_LENGTHS, controls.FEW_SHOT_K) == ((1, 2, 3, 4, 5, 6, 7), 4)
+    assert (1e-6, 1e-5, *protocols.INVERSE_PENALTIES) == controls.KMER_PENALTIES
+    assert controls.REVISION == 2
+    assert {name: protocol.revision for name, protocol in PROTOCOLS.items() if protocol.revision > 1} == {
+        "knn": 2, "finetune": 2,
+    }  # fmt: skip
 
 
 def test_the_digest_of_a_task_is_taken_once():
@@ -360,7 +368,7 @@ def test_a_real_task_runs_whole(name, tmp_path):
         pytest.skip(f"the real task {name} is not beside this checkout")
     result = run(load_task(str(REAL / name)), tmp_path, seed=0)
     json.dumps(result, allow_nan=False)
-    assert len(table_rows(result)) == 9
+    assert len(table_rows(result)) == 11  # one-hot bases too: all sequences have one length
 
 
 def test_the_table_has_every_control_under_every_protocol(result):
@@ -412,3 +420,48 @@ def test_a_cell_knows_its_network():
     assert PredictionSpec("probe", "kmer", 0).network is None
     assert PredictionSpec("probe", "shuffled_labels", 2).network == ("encoder", 0)
     assert PredictionSpec("finetune", "random_init", 2).network == ("random_init", 2)
+
+
+def one_length(task):
+    parts = {name: TaskSplit([s[:7] for s in split.sequences], split.labels) for name, split in task.splits.items()}
+    return replace(task, splits=parts)
+
+
+def test_one_hot_bases_are_a_control_where_all_sequences_have_one_length(task, tmp_path):
+    assert "one_hot" not in run(task, tmp_path / "several")["protocols"]["probe"]
+    result = run(one_length(task), tmp_path / "one", EvaluationRequest(("knn", "probe", "few_shot"), seeds=2))
+    assert list(result["protocols"]["probe"]) == ["encoder", "random_init", "kmer", "one_hot", "majority", "encoder_minus"]
+    assert result["protocols"]["probe"]["one_hot"] == result["protocols"]["knn"]["one_hot"]
+    assert result["protocols"]["few_shot_5"]["one_hot"]["seeds"] == 2
+    assert result["protocols"]["few_shot_5"]["one_hot"]["chosen"][0]["rows"] == 10
+    assert "one_hot" in result["protocols"]["probe"]["encoder_minus"]
+    assert "one-hot regression" in [row[1] for row in table_rows(result)]
+
+
+def test_a_network_from_scratch_is_a_control_where_it_is_asked_for(task, tmp_path):
+    asked = EvaluationRequest(("knn", "probe", "few_shot", "finetune"), seeds=2, cnn=True)
+    said = []
+    result = run(task, tmp_path, asked, say=said.append)
+    blocks = result["protocols"]
+    assert {name for name, block in blocks.items() if "cnn" in block} == {"knn", "probe", "finetune"}
+    assert blocks["knn"]["cnn"] == blocks["finetune"]["cnn"]
+    assert blocks["probe"]["cnn"]["seeds"] == 2
+    assert sum("cnn" in line for line in said) == 2, "one training for each seed serves every protocol"
+    assert "CNN from scratch" in [row[1] for row in table_rows(result)]
+
+
+def test_the_chosen_words_are_printed(result):
+    chosen = result["protocols"]["knn"]["kmer"]["chosen"][0]
+    text = result_tables.kmers_text(TaskScores.model_validate(result))
+    assert text == f"k-mers chosen on the validation split: k={chosen['k']}, strands={chosen['strands']}, C={chosen['C']}"
+    old = json.loads(json.dumps(result))
+    for block in old["protocols"].values():
+        block["kmer"]["chosen"] = [{"k": 4, "C": 0.1, "validation_mcc": 0.5, "converged": True}]  # as version 0.1 wrote it
+    assert result_tables.kmers_text(TaskScores.model_validate(old)) == ""
+
+
+def test_predictions_of_corrected_protocols_have_names_that_version_0_1_did_not_use(task):
+    evaluation = Evaluation(task, contenders(), EvaluationRequest(("knn", "probe", "few_shot", "finetune")), seed=7)
+    revised = {(spec.protocol, spec.contender) for spec in evaluation.specs if "revision" in evaluation.identity(spec)}
+    networks = {(protocol, who) for protocol in ("knn", "finetune") for who in ("encoder", "random_init")}
+    assert revised == networks | {(protocol, "kmer") for protocol in ("knn", "probe", "finetune")}

@@ -1,12 +1,15 @@
 """k-NN and the probe equal scikit-learn's plain ones, and choose on validation alone."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from findna_kit.evaluation import protocols
@@ -45,8 +48,9 @@ def weights(distances):
 
 
 def reference_knn(features, number):
+    """Cosines of features that are standardised by the training part."""
     model = KNeighborsClassifier(number, metric="cosine", weights=weights, algorithm="brute")
-    return model.fit(features.train.astype(float), features.train_labels)
+    return make_pipeline(StandardScaler(), model).fit(features.train.astype(float), features.train_labels)
 
 
 def test_the_recipe_names_the_protocols():
@@ -76,10 +80,21 @@ def test_knn_of_chunks_equals_knn_of_all(monkeypatch):
     assert (predicted_by(chunked, test) == predicted_by(whole, test)).all()
 
 
-def test_knn_ignores_the_length_of_a_vector():
+def test_knn_ignores_the_length_of_a_vector_from_the_mean():
     features, test, _ = blobs()
-    scale = np.linspace(0.01, 100, len(test))[:, None]
-    assert (predicted_by(knn(features), test * scale) == predicted_by(knn(features), test)).all()
+    mean, scale = features.train.mean(0), np.linspace(0.01, 100, len(test))[:, None]
+    assert (predicted_by(knn(features), mean + (test - mean) * scale) == predicted_by(knn(features), test)).all()
+
+
+def test_knn_ignores_a_common_mean_and_the_scale_of_a_dimension():
+    features, test, _ = blobs()
+
+    def moved(rows):
+        return 1000 + rows * np.array([1, 10, 100, 1, 10, 100])
+
+    other = replace(features, train=moved(features.train), validation=moved(features.validation))
+    assert knn(other).chosen == knn(features).chosen
+    assert (predicted_by(knn(other), moved(test)) == predicted_by(knn(features), test)).all()
 
 
 def test_knn_asks_for_no_more_neighbours_than_there_are():
@@ -116,8 +131,19 @@ def test_a_near_copy_outweighs_many_others():
 
 def test_a_zero_vector_is_near_nothing_and_no_division_by_zero():
     features, test, _ = blobs()
-    test[0] = 0
+    test[0] = features.train.astype(float).mean(0)
     assert predicted_by(knn(features), test)[0] in (0, 1, 2)
+
+
+def test_the_probe_of_sparse_features_equals_that_of_dense_ones():
+    features, test, _ = blobs(rows=(300, 100, 100))
+    for array in (features.train, features.validation, test):
+        array[array < 0.3] = 0
+    dense, sparse = probe(features, (0.1,)), probe(replace(
+        features, train=csr_matrix(features.train), validation=csr_matrix(features.validation)), (0.1,),
+    )  # fmt: skip
+    assert sparse.score == dense.score
+    np.testing.assert_allclose(sparse.scores(csr_matrix(test)), dense.scores(test), atol=2e-3)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -151,7 +177,9 @@ def test_the_probe_takes_the_strongest_penalty_of_equals():
     train = StandardScaler().fit(features.train.astype(float)).transform
     perfect = [
         penalty
-        for penalty, model, _ in protocols._regularisation_path(train(features.train.astype(float)), features.train_labels)
+        for penalty, model, _ in protocols._regularisation_path(
+            train(features.train.astype(float)), features.train_labels, protocols.INVERSE_PENALTIES
+        )
         if (model.predict(train(features.validation.astype(float))) == features.validation_labels).all()
     ]
     assert len(perfect) > 1
@@ -189,7 +217,7 @@ def test_a_probe_that_did_not_converge_says_so(monkeypatch):
 def test_other_warnings_of_a_fit_are_passed_on():
     features = blobs()[0]
     with pytest.warns(DataConversionWarning, match="column-vector"):
-        list(protocols._regularisation_path(features.train, features.train_labels[:, None]))
+        list(protocols._regularisation_path(features.train, features.train_labels[:, None], (1.0,)))
 
 
 def test_a_fit_leaves_the_filters_of_warnings_alone():

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 import findna_kit
 from findna_kit import checkpoint
 from findna_kit.records.comparison import compare
-from findna_kit.records.evaluation_json import TaskResult
+from findna_kit.records.evaluation_json import TaskResult, read_evaluation
 from findna_kit.records.json_files import read_json
 from findna_kit.records.listing import entries_below
 from findna_kit.records.run_json import RunJson
@@ -70,16 +70,33 @@ def test_a_run_is_resumed_from_its_checkpoint(old):
         assert all(np.allclose(resumed[key], tensors[key], rtol=1e-3, atol=1e-5) for key in tensors)
 
 
-def test_cached_predictions_are_used_again(old):
+def test_cached_predictions_are_used_again_unless_their_protocol_was_corrected(old):
     before = json.loads((old / "run" / "evaluation.json").read_text())
     cells = {path.name: path.stat().st_mtime_ns for path in (old / "run" / "evaluation").iterdir()}
     code, out, err = findna("evaluate", old / "run", "builtin", "--protocol", "knn,probe", "--device", "cpu")
     assert code == 0, err
     after = json.loads((old / "run" / "evaluation.json").read_text())
-    assert after["builtin"]["protocols"] == before["builtin"]["protocols"]
+    for who in ("encoder", "random_init", "majority"):
+        assert after["builtin"]["protocols"]["probe"][who] == before["builtin"]["protocols"]["probe"][who]
     assert "k-NN" in out
-    assert "repeat" not in err, "a line like `builtin: knn, encoder, repeat 1` is logged for each prediction that is made"
-    assert {path.name: path.stat().st_mtime_ns for path in (old / "run" / "evaluation").glob("*.*")} == cells
+    made = [line.partition("builtin: ")[2] for line in err.splitlines() if "repeat" in line]
+    assert sorted(made) == [f"knn, {who}, repeat 1" for who in ("encoder", "kmer", "one_hot", "random_init")]
+    now = {path.name: path.stat().st_mtime_ns for path in (old / "run" / "evaluation").iterdir()}
+    assert {name: now[name] for name in cells} == cells
+    assert after["builtin"]["revision"] == 2
+    code, _, err = findna("evaluate", old / "run", "builtin", "--protocol", "knn,probe", "--device", "cpu")
+    assert code == 0
+    assert "nothing is computed" in err
+
+
+def test_results_of_version_0_1_are_read_and_not_mixed_with_new_ones(old):
+    before = read_evaluation(old / "run", "")["builtin"]
+    assert before.revision == 1
+    assert {"knn", "probe"} <= set(before.protocols)
+    assert before.protocols["probe"].one_hot is None
+    code, _, err = findna("evaluate", old / "run", "builtin", "--protocol", "probe", "--device", "cpu")
+    assert code == 0, err
+    assert set(read_evaluation(old / "run", "")["builtin"].protocols) == {"probe"}
 
 
 def test_a_run_is_compared_with_a_cell(old):

@@ -1,4 +1,4 @@
-"""The network that is fine-tuned: a copy of a branch, and a linear layer from its embedding to the classes."""
+"""The network that is fine-tuned: a copy of a branch, and a linear layer from its standardised embedding to the classes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,34 @@ if TYPE_CHECKING:
     from findna_kit.evaluation.finetuning.settings import FinetuneSettings
     from findna_kit.inference.frozen_model import Pooling
     from findna_kit.model.branch import Branch
+
+
+class StandardisedLinear(nn.Linear):
+    """A linear layer on features that are standardised by fixed statistics: mean 0 and deviation 1 until they are set.
+
+    Pooled embeddings have a large common mean and small differences. Without this a linear layer would spend its epochs on the
+    mean: an untrained network stayed far below its own linear probe.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__(features, classes)
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+
+    @torch.no_grad()
+    def standardise_by(self, features: Tensor) -> None:
+        """Set the statistics to those of the features [n, D]; a feature that does not vary is centred alone."""
+        rows = features.double()
+        deviation = rows.std(0, unbiased=False)
+        self.mean.copy_(rows.mean(0))
+        self.deviation.copy_(deviation.where(deviation > 0, 1.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits [B, K] of features [B, D]."""
+        return super().forward((features - self.mean) / self.deviation)
 
 
 class Classifier(nn.Module):
@@ -44,7 +72,7 @@ class Classifier(nn.Module):
         self._set_dropout(settings, given=sources.get("dropout") == "given")
         with rng.torch_seed(seed, "finetune head", device=torch.device("cpu")):
             # Drawn from its own seed, so that the head is the same for the encoder and its control.
-            self.head = nn.Linear(network.width, classes)
+            self.head = StandardisedLinear(network.width, classes)
         self.branch.requires_grad_(self.trains_encoder)
 
     @property

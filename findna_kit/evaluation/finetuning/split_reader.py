@@ -54,14 +54,14 @@ class SplitReader:
         return logits
 
     @torch.no_grad()
-    def cache_features(self, split: DeviceSplit) -> None:
-        """Embed every sample, on each strand that will be used, and keep the embeddings in the split."""
+    def features(self, split: DeviceSplit) -> Tensor:
+        """Return the embeddings [strands, n, D] of every sample, on each strand that will be used."""
         features = torch.empty(1 + self.both, len(split), self.classifier.head.in_features, device=self.engine.device)
         for strand, flipped in enumerate(self._strands(split)):
             for rows in self.micro_batches(split, torch.arange(len(split))):
                 reverse = None if flipped is None else flipped[rows]
                 features[strand, rows] = self.classifier.embed(split.sequences.view(rows, reverse), self.engine)
-        split.features = features
+        return features
 
     @torch.no_grad()
     def log_probabilities(self, split: DeviceSplit) -> Tensor:

@@ -147,7 +147,7 @@ class _Tuning:
         return done == self.settings.epochs or (patience is not None and done - self.chosen >= patience)
 
     def restore(self, folder: Path, digest: str, log: Callable[[str], None]) -> None:
-        """Restore the last saved epoch, if there is one, and compute the features of a frozen encoder."""
+        """Restore the last saved epoch, if there is one; else standardise the head. A frozen encoder is run here, once."""
         current = self.classifier.trained()
         saved = state.restore(folder, digest, log, current=current, best=self.best, optimizer=self.optimizer)
         if saved is not None:
@@ -156,11 +156,15 @@ class _Tuning:
         # A resumed state keeps its micro-batch size: each micro-batch has a dropout seed of its own, so that another size would
         # change the result.
         self.reader.size = self._size() if saved is None else saved.passes
+        self.classifier.eval()
         if not self.classifier.trains_encoder:
-            self.classifier.eval()
             # A frozen encoder gives the same features in every epoch: they are computed once.
             for split in (self.train, self.validation):
-                self.reader.cache_features(split)
+                split.features = self.reader.features(split)
+        if saved is None:
+            # By the network as it is before the first step. The saved state of an epoch holds these statistics.
+            features = self.reader.features(self.train) if self.train.features is None else self.train.features
+            self.classifier.head.standardise_by(features.flatten(0, 1))
 
     def save(self, folder: Path, digest: str) -> None:
         """Save the state after an epoch."""

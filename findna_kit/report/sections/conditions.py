@@ -45,12 +45,14 @@ def _scores(result: StudyResult) -> list[Block]:
         [name, *(_mean_text(condition.scores[task].mean) for task in tasks)] for name, condition in result.conditions.items()
     ]
     rows += [
-        [f"control: {name}", *(_mean_text(by_task[task]) for task in tasks)] for name, by_task in _controls(result).items()
+        [f"control: {name}", *(_mean_text(by_task[task]) if task in by_task else "" for task in tasks)]
+        for name, by_task in _controls(result).items()
     ]
     caption = f"{result.metric}: mean over {seeds} seeds" if seeds > 1 else f"{result.metric} of seed {result.seeds[0]}"
     controls = (
-        "Controls are scored in the same way as the encoders: the condition's own network before training, k-mer counts, and "
-        "the most frequent class. A control without brackets is the same for every seed."
+        "Controls are scored in the same way as the encoders: the condition's own network before training, k-mers, one-hot "
+        "bases where all sequences have one length, and the most frequent class. A control without brackets is the same for "
+        "every seed."
     )
     table = TableBlock(caption, ["condition", *tasks], [keep_intervals_together(row) for row in rows])
     return [Note(intervals), table, Note(controls)]
@@ -60,7 +62,9 @@ def _controls(result: StudyResult) -> dict[str, Mapping[str, MeanInterval]]:
     """Return the controls by name and task. One that differs between conditions is listed for each condition."""
     controls: dict[str, Mapping[str, MeanInterval]] = {}
     for control in result.controls:
-        by_condition = {name: condition.controls[control] for name, condition in result.conditions.items()}
+        by_condition = {
+            name: condition.controls[control] for name, condition in result.conditions.items() if control in condition.controls
+        }
         # Conditions with the same network share all controls; another encoder has another untrained network.
         first, *others = by_condition.values()
         if all(other == first for other in others):

@@ -5,13 +5,15 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from sklearn.preprocessing import StandardScaler
 from torch import nn
+from torch.nn import functional as F
 
 from findna_kit.assemble import assemble
 from findna_kit.errors import FindnaError
 from findna_kit.evaluation.finetuning import FinetuneSettings
 from findna_kit.evaluation.finetuning.batching import MicroBatching
-from findna_kit.evaluation.finetuning.classifier import Classifier
+from findna_kit.evaluation.finetuning.classifier import Classifier, StandardisedLinear
 from findna_kit.evaluation.finetuning.split_reader import DeviceSplit, SplitReader
 from findna_kit.inference.frozen_model import FrozenModel
 from tests.building import small
@@ -37,7 +39,7 @@ def test_embeddings_are_those_of_the_frozen_model(encoder, pooling, blocks, scop
     model = classifier(branch, pooling=pooling, blocks=blocks, scope=scope).eval()
     reader, part = SplitReader(model, ENGINE, both=True), DeviceSplit(planted().splits["test"], CPU)
     reader.size = MicroBatching(branch.class_tokens, rows=5)
-    reader.cache_features(part)
+    part.features = reader.features(part)
     frozen = FrozenModel(branch, recipe, branch="student", step=0, engine=ENGINE)
     layer = 0 if blocks == 1 else None
     sequences = planted().splits["test"].sequences
@@ -52,7 +54,7 @@ def test_embeddings_kept_are_read_as_if_they_were_made_anew():
     reader.size = MicroBatching(2, rows=5)
     rows, flipped = torch.tensor([5, 2, 9, 40]), torch.arange(64) % 2 == 0
     made, forward = reader.logits(part, rows, flipped), reader.logits(part, rows, None)
-    reader.cache_features(part)
+    part.features = reader.features(part)
     assert not torch.allclose(made, forward, atol=1e-3)
     torch.testing.assert_close(reader.logits(part, rows, flipped), made, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(reader.logits(part, rows, None), forward, rtol=1e-4, atol=1e-5)
@@ -77,7 +79,7 @@ def test_the_network_is_a_copy_without_its_heads():
 def test_only_the_head_moves_and_nothing_else_is_in_training_mode():
     model = classifier(network(DROPPING), scope="head").train()
     assert [name for name, parameter in model.named_parameters() if parameter.requires_grad] == ["head.weight", "head.bias"]
-    assert list(model.trained()) == ["head.weight", "head.bias"]
+    assert list(model.trained()) == ["head.weight", "head.bias", "head.mean", "head.deviation"]
     assert model.head.training
     assert not any(module.training for module in model.branch.modules())
 
@@ -147,3 +149,14 @@ def test_pooling_that_cannot_be_is_refused():
         classifier(network(), pooling="class", blocks=1)
     with pytest.raises(FindnaError, match=r"^pooling 'class': the recipe has no class tokens; use pooling 'mean'$"):
         classifier(assemble(small("masked_only", "class_tokens=0")[0]).student, pooling="class")
+
+
+def test_the_head_standardises_by_the_given_features_and_leaves_a_constant_one_centred():
+    rows = torch.randn(50, 4) * torch.tensor([1.0, 0.01, 3.0, 0.0]) + torch.tensor([5.0, -7.0, 0.0, 2.0])
+    head = StandardisedLinear(4, 3)
+    torch.testing.assert_close(head(rows), F.linear(rows, head.weight, head.bias))
+    head.standardise_by(rows)
+    expected = StandardScaler().fit_transform(rows.double().numpy())
+    logits = F.linear(torch.from_numpy(expected).float(), head.weight, head.bias)
+    torch.testing.assert_close(head(rows), logits, rtol=1e-4, atol=1e-4)
+    assert head.deviation[3] == 1

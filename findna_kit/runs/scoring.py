@@ -1,0 +1,47 @@
+"""The options of an evaluation: protocols, and how sequences are embedded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from findna_kit.errors import FindnaError
+from findna_kit.evaluation import EvaluationRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from findna_kit.inference.frozen_model import BranchName, Pooling, Strand
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a run is scored. finetune: `K=V` settings of fine-tuning; data: the folder with the data of shipped tasks.
+
+    Raises FindnaError for options that the requested protocols would ignore.
+    """
+
+    asked: EvaluationRequest = field(default_factory=EvaluationRequest)
+    pooling: Pooling = "mean"
+    layer: int | None = None
+    strand: Strand = "forward"
+    branch: BranchName | None = None
+    step: int | None = None
+    finetune: tuple[str, ...] = ()
+    drop_leaked: bool = False
+    data: Path | None = None
+    device: str = "auto"
+    without: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a layer with fine-tuning, and settings of fine-tuning without it."""
+        tuned = "finetune" in self.asked.protocols
+        if tuned and self.layer is not None:
+            # The result records one layer for all protocols, and fine-tuning would not have used it.
+            raise FindnaError(
+                f"layer {self.layer} applies to frozen embeddings; fine-tuning uses the first blocks of an encoder with "
+                "--finetune blocks=N: request it in a separate call, without a layer"
+            )
+        if self.finetune and not tuned:
+            raise FindnaError(f"{self.finetune[0]!r} is a setting of fine-tuning, which is not requested: add finetune")
