@@ -138,7 +138,7 @@ def _runs_part(runs: Sequence[RunFolder], embed: EmbeddingRequest | None) -> Rep
     return ReportPart("runs", title, [
         runs_section("runs", runs),
         views_section("runs", labelled),
-        *curve_sections("runs", groups, steps, ("losses", "masked", "looks")),
+        *curve_sections("runs", groups, steps, ("losses", "masked", "probes")),
         *curve_sections("runs", groups, steps, ("collapse",)),
         scores_section("runs", runs),
         leakage_section("runs", runs),
@@ -161,7 +161,7 @@ def _study_part(key: str, study: StudyFolder, embed: EmbeddingRequest | None) ->
     if by_condition:
         groups, steps = group_runs(by_condition)
         sections += [
-            *curve_sections(key, groups, steps, ("losses", "masked", "looks", "collapse")),
+            *curve_sections(key, groups, steps, ("losses", "masked", "probes", "collapse")),
             views_section(key, first_runs),
             leakage_section(key, [run for _, runs in by_condition for run in runs]),
             embeddings_section(key, study.folder, first_runs, embed),

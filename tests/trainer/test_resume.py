@@ -203,6 +203,20 @@ def test_ctrl_c_saves_and_prints_how_to_resume(tmp_path):
     assert "Traceback" not in stderr
 
 
+def test_a_run_is_resumed_with_its_own_recipe(tmp_path):
+    recipe, components, plugins = small("masked_only", "steps=3")
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu", observer=interrupt_at(1))
+    refused = command("run", "--resume", folder, *sets("encoder.dim=33"), "--device", "cpu")
+    assert refused.returncode == 2
+    assert "was started with another recipe; --resume needs the same one:\n  encoder.dim: 22 -> 33" in refused.stderr
+    done = command("run", "--resume", folder, *sets("trainer.keep_last=1"), "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in read_rows(folder)] == [0, 1, 2, 3]
+    assert checkpoint.steps_saved(folder) == [0, 3]
+
+
 def test_resume_starts_where_there_is_nothing(tmp_path):
     done = command("run", "masked_only", *sets(*SMALL, "steps=2"), "--resume", tmp_path / "new", "--device", "cpu")
     assert done.returncode == 0, done.stderr
