@@ -46,6 +46,14 @@ class ViewPipeline:
         for _, component in (*self.augmentations, *([] if self.masking is None else [self.masking])):
             component.on_genome(contigs)
 
+    def check_crop(self, window: int) -> None:
+        """Raise FindnaError if an augmentation cannot place the longest crop in windows of `window` nucleotides."""
+        length = self._length(window, 0, 0, longest=True)
+        if length is not None:
+            # A batch of no windows: the crop of a later step must not be the first to fail.
+            empty = View.of_windows(torch.empty(0, window, dtype=torch.int64))
+            self._cropped(empty, length, 0, 0, torch.empty(0, dtype=torch.int64))
+
     def view(self, window: View, *, seed: int, step: int | str, rows: Tensor, longest: bool = False) -> View:
         """Make the view of windows. rows: [B], their indices in the global batch of the step.
 
@@ -65,6 +73,11 @@ class ViewPipeline:
         # The mask is drawn as in training, so its positions and their number have the same distribution.
         view = self._masked(window, seed, step, rows)
         return view.with_mask(view.masked_index, view.masked_weight, torch.full_like(view.corrupted, alphabet.MASK))
+
+    def cropped(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
+        """Make the view up to its crop: the windows, or their crops, before any augmentation."""
+        length = self._length(window.tokens.shape[1], seed, step, longest=False)
+        return window if length is None else self._cropped(window, length, seed, step, rows)
 
     def _length(self, window: int, seed: int, step: int | str, *, longest: bool) -> int | None:
         """Return the length of the step's crops of windows of `window` nucleotides; None without a crop."""

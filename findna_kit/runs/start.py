@@ -13,12 +13,15 @@ from findna_kit.distributed import Heartbeat, current_launch, peak_memory, start
 from findna_kit.metrics.names import baseline_metric
 from findna_kit.records.paths import RECIPE
 from findna_kit.records.run_json import PeakMemory, RunJson, RunRecord, Timings
+from findna_kit.records.views_json import write_views
 from findna_kit.runs.baselines import fit_baselines
+from findna_kit.runs.example_views import example_record
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.online_probe import online_probes
 from findna_kit.runs.processes import acquire_folder, apply_launcher, on_worker_lost, run_guard
 from findna_kit.runs.provenance import origins_of, resolved_settings, sizes_of, versions
 from findna_kit.runs.resuming import check_same_genomes, check_same_recipe, log_changed_settings
+from findna_kit.runs.soft_masking import missing_soft_masking
 from findna_kit.trainer import Observer, StopRequest, train
 from findna_kit.trainer.micro_batch import choose_micro_batch
 
@@ -90,6 +93,7 @@ def start(
                 record.update(origins_of(recipe, components, plugins))
                 if not resuming and engine.is_main_process:
                     (folder / RECIPE).write_text(recipe.dump())
+                    write_views(folder, example_record(experiment, genome))
                 return _train(prepared, recipe, record, observer, stop)
 
 
@@ -102,6 +106,8 @@ def _load_data(
             observer.log(line)
     genome = open_genomes(recipe.data, recipe.seed, observer.reading)
     experiment.on_genome(genome.contigs)
+    for line in missing_soft_masking(experiment, genome):
+        observer.log(line)
     engine.local_indices(recipe.data.batch_size)  # raises for a batch that does not divide, before there is a folder
     return genome
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from findna_kit.components.interfaces import LossOutput
+    from findna_kit.metrics.names import LossMetricName
 
 EPS = 1e-6
 """Lower bound of the item count that divides a sum: there may be no item, and weighted positions can sum to less than 1."""
@@ -42,10 +43,10 @@ class LossSums:
         parts = self._state_inputs.get(label, [])
         return {name: torch.cat([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
-    def means(self, counts: Mapping[str, Tensor], prefix: str) -> dict[str, float]:
-        """Return every sum divided by its loss's item count, as `PREFIX/LABEL/NAME`."""
+    def means(self, counts: Mapping[str, Tensor], name_of: LossMetricName) -> dict[str, float]:
+        """Return every sum divided by its loss's item count, by metric name, which `name_of(label, name)` gives."""
         return {
-            f"{prefix}/{label}/{name}": float(value / counts[label].clamp(min=EPS))
+            name_of(label, name): float(value / counts[label].clamp(min=EPS))
             for label, sums in self.values.items()
             for name, value in sums.items()
         }
