@@ -83,7 +83,15 @@ class Validation:
         sums, counts = LossSums(), dict[str, "Tensor"]()
         for part in slices(len(self.windows.tokens), self.experiment.batch_size):
             _add_counts(counts, self._add_chunk(self.batch.rows(part), sums, clock))
-        return sums.means(counts, "held_out")
+        return self._means(sums, counts, "held_out")
+
+    def _means(self, sums: LossSums, counts: Mapping[str, Tensor], prefix: str) -> dict[str, float]:
+        """Return the metrics of every loss, as `PREFIX/LABEL/NAME`."""
+        return {
+            f"{prefix}/{label}/{name}": float(value)
+            for label in sums.values
+            for name, value in sums.metrics(label, self.experiment.losses[label].loss, counts[label]).items()
+        }
 
     def _add_chunk(self, chunk: Batch, sums: LossSums, clock: Clock) -> dict[str, Tensor]:
         """Add every loss on one chunk to `sums`, and return the item counts."""
@@ -123,7 +131,7 @@ class Validation:
             output = self._embed(which, self.windows.select(part))
             pooled.append(output.pooled)
             classes.append(output.class_embeddings)
-        metrics = {f"{name}/{which}": value for name, value in sums.means(counts, "held_out_plain").items()}
+        metrics = {f"{name}/{which}": value for name, value in self._means(sums, counts, "held_out_plain").items()}
         return metrics | _collapse(which, torch.cat(pooled), torch.cat(classes))  # type: ignore[arg-type]
 
     def _masked_losses(self, which: BranchName) -> list[str]:

@@ -28,6 +28,12 @@ VARIANTS = {
         "losses.distill.norm=batch",
         "trainer.micro_batch=3",
     ),
+    "sinkhorn, predictor, prototypes frozen over the cut": (
+        "losses.distill.centering=sinkhorn",
+        "losses.distill.predictor_layers=2",
+        "losses.distill.freeze_last_layer=0.7",
+        "losses.distill.teacher_temperature={linear: {start: 0.04, end: 0.07, until: 0.7}}",
+    ),
     "five_way": ("losses.distill.head=five_way",),
     "info_nce": (
         "views.shifted.see=[student, teacher]",
