@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 FOLDER = "checkpoints"
 MODEL, STATE, JSON = "model.safetensors", "state.safetensors", "state.json"
+_NAME = re.compile("step-([0-9]{8}|[1-9][0-9]{8,})")
+"""The names that `path_of` gives."""
 _MAX_LISTED = 12
 """Differences that an error lists one by one."""
 
@@ -33,11 +36,11 @@ def path_of(run: Path, step: int) -> Path:
 def steps_saved(run: Path) -> list[int]:
     """Return the steps of all complete checkpoints, ascending; an empty list if `run` is not a folder."""
     try:
-        # Checkpoints that are being written or removed have names with a leading dot, which do not match.
-        folders = [path for path in (run / FOLDER).iterdir() if path.match("step-[0-9]*") and path.is_dir()]
+        names = [path.name for path in (run / FOLDER).iterdir() if path.is_dir()]
     except OSError:
         return []
-    return sorted(int(path.name.removeprefix("step-")) for path in folders)
+    # Checkpoints that are being written or removed have names with a leading dot, and copies made by hand have others.
+    return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
 
 
 def find_step(run: Path, step: int | None = None) -> int:
@@ -105,12 +108,20 @@ def strip_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def fill(label: str, target: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> None:
-    """Copy every tensor of `source` into `target`, in place; all of them or none.
+    """Copy every tensor of `source` into `target`, in place; all of them or none. Raises CheckpointMismatch as `check_fit`."""
+    # Everything is compared before anything is copied, so that a refused checkpoint leaves the target as it was.
+    check_fit(label, target, source)
+    with torch.no_grad():
+        for name, tensor in target.items():
+            tensor.copy_(source[name])
+
+
+def check_fit(label: str, target: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> None:
+    """Check that `source` can be copied into `target`.
 
     label: what is loaded, for the error. Raises CheckpointMismatch, which lists missing and unexpected tensors and those of
     another shape or dtype.
     """
-    # Everything is compared before anything is copied, so that a refused checkpoint leaves the target as it was.
     problems = [f"missing: {name}" for name in target if name not in source]
     problems += [f"unexpected: {name}" for name in source if name not in target]
     for name in target:
@@ -120,9 +131,6 @@ def fill(label: str, target: Mapping[str, Tensor], source: Mapping[str, Tensor])
         hidden = len(problems) - _MAX_LISTED
         more = [f"... and {hidden} more"] if hidden > 0 else []
         raise CheckpointMismatch("\n  ".join([f"{label} does not fit:", *problems[:_MAX_LISTED], *more]))
-    with torch.no_grad():
-        for name, tensor in target.items():
-            tensor.copy_(source[name])
 
 
 def _describe(tensor: Tensor) -> str:

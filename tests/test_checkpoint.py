@@ -40,6 +40,30 @@ def test_the_first_and_the_newest_are_kept(tmp_path):
     checkpoint.prune(tmp_path / "nothing", 2)
 
 
+def test_folders_with_other_names_are_ignored_and_left(tmp_path):
+    steps = [0, 5, 99_999_999, 100_000_000]
+    for step in steps:
+        write(tmp_path, step)
+    others = [
+        "step-00000100-old",
+        "step-00000005.bak",
+        "step-5",
+        "step-000000005",
+        "step-",
+        "step-1e3",
+        "astep-00000005",
+        "step-٠٠٠٠٠٠٠٥",
+    ]
+    for name in others:
+        (tmp_path / "checkpoints" / name).mkdir()
+    (tmp_path / "checkpoints" / "step-00000007").write_text("not a folder")
+    assert checkpoint.steps_saved(tmp_path) == steps
+    assert checkpoint.find_step(tmp_path) == 100_000_000
+    checkpoint.prune(tmp_path, 1)
+    assert checkpoint.steps_saved(tmp_path) == [0, 100_000_000]
+    assert all((tmp_path / "checkpoints" / name).is_dir() for name in others)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
 def test_a_damaged_checkpoint_is_refused(tmp_path, name):
     write(tmp_path, 5)

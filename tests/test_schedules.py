@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Optional
 
 import jsonschema
 import pytest
@@ -24,6 +24,7 @@ from findna_kit.schedules import (
     within,
     zero_until,
 )
+from findna_kit.schedules.json_schema import bounds_schema
 
 ADAPTER = TypeAdapter(Schedule)
 BOUNDED = TypeAdapter(Annotated[Schedule, within(0, 1)])
@@ -331,6 +332,33 @@ def test_bounds_hold_for_a_plugins_schedule_by_its_limits():
     assert at_least.validate_python({"steps": {"first": 2.0}}, context=Context).range == (0.5, 2)
     with pytest.raises(ValidationError, match=r"must be between 0\.3 and 2"):
         at_least.validate_python({"steps": {"first": 1.0}}, context=Context)
+
+
+class Optionals(Schedule):
+    """Goes from one value over another, where there is one, to a third."""
+
+    class Config(ScheduleConfig):
+        first: Level = Field(1.0, description="value at first")
+        between: Level | None = Field(None, description="value in between")
+        last: Optional[Level] = Field(None, description="value at last")  # noqa: UP045 - the other form of the same
+        shares: tuple[float, ...] | None = Field(None, description="no values")
+
+    def value(self, progress):
+        return self.config.first
+
+
+def test_a_level_may_be_optional():
+    context = type("Context", (), {"schedules": {"optionals": Optionals}})
+    assert Optionals.Config.levels() == ("first", "between", "last")
+    assert Optionals().limits() == (1, 1)
+    assert Optionals(between=3.0, shares=(9.0,)).limits() == (1, 3)
+    assert Optionals(last=-2.0).limits() == (-2, 1)
+    for name in ("between", "last"):
+        assert BOUNDED.validate_python({"optionals": {name: 0.5}}, context=context).range == (0.5, 1)
+        with pytest.raises(ValidationError, match="must be"):
+            BOUNDED.validate_python({"optionals": {name: -1.0}}, context=context)
+    schema = json.dumps(bounds_schema(0, 1, {"optionals": Optionals.Config}))
+    assert '"between": {"minimum": 0, "maximum": 1}' in schema and '"last": {"minimum": 0, "maximum": 1}' in schema
 
 
 LIMITS = [(-math.inf, math.inf), (0, math.inf), (0, 1), (0.5, 2), (-math.inf, 3)]

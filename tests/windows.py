@@ -55,6 +55,15 @@ def assert_true_to(view, window, *, changed=0):
     assert (view.origin[~view.valid] == -1).all()
 
 
+def assert_rows_stand_alone(component, window, *key):
+    """Samples do not depend on the rest of the batch, and equal keys give equal views."""
+    whole, again = (component(window, draw(*key, rows=len(window.tokens))) for _ in range(2))
+    part = component(window.select(slice(1, 3)), Draw(*key, rows=torch.arange(1, 3)))
+    for name in ("tokens", "origin", "strand", "valid", "masked_index", "masked_weight", "corrupted"):
+        assert getattr(again, name).equal(getattr(whole, name))
+        assert getattr(part, name).equal(getattr(whole, name)[1:3])
+
+
 class Scripted(Draw):
     """Gives the numbers that it is told, in turn, and keeps the bounds that it was asked for."""
 

@@ -8,15 +8,20 @@ from findna_kit.builtin.augmentations.deletion import Deletion
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.augmentations.inversion import Inversion
 from findna_kit.builtin.augmentations.mutation import Mutation
+from findna_kit.builtin.augmentations.neighbour import Neighbour
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
+from findna_kit.builtin.augmentations.substitution import Substitution
 from findna_kit.builtin.augmentations.translocation import Translocation
 from findna_kit.builtin.encoders.chordmixer import ChordMixer
 from findna_kit.builtin.encoders.dilated_conv import DilatedConv
+from findna_kit.builtin.encoders.patch_transformer import PatchTransformer
 from findna_kit.builtin.encoders.transformer import Transformer
 from findna_kit.builtin.losses.info_nce import InfoNCE
 from findna_kit.builtin.losses.masked_nucleotides import MaskedNucleotides
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
+from findna_kit.builtin.losses.sigreg import SIGReg
+from findna_kit.builtin.losses.visreg import VISReg
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.builtin.maskings.span import SpanMasking
 from findna_kit.builtin.optimizers.adamw import AdamW
@@ -41,17 +46,22 @@ def findna_kit_register(registry: Components) -> None:
     registry.augmentations.add("insertion", Insertion)
     registry.augmentations.add("inversion", Inversion)
     registry.augmentations.add("mutation", Mutation)
+    registry.augmentations.add("neighbour", Neighbour)
     registry.augmentations.add("noise", Noise)
     registry.augmentations.add("reverse_complement", ReverseComplement)
+    registry.augmentations.add("substitution", Substitution)
     registry.augmentations.add("translocation", Translocation)
     registry.maskings.add("independent", IndependentMasking)
     registry.maskings.add("span", SpanMasking)
     registry.encoders.add("chordmixer", ChordMixer)
     registry.encoders.add("dilated_conv", DilatedConv)
+    registry.encoders.add("patch_transformer", PatchTransformer)
     registry.encoders.add("transformer", Transformer)
     registry.losses.add("info_nce", InfoNCE)
     registry.losses.add("masked_nucleotides", MaskedNucleotides)
     registry.losses.add("self_distillation", SelfDistillation)
+    registry.losses.add("sigreg", SIGReg)
+    registry.losses.add("visreg", VISReg)
     registry.teacher_updates.add("ema", EMA)
     registry.teacher_updates.add("frozen", Frozen)
     registry.teacher_updates.add("none", NoTeacher)

@@ -53,7 +53,13 @@ class Draw:
         return numbers.view(len(self._rows), *shape)
 
     def integers(self, low: int | Tensor, high: int | Tensor, *shape: int) -> Tensor:
-        """Return int64 numbers in [low, high), shape [B, *shape]; tensor bounds broadcast to that shape."""
+        """Return int64 numbers in [low, high), shape [B, *shape]; tensor bounds broadcast to that shape.
+
+        Raises ValueError for an empty range. Tensor bounds are not checked, since that would wait for the device: equal ones
+        give `low`.
+        """
+        if isinstance(low, int) and isinstance(high, int) and low >= high:
+            raise ValueError(f"there is no integer in [{low}, {high}): high must be greater than low")
         if (
             isinstance(low, int)
             and isinstance(high, int)

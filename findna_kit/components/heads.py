@@ -78,22 +78,38 @@ def batch_norms(modules: Iterable[nn.Module]) -> list[BatchNorm]:
     return [inner for module in modules for inner in module.modules() if isinstance(inner, BatchNorm)]
 
 
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
+
+
 class Projector(nn.Sequential):
     """An MLP `dim -> hidden -> ... -> output` of `layers` linear layers with GELU between them.
 
-    norm: `batch` puts BatchNorm and ReLU between the layers instead of GELU, as in SimCLR and BYOL.
+    norm: `batch` puts BatchNorm and ReLU between the layers instead of GELU, as in SimCLR and BYOL. activation: another one
+    than these. last_bias: False for a last layer without bias.
     """
 
-    def __init__(self, dim: int, hidden: int, output: int, layers: int, *, norm: Literal["none", "batch"] = "none") -> None:
+    def __init__(
+        self,
+        dim: int,
+        hidden: int,
+        output: int,
+        layers: int,
+        *,
+        norm: Literal["none", "batch"] = "none",
+        activation: Literal["gelu", "relu"] | None = None,
+        last_bias: bool = True,
+    ) -> None:
         sizes = [dim, *[hidden] * (layers - 1), output]
+        activate = _ACTIVATIONS[activation or ("gelu" if norm == "none" else "relu")]
         modules: list[nn.Module] = []
-        for first, second in pairwise(sizes):
-            between = [nn.GELU()] if norm == "none" else [BatchNorm(second), nn.ReLU()]
+        for place, (first, second) in enumerate(pairwise(sizes), 1):
+            between = [activate()] if norm == "none" else [BatchNorm(second), activate()]
             # BatchNorm removes a bias before it, whose gradient would be rounding errors.
-            modules += [nn.Linear(first, second, bias=norm == "none"), *between]
+            bias = norm == "none" and (last_bias or place < layers)
+            modules += [nn.Linear(first, second, bias=bias), *between]
         last = 1 if norm == "none" else 2  # nothing follows the last layer
         super().__init__(*modules[:-last])
-        if norm == "batch":
+        if norm == "batch" and last_bias:
             # The last layer has no BatchNorm after it, so it gets its bias back.
             self[-1] = nn.Linear(sizes[-2], sizes[-1])
 

@@ -117,6 +117,11 @@ class Masking(_ViewTransform):
     Inserted bases, N and padding are not masked.
     """
 
+    @property
+    def uses_soft_masking(self) -> bool:
+        """Return whether lower case in the genome has an effect; a genome without any is then reported."""
+        return False
+
 
 @dataclass(frozen=True)
 class BranchOutput:

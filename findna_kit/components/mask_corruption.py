@@ -25,6 +25,11 @@ class MaskCorruptionConfig(ComponentConfig):
     random_share: float = Field(
         0.1, ge=0, le=1, description="share of the masked bases that are replaced by a random base; the rest stay as they are"
     )
+    repeat_weight: float = Field(
+        1.0, ge=0, le=1,
+        description="weight in the masked loss of a soft-masked base (lower case: repeats), 0.1 in GPN (Benegas 2023); that of "
+        "others is 1; with 0 the student sees the base",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
@@ -32,6 +37,11 @@ class MaskCorruptionConfig(ComponentConfig):
         if self.mask_share + self.random_share > 1:
             raise ValueError("mask_share and random_share add up to more than 1")
         return self
+
+    @property
+    def uses_soft_masking(self) -> bool:
+        """Return whether lower case in the genome has an effect."""
+        return self.repeat_weight < 1
 
     def max_masked(self, view: View) -> int:
         """Return M, the number of slots per sequence: round(fraction * L), at least 1. It does not depend on the data."""
@@ -47,11 +57,14 @@ class MaskCorruptionConfig(ComponentConfig):
     def mask(self, view: View, index: Tensor, num_masked: Tensor, choice: Tensor, draw: Draw) -> View:
         """Return the view masked at the first `num_masked` [B, 1] of the positions `index` [B, M]; other slots weigh 0.
 
+        A soft-masked base weighs `repeat_weight`, so that repeats, which are many and easy to predict, count less.
         choice: [B, M] uniform numbers that decide between MASK, a random base and the base itself. Slots with the same number
         are treated alike, which is how spans are corrupted as a whole.
         """
         slots = index.shape[1]
         weight = (torch.arange(slots, device=index.device)[None] < num_masked).float()
+        if self.repeat_weight < 1:  # `soft_masked` is a lazy column, which is not computed for nothing
+            weight = (weight * self.repeat_weight).where(view.soft_masked.gather(1, index), weight)
         corrupted = view.tokens.gather(1, index)
         # One number decides between three outcomes: MASK below `mask_share`, a random base up to `mask_share + random_share`,
         # and the base itself above. So random bases are written to both of the first ranges, and MASK over the first of them.

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _INSERTED = {"origin": -1, "strand": 0, "valid": True, "soft_masked": False}
 """The lazy columns, which follow the tokens when these move; and the value of each for an inserted base."""
 
+_USED = 1 << 32
+"""A bit that marks what used slots of a mask write. It is far above the tokens, so that an invalid token stays invalid."""
+
 # Why columns are lazy. Each augmentation moves the tokens, and these four columns would have to move with them; but few losses
 # read `strand` or `soft_masked`, and between two augmentations nobody reads `origin`. With all columns moved at once the views
 # of `self_distill` take 1.35 times as long at 64 x 200, and 1.65 times at 1024 x 512 (CPU, one thread). So `gather` stores
@@ -36,7 +39,7 @@ class View:
     soft_masked   [B, L] bool     lower case in the genome: repeats
     contig, start [B] int64       the window's contig (index) and first position
     masked_index  [B, M] int64    masked positions; M = 0 without a masking policy
-    masked_weight [B, M] float    weight of the position in the loss, in (0, 1]; 0 for an unused slot
+    masked_weight [B, M] float    weight of the position in the loss, in (0, 1]; 0 for an unused slot, which may point anywhere
     corrupted     [B, M] int64    the tokens that the student receives at the masked positions
     deviation     [B] float       standard deviation of the noise added when bases are encoded; None: no noise
 
@@ -119,10 +122,10 @@ class View:
     @property
     def student_tokens(self) -> Tensor:
         """Return the student's input tokens, [B, L]: `tokens` with `corrupted` at the masked positions."""
-        # An unused slot (weight 0) has a position too; the clean token is written there.
-        # The slots of a sequence must be at different positions: of two values for one position, scatter keeps either.
-        shown = self.corrupted.where(self.masked_weight > 0, self.tokens.gather(1, self.masked_index))
-        return self.tokens.scatter(1, self.masked_index, shown)
+        # An unused slot (weight 0) may point at a masked position too. Of several values for one position `scatter` keeps any
+        # one, so the largest is taken: what a used slot writes has a bit above those of the tokens, which is cleared again.
+        shown = (self.corrupted | _USED).where(self.masked_weight > 0, 0)
+        return self.tokens.scatter_reduce(1, self.masked_index, shown, "amax").bitwise_and_(_USED - 1)
 
     @property
     def masked_targets(self) -> Tensor:

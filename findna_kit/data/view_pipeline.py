@@ -46,6 +46,14 @@ class ViewPipeline:
         for _, component in (*self.augmentations, *([] if self.masking is None else [self.masking])):
             component.on_genome(contigs)
 
+    def check_crop(self, window: int) -> None:
+        """Raise FindnaError if an augmentation cannot place the longest crop in windows of `window` nucleotides."""
+        length = self._length(window, 0, 0, longest=True)
+        if length is not None:
+            # A batch of no windows: the crop of a later step must not be the first to fail.
+            empty = View.of_windows(torch.empty(0, window, dtype=torch.int64))
+            self._cropped(empty, length, 0, 0, torch.empty(0, dtype=torch.int64))
+
     def view(self, window: View, *, seed: int, step: int | str, rows: Tensor, longest: bool = False) -> View:
         """Make the view of windows. rows: [B], their indices in the global batch of the step.
 

@@ -115,7 +115,6 @@ class Evaluation:
 
     def _seed(self, spec: PredictionSpec) -> int:
         """Return the seed of a repeat: the same for the encoder and every control, so that repeats are paired."""
-        # The same seed for the encoder and every control, so that their repeats are paired.
         return rng.key(self.seed, "evaluation", spec.number) % 2**63
 
 

@@ -1,7 +1,4 @@
-"""The table of evaluation protocols. To add one, write its function in `protocols`, and its entry here.
-
-Its option is also a value of `settings.ProtocolOption`, which recipes and the command line accept.
-"""
+"""The table of evaluation protocols. To add one, write its function in `protocols`, and its entry here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Baselines for masked-base prediction: Markov models of the left context, and a two-sided k-mer model.
+"""Baselines for masked-base prediction: Markov models of the left context, and two models of both sides.
 
 They count words in a sample of the training genome, on both strands. They see the *clean* bases around a masked position, while
 the network sees corrupted ones, so the comparison favours them.
@@ -7,16 +7,19 @@ the network sees corrupted ones, so the comparison favours them.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 
 from findna_kit import alphabet
+from findna_kit.metrics.backoff import TABLE_WIDTH, backoff_probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MARKOV_ORDERS = (0, 1, 2, 3, 4, 5)
+BACKOFF = "counting_backoff"
+"""The name of the model with Dirichlet back-off."""
 _PER_CONTEXT = 16
 """Occurrences of each context, on average, that the two-sided model needs."""
 _MAX_WIDTH = 5
@@ -25,25 +28,38 @@ _CHUNK = 2**22
 """Bases read at a time, which bounds memory."""
 
 
+class BaselineValues(TypedDict):
+    """The scores of one baseline, ready for JSON. strengths: of the back-off, by width."""
+
+    accuracy: float
+    bits_per_base: float
+    fitted_on_bases: int
+    strengths: NotRequired[list[float]]
+
+
 def masked_baselines(
     fitted_on: NDArray[np.uint8], windows: NDArray[np.int64], masked: NDArray[np.bool_]
-) -> dict[str, dict[str, float]]:
+) -> dict[str, BaselineValues]:
     """Return accuracy and bits per base at the `masked` positions [n, L] of `windows` [n, L], by model name.
 
     fitted_on [bases]: regions of the training split, joined by N so that no context spans two of them. The result states the
-    number of its known bases. Counts have add-one smoothing. Where a context contains N or leaves the window, the model with
-    the next smaller context predicts.
+    number of its known bases. Except with back-off, counts have add-one smoothing, and where a context contains N or leaves the
+    window, the model with the next smaller context predicts.
     """
     bases = int((fitted_on < alphabet.N).sum())
     side = two_sided_width(bases)
-    counts = _word_counts(fitted_on, max(2 * side, *MARKOV_ORDERS) + 1)
+    counts = _word_counts(fitted_on, 2 * TABLE_WIDTH + 1)
     models = {f"markov_{order}": [(k, 0) for k in range(order + 1)] for order in MARKOV_ORDERS}
     models[f"two_sided_{side}"] = [(k, k) for k in range(side + 1)]
     tables = {context: _log_probabilities(counts, *context) for contexts in models.values() for context in contexts}
-    return {
-        name: {**_score([(context, tables[context]) for context in contexts], windows, masked), "fitted_on_bases": bases}
-        for name, contexts in models.items()
-    }
+    target = windows[masked]
+    scores: dict[str, BaselineValues] = {}
+    for name, contexts in models.items():
+        predicted = _predicted([(context, tables[context]) for context in contexts], windows)[masked]
+        scores[name] = _score(predicted, target, bases)
+    probabilities, strengths = backoff_probabilities(fitted_on, counts, windows, masked)
+    scores[BACKOFF] = {**_score(np.log2(probabilities), target, bases), "strengths": strengths}
+    return scores
 
 
 def two_sided_width(bases: int) -> int:
@@ -120,17 +136,20 @@ def _contexts(tokens: NDArray[np.integer], left: int, right: int) -> tuple[NDArr
     return index, known
 
 
-def _score(
-    tables: list[tuple[tuple[int, int], NDArray[np.float64]]], windows: NDArray[np.int64], masked: NDArray[np.bool_]
-) -> dict[str, float]:
-    """Return accuracy and bits per base of one model, given as its (context, table) pairs from the smallest context up."""
+def _predicted(tables: list[tuple[tuple[int, int], NDArray[np.float64]]], windows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return log2 p(base) [n, L, 4] of one model, given as its (context, table) pairs from the smallest context up."""
     # None of the zeros stays: the smallest context has no neighbours, so it is known everywhere.
     log_p = np.zeros((*windows.shape, 4))
     for (left, right), table in tables:  # a larger context overwrites a smaller one where it is known
         context, known = _contexts(windows, left, right)
         log_p[known] = table[context[known]]
-    predicted, target = log_p[masked], windows[masked]
+    return log_p
+
+
+def _score(log_p: NDArray[np.float64], target: NDArray[np.int64], bases: int) -> BaselineValues:
+    """Return the scores of log2 p(base) [m, 4] at positions whose bases are `target` [m]."""
     return {
-        "accuracy": float((predicted.argmax(1) == target).mean()),
-        "bits_per_base": float(-predicted[np.arange(len(target)), target].mean()),
+        "accuracy": float((log_p.argmax(1) == target).mean()),
+        "bits_per_base": float(-log_p[np.arange(len(target)), target].mean()),
+        "fitted_on_bases": bases,
     }

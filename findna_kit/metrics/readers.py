@@ -6,8 +6,7 @@ import json
 import mmap
 from typing import TYPE_CHECKING
 
-from findna_kit.errors import FindnaError
-from findna_kit.metrics.writers import FILE, MetricsRow
+from findna_kit.metrics.writers import FILE, MetricsRow, damaged_row, parse_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 def newest_rows(run: Path, having: str | None = None) -> Iterator[MetricsRow]:
     """Yield the rows of a run, newest first; nothing if there is no file.
 
-    having: yield only rows with a metric of that name. A last line that a kill cut short is skipped. Raises FindnaError for a
-    damaged row.
+    having: yield only rows with a metric of that name. Blank lines and a last line that a kill cut short are skipped. Raises
+    FindnaError that names the line of a damaged row.
     """
     path = run / FILE
     if not path.exists() or not path.stat().st_size:  # an empty file cannot be memory-mapped
@@ -33,16 +32,9 @@ def newest_rows(run: Path, having: str | None = None) -> Iterator[MetricsRow]:
             if position < 0:
                 return
             start = text.rfind(b"\n", 0, position + 1) + 1
-            yield _row(text[start : text.find(b"\n", position)], path)
+            line = text[start : text.find(b"\n", position)]
+            if line.strip():
+                if (row := parse_row(line)) is None:
+                    raise damaged_row(path, text[:start].count(b"\n") + 1)
+                yield row
             end = start - 1
-
-
-def _row(line: bytes, path: Path) -> MetricsRow:
-    """Parse one row. Raises FindnaError if it is not a JSON object with a step."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        row = None
-    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-        raise FindnaError(f"{path}: has a row that is not the metrics of a step; restore the file from a copy")
-    return row

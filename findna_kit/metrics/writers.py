@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from findna_kit.atomic import atomic_write
+from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,9 +58,33 @@ class MetricsWriter:
 
 
 def read_rows(run: Path) -> list[MetricsRow]:
-    """Return every row; a last line that a kill cut short is skipped."""
+    """Return every row; blank lines and a last line that a kill cut short are skipped.
+
+    Raises FindnaError that names the line of a damaged row.
+    """
     path = run / FILE
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n") and line.strip()]
+    # In bytes, because a damaged file may hold some that are not UTF-8; and only \n ends a row.
+    *lines, _ = path.read_bytes().split(b"\n")
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            if (row := parse_row(line)) is None:
+                raise damaged_row(path, number)
+            rows.append(row)
+    return rows
+
+
+def parse_row(line: bytes) -> MetricsRow | None:
+    """Return the row of a line, or None if the line is not a JSON object with a step."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):  # deeply nested JSON exceeds the recursion limit
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] >= 0 else None
+
+
+def damaged_row(path: Path, number: int) -> FindnaError:
+    """Return the error for a line, counted from 1, that is not a row of metrics."""
+    return FindnaError(f"{path}: line {number} is not a row of metrics; restore the file from a copy, or remove the line")

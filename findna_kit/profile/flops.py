@@ -44,9 +44,9 @@ CHEAP_OPERATORS = frozenset((
     "index_select", "lift_fresh", "linalg_vector_norm", "linspace", "logcumsumexp", "log_softmax", "masked_fill", "max",
     "max_pool2d_with_indices", "min", "mse_loss", "native_dropout", "native_group_norm", "native_layer_norm", "new_empty",
     "new_empty_strided", "new_full", "new_ones", "new_zeros", "nll_loss", "nll_loss_forward", "nonzero", "normal", "ones",
-    "ones_like", "rand", "randn", "repeat", "roll", "scalar_tensor", "scatter", "scatter_add", "searchsorted", "select",
-    "select_scatter", "slice", "slice_scatter", "smooth_l1_loss", "softmax", "softplus", "sort", "stack", "std_mean", "topk",
-    "tril", "triu", "unfold", "uniform", "var_mean", "where", "zero", "zeros", "zeros_like",
+    "ones_like", "rand", "randn", "repeat", "roll", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
+    "select", "select_scatter", "slice", "slice_scatter", "smooth_l1_loss", "softmax", "softplus", "sort", "stack", "std_mean",
+    "topk", "tril", "triu", "unfold", "uniform", "var_mean", "where", "zero", "zeros", "zeros_like",
 ))  # fmt: skip
 """Operators that cost at most a few operations per element, which torch does not tag as pointwise or reduction.
 

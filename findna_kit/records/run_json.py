@@ -49,6 +49,8 @@ class BaselineScore(JsonModel):
     accuracy: float
     bits_per_base: float
     fitted_on_bases: int = 0
+    strengths: list[float] = Field(default_factory=list)
+    """Of the model with back-off: the strength at each width of context."""
 
 
 class Timings(JsonModel):

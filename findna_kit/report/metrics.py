@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError
-from findna_kit.metrics.writers import FILE
+from findna_kit.metrics.writers import FILE, damaged_row, parse_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from findna_kit.report.figures.curves import Point
@@ -102,7 +101,9 @@ def read_series(run: Path, width: int) -> dict[str, Series]:
     if not path.is_file():
         return series
     for number, line in _lines(path):
-        step, row = _parsed(path, f"line {number}", line)
+        if (row := parse_row(line)) is None:
+            raise damaged_row(path, number)
+        step = row["step"]
         for name, value in row.items():
             # bool is a subclass of int, and plugins may log one; it is not a number to draw.
             if name == "step" or isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
@@ -122,15 +123,3 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, line
     except OSError as error:
         raise FindnaError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _parsed(path: Path, where: str, line: bytes) -> tuple[int, Mapping[str, object]]:
-    """Return the step and the metrics of a line. Raise FindnaError where it is not a row of metrics."""
-    message = f"{path}: {where} is not a row of metrics; restore the file from a copy, or remove the line"
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise FindnaError(message) from error
-    if not isinstance(row, dict) or not isinstance(row.get("step"), int) or row["step"] < 0:
-        raise FindnaError(message)
-    return row["step"], row

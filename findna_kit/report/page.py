@@ -136,7 +136,7 @@ def _runs_part(runs: Sequence[RunFolder], embed: EmbeddingRequest | None) -> Rep
     title = f"Run {runs[0].label}" if len(runs) == 1 else f"{len(runs)} runs"
     return ReportPart("runs", title, [
         runs_section("runs", runs),
-        *curve_sections("runs", groups, steps, ("losses", "masked", "looks")),
+        *curve_sections("runs", groups, steps, ("losses", "masked", "probes")),
         *curve_sections("runs", groups, steps, ("collapse",)),
         scores_section("runs", runs),
         leakage_section("runs", runs),
@@ -159,7 +159,7 @@ def _study_part(key: str, study: StudyFolder, embed: EmbeddingRequest | None) ->
     if by_condition:
         groups, steps = group_runs(by_condition)
         sections += [
-            *curve_sections(key, groups, steps, ("losses", "masked", "looks", "collapse")),
+            *curve_sections(key, groups, steps, ("losses", "masked", "probes", "collapse")),
             leakage_section(key, [run for _, runs in by_condition for run in runs]),
             embeddings_section(key, study.folder, first_runs, embed),
             cost_section(key, groups),

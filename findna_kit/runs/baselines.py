@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from findna_kit.data.genome import TokenStore
     from findna_kit.data.genomes import GenomeData
+    from findna_kit.metrics.baselines import BaselineValues
     from findna_kit.trainer import Experiment
 
 BASELINE_BASES = 64_000_000
@@ -25,11 +26,12 @@ BASELINE_BASES = 64_000_000
 _PIECE = 1 << 16
 
 
-def fit_baselines(experiment: Experiment, data: GenomeData) -> dict[str, dict[str, float]]:
+def fit_baselines(experiment: Experiment, data: GenomeData) -> dict[str, BaselineValues]:
     """Fit the count baselines and score them at the masked positions at which the validation accuracy is measured.
 
-    Returns, by baseline: `accuracy`, `bits_per_base` and `fitted_on_bases`; nothing if no loss reads masked positions. They are
-    fitted on the training regions of each genome, or on a sample of them of the genome's share of BASELINE_BASES.
+    Returns, by baseline: `accuracy`, `bits_per_base`, `fitted_on_bases` and, of the back-off, `strengths`; nothing if no loss
+    reads masked positions. They are fitted on the training regions of each genome, or on a sample of them of the genome's share
+    of BASELINE_BASES.
     """
     masked_views = [pipeline for pipeline in experiment.pipelines if pipeline.plan.student and pipeline.plan.masked]
     if not masked_views or not any(weighted.loss.head_input == "masked" for weighted in experiment.losses.values()):
@@ -39,8 +41,9 @@ def fit_baselines(experiment: Experiment, data: GenomeData) -> dict[str, dict[st
     all_views = make_batch(experiment, windows, step="validation", rows=indices, plain=True).views
     views = [all_views[pipeline.name] for pipeline in masked_views]
     tokens = np.concatenate([view.tokens.numpy() for view in views])
-    # Slots of weight 0 are unused; a position of theirs must not count as masked.
-    masked = torch.cat([torch.zeros_like(v.valid).scatter(1, v.masked_index, v.masked_weight > 0) for v in views]).numpy()
+    # Counted, because an unused slot (weight 0) may point anywhere, also at a position that another slot masks.
+    slots = [torch.zeros_like(v.tokens).scatter_add(1, v.masked_index, (v.masked_weight > 0).long()) for v in views]
+    masked = (torch.cat(slots) > 0).numpy()
     training = [
         _tokens_of(
             genome.store,

@@ -19,6 +19,7 @@ from findna_kit.runs.online_probe import online_probes
 from findna_kit.runs.processes import acquire_folder, apply_launcher, on_worker_lost, run_guard
 from findna_kit.runs.provenance import origins_of, resolved_settings, sizes_of, versions
 from findna_kit.runs.resuming import check_same_genomes, check_same_recipe, log_changed_settings
+from findna_kit.runs.soft_masking import missing_soft_masking
 from findna_kit.trainer import Observer, StopRequest, train
 from findna_kit.trainer.micro_batch import choose_micro_batch
 
@@ -102,6 +103,8 @@ def _load_data(
             observer.log(line)
     genome = open_genomes(recipe.data, recipe.seed, observer.reading)
     experiment.on_genome(genome.contigs)
+    for line in missing_soft_masking(experiment, genome):
+        observer.log(line)
     engine.local_indices(recipe.data.batch_size)  # raises for a batch that does not divide, before there is a folder
     return genome
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Self, get_args
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Self, Union, get_args, get_origin
 
 from pydantic import Field, model_validator
 
@@ -50,9 +51,16 @@ class ScheduleConfig(ComponentConfig):
 
     @classmethod
     def levels(cls) -> tuple[str, ...]:
-        """Return the names of the fields that are a `Level`."""
+        """Return the names of the fields that are a `Level`, or may be one (`Level | None`)."""
         return tuple(name for name, info in cls.model_fields.items() if _is_level(info))
 
 
 def _is_level(info: FieldInfo) -> bool:
-    return any(isinstance(mark, _IsLevel) for mark in (*info.metadata, *get_args(info.annotation)))
+    return any(isinstance(mark, _IsLevel) for mark in info.metadata) or _holds_level(info.annotation)
+
+
+def _holds_level(annotation: object) -> bool:
+    """Return whether a type is a `Level`, also as a member of a union such as `Level | None`."""
+    if get_origin(annotation) not in (Annotated, Union, UnionType):
+        return False
+    return any(isinstance(part, _IsLevel) or _holds_level(part) for part in get_args(annotation))

@@ -52,7 +52,8 @@ class Schedule(ABC):
     def limits(self) -> tuple[float, float]:
         """Return the smallest and the largest value of the curve; zero during delay and warm-up is not counted."""
         # Without a level nothing is known of the curve. Infinite limits then make every finite bound refuse the schedule.
-        levels = [float(getattr(self.config, name)) for name in type(self.config).levels()]
+        values = [getattr(self.config, name) for name in type(self.config).levels()]
+        levels = [float(value) for value in values if value is not None]
         return (min(levels), max(levels)) if levels else (-math.inf, math.inf)
 
     @property

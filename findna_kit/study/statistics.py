@@ -88,8 +88,10 @@ def permutation_p(differences: NDArray[np.float64], *, seed: int = 0) -> float:
     means = differences.mean(1)
     signs = _all_signs(len(means)) if len(means) <= _MAX_ENUMERATED else _random_signs(len(means), seed)
     observed = abs(means.mean())
-    # The observed pattern is one of them, so sums that are equal up to rounding must count as equal.
-    at_least_as_large = np.abs(signs @ means) / len(means) >= observed * (1 - 1e-12) - 1e-300
+    # The observed pattern is one of them, so sums that are equal up to rounding must count as equal. Rounding errors scale with
+    # the differences and not with their mean, which may be zero.
+    tolerance = 1e-12 * np.abs(differences).mean()
+    at_least_as_large = np.abs(signs @ means) / len(means) >= observed - tolerance
     return float(at_least_as_large.mean())
 
 

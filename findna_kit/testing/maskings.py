@@ -96,7 +96,7 @@ def _wrong_positions(masked: View, description: str) -> Iterator[str]:
             f"for {description}, masked_weight ranges from {float(weight.min())} to {float(weight.max())}; expected numbers "
             "from 0 (unused) to 1"
         )
-    # Slots of weight 0 may point anywhere: the loss ignores them.
+    # Slots of weight 0 may point anywhere, also at a masked position: the view and the losses ignore them.
     used = weight > 0
     forbidden = {
         "N": masked.tokens == alphabet.N,

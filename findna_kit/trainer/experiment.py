@@ -94,9 +94,10 @@ class Experiment:
             module.eval()
 
     def on_genome(self, contigs: Sequence[Contig]) -> None:
-        """Pass the contigs of the views to every augmentation and masking."""
+        """Pass the contigs of the views to every augmentation and masking. Raises FindnaError for a crop that does not fit."""
         for pipeline in self.pipelines:
             pipeline.on_genome(contigs)
+            pipeline.check_crop(self.length)
 
     def to(self, device: torch.device) -> None:
         """Move every module to the device."""

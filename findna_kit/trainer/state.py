@@ -63,12 +63,13 @@ class TrainingState:
             **self.optimizer.empty(values["moved"]),
             **self.experiment.loss_tensors(),
         }
-        # One call, so that either everything is loaded or nothing.
-        checkpoint.fill(f"{path}: the checkpoint", targets, {**model, **rest})
+        # Both parts are checked before either is loaded: the tensors here, the teacher update's state by the update itself.
+        checkpoint.check_fit(f"{path}: the checkpoint", targets, {**model, **rest})
         try:
             self.experiment.teacher_update.load_state_dict(rule)
         except (KeyError, ValueError) as error:
             raise CheckpointMismatch(f"{path}: the teacher update's state does not fit: {error}") from error
+        checkpoint.fill(f"{path}: the checkpoint", targets, {**model, **rest})
         self.step = step
         # Restored too, because a teacher update may read the metrics of the last validation in the first resumed step.
         self.latest = {VALIDATION_STEP if name == _VALIDATION_STEP_0_1 else name: v for name, v in values["latest"].items()}

@@ -150,3 +150,16 @@ def test_sequences_are_masked_independently_of_one_another(policy):
 def test_invalid_parameters_are_refused(policy, values, message):
     with pytest.raises(ValidationError, match=message):
         policy.Config(**values)
+
+
+@pytest.mark.parametrize("policy", [IndependentMasking, SpanMasking])
+@pytest.mark.parametrize("repeat_weight", [0.0, 0.1, 1.0])
+def test_a_soft_masked_base_has_the_weight_of_repeats_and_the_draws_stay(policy, repeat_weight):
+    view = random_windows(6, 60)
+    plain = masking(policy)(view, draw("repeats", rows=6))
+    made = masking(policy, repeat_weight=repeat_weight)(view, draw("repeats", rows=6))
+    soft = view.soft_masked.gather(1, plain.masked_index)
+    assert made.masked_index.equal(plain.masked_index)
+    assert made.corrupted.equal(plain.corrupted)
+    assert made.masked_weight.equal(torch.where(soft, plain.masked_weight * repeat_weight, plain.masked_weight))
+    assert masking(policy, repeat_weight=repeat_weight).uses_soft_masking == (repeat_weight < 1)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from findna_kit.builtin.encoders.transformer import Transformer, _rotate, _rotation
+from findna_kit.builtin.encoders.attention import rotate, rotation
+from findna_kit.builtin.encoders.transformer import Transformer
 from findna_kit.model.branch import encode_bases
 from tests.windows import random_windows
 
@@ -27,10 +28,10 @@ def rows_of(window, classes=0):
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 40), st.sampled_from([2, 8, 16]))
 def test_a_rotated_product_depends_on_the_distance_alone(i, j, shift, dim):
     q, k = torch.randn(2, dim, generator=torch.Generator().manual_seed(i * 61 + j), dtype=torch.float64)
-    cosine, sine = (part.double() for part in _rotation(110, dim, torch.device("cpu")))
+    cosine, sine = (part.double() for part in rotation(110, dim, torch.device("cpu")))
 
     def at(x, place):
-        return _rotate(x, (cosine[place], sine[place]))
+        return rotate(x, (cosine[place], sine[place]))
 
     assert float(at(q, i) @ at(k, j)) == pytest.approx(float(at(q, i + shift) @ at(k, j + shift)), abs=1e-4)
     assert float(at(q, i).norm()) == pytest.approx(float(q.norm()), rel=1e-5)
@@ -38,7 +39,7 @@ def test_a_rotated_product_depends_on_the_distance_alone(i, j, shift, dim):
 
 def test_the_rotation_is_roformers():
     """Pair i of the head's channels, here i and i + dim / 2, is turned by position * 10000^(-2i / dim)."""
-    turned = _rotate(torch.ones(7, 6), _rotation(7, 6, torch.device("cpu")))
+    turned = rotate(torch.ones(7, 6), rotation(7, 6, torch.device("cpu")))
     for place in range(7):
         for pair in range(3):
             angle = place * 10000 ** (-2 * pair / 6)

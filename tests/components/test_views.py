@@ -171,6 +171,32 @@ def test_the_student_sees_what_is_corrupted_where_the_weight_says_so():
     assert view.tokens.tolist() == view_of("ACGT", "TTTT").tokens.tolist()
 
 
+@pytest.mark.parametrize("weights", [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.5, 0.0]])
+@pytest.mark.parametrize("shown", [alphabet.A, alphabet.T, alphabet.MASK])
+@pytest.mark.parametrize("unused", [alphabet.A, alphabet.MASK])
+def test_an_unused_slot_may_point_at_a_masked_position(weights, shown, unused):
+    weight = torch.tensor([weights])
+    view = view_of("ACGT").with_mask(torch.full((1, 3), 2), weight, torch.full((1, 3), unused).masked_fill(weight > 0, shown))
+    assert view.student_tokens.tolist() == [[0, 1, shown, 3]]
+
+
+@given(seeds, st.integers(1, 5), st.integers(1, 40), st.integers(1, 30))
+def test_the_student_sees_every_used_slot_wherever_the_others_point(seed, batch, length, slots):
+    numbers = torch.Generator().manual_seed(seed)
+    used = min(slots, length)
+    index = torch.rand(batch, length, generator=numbers).argsort(1)[:, :used]
+    elsewhere = torch.randint(0, length, (batch, slots - used + 3), generator=numbers)
+    order = torch.randperm(slots + 3, generator=numbers)
+    index = torch.cat([index, elsewhere], dim=1)[:, order]
+    weight = torch.cat([torch.ones(batch, used), torch.zeros(elsewhere.shape)], dim=1)[:, order]
+    corrupted = torch.tensor([0, 1, 2, 3, alphabet.MASK])[torch.randint(0, 5, index.shape, generator=numbers)]
+    view = random_windows(batch, length, seed=seed)
+    wanted = view.tokens.clone()
+    for row, slot in (weight > 0).nonzero().tolist():
+        wanted[row, index[row, slot]] = corrupted[row, slot]
+    assert view.with_mask(index, weight, corrupted).student_tokens.equal(wanted)
+
+
 def test_rows_and_devices_take_every_column_along():
     view = dataclasses.replace(random_windows(5, 9), deviation=torch.arange(5.0)).with_mask(
         torch.arange(5)[:, None], torch.ones(5, 1), torch.zeros(5, 1).long()
@@ -236,6 +262,16 @@ def test_integers_keep_their_bounds(low, span, seed):
 def test_integers_are_uniform_and_both_ends_are_met():
     drawn = draw("integers", rows=3000).integers(3, 10, 7)
     assert stats.chisquare(torch.bincount(drawn.flatten() - 3, minlength=7).numpy()).pvalue > 1e-3
+
+
+@given(st.integers(-50, 50), st.integers(0, 70), st.sampled_from([(), (3,), (0,)]))
+def test_an_empty_range_of_integers_is_refused(low, below, shape):
+    with pytest.raises(ValueError, match=rf"there is no integer in \[{low}, {low - below}\): high must be greater than low"):
+        draw("empty", rows=2).integers(low, low - below, *shape)
+
+
+def test_equal_bounds_in_tensors_give_the_bound():
+    assert draw("equal", rows=2).integers(torch.tensor([[3], [5]]), torch.tensor([[3], [5]]), 4).tolist() == [[3] * 4, [5] * 4]
 
 
 def test_bounds_may_differ_by_row():

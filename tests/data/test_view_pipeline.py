@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from findna_kit import alphabet
 from findna_kit.builtin.augmentations.insertion import Insertion
 from findna_kit.builtin.augmentations.mutation import Mutation
+from findna_kit.builtin.augmentations.neighbour import Neighbour
 from findna_kit.builtin.augmentations.noise import Noise
 from findna_kit.builtin.augmentations.reverse_complement import ReverseComplement
 from findna_kit.builtin.augmentations.translocation import Translocation
@@ -17,6 +19,7 @@ from findna_kit.components.interfaces import Augmentation, ComponentConfig, Cont
 from findna_kit.components.views import View
 from findna_kit.data.crops import CropShare
 from findna_kit.data.view_pipeline import ViewPipeline
+from findna_kit.errors import FindnaError
 from tests.windows import assert_true_to, random_windows
 
 INSERTION = ("insertion", Insertion(Insertion.Config(maximum=6)))
@@ -216,6 +219,13 @@ def test_a_step_has_one_length_and_each_window_and_view_its_own_start(step, rows
         assert getattr(part, name).equal(getattr(whole, name)[index])
     longest = first.view(window, **keyed(step=step), longest=True)
     assert longest.tokens.shape == (8, 54)
+
+
+def test_a_crop_that_does_not_fit_in_a_later_step_is_found_before_the_first():
+    side = ("neighbour", Neighbour(Neighbour.Config(side="left", maximum=10)))
+    cropping(CropShare("local", 0.1, 0.45), side).check_crop(100)
+    with pytest.raises(FindnaError, match="two crops of 46 bases with up to 10 between them do not fit into a window of 100"):
+        cropping(CropShare("local", 0.1, 0.46), side).check_crop(100)
 
 
 def test_validation_uses_the_whole_window():

@@ -64,7 +64,7 @@ def test_one_that_is_gone_on_with_is_running_and_others_say_why_they_ended(run, 
     ("run.json", '{"timings": 3}', "run.json: unexpected content (timings: "),
     ("evaluation.json", "{", "evaluation.json: not valid JSON"),
     ("evaluation.json", '{"a": {}}', "evaluation.json: unexpected content (a.task: Field required); remove it"),
-    ("metrics.jsonl", "3\n", "metrics.jsonl: has a row that is not the metrics of a step"),
+    ("metrics.jsonl", "3\n", "metrics.jsonl: line 1 is not a row of metrics; restore the file"),
 ])  # fmt: skip
 def test_a_broken_one_is_told_as_such_and_spoils_no_other(run, tmp_path, file, text, reason):
     copied(run, tmp_path / "runs" / "b-good")

@@ -99,8 +99,8 @@ def test_what_is_neither_is_refused(tmp_path, study):
     ("evaluation.json", '{"task": {}}', r"evaluation\.json: unexpected content .*call `findna-kit evaluate` again"),
     ("audit.json", '{"task": {"between": 3}}', r"audit\.json: unexpected content .*`findna-kit tasks audit` again"),
     ("metrics.jsonl", '{"step": 0}\nnothing\n{"step": 1}\n', r"metrics\.jsonl: line 2 is not a row of metrics"),
-    ("metrics.jsonl", '{"step": 0}\n{"loss": 1}\n', r"metrics\.jsonl: has a row that is not the metrics of a step"),
-    ("metrics.jsonl", '{"step": "one"}\n', r"metrics\.jsonl: has a row that is not the metrics of a step"),
+    ("metrics.jsonl", '{"step": 0}\n{"loss": 1}\n', r"metrics\.jsonl: line 2 is not a row of metrics"),
+    ("metrics.jsonl", '{"step": "one"}\n', r"metrics\.jsonl: line 1 is not a row of metrics"),
 ])  # fmt: skip
 def test_a_damaged_file_is_named(run, name, content, sentence):
     (run / name).write_text(content)

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,23 @@ def test_baselines_are_fitted_on_at_most_the_bound_and_report_it(monkeypatch):
     assert sample["markov_2"] != everything["markov_2"]
     assert sample["markov_2"]["bits_per_base"] == pytest.approx(everything["markov_2"]["bits_per_base"], abs=0.02)
     assert fit_baselines(experiment, data) == sample
+
+
+def test_an_unused_slot_at_a_masked_position_does_not_unmask_it(monkeypatch):
+    recipe, _, _ = small("masked_only")
+    experiment, data = experiment_of(recipe)[0], opened_data(recipe)
+    wanted = fit_baselines(experiment, data)
+    (pipeline,) = experiment.pipelines
+    plain = type(pipeline).plain
+
+    def with_unused_slots(self, *arguments, **named):
+        view = plain(self, *arguments, **named)
+        twice = [torch.cat([column, column], dim=1) for column in (view.masked_index, view.corrupted)]
+        weight = torch.cat([view.masked_weight, torch.zeros_like(view.masked_weight)], dim=1)
+        return view.with_mask(twice[0], weight, twice[1])
+
+    monkeypatch.setattr(type(pipeline), "plain", with_unused_slots)
+    assert fit_baselines(experiment, data) == wanted
 
 
 def rows_of(regions):

@@ -197,6 +197,22 @@ def test_the_permutation_counts_every_pattern_of_signs(seed, seeds):
     assert permutation_p(differences) == pytest.approx(np.mean([found >= observed - 1e-12 for found in patterns]))
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 7, 10, 16])
+def test_differences_that_cancel_have_a_p_of_one(seeds):
+    """Exactly 1, although the floating-point sums of the patterns are not exactly zero."""
+    random = np.random.default_rng(seeds)
+    for scale in (1e-9, 0.1, 1e6):
+        half = random.normal(size=(seeds // 2, 3)) * scale
+        rest = np.zeros((seeds % 2, 3))
+        assert permutation_p(random.permutation(np.concatenate([half, -half, rest]))) == 1
+        across = random.normal(size=(seeds, 3)) * scale
+        assert permutation_p(across - across.mean(1, keepdims=True)) == 1, "the tasks of each seed cancel"
+        thirds = np.full((seeds, 1), 0.1 * scale)
+        thirds[-1] = -0.1 * scale * (seeds - 1)
+        assert permutation_p(thirds) == 1
+    assert permutation_p(np.zeros((seeds, 2))) == 1
+
+
 @pytest.mark.parametrize("seeds", [2, 5, 6, 10])
 def test_the_smallest_p_is_reached_and_no_smaller(seeds):
     assert permutation_p(np.full((seeds, 2), 0.7)) == smallest_p(seeds) == 2 / 2**seeds

@@ -107,8 +107,18 @@ class SameForAll(Good):
         return view.with_mask(made.masked_index[:1].expand(len(view.tokens), -1), made.masked_weight, made.corrupted)
 
 
-def test_one_without_a_fault_conforms():
-    check_masking(Good)
+class PointsAtTheFirst(Good):
+    """Its unused slots point at the first masked position, and would show N there."""
+
+    def __call__(self, view, draw):
+        made = super().__call__(view, draw)
+        used, (index, shown) = made.masked_weight > 0, (made.masked_index, made.corrupted)
+        return made.with_mask(index.where(used, index[:, :1]), made.masked_weight, shown.where(used, alphabet.N))
+
+
+@pytest.mark.parametrize("component", [Good, PointsAtTheFirst])
+def test_one_without_a_fault_conforms(component):
+    check_masking(component)
 
 
 PLANTED = {

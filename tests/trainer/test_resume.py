@@ -9,14 +9,17 @@ import sys
 import time
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from findna_kit import checkpoint
-from findna_kit.errors import Interrupted
+from findna_kit.builtin.teacher_updates.ema import EMA
+from findna_kit.errors import CheckpointMismatch, Interrupted
 from findna_kit.metrics.writers import read_rows
 from findna_kit.runs import RunLocation, start
 from findna_kit.trainer import Observer
-from findna_kit.trainer.state import VALIDATION_STEP, TrainingState
+from findna_kit.trainer.optimizers import ScheduledOptimizer
+from findna_kit.trainer.state import VALIDATION_STEP, TrainingState, write_checkpoint
 from tests.building import SMALL, SMALL_HEAD, command, experiment_of, sets, small
 
 TIMES = ("bases_per_second",)
@@ -39,6 +42,12 @@ VARIANTS = {
         "views.shifted.see=[student, teacher]",
         "losses.contrast={name: info_nce, hidden: 16, output: 8}",
         "trainer.micro_batch=4",
+    ),
+    "sigreg, visreg of class tokens": (
+        "views.shifted.see=[student, teacher]",
+        "losses.agree={name: sigreg, hidden: 16, output: 8, slices: 32, global_views: [shifted]}",
+        "losses.shape={name: visreg, hidden: 16, output: 8, slices: 32, reads: class}",
+        "trainer.micro_batch=3",
     ),
     "no teacher": ("teacher_update={name: none}",),
     "frozen teacher": ("teacher_update={name: frozen}",),
@@ -116,6 +125,40 @@ def test_the_validation_step_of_a_0_1_checkpoint_is_migrated(tmp_path):
     assert state.step == 4
 
 
+@pytest.mark.parametrize("part", ["teacher update", "network"])
+def test_a_checkpoint_that_does_not_fit_loads_nothing(part, tmp_path):
+    """Neither the networks and the optimizer, nor the state of the teacher update."""
+
+    class Counting(EMA):
+        count = 0
+
+        def state_dict(self):
+            return {"count": torch.tensor(self.count)}
+
+        def load_state_dict(self, state):
+            self.count = int(state["count"])
+
+    recipe, _, _ = small("self_distill", "steps=7")
+    experiment, _, engine = experiment_of(recipe)
+    experiment.teacher_update.__class__ = Counting
+    experiment.teacher_update.count = 4
+    write_checkpoint(tmp_path, 0, experiment, ScheduledOptimizer(experiment), {})
+
+    other, _, _ = experiment_of(recipe)
+    other.teacher_update.__class__ = Counting if part == "network" else EMA
+    tensors = {**other.model_tensors(), **other.loss_tensors()}
+    for tensor in tensors.values():
+        tensor.data.zero_()
+    if part == "network":
+        other.student.register_buffer("added", torch.zeros(1))
+    with pytest.raises(
+        CheckpointMismatch, match="state does not fit: .* keeps no state" if part == "teacher update" else "added"
+    ):
+        TrainingState(other, engine, tmp_path).load()
+    assert not any(tensor.any() for tensor in tensors.values())
+    assert getattr(other.teacher_update, "count", 0) == 0
+
+
 def test_signal_handlers_are_restored(tmp_path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     recipe, components, plugins = small("masked_only", "steps=1")
@@ -164,6 +207,20 @@ def test_ctrl_c_saves_and_prints_how_to_resume(tmp_path):
     assert "SIGINT" in stderr
     assert f"--resume {tmp_path / 'run'}" in stderr
     assert "Traceback" not in stderr
+
+
+def test_a_run_is_resumed_with_its_own_recipe(tmp_path):
+    recipe, components, plugins = small("masked_only", "steps=3")
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu", observer=interrupt_at(1))
+    refused = command("run", "--resume", folder, *sets("encoder.dim=33"), "--device", "cpu")
+    assert refused.returncode == 2
+    assert "was started with another recipe; --resume needs the same one:\n  encoder.dim: 22 -> 33" in refused.stderr
+    done = command("run", "--resume", folder, *sets("trainer.keep_last=1"), "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in read_rows(folder)] == [0, 1, 2, 3]
+    assert checkpoint.steps_saved(folder) == [0, 3]
 
 
 def test_resume_starts_where_there_is_nothing(tmp_path):

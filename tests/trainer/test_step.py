@@ -38,7 +38,24 @@ def gradients_of(micro_batch, *overrides, recipe="self_distill", windows=None, c
 @pytest.mark.parametrize("kept", ["masked", "distill", "contrast"])
 def test_micro_batches_of_4_16_and_64_agree_for_each_loss(kept):
     dropped = [f"losses.{name}=null" for name in ("masked", "distill", "contrast") if name != kept]
-    setting = ("data.batch_size=64", *ALL_LOSSES, *dropped, "optimizer.clip_norm=null")
+    assert_micro_batches_agree(*ALL_LOSSES, *dropped)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "{name: sigreg, hidden: 32, output: 8, slices: 64}",
+        "{name: sigreg, hidden: 32, output: 8, slices: 64, reads: class, global_views: [shifted], regularization: 0.5}",
+        "{name: visreg, hidden: 32, output: 8, slices: 64}",
+    ],
+)
+def test_micro_batches_of_4_16_and_64_agree_for_losses_of_global_views(loss):
+    alone = ("losses.masked=null", "losses.distill=null", f"losses.agree={loss}")
+    assert_micro_batches_agree("views.shifted.see=[student, teacher]", *alone)
+
+
+def assert_micro_batches_agree(*overrides):
+    setting = ("data.batch_size=64", *overrides, "optimizer.clip_norm=null")
     whole, whole_metrics, _ = gradients_of(64, *setting)
     for size in (4, 16):
         parts, metrics, _ = gradients_of(size, *setting)

@@ -16,6 +16,11 @@ class IndependentMasking(Masking):
     examples = ({}, {"fraction": 1}, {"fraction": 0.1, "mask_share": 0, "random_share": 1})
     config: Config
 
+    @property
+    def uses_soft_masking(self) -> bool:
+        """Return whether lower case in the genome has an effect."""
+        return self.config.uses_soft_masking
+
     def __call__(self, view: View, draw: Draw) -> View:
         """Return the masked view."""
         slots, maskable = self.config.max_masked(view), maskable_bases(view)

@@ -40,6 +40,11 @@ class SpanMasking(Masking):
     examples = ({}, {"fraction": 1, "longest": 3})
     config: Config
 
+    @property
+    def uses_soft_masking(self) -> bool:
+        """Return whether lower case in the genome has an effect."""
+        return self.config.uses_soft_masking
+
     def __call__(self, view: View, draw: Draw) -> View:
         """Return the masked view."""
         slots, maskable = self.config.max_masked(view), maskable_bases(view)

@@ -42,8 +42,9 @@ def examine_all(entries: Sequence[PluginEntry], seconds: float) -> list[ChildRes
             while waiting or running:
                 # As many at a time as there are cores, so that the time limits mean something.
                 while waiting and len(running) < (os.cpu_count() or 1):
-                    running.append(waiting.pop(0))
-                    running[-1].start()
+                    child = waiting.pop(0)
+                    child.start()
+                    running.append(child)  # after its start, because only a started process can be killed
                 running = [child for child in running if not child.has_ended()]
                 time.sleep(0.01)
         finally:

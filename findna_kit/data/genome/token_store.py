@@ -100,6 +100,12 @@ class TokenStore:
                 ends.append(edges[1::2])
         return merged(np.concatenate(starts), np.concatenate(ends))
 
+    @cached_property
+    def has_soft_masking(self) -> bool:
+        """Return whether any base is soft-masked (lower case)."""
+        # Ends at the first chunk with one; only a genome without any is read to its end.
+        return any(bool((codes >= fasta.SOFT_MASKED).any()) for _, codes in self.chunks())
+
     def chunks(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield (offset, codes) of consecutive chunks of the memory map, each of at most 16 Mi bases."""
         for low in range(0, len(self.codes), _CHUNK):
@@ -118,6 +124,13 @@ class TokenStore:
         self._refuse_outside(np.array([contig]), np.array([start]), end - start)
         offset = self.contigs[contig].offset
         return np.asarray(self.codes[offset + start : offset + end]) & np.uint8(fasta.TOKEN_BITS)
+
+    def tokens_at(self, contig: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the token [n] at each position of a contig, both [n]; N where the position is outside the contig."""
+        inside = (position >= 0) & (position < self.lengths[contig])
+        tokens = np.full(len(position), alphabet.N, dtype=np.uint8)
+        tokens[inside] = self.codes[(self.offsets[contig] + position)[inside]] & np.uint8(fasta.TOKEN_BITS)
+        return tokens
 
     def same_bases(self, other: TokenStore) -> bool:
         """Return whether both stores hold the same bases, contig by contig; names, line lengths and case may differ."""

@@ -53,7 +53,7 @@ def save(
     best: Mapping[str, Tensor],
     optimizer: ScheduledOptimizer,
 ) -> None:
-    """Write the state of an epoch atomically, and then remove that of the epoch before."""
+    """Write the state of an epoch atomically, and then remove all but this one and that of the first epoch."""
     state = {**optimizer.tensors(), **checkpoint.add_prefix("best", best)}
     checkpoint.save(folder, len(values.history), current, state, {**asdict(values), "digest": digest, "moved": optimizer.moved})
     checkpoint.prune(folder, _ONLY_LAST)

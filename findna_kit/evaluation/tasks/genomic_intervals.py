@@ -145,10 +145,7 @@ def _sequences(
     row = np.repeat(np.arange(len(size)), size)
     step = np.arange(len(row)) - (ends - size)[row]
     position = np.where(reverse[row], end[row] - 1 - step, start[row] + step)
-    inside = (position >= 0) & (position < store.lengths[contig[row]])
-    tokens = np.full(len(row), alphabet.N, dtype=np.uint8)
-    # The low three bits of a code are the token; the others mark soft-masking.
-    tokens[inside] = store.codes[(store.offsets[contig[row]] + position)[inside]] & np.uint8(7)
+    tokens = store.tokens_at(contig[row], position)
     text = alphabet.decode(np.where(reverse[row], alphabet.COMPLEMENT[tokens], tokens))
     return [text[low:high] for low, high in zip(ends - size, ends, strict=True)]
 

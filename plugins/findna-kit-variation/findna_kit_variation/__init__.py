@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 from findna_kit.components import hookimpl
 from findna_kit_variation.codon import CodonMasking
 from findna_kit_variation.indel import Indel
-from findna_kit_variation.neighbour import Neighbour
 from findna_kit_variation.population_variants import PopulationVariants
 from findna_kit_variation.repeat_aware import RepeatAwareMasking
-from findna_kit_variation.substitution import Substitution
 from findna_kit_variation.tandem_repeat import TandemRepeat
 
 if TYPE_CHECKING:
@@ -22,10 +20,8 @@ findna_kit_api = 2
 @hookimpl
 def findna_kit_register(registry: Components) -> None:
     """Register the augmentations and maskings of this package."""
-    registry.augmentations.add("substitution", Substitution)
     registry.augmentations.add("indel", Indel)
     registry.augmentations.add("tandem_repeat", TandemRepeat)
     registry.augmentations.add("population_variants", PopulationVariants)
-    registry.augmentations.add("neighbour", Neighbour)
     registry.maskings.add("codon", CodonMasking)
     registry.maskings.add("repeat_aware", RepeatAwareMasking)

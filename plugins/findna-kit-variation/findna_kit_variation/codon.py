@@ -32,6 +32,11 @@ class CodonMasking(Masking):
 
     config: Config
 
+    @property
+    def uses_soft_masking(self) -> bool:
+        """Return whether lower case in the genome has an effect."""
+        return self.config.uses_soft_masking
+
     def __call__(self, view: View, draw: Draw) -> View:
         """Return the view with whole codons masked."""
         maskable = maskable_bases(view)

@@ -25,8 +25,18 @@ class RepeatAwareMasking(Masking):
             1.0, gt=0, le=1, description="chance that a soft-masked base is masked, relative to other bases"
         )
 
+        @property
+        def uses_soft_masking(self) -> bool:
+            """Return whether lower case in the genome has an effect."""
+            return super().uses_soft_masking or self.repeat_chance < 1
+
     config: Config
     examples = ({}, {"repeat_weight": 1.0, "repeat_chance": 0.2})
+
+    @property
+    def uses_soft_masking(self) -> bool:
+        """Return whether lower case in the genome has an effect."""
+        return self.config.uses_soft_masking
 
     def __call__(self, view: View, draw: Draw) -> View:
         """Return the masked view, with lower weights in repeats."""
@@ -35,7 +45,4 @@ class RepeatAwareMasking(Masking):
         exponential = -(-draw.uniform(maskable.shape[1])).log1p()
         exponential = (exponential / self.config.repeat_chance).where(view.soft_masked, exponential)
         index = exponential.masked_fill(~maskable, float("inf")).topk(slots, dim=1, largest=False).indices
-        masked = self.config.mask(view, index, self.config.num_masked(maskable), draw.uniform(slots), draw)
-        in_repeat = view.soft_masked.gather(1, index)
-        weight = (masked.masked_weight * self.config.repeat_weight).where(in_repeat, masked.masked_weight)
-        return masked.with_mask(index, weight, masked.corrupted)
+        return self.config.mask(view, index, self.config.num_masked(maskable), draw.uniform(slots), draw)

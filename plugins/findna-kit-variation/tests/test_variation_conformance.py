@@ -4,10 +4,8 @@ import pytest
 from findna_kit_variation import (
     CodonMasking,
     Indel,
-    Neighbour,
     PopulationVariants,
     RepeatAwareMasking,
-    Substitution,
     TandemRepeat,
 )
 
@@ -15,11 +13,9 @@ from findna_kit.plugins.loading import load_plugins
 from findna_kit.testing import check_augmentation, check_masking
 
 AUGMENTATIONS = {
-    "substitution": Substitution,
     "indel": Indel,
     "tandem_repeat": TandemRepeat,
     "population_variants": PopulationVariants,
-    "neighbour": Neighbour,
 }
 MASKINGS = {"codon": CodonMasking, "repeat_aware": RepeatAwareMasking}
 

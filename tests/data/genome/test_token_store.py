@@ -247,6 +247,12 @@ def test_a_waiting_process_takes_over_a_killed_build(write, cache, tmp_path, cap
     assert not caplog.records
 
 
+def test_tokens_at_single_positions_are_n_outside_the_contig(write):
+    store = open_store(write(">one\nACGtn\n>two\ngg\n"))
+    contig, position = np.repeat([0, 1], 9), np.tile(np.arange(-2, 7), 2)
+    assert store.tokens_at(contig, position).tolist() == [4, 4, 0, 1, 2, 3, 4, 4, 4, 4, 4, 2, 2, 4, 4, 4, 4, 4]
+
+
 def test_index_by_name(make):
     store = make({"chr1": "ACGT", "chr2": "AC"})
     assert store.index("chr2") == 1

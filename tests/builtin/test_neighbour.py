@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from findna_kit_variation import Neighbour
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from variation_views import Scripted, draw, few_examples, random_windows
 
+from findna_kit.builtin.augmentations.neighbour import Neighbour
 from findna_kit.components import ViewPlan
 from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.errors import FindnaError
+from tests.windows import Scripted, draw, random_windows
 
 
 def made(side, minimum=0, maximum=20):
@@ -24,7 +24,6 @@ def cropped(window, side, length, minimum, maximum, seed=0):
     return pipeline.view(window, seed=seed, step=0, rows=torch.arange(len(window.tokens)))
 
 
-@few_examples
 @given(st.integers(1, 20), st.integers(0, 9), st.integers(1, 9), st.integers(0, 7), st.integers(0, 1000))
 def test_two_sides_share_no_base_and_leave_a_gap_between_the_bounds(length, minimum, maximum, spare, seed):
     minimum = min(minimum, maximum)
