@@ -128,6 +128,8 @@ class BranchOutput:
     """The outputs of one branch for one view. A field is None, or empty, if nothing asked for it.
 
     embeddings: [B, ceil(L / stride), D]. class_embeddings: [B, C, D]. pooled: [B, D], the mean over valid nucleotides.
+    masked_patches: for an encoder with a stride, what nucleotide heads read at the masked positions, [B, M, D + stride]: the
+        embedding of the patch, and the position's one-hot offset in it.
     hidden: hidden states by layer. rows: the embeddings that the loss declares as `head_input`.
     heads: the outputs of the loss's heads on `rows`, by name.
 
@@ -140,6 +142,7 @@ class BranchOutput:
     embeddings: Tensor | None = None
     class_embeddings: Tensor | None = None
     pooled: Tensor | None = None
+    masked_patches: Tensor | None = None
     hidden: Mapping[int, Tensor] = field(default_factory=dict)
     rows: Tensor | None = None
     heads: Mapping[str, Tensor] = field(default_factory=dict)
@@ -200,6 +203,15 @@ class Loss(nn.Module, ABC):
     def student_heads(self) -> dict[str, nn.Module]:
         """Return the heads that only the student has (predictors), in order of application."""
         return {}
+
+    def patch_head(self, stride: int) -> nn.Module | None:
+        """Return the nucleotide head for an encoder that gives one embedding per `stride` bases, or None if there is none.
+
+        It takes the place of the twin head `nucleotide_head`, which must be the first, and maps [..., D] to [..., stride * 4]:
+        the logits over A C G T of the patch's first base, of its second, and so on. The kit selects those of the masked base,
+        so the loss receives [B, M, 4] for any encoder.
+        """
+        return None
 
     def head_learning_rates(self) -> Mapping[str, ScheduleFunction]:
         """Return, by name of the head, learning rates of heads that do not use the optimizer's."""

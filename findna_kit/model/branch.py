@@ -14,6 +14,7 @@ from findna_kit import alphabet, rng
 from findna_kit.components.heads import BatchNorm as BatchNorm
 from findna_kit.components.interfaces import BranchOutput, Encoder, Reads
 from findna_kit.components.strands import average_halves, embedding_width
+from findna_kit.model.patches import masked_patches
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -117,12 +118,15 @@ class Branch(nn.Module):
     ) -> BranchOutput:
         """Return the outputs named in `wants` for `tokens` [B, L]: clean tokens of `view`, or those of the student."""
         encoding = self.encode(encode_bases(tokens, noise), view.valid, layers=layers)
+        stride, equivariant = self.encoder.stride, self.encoder.strand == "equivariant"
+        patched = "masked" in wants and stride > 1
         return BranchOutput(
             view=view,
             # Both halves of an equivariant encoder: a tied head has to tell the strands apart, which their mean does not.
             embeddings=encoding.rows if {"masked", "all"} & set(wants) else None,
             class_embeddings=self.class_embeddings(encoding) if "class" in wants else None,
             pooled=pool(encoding.nucleotides, encoding.valid) if "pooled" in wants else None,
+            masked_patches=masked_patches(encoding.rows, view, stride, equivariant=equivariant) if patched else None,
             hidden=encoding.hidden,
         )
 
@@ -157,6 +161,8 @@ def read_rows(output: BranchOutput, reads: Reads) -> Tensor:
         rows = output.pooled
     elif reads == "all" or output.embeddings is None:
         rows = output.embeddings
+    elif output.masked_patches is not None:
+        rows = output.masked_patches
     else:
         # Only the masked positions, M of L: a head on all positions would cost several times as much.
         index = output.view.masked_index[..., None].expand(-1, -1, output.embeddings.shape[-1])

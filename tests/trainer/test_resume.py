@@ -61,6 +61,11 @@ VARIANTS = {
     ),
     "Muon": ("optimizer={name: muon}", "trainer.micro_batch=3"),
     "transformer": ("encoder={name: transformer, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",),
+    "patches, with a masked loss and dropout": (
+        "encoder={name: patch_transformer, patch: 6, kernel: 9, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",
+        "trainer.micro_batch=3",
+    ),
+    "chordmixer with a norm and class vectors": ("encoder.norm=layer", "encoder.learned_class_tokens=true"),
     "dilated convolutions, inversion, masked spans": (
         "encoder={name: dilated_conv, dim: 16, hidden: 32, blocks: 2, kernel: 3, dropout: 0.1}",
         "views.masked.mask={name: span, fraction: 0.3}",
