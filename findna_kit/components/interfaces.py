@@ -44,12 +44,12 @@ class Contig:
 class Encoder(nn.Module, ABC):
     """A network that maps one-hot bases to embeddings. Padding must not influence valid positions.
 
-    The constructor's `length` includes class rows; it is the length of training sequences, which may size the network. A class
-    or an instance declares:
+    The constructor's `length` includes class tokens; it is the length of training sequences, which may size the network.
+    A class or an instance declares:
 
     dim: width of the embeddings. depth: number of hidden layers that a loss may ask for.
     stride: input positions per embedding. max_length: largest number of nucleotides, None for no limit.
-    global_mixing: False for an encoder that gets no class rows; class embeddings are then made by attention pooling.
+    global_mixing: False for an encoder that gets no class tokens; class embeddings are then made by attention pooling.
     strand: `none`; `invariant`, if the reverse complement gives the same nucleotide embeddings in reverse order, with class
         rows in place; or `equivariant`, if in addition the two halves of `dim` are swapped in every row. Hidden states follow.
     """
@@ -72,8 +72,8 @@ class Encoder(nn.Module, ABC):
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Return the embeddings [B, C + ceil(L / stride), dim] and the hidden states of the layers in `layers`.
 
-        bases: [B, C + L, 5] float, one-hot over A C G T N. MASK rows are zero, class rows (also zero) come first, padding last.
-        valid: [B, C + L] bool, False on padding, True on class rows.
+        bases: [B, C + L, 5] float, one-hot over A C G T N; zero at MASK and at class tokens, which come first.
+        valid: [B, C + L] bool, False on padding, which comes last; True on class tokens.
         """
 
     def reset_parameters(self) -> None:
@@ -112,9 +112,9 @@ class Augmentation(_ViewTransform):
 
 
 class Masking(_ViewTransform):
-    """A choice of positions whose bases the student must predict. M, the number of slots, depends on the policy and L alone.
+    """A choice of positions whose bases the student must predict.
 
-    Inserted bases, N and padding are not masked.
+    M, the number of slots, depends on the parameters and L alone. Inserted bases, N and padding are not masked.
     """
 
     @property

@@ -93,7 +93,7 @@ class Branch(nn.Module):
     def encode(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> Encoding:
         """Run the encoder on one-hot bases [B, L, 5] and their mask `valid` [B, L], and split off the class tokens."""
         rows = self.class_tokens if self.encoder.global_mixing else 0
-        # Class rows enter as zeros, but count as valid: an encoder that mixes globally fills them from the nucleotides.
+        # Class tokens enter as zeros, but count as valid: an encoder that mixes globally fills them from the nucleotides.
         embeddings, hidden = self.encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layers=layers)
         equivariant = self.encoder.strand == "equivariant"
         joined = average_halves(embeddings) if equivariant else embeddings
