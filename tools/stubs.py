@@ -74,7 +74,11 @@ def _stub(body: list[ast.stmt], index: int, source: str) -> str:
             f"\n{_statement_text(lines, after)}" if _is_docstring(after) else ""
         )
     first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
-    parts = [_text(lines, first, node.body[0].lineno - 1)]
+    last = node.body[0].lineno - 1
+    # A comment may stand between the signature and the first statement.
+    while lines[last - 1].lstrip().startswith("#"):
+        last -= 1
+    parts = [_text(lines, first, last)]
     if _is_docstring(node.body[0]):
         parts.append(_statement_text(lines, node.body[0]) + ("\n" if isinstance(node, ast.ClassDef) else ""))
     if isinstance(node, ast.ClassDef):

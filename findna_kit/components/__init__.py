@@ -16,6 +16,7 @@ What is exported, by use:
   `ScheduleFunction` is any function of the clock, and `zero_until` sets one to zero over the first steps.
 - Optimizers: `ParameterGroup`, and `torch_groups` in the form that torch takes.
 - Heads of losses: `Projector`, `Prototypes`, `BatchNorm`.
+- Terms that keep features from collapsing: `feature_statistics` gives those of VICReg, as `FeatureStatistics`.
 - Moving averages of a teacher: `ema_update`, `AveragingConfig`.
 - Masking: `MaskCorruptionConfig`, `maskable_bases`.
 - Moving segments of a sequence: `SegmentConfig`, `positions_and_lengths`, `shifted_segments`.
@@ -29,6 +30,7 @@ What is exported, by use:
 
 from findna_kit.components.draws import Draw
 from findna_kit.components.ema import AveragingConfig, ema_update
+from findna_kit.components.feature_statistics import FeatureStatistics, feature_statistics
 from findna_kit.components.heads import BatchNorm, Projector, Prototypes
 from findna_kit.components.hooks import hookimpl
 from findna_kit.components.interfaces import (
@@ -79,6 +81,7 @@ __all__ = [
     "Draw",
     "Encoder",
     "Examples",
+    "FeatureStatistics",
     "Level",
     "Linear",
     "Loss",
@@ -102,6 +105,7 @@ __all__ = [
     "average_halves",
     "ema_update",
     "embedding_width",
+    "feature_statistics",
     "hookimpl",
     "maskable_bases",
     "positions_and_lengths",
