@@ -29,7 +29,7 @@ else:
 def components(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND|NAME]", autocompletion=complete_component, help="A kind, or the name of a component."),
+        typer.Argument(metavar="KIND|NAME", autocompletion=complete_component, help="A kind, or the name of a component."),
     ] = None,
     wide: Wide = False,
     as_json: Json = False,

@@ -9,14 +9,8 @@ import typer
 
 from findna_kit.cli.completion import complete_override, complete_plugin, complete_recipe, complete_task
 
-RecipeArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="RECIPE",
-        autocompletion=complete_recipe,
-        help="Path of a recipe, name of a shipped one, or PLUGIN:NAME for one of a plugin.",
-    ),
-]
+RECIPE_HELP = "Path of a recipe, name of a shipped one, or PLUGIN:NAME for one of a plugin."
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", autocompletion=complete_recipe, help=RECIPE_HELP)]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -35,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Print every column; by default only the main ones are printed.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
-RunsBelow = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to search for runs, including those of studies.")]
+RunsBelow = Annotated[Path, typer.Argument(metavar="DIR", help="Folder to search for runs, including those of studies.")]
 TaskArguments = Annotated[
     list[str],
     typer.Argument(

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from findna_kit.cli.console import log
+from findna_kit.metrics.names import training_losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,12 +137,8 @@ class TrainingProgress:
 
 def losses_text(metrics: Mapping[str, float]) -> str:
     """Return `loss 2.0844 (masked 1.3874, distill 0.6970)`: the weighted total, then each training loss."""
-    terms = ", ".join(
-        f"{name.removesuffix('/loss')} {value:.4f}"
-        for name, value in metrics.items()
-        # Validation losses belong to another set of windows, and are left out of the line.
-        if name.endswith("/loss") and not name.startswith("held_out")
-    )
+    # Validation losses belong to another set of windows, and are left out of the line.
+    terms = ", ".join(f"{label} {value:.4f}" for label, value in training_losses(metrics).items())
     return f"loss {metrics['loss']:.4f} ({terms})"
 
 

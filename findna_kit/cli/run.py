@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from findna_kit.cli.completion import complete_reporter
+from findna_kit.cli.completion import complete_recipe, complete_reporter
 from findna_kit.cli.console import log, print_line
 from findna_kit.cli.evaluate import print_scores
 from findna_kit.cli.lazy import LazyModule
-from findna_kit.cli.options import Device, Overrides, RecipeArgument, Without
+from findna_kit.cli.options import RECIPE_HELP, Device, Overrides, Without
 from findna_kit.errors import FindnaError
+from findna_kit.records.paths import RECIPE
 
 if TYPE_CHECKING:
     from findna_kit import distributed, evaluation, runs, trainer
@@ -29,6 +30,10 @@ else:
     training_summary = LazyModule("findna_kit.cli.training_summary")
 
 
+OptionalRecipe = Annotated[
+    str | None,
+    typer.Argument(metavar="RECIPE", autocompletion=complete_recipe, help=f"{RECIPE_HELP} [default: that of --resume]"),
+]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Write the run to this folder. [default: runs/NAME-1, -2, ...]")
 ]
@@ -48,7 +53,7 @@ ReporterNames = Annotated[
 
 
 def run(
-    recipe: RecipeArgument,
+    recipe: OptionalRecipe = None,
     out: Out = None,
     resume: Resume = None,
     device: Device = "auto",
@@ -60,7 +65,8 @@ def run(
     """Train a recipe, evaluate it and write a run folder."""
     if out is not None and resume is not None:
         raise FindnaError("--out and --resume each name a folder: give one of them")
-    loaded, components, plugins = preparation.load(recipe, overrides or [], without or [])
+    source = recipe if recipe is not None else _recipe_to_resume(resume)
+    loaded, components, plugins = preparation.load(source, overrides or [], without or [])
     preparation.check_files(loaded)
     # Under torchrun or Slurm the processes exist already; otherwise this process starts and supervises them.
     if distributed.current_launch() is None and loaded.trainer.devices * loaded.trainer.nodes > 1:
@@ -82,6 +88,18 @@ def run(
         scoring = runs.Scoring(request, device=device, without=tuple(without or ()))
         print_scores(result.folder, settings.tasks, scoring)
     print_line(f"\n{result.folder}: the folder of the run; `tensorboard --logdir {result.folder}` shows its curves")
+
+
+def _recipe_to_resume(folder: Path | None) -> str:
+    """Return the path of the recipe that the run in `folder` was started with. Raises FindnaError if there is none."""
+    if folder is None:
+        raise FindnaError(
+            "name a RECIPE, or the folder of a run with --resume; `findna-kit recipes list` lists the shipped ones"
+        )
+    path = folder / RECIPE
+    if not path.is_file():
+        raise FindnaError(f"{path}: no such file; name the recipe: findna-kit run RECIPE --resume {folder}")
+    return str(path)
 
 
 def _start_processes(recipe: Recipe) -> int:

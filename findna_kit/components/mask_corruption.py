@@ -1,4 +1,4 @@
-"""How many bases a masking policy masks, which may be masked, and what the student receives in their place."""
+"""How many bases a masking masks, which may be masked, and what the student receives in their place."""
 
 from __future__ import annotations
 

@@ -12,16 +12,23 @@ All others (loss, learning_rate, momentum, ...) are single words, or names of a 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 VALIDATION = "held_out/"
 PLAIN_VALIDATION = "held_out_plain/"
 COLLAPSE = "collapse/"
+VALIDATION_SPLIT = (VALIDATION, PLAIN_VALIDATION, COLLAPSE)
+"""Prefixes of the metrics that are measured on the validation split, without the scores of tasks."""
 BASELINE = "baseline/"
 TASK = "evaluation/"
 CONTROL = "kmer"
 """The last part of the name of an online probe's control."""
+
+
+LossMetricName = Callable[[str, str], str]
+"""Returns the name of a metric from the label of its loss and the loss's own name for it."""
 
 
 class MetricKind(Enum):
@@ -113,14 +120,19 @@ def parse(name: str) -> MetricName:
             return MetricName(MetricKind.OTHER, "", name)
 
 
-def validation_losses(metrics: dict[str, float]) -> dict[str, float]:
+def training_losses(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return each loss during training, by its label, from a row of metrics."""
+    return _losses(metrics, MetricKind.TRAINING)
+
+
+def validation_losses(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return each loss on the validation windows, by its label, from a row of metrics."""
+    return _losses(metrics, MetricKind.VALIDATION)
+
+
+def _losses(metrics: Mapping[str, float], kind: MetricKind) -> dict[str, float]:
     parsed = {name: parse(name) for name in metrics}
-    return {
-        parts.source: metrics[name]
-        for name, parts in parsed.items()
-        if parts.kind is MetricKind.VALIDATION and parts.metric == "loss"
-    }
+    return {parts.source: metrics[name] for name, parts in parsed.items() if parts.kind is kind and parts.metric == "loss"}
 
 
 def has_validation(metrics: dict[str, float]) -> bool:

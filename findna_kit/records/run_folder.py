@@ -22,13 +22,14 @@ from findna_kit.records.paths import (
     REPORT,
     REPORTS,
     RUN_JSON,
+    VIEWS_JSON,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _RUN_FILES = (
-    RECIPE, RUN_JSON, EVALUATION_JSON, PREDICTIONS, AUDIT_JSON, REPORT, REPORTS, FILE, BOARD, checkpoint.FOLDER,
+    RECIPE, RUN_JSON, VIEWS_JSON, EVALUATION_JSON, PREDICTIONS, AUDIT_JSON, REPORT, REPORTS, FILE, BOARD, checkpoint.FOLDER,
 )  # fmt: skip
 
 
@@ -67,7 +68,7 @@ class RunLocation:
     def _clear(self, folder: Path, content: list[Path]) -> None:
         """Empty the folder of a run to be replaced, or of one that was killed before its first checkpoint."""
         if self.resume is None and not self.overwrite:
-            options = f"take another --out, go on with --resume {folder}, or --overwrite it"
+            options = f"take another --out, resume it with `findna-kit run --resume {folder}`, or --overwrite it"
             raise OutputExists(f"{folder}: already exists; {options}")
         foreign = sorted(path.name for path in content if not _is_run_file(path.name))
         # A reporter that failed to start leaves its folder before there is a run.json.

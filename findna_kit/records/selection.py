@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, nearest
-from findna_kit.metrics.names import BASELINE, COLLAPSE, PLAIN_VALIDATION, TASK, VALIDATION, parse
+from findna_kit.metrics.names import BASELINE, TASK, VALIDATION_SPLIT, parse
 from findna_kit.metrics.readers import newest_rows
 from findna_kit.records.evaluation_json import SCORES, read_evaluation
 from findna_kit.records.listing import Entry, entries_below
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LOWER, HIGHER = ("loss", "bits_per_base"), SCORES
 """Metrics, by the last part of their names, whose better direction is known."""
-_ON_VALIDATION = (VALIDATION, PLAIN_VALIDATION, TASK, COLLAPSE)
+_ON_VALIDATION = (*VALIDATION_SPLIT, TASK)
 _PROTOCOLS = ("knn", "probe", "finetune", "few_shot")
 _VALIDATION_SCORE = "validation_"
 _SUGGESTION = "use a validation metric, such as held_out/LABEL/loss, or a validation score"

@@ -27,6 +27,7 @@ from findna_kit.report.sections.facts import cells_section, runs_section
 from findna_kit.report.sections.leakage import leakage_section
 from findna_kit.report.sections.recipes import recipes_section
 from findna_kit.report.sections.scores import scores_section
+from findna_kit.report.sections.views import views_section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,8 @@ def _runs_part(runs: Sequence[RunFolder], embed: EmbeddingRequest | None) -> Rep
     title = f"Run {runs[0].label}" if len(runs) == 1 else f"{len(runs)} runs"
     return ReportPart("runs", title, [
         runs_section("runs", runs),
-        *curve_sections("runs", groups, steps, ("losses", "masked", "looks")),
+        views_section("runs", labelled),
+        *curve_sections("runs", groups, steps, ("losses", "masked", "probes")),
         *curve_sections("runs", groups, steps, ("collapse",)),
         scores_section("runs", runs),
         leakage_section("runs", runs),
@@ -159,7 +161,8 @@ def _study_part(key: str, study: StudyFolder, embed: EmbeddingRequest | None) ->
     if by_condition:
         groups, steps = group_runs(by_condition)
         sections += [
-            *curve_sections(key, groups, steps, ("losses", "masked", "looks", "collapse")),
+            *curve_sections(key, groups, steps, ("losses", "masked", "probes", "collapse")),
+            views_section(key, first_runs),
             leakage_section(key, [run for _, runs in by_condition for run in runs]),
             embeddings_section(key, study.folder, first_runs, embed),
             cost_section(key, groups),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from findna_kit.errors import FindnaError, nearest, require_extra
+from findna_kit.metrics.names import MetricKind, parse
 from findna_kit.metrics.readers import newest_rows
 from findna_kit.study.cells import CellFolder
 from findna_kit.study.files import RESULT, SEARCH, TRIAL, SearchResult, TrialRecord, read_model
@@ -77,9 +78,9 @@ class Searcher:
             require_extra("optuna", "search", "a study's search")
         cells = build_cells(with_values(self.loaded, self.search.midpoint), self.components, self.failed, self.check)
         # A wrong label would otherwise show only after the first trial was trained: it would have no value of the metric.
-        kind, label, *_ = self.search.metric.split("/")
-        losses = cells[0].recipe.losses
-        if kind != "collapse" and label not in losses:
+        metric = parse(self.search.metric)
+        label, losses = metric.source, cells[0].recipe.losses
+        if metric.kind is not MetricKind.COLLAPSE and label not in losses:
             known = ", ".join(losses) or "none"
             raise FindnaError(
                 f"search.metric: {self.search.metric}: the first condition has no loss {label!r}"

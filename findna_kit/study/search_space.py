@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from findna_kit.errors import FindnaError
+from findna_kit.metrics.names import VALIDATION_SPLIT, MetricKind, parse
 from findna_kit.records.selection import Criterion, criterion
 from findna_kit.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_VALIDATION_PREFIXES = ("held_out/", "held_out_plain/", "collapse/")
-"""Prefixes of metrics that are measured on the validation split."""
+_KINDS = (MetricKind.VALIDATION, MetricKind.PLAIN_VALIDATION, MetricKind.COLLAPSE)
+"""What a metric to be optimised may be measured on."""
 DEFAULT_BATCH = 4
 """Trials that are proposed together, by default."""
 Level = dict[str, Any]
@@ -89,7 +90,7 @@ class Search(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.metric.startswith(_VALIDATION_PREFIXES):
+        if parse(self.metric).kind not in _KINDS:
             raise ValueError(f"metric: {self._metric_refusal()}")
         try:
             _ = self.criterion
@@ -113,6 +114,9 @@ class Search(Settings):
 
     def _metric_refusal(self) -> str:
         """Return why a metric that is not on the validation split cannot be optimised."""
+        if self.metric.startswith(VALIDATION_SPLIT):
+            forms = "held_out/LABEL/METRIC, held_out_plain/LABEL/METRIC/BRANCH or collapse/BRANCH/SIGNAL"
+            return f"{self.metric}: no metric has a name of this form; write {forms}"
         try:
             criterion(self.metric, True)
         except FindnaError as error:
@@ -148,8 +152,9 @@ class Search(Settings):
 
 def _changes_metric(metric: str, keys: list[str]) -> bool:
     """Return whether a recipe path changes a metric's validation windows, their masked positions, or the loss's scale."""
-    # held_out/LABEL/... uses the training views, held_out_plain/LABEL/... only their mask, collapse/... neither.
-    kind, label, *_ = metric.split("/")
+    # Validation losses use the training views, plain ones only their mask, and collapse signals neither.
+    parsed = parse(metric)
+    kind, label = parsed.kind, parsed.source
     first, second, third = [*keys, "", ""][:3]
     if first == "data":
         return second != "batch_size"  # everything else decides which windows there are
@@ -157,7 +162,8 @@ def _changes_metric(metric: str, keys: list[str]) -> bool:
         return second in ("", "validation_windows")
     if first == "losses":
         # A weight scales the gradient, not the recorded metric.
-        return kind != "collapse" and second in ("", label) and third != "weight"
+        return kind is not MetricKind.COLLAPSE and second in ("", label) and third != "weight"
     if first == "views":
-        return kind == "held_out" or (kind == "held_out_plain" and (not second or third in ("", "mask", "length", "count")))
+        plain = kind is MetricKind.PLAIN_VALIDATION
+        return kind is MetricKind.VALIDATION or (plain and (not second or third in ("", "mask", "length", "count")))
     return False

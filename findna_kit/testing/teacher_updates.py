@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from findna_kit import rng
 from findna_kit.assemble import assemble
+from findna_kit.metrics.names import loss_metric, plain_validation_metric, validation_metric
 from findna_kit.schedules import Clock
 from findna_kit.testing.checks import CPU, abbreviate, differing_names, make_checks, relative_difference
 from findna_kit.testing.experiments import component_entry, read_recipe, recipe_document, resume_differences
@@ -52,16 +54,9 @@ def _change_student(student: nn.Module, step: int) -> None:
 
 def metrics(step: int) -> dict[str, float]:
     """Return metrics of a step as the trainer passes them: decreasing losses of training and of the last validation."""
-    loss = 1.5 / (1 + step)
-    return {
-        name: loss
-        for prefix in ("", "held_out/", "held_out_plain/")
-        for name in (
-            f"{prefix}distill/loss",
-            f"{prefix}masked/loss",
-            *([] if prefix else ["loss", "gradient_norm"]),
-        )
-    }
+    of_loss = (loss_metric, validation_metric, partial(plain_validation_metric, branch="student"))
+    names = ["loss", "gradient_norm", *(name(label, "loss") for name in of_loss for label in ("distill", "masked"))]
+    return dict.fromkeys(names, 1.5 / (1 + step))
 
 
 def _call(update: TeacherUpdate, teacher: nn.Module, student: nn.Module, step: int) -> dict[str, float]:

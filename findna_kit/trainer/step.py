@@ -9,6 +9,7 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from findna_kit.errors import NotFinite
+from findna_kit.metrics.names import loss_metric
 from findna_kit.trainer.forward import Batch, Forward, Outputs, dropout_seed, slices, training_batch
 from findna_kit.trainer.gradient_cache import GradientCache
 from findna_kit.trainer.loss_sums import EPS, LossSums
@@ -45,6 +46,8 @@ def train_step(
     for norm_layer in experiment.norms:
         norm_layer.before_step()
     sums, counts = accumulate_gradients(experiment, data, engine, clock, batch, micro_batch)
+    for parameter in experiment.frozen_parameters(clock):
+        parameter.grad = None  # in every process: the all-reduce keeps None, and the optimizer skips the parameter
     parameters = optimizer.parameters
     engine.all_reduce_gradients(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -140,18 +143,17 @@ def _metrics(
     """Return every loss and metric over the global batch, read from the device at once. Raises NotFinite."""
     names, values = [], []
     for label, weighted in experiment.losses.items():
-        for name, value in sums.values[label].items():
-            total = engine.all_reduce_sum(value) if weighted.loss.coupling == "sample" else value
-            names.append(f"{label}/{name}")
-            values.append(total / counts[label].clamp(min=EPS))
+        reduce = engine.all_reduce_sum if weighted.loss.coupling == "sample" else None
+        for name, value in sums.metrics(label, weighted.loss, counts[label], reduce).items():
+            names.append(loss_metric(label, name))
+            values.append(value)
     *numbers, norm = torch.stack([*values, gradient_norm]).tolist()  # the step's only wait for the device
     metrics = dict(zip(names, numbers, strict=True))
-    metrics["loss"] = sum(weighted.weight(clock) * metrics[f"{label}/loss"] for label, weighted in experiment.losses.items())
-    for label in experiment.losses:
-        if not math.isfinite(metrics[f"{label}/loss"]):
-            raise NotFinite(
-                f"step {clock.step + 1}: losses.{label} is {metrics[f'{label}/loss']}; nothing of this step was applied"
-            )
+    losses = {label: metrics[loss_metric(label, "loss")] for label in experiment.losses}
+    metrics["loss"] = sum(weighted.weight(clock) * losses[label] for label, weighted in experiment.losses.items())
+    for label, value in losses.items():
+        if not math.isfinite(value):
+            raise NotFinite(f"step {clock.step + 1}: losses.{label} is {value}; nothing of this step was applied")
     if not math.isfinite(norm):
         raise NotFinite(f"step {clock.step + 1}: the gradient's norm is {norm}; nothing of this step was applied")
     return {**metrics, "gradient_norm": norm}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from findna_kit.components.interfaces import BranchOutput
 from findna_kit.metrics.collapse import feature_deviation, rankme
+from findna_kit.metrics.names import collapse_metric, plain_validation_metric, validation_metric
 from findna_kit.trainer.forward import Forward, make_batch, slices
 from findna_kit.trainer.loss_sums import LossSums
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from findna_kit.components.views import View
     from findna_kit.data.sources import Data
     from findna_kit.distributed import Engine
+    from findna_kit.metrics.names import LossMetricName
     from findna_kit.schedules import Clock
     from findna_kit.trainer.experiment import Experiment
     from findna_kit.trainer.forward import Batch
@@ -83,7 +85,15 @@ class Validation:
         sums, counts = LossSums(), dict[str, "Tensor"]()
         for part in slices(len(self.windows.tokens), self.experiment.batch_size):
             _add_counts(counts, self._add_chunk(self.batch.rows(part), sums, clock))
-        return sums.means(counts, "held_out")
+        return self._means(sums, counts, validation_metric)
+
+    def _means(self, sums: LossSums, counts: Mapping[str, Tensor], name_of: LossMetricName) -> dict[str, float]:
+        """Return the metrics of every loss, by metric name, which `name_of(label, name)` gives."""
+        return {
+            name_of(label, name): float(value)
+            for label in sums.values
+            for name, value in sums.metrics(label, self.experiment.losses[label].loss, counts[label]).items()
+        }
 
     def _add_chunk(self, chunk: Batch, sums: LossSums, clock: Clock) -> dict[str, Tensor]:
         """Add every loss on one chunk to `sums`, and return the item counts."""
@@ -123,7 +133,7 @@ class Validation:
             output = self._embed(which, self.windows.select(part))
             pooled.append(output.pooled)
             classes.append(output.class_embeddings)
-        metrics = {f"{name}/{which}": value for name, value in sums.means(counts, "held_out_plain").items()}
+        metrics = self._means(sums, counts, partial(plain_validation_metric, branch=which))
         return metrics | _collapse(which, torch.cat(pooled), torch.cat(classes))  # type: ignore[arg-type]
 
     def _masked_losses(self, which: BranchName) -> list[str]:
@@ -157,13 +167,10 @@ def _add_counts(counts: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
 
 def _collapse(which: BranchName, pooled: Tensor, classes: Tensor) -> dict[str, float]:
     """Return the collapse signals of pooled embeddings [n, D] and class embeddings [n, C, D], the latter's mean over C."""
-    signals = {
-        f"collapse/{which}/pooled_deviation": feature_deviation(pooled),
-        f"collapse/{which}/pooled_rankme": rankme(pooled),
-    }
+    signals = {"pooled_deviation": feature_deviation(pooled), "pooled_rankme": rankme(pooled)}
     # Of each class token on its own: tokens that differ from each other would hide that none depends on the sequence.
     tokens = classes.float().unbind(1)
     if tokens:
-        signals[f"collapse/{which}/class_deviation"] = sum(map(feature_deviation, tokens)) / len(tokens)
-        signals[f"collapse/{which}/class_rankme"] = sum(map(rankme, tokens)) / len(tokens)
-    return signals
+        signals["class_deviation"] = sum(map(feature_deviation, tokens)) / len(tokens)
+        signals["class_rankme"] = sum(map(rankme, tokens)) / len(tokens)
+    return {collapse_metric(which, signal): value for signal, value in signals.items()}

@@ -127,6 +127,14 @@ def test_out_and_resume_exclude_each_other(tmp_path):
     assert "give one of them" in refused("run", "self_distill", "--out", tmp_path / "a", "--resume", tmp_path / "b")
 
 
+def test_a_run_needs_a_recipe_or_a_folder_that_has_one(tmp_path):
+    assert "name a RECIPE, or the folder of a run with --resume" in refused("run")
+    assert "name a RECIPE" in refused("run", "--out", tmp_path / "run")
+    said = refused("run", "--resume", tmp_path / "run")
+    assert f"{tmp_path}/run/recipe.yaml: no such file; name the recipe: findna-kit run RECIPE --resume {tmp_path}/run" in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_out_that_exists_is_refused(tmp_path):
     (tmp_path / "kept").write_text("x")
     assert "--overwrite" in refused("run", "self_distill", "--out", tmp_path)

@@ -27,6 +27,18 @@ def test_training_logs_losses_throughput_and_eta(clock, capsys):
     assert len(lines) == 10
 
 
+def test_the_log_has_every_training_loss_and_no_validation_loss():
+    metrics = {
+        "loss": 3.0,
+        "held_out_2/loss": 1.0,
+        "masked/loss": 2.0,
+        "masked/accuracy": 0.5,
+        "held_out/masked/loss": 9.0,
+        "held_out_plain/masked/loss/student": 9.0,
+    }
+    assert progress.losses_text(metrics) == "loss 3.0000 (held_out_2 1.0000, masked 2.0000)"
+
+
 def test_lines_are_ten_seconds_apart(clock, capsys):
     with counting_bar("embedding", 1000, "sequences") as count:
         for done in range(0, 1001, 10):

@@ -14,9 +14,9 @@ NAMES = [
     "Contig", "Cosine", "Draw", "Encoder", "Examples", "FeatureStatistics", "Level", "Linear", "Loss", "LossOutput",
     "MaskCorruptionConfig", "Masking", "Optimizer", "OptimizerConfig", "ParameterGroup", "Projector", "Prototypes",
     "RecipePath", "Schedule", "ScheduleConfig", "ScheduleFunction", "SegmentConfig", "TeacherUpdate", "View", "ViewPlan",
-    "WarmupStableDecay", "average_halves", "ema_update", "embedding_width", "feature_statistics", "hookimpl", "maskable_bases",
-    "positions_and_lengths", "reverse_complement_bases", "reverse_valid", "shifted_segments", "torch_groups", "within",
-    "zero_until",
+    "WarmupStableDecay", "average_halves", "ema_update", "embedding_width", "feature_statistics", "hookimpl",
+    "information_shares", "maskable_bases", "positions_and_lengths", "reverse_complement_bases", "reverse_valid",
+    "shifted_segments", "sinkhorn", "torch_groups", "within", "zero_until",
 ]  # fmt: skip
 USERS = [
     *ROOT.glob("findna_kit/builtin/**/*.py"),

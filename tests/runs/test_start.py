@@ -36,7 +36,7 @@ def test_the_first_free_number_is_taken(tmp_path, monkeypatch):
 def test_a_run_is_overwritten_only_on_request(tmp_path):
     out = tmp_path / "run"
     run(out, "steps=1")
-    with pytest.raises(OutputExists, match="already exists; take another --out, go on with --resume"):
+    with pytest.raises(OutputExists, match="already exists; take another --out, resume it with `findna-kit run --resume"):
         run(out, "steps=2")
     assert steps_saved(out) == [0, 1]
     run(out, "steps=2", overwrite=True)

@@ -41,6 +41,8 @@ def test_a_good_one(tmp_path):
     ({"metric": "probe/mcc"}, "search: metric: probe/mcc: is a score on the test split; selecting on the test set"),
     ({"metric": "task/knn/validation_mcc"}, "metric: task/knn/validation_mcc: trials are not scored on tasks; take a metric"),
     ({"metric": "evaluation/task/knn/mcc"}, "trials are not scored on tasks"),
+    ({"metric": "held_out/loss"}, "held_out/loss: no metric has a name of this form; write held_out/LABEL/METRIC, held_out_pl"),
+    ({"metric": "held_out_plain/masked/loss"}, "no metric has a name of this form"),
     ({"metric": "masked/loss"}, "is a training metric, or unknown; runs are chosen on validation data"),
     ({"metric": "collapse/teacher/pooled_rankme"}, "pooled_rankme: whether higher or lower is better is not known"),
     ({"direction": "maximise"}, "metric: held_out/masked/loss: lower is better; leave maximise out"),
@@ -71,12 +73,15 @@ def test_what_is_refused_is_said_on_its_line(tmp_path, keys, sentence):
     assert "study.yaml:9:" in said
 
 
+SIGNAL = "collapse/teacher/pooled_rankme"
+
+
 @pytest.mark.parametrize(("metric", "path", "refused_"), [
     (LOSS, "data.length", True), (LOSS, "data.batch_size", False), (LOSS, "trainer.validation_windows", True),
     (LOSS, "views.masked.augment", True), ("held_out_plain/masked/loss/teacher", "views.masked.augment", False),
-    ("held_out_plain/masked/loss/teacher", "views.masked.mask.fraction", True), ("collapse/x", "views.masked.mask", False),
+    ("held_out_plain/masked/loss/teacher", "views.masked.mask.fraction", True), (SIGNAL, "views.masked.mask", False),
     (LOSS, "losses.masked.weight", False), (LOSS, "losses.masked.smoothing", True), (LOSS, "losses", True),
-    (LOSS, "losses.other.temperature", False), ("collapse/x", "losses.masked.smoothing", False), (LOSS, "encoder.dim", False),
+    (LOSS, "losses.other.temperature", False), (SIGNAL, "losses.masked.smoothing", False), (LOSS, "encoder.dim", False),
 ])  # fmt: skip
 def test_no_value_may_change_what_it_is_measured_by(metric, path, refused_):
     keys = {"metric": metric, "trials": 1, "seed": 9, "space": {path: SearchRange(low=1, high=2)}, "direction": "minimise"}

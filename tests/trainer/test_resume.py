@@ -31,6 +31,12 @@ VARIANTS = {
         "losses.distill.norm=batch",
         "trainer.micro_batch=3",
     ),
+    "sinkhorn, predictor, prototypes frozen over the cut": (
+        "losses.distill.centering=sinkhorn",
+        "losses.distill.predictor_layers=2",
+        "losses.distill.freeze_last_layer=0.7",
+        "losses.distill.teacher_temperature={linear: {start: 0.04, end: 0.07, until: 0.7}}",
+    ),
     "five_way": ("losses.distill.head=five_way",),
     "info_nce": (
         "views.shifted.see=[student, teacher]",
@@ -57,6 +63,11 @@ VARIANTS = {
     ),
     "Muon": ("optimizer={name: muon}", "trainer.micro_batch=3"),
     "transformer": ("encoder={name: transformer, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",),
+    "patches, with a masked loss and dropout": (
+        "encoder={name: patch_transformer, patch: 6, kernel: 9, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",
+        "trainer.micro_batch=3",
+    ),
+    "chordmixer with a norm and class vectors": ("encoder.norm=layer", "encoder.learned_class_tokens=true"),
     "dilated convolutions, inversion, masked spans": (
         "encoder={name: dilated_conv, dim: 16, hidden: 32, blocks: 2, kernel: 3, dropout: 0.1}",
         "views.masked.mask={name: span, fraction: 0.3}",
@@ -203,6 +214,20 @@ def test_ctrl_c_saves_and_prints_how_to_resume(tmp_path):
     assert "SIGINT" in stderr
     assert f"--resume {tmp_path / 'run'}" in stderr
     assert "Traceback" not in stderr
+
+
+def test_a_run_is_resumed_with_its_own_recipe(tmp_path):
+    recipe, components, plugins = small("masked_only", "steps=3")
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu", observer=interrupt_at(1))
+    refused = command("run", "--resume", folder, *sets("encoder.dim=33"), "--device", "cpu")
+    assert refused.returncode == 2
+    assert "was started with another recipe; --resume needs the same one:\n  encoder.dim: 22 -> 33" in refused.stderr
+    done = command("run", "--resume", folder, *sets("trainer.keep_last=1"), "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in read_rows(folder)] == [0, 1, 2, 3]
+    assert checkpoint.steps_saved(folder) == [0, 3]
 
 
 def test_resume_starts_where_there_is_nothing(tmp_path):

@@ -36,7 +36,7 @@ def doctor(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PLUGIN...]",
+            metavar="PLUGIN",
             autocompletion=complete_plugin,
             help="Examine these plugins and the built-in components. [default: all]",
         ),

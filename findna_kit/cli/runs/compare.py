@@ -16,6 +16,7 @@ from findna_kit.cli.console import log, print_line, print_table
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Csv, Json, Wide
 from findna_kit.cli.runs.formats import number_text, output_format, value_text
+from findna_kit.metrics.names import BASELINE, TASK, VALIDATION_SPLIT
 from findna_kit.records.comparison import compare
 from findna_kit.records.evaluation_json import ScoreInterval
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 else:
     score_tables = LazyModule("findna_kit.evaluation.result_tables")
 
-_MAIN_METRICS = ("held_out/", "held_out_plain/", "collapse/", "evaluation/", "baseline/")
+_MAIN_METRICS = (*VALIDATION_SPLIT, TASK, BASELINE)
 """Prefixes of the metrics that are printed by default: those of validation, not of training."""
 
 

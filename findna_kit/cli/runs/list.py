@@ -14,6 +14,7 @@ from findna_kit.cli.options import Csv, Json, RunsBelow, Wide
 from findna_kit.cli.runs.formats import number_text, output_format, value_text, write_csv
 from findna_kit.cli.tables import select
 from findna_kit.errors import FindnaError, nearest
+from findna_kit.metrics.names import validation_metric
 from findna_kit.records.listing import STATUSES, Entry, entries_below
 from findna_kit.records.selection import metric_names
 
@@ -101,7 +102,7 @@ def _record(entry: Entry, metric: str | None) -> dict[str, object]:
 def _cells(entry: Entry, metric: str | None) -> dict[str, object]:
     """Return the run as a row of the CSV, with each number in its own cell."""
     cells: dict[str, object] = {**_base(entry), **({metric: entry.metric} if metric else {})}
-    cells |= {f"held_out/{label}/loss": value for label, value in entry.held_out.items()}
+    cells |= {validation_metric(label, "loss"): value for label, value in entry.held_out.items()}
     for score in entry.scores:
         cells |= {score.name: score.value, f"{score.name}/low": score.low, f"{score.name}/high": score.high}
     return cells

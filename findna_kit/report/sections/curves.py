@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 _MAX_DESCRIBED = 6
 """Series that the description of a drawing, which screen readers read aloud, goes through one by one."""
 _TITLES: dict[Heading, str] = {
-    "losses": "Losses", "masked": "Masked bases on the validation split", "looks": "Task scores during training",
+    "losses": "Losses", "masked": "Masked bases on the validation split", "probes": "Task scores during training",
     "optimiser": "Optimizer", "collapse": "Collapse signals", "speed": "Speed", "other": "Other metrics",
 }  # fmt: skip
 _HOW_TO_READ: dict[Heading, str] = {
     "masked": "The dotted line is the best of the baselines that only count contexts, at the same masked positions. The table "
     "of baselines lists all of them.",
-    "looks": "Quick scores, made during training to follow a run's progress; quote the ones under Scores instead. The dotted "
+    "probes": "Quick scores, made during training to follow a run's progress; quote the ones under Scores instead. The dotted "
     "line is the k-mer control.",
     "collapse": "Deviation: 0 means collapse, 1 means evenly spread embeddings. RankMe (effective rank): 1 means collapse. "
     "Entropy share: 1 means all prototypes are used equally, 0 means only one is used. Normal values depend on the recipe, so "

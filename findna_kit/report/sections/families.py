@@ -6,11 +6,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from findna_kit.metrics.names import MetricKind, parse
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Heading = Literal["losses", "masked", "looks", "collapse", "optimiser", "speed", "other"]
-"""Keys of the headings; they become part of the links to sections, so they stay as they are."""
+    from findna_kit.metrics.names import MetricName
+
+Heading = Literal["losses", "masked", "probes", "collapse", "optimiser", "speed", "other"]
+"""Keys of the headings, which are part of the links to sections."""
 _SIGNALS = re.compile(r"(^|_)(entropy|deviation|rank|rankme|spread|variance|information)(_|$)")
 """Metrics of a loss that are signs of collapse."""
 _SCALAR_HEADINGS: dict[str, Heading] = {
@@ -44,20 +48,20 @@ class Family:
 def families(names: Iterable[str]) -> list[Family]:
     """Return the families of all metrics, in the order in which the metrics are given."""
     by_key: dict[Key, Family] = {}
-    baselines: dict[str, list[str]] = {}
+    baselines: dict[str, dict[str, list[str]]] = {}
     for name in names:
-        first, *rest = name.split("/")
-        if first == "baseline" and len(rest) == 2:
-            baselines.setdefault(rest[1], []).append(name)
-        elif first == "evaluation" and len(rest) >= 3:
-            _add_task_score(by_key, name, rest)
+        metric = parse(name)
+        if metric.kind is MetricKind.BASELINE:
+            baselines.setdefault(metric.metric, {})[metric.source] = [name]
+        elif metric.kind is MetricKind.TASK:
+            _add_task_score(by_key, name, metric)
         else:
-            key, family, panel = _family_of(name, first, rest)
+            key, family, panel = _family_of(name, metric)
             by_key.setdefault(key, family).panels[name] = panel
     # After all names: a baseline may come before the metric that it is drawn with.
     for key, family in by_key.items():
         if family.heading == "masked":
-            family.levels = {name.split("/")[1]: [name] for name in baselines.get(key[2], [])}
+            family.levels = baselines.get(key[2], {})
             family.best = "low" if key[2] in ("bits_per_base", "loss") else "high"
     for family in by_key.values():
         # The first validation precedes the first step, so validation would come first; put training before it.
@@ -66,20 +70,18 @@ def families(names: Iterable[str]) -> list[Family]:
     return [family for family in by_key.values() if family.panels]
 
 
-def _family_of(name: str, first: str, rest: list[str]) -> tuple[Key, Family, str]:
+def _family_of(name: str, metric: MetricName) -> tuple[Key, Family, str]:
     """Return the key of a metric's family, a new family for it, and the title of the metric's panel."""
-    if first == "held_out_plain" and len(rest) == 3:
-        label, metric, branch = rest
-        title = f"{label}: {_words(metric)}, validation windows without augmentation"
-        return ("masked", label, metric), Family(title, "masked"), branch
-    if first == "collapse" and len(rest) == 2:
-        branch, metric = rest
-        return ("collapse", metric), Family(_words(metric), "collapse", from_zero=True), branch
-    if first == "held_out" and len(rest) == 2:
-        return _loss_family(rest[0], rest[1], "validation")
-    if len(rest) == 1:
-        return _loss_family(first, rest[0], "training")
-    heading: Heading = "other" if rest else _SCALAR_HEADINGS.get(first, "other")
+    if metric.kind is MetricKind.PLAIN_VALIDATION:
+        title = f"{metric.source}: {_words(metric.metric)}, validation windows without augmentation"
+        return ("masked", metric.source, metric.metric), Family(title, "masked"), metric.detail
+    if metric.kind is MetricKind.COLLAPSE:
+        return ("collapse", metric.metric), Family(_words(metric.metric), "collapse", from_zero=True), metric.source
+    if metric.kind is MetricKind.VALIDATION:
+        return _loss_family(metric.source, metric.metric, "validation")
+    if metric.kind is MetricKind.TRAINING:
+        return _loss_family(metric.source, metric.metric, "training")
+    heading = _SCALAR_HEADINGS.get(name, "other")
     if heading == "losses":
         return ("alone", name), Family("total loss (weighted sum)", heading), "training"
     return ("alone", heading), Family(_SCALAR_TITLES[heading], heading, shared=False), _words(name)
@@ -92,16 +94,14 @@ def _loss_family(label: str, metric: str, panel: str) -> tuple[Key, Family, str]
     return ("term", label, metric), family, panel
 
 
-def _add_task_score(by_key: dict[Key, Family], name: str, rest: list[str]) -> None:
+def _add_task_score(by_key: dict[Key, Family], name: str, metric: MetricName) -> None:
     """Add a task's score during training to its family; its k-mer control, which is constant, as a horizontal line."""
-    is_control = rest[-1] == "kmer"
-    *task, protocol, score = rest[:-1] if is_control else rest
-    key = ("look", *task, score)
-    family = by_key.setdefault(key, Family(f"{'/'.join(task)}: {score}", "looks"))
-    if is_control:
+    key = ("probes", metric.source, metric.metric)
+    family = by_key.setdefault(key, Family(f"{metric.source}: {metric.metric}", "probes"))
+    if metric.control:
         family.levels.setdefault("k-mers", []).append(name)
     else:
-        family.panels[name] = protocol
+        family.panels[name] = metric.detail
 
 
 def _words(metric: str) -> str:

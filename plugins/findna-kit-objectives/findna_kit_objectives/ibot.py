@@ -74,7 +74,8 @@ class IBOT(PrototypeDistillation):
         q = self.targets(torch.cat(targets), clock, weight=weight)
         total = -((q * torch.cat(log_p)).sum(-1) * weight).sum()
         entropy = (torch.special.entr(q).sum(-1) * weight).sum()
-        return LossOutput(total, collapse_signals(entropy, total, q.shape[-1]), self._state_inputs(teacher))
+        metrics = collapse_signals(entropy, total, q.shape[-1])
+        return LossOutput(total, metrics, self._state_inputs(teacher), {"marginal": weight @ q})
 
     def _pairs(self, masked: Iterable[str], unmasked: Iterable[str]) -> list[tuple[str, str]]:
         """Return the pairs of a masked view of the student and a view of the teacher that `partners` allows."""

@@ -107,7 +107,7 @@ def test_a_legend_names_what_is_drawn_alone(groups):
     own, steps = groups
     only = {name: series for name, series in own[1].series[0].items() if name not in own[0].series[0]}
     assert only, "of the second run alone there are looks at a task"
-    sections = {one.title: one for one in curve_sections("k", own, steps, ("losses", "looks"))}
+    sections = {one.title: one for one in curve_sections("k", own, steps, ("losses", "probes"))}
     names = {
         title: {name for block in one.blocks if block.kind == "figure" for name, _ in block.legend}
         for title, one in sections.items()

@@ -39,11 +39,11 @@ def test_signals_of_collapse_stand_together_whoever_writes_them():
     assert all(every[title].from_zero for title in signals)
 
 
-def test_looks_at_tasks_keep_paths_and_their_control():
+def test_online_probes_keep_paths_and_their_control():
     (family,) = families(
         ["evaluation//data/my/task/knn/mcc/kmer", "evaluation//data/my/task/knn/mcc", "evaluation//data/my/task/probe/mcc"]
     )
-    assert (family.title, family.heading) == ("/data/my/task: mcc", "looks")
+    assert (family.title, family.heading) == ("/data/my/task: mcc", "probes")
     assert list(family.panels.values()) == ["knn", "probe"]
     assert family.levels == {"k-mers": ["evaluation//data/my/task/knn/mcc/kmer"]}
 

@@ -1,0 +1,35 @@
+"""The drawing of views in the page: the same lines as the run keeps, and a note where it keeps none."""
+
+import html
+import re
+import shutil
+
+from findna_kit.records.views_json import read_views
+from findna_kit.report.page import read, render
+
+
+def test_the_page_shows_the_lines_that_the_run_keeps(made):
+    page = render(read([made / "one"]))
+    (block,) = re.findall(
+        r'<pre class="scroll" role="region" tabindex="0" aria-label="One window[^>]*><code>(.*?)</code>', page, re.S
+    )
+    shown = html.unescape(re.sub(r"<[^>]*>", "", block)).splitlines()
+    kept = ["".join(text for text, _ in line) for line in read_views(made / "one").lines]
+    assert shown == kept
+    assert any(line.startswith("window ") for line in shown)
+    assert max(map(len, shown)) <= 80
+    assert '<span class="v-masked">#' in block
+
+
+def test_runs_with_the_same_views_share_a_drawing(made):
+    page = render(read([made / "one", made / "two", made / "bare"]))
+    assert len(re.findall("<figcaption>One window and its views in ", page)) == 2
+    assert "One window and its views in one, two" in page
+
+
+def test_a_run_without_a_drawing_says_how_to_make_one(made, tmp_path):
+    shutil.copytree(made / "bare", tmp_path / "bare")
+    (tmp_path / "bare" / "views.json").unlink()
+    page = render(read([tmp_path / "bare"]))
+    assert "its folder has no views.json" in page
+    assert "findna-kit views" in page
