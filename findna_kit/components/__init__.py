@@ -16,6 +16,7 @@ What is exported, by use:
   `ScheduleFunction` is any function of the clock, and `zero_until` sets one to zero over the first steps.
 - Optimizers: `ParameterGroup`, and `torch_groups` in the form that torch takes.
 - Heads of losses: `Projector`, `Prototypes`, `BatchNorm`; assignments to prototypes: `sinkhorn`, `information_shares`.
+- Terms that keep features from collapsing: `feature_statistics` gives those of VICReg, as `FeatureStatistics`.
 - Moving averages of a teacher: `ema_update`, `AveragingConfig`.
 - Masking: `MaskCorruptionConfig`, `maskable_bases`.
 - Moving segments of a sequence: `SegmentConfig`, `positions_and_lengths`, `shifted_segments`.
@@ -30,6 +31,7 @@ What is exported, by use:
 from findna_kit.components.assignments import information_shares, sinkhorn
 from findna_kit.components.draws import Draw
 from findna_kit.components.ema import AveragingConfig, ema_update
+from findna_kit.components.feature_statistics import FeatureStatistics, feature_statistics
 from findna_kit.components.heads import BatchNorm, Projector, Prototypes
 from findna_kit.components.hooks import hookimpl
 from findna_kit.components.interfaces import (
@@ -80,6 +82,7 @@ __all__ = [
     "Draw",
     "Encoder",
     "Examples",
+    "FeatureStatistics",
     "Level",
     "Linear",
     "Loss",
@@ -103,6 +106,7 @@ __all__ = [
     "average_halves",
     "ema_update",
     "embedding_width",
+    "feature_statistics",
     "hookimpl",
     "information_shares",
     "maskable_bases",

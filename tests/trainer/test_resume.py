@@ -43,10 +43,12 @@ VARIANTS = {
         "losses.contrast={name: info_nce, hidden: 16, output: 8}",
         "trainer.micro_batch=4",
     ),
-    "sigreg, visreg of class tokens": (
+    "sigreg, visreg of class tokens, embedding_prediction": (
         "views.shifted.see=[student, teacher]",
         "losses.agree={name: sigreg, hidden: 16, output: 8, slices: 32, global_views: [shifted]}",
         "losses.shape={name: visreg, hidden: 16, output: 8, slices: 32, reads: class}",
+        "losses.predict={name: embedding_prediction, hidden: 16}",
+        "views.masked.see=[student, teacher]",
         "trainer.micro_batch=3",
     ),
     "no teacher": ("teacher_update={name: none}",),

@@ -54,6 +54,12 @@ def test_micro_batches_of_4_16_and_64_agree_for_losses_of_global_views(loss):
     assert_micro_batches_agree("views.shifted.see=[student, teacher]", *alone)
 
 
+@pytest.mark.parametrize("reads", ["pooled", "class"])
+def test_micro_batches_of_4_16_and_64_agree_for_the_prediction_of_an_embedding(reads):
+    alone = ("losses.masked=null", "losses.distill=null", "views.shifted=null", "views.masked.see=[student, teacher]")
+    assert_micro_batches_agree(*alone, f"losses.predict={{name: embedding_prediction, hidden: 32, reads: {reads}}}")
+
+
 def assert_micro_batches_agree(*overrides):
     setting = ("data.batch_size=64", *overrides, "optimizer.clip_norm=null")
     whole, whole_metrics, _ = gradients_of(64, *setting)

@@ -28,8 +28,8 @@ class IBOT(PrototypeDistillation):
     recipes/methods/ibot.yaml.
 
     The paper's term over class tokens is the loss `dino`. Heads are applied at every position, because a partner may be
-    anywhere: memory grows with length times prototypes, and `norm: batch` counts every position, padding too. The centre is the mean over the valid positions of the teacher's views;
-    Sinkhorn-Knopp is over the pairs.
+    anywhere: memory grows with length times prototypes, and `norm: batch` counts every position, padding too. The centre is
+    the mean over the valid positions of the teacher's views; Sinkhorn-Knopp is over the pairs.
     """
 
     class Config(DistillationConfig):
