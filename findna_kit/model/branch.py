@@ -93,7 +93,7 @@ class Branch(nn.Module):
     def encode(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> Encoding:
         """Run the encoder on one-hot bases [B, L, 5] and their mask `valid` [B, L], and split off the class tokens."""
         rows = self.class_tokens if self.encoder.global_mixing else 0
-        # Class rows enter as zeros, but count as valid: an encoder that mixes globally fills them from the nucleotides.
+        # Class tokens enter as zeros, but count as valid: an encoder that mixes globally fills them from the nucleotides.
         embeddings, hidden = self.encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layers=layers)
         equivariant = self.encoder.strand == "equivariant"
         joined = average_halves(embeddings) if equivariant else embeddings
@@ -172,10 +172,18 @@ def read_rows(output: BranchOutput, reads: Reads) -> Tensor:
     return rows
 
 
-def apply_heads(rows: Tensor, *chains: nn.Module) -> dict[str, Tensor]:
-    """Apply chains of heads, each head to the output of the one before it; return every output by name."""
+def apply_heads(
+    rows: Tensor, twins: nn.Module, own: nn.Module | None = None, *, own_before: str | None = None
+) -> dict[str, Tensor]:
+    """Apply a chain of heads, each head to the output of the one before it; return every output by name.
+
+    own: the student's own heads, applied before the twin head `own_before`, or after all twin heads.
+    """
+    before: list[tuple[str, nn.Module]] = []
+    after: list[tuple[str, nn.Module]] = []
+    for name, head in twins.items():  # type: ignore[operator]
+        (after if after or name == own_before else before).append((name, head))
     outputs = {}
-    for chain in chains:
-        for name, head in chain.items():  # type: ignore[operator]
-            outputs[name] = rows = head(rows)
+    for name, head in (*before, *(own.items() if own is not None else ()), *after):  # type: ignore[operator]
+        outputs[name] = rows = head(rows)
     return outputs

@@ -1,7 +1,7 @@
 """ChordMixer (Khalitov, Yu, Cheng and Yang 2023, ICLR; arXiv 2206.05852), as FinDNA uses it.
 
 A layer is `x + shift(dropout(mlp(x)))`. The channels are split into groups; group 0 stays, group i moves by 2^(i-1) positions
-along the ring of class rows and valid positions, so that after ceil(log2 length) layers every position has reached every other.
+along the ring of class tokens and valid positions: after ceil(log2 length) layers every position has reached every other.
 There is no positional encoding and, unless `norm` asks for it, no normalisation. Offsets belong to channels, and the number of
 layers is fixed by the training length; for another length the same network is used, with offsets modulo the length of its ring.
 """
@@ -131,14 +131,14 @@ class _Shift:
 
     @classmethod
     def of(cls, groups: tuple[tuple[slice, int], ...], valid: Tensor) -> _Shift:
-        """Choose the implementation for a batch. valid: [B, R], class rows included."""
+        """Choose the implementation for a batch. valid: [B, R], class tokens included."""
         exporting = torch.compiler.is_exporting()  # an exported graph serves every padding, so it may not depend on `valid`
         if not exporting and bool(valid.all()):
             few = valid.device.type == "cpu" and valid.numel() * groups[-1][0].stop <= _SMALL
             return cls(groups, None, small=few and not torch.compiler.is_compiling())
         position = torch.arange(valid.shape[1], device=valid.device)[None]
         ring = valid.sum(1, keepdim=True)
-        # Class rows are first and padding is last, so the ring is the first `ring` positions of a sequence.
+        # Class tokens are first and padding is last, so the ring is the first `ring` positions of a sequence.
         on_ring = position < ring
         ahead = [((position + offset) % ring.clamp(min=1)).where(on_ring, position) for _, offset in groups]
         if exporting:

@@ -59,7 +59,7 @@ class PatchTransformer(Encoder):
         self.dim, self.depth, self.max_length = config.dim, config.blocks, length - class_tokens
         self.stride, self.kernel = config.patch, config.kernel or config.patch
         self.embed = nn.Linear(alphabet.CHANNELS * self.kernel, config.dim)
-        # Class rows arrive as zeros; these vectors replace them, with the initial scale of BERT.
+        # Class tokens arrive as zeros; these vectors replace them, with the initial scale of BERT.
         self.class_vectors = nn.Parameter(0.02 * torch.randn(class_tokens, config.dim))
         self.blocks = nn.ModuleList(AttentionBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)
