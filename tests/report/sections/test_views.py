@@ -23,7 +23,7 @@ def test_the_page_shows_the_lines_that_the_run_keeps(made):
 
 def test_runs_with_the_same_views_share_a_drawing(made):
     page = render(read([made / "one", made / "two", made / "bare"]))
-    assert len(re.findall("<figcaption>One window and its views in ", page)) == 2
+    assert len(re.findall('<p class="caption">One window and its views in ', page)) == 2
     assert "One window and its views in one, two" in page
 
 
