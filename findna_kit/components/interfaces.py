@@ -20,7 +20,7 @@ from findna_kit.component_config import Examples as Examples  # noqa: TC001
 from findna_kit.component_config import RecipePath as RecipePath
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from findna_kit.components.draws import Draw
     from findna_kit.components.views import View
@@ -153,12 +153,14 @@ class LossOutput:
     """The value of a loss on some samples.
 
     sum: the sum over items, which the trainer divides by the global `Loss.count`. metrics: sums over the same items, detached.
+    totals: detached sums over the same items of any shape, whose means go to `Loss.derived_metrics`.
     state_inputs: detached tensors for `after_step`, whose first dimension is the samples.
     """
 
     sum: Tensor
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     state_inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    totals: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,8 @@ class Loss(nn.Module, ABC):
     head_input: Reads
     """An instance may set it, if a parameter decides it; so may it `coupling`."""
     coupling: Literal["sample", "batch"] = "sample"
+    student_heads_before: ClassVar[str | None] = None
+    """Name of the twin head before which the student heads are applied; None: after all of them."""
     nucleotide_head: ClassVar[str | None] = None
     """Name of the twin head that gives logits over A C G T, if there is one; a frozen model predicts bases with it."""
 
@@ -213,6 +217,13 @@ class Loss(nn.Module, ABC):
         """Return, by name of the head, learning rates of heads that do not use the optimizer's."""
         return {}
 
+    def frozen_heads(self, clock: Clock) -> Collection[str]:
+        """Return the names of heads that are not trained at this step.
+
+        Their gradient is dropped before its norm is taken, so that neither clipping nor the optimizer's moments see it.
+        """
+        return ()
+
     def layers(self, depth: int) -> tuple[int, ...]:
         """Return the hidden layers that the loss needs from each branch; only a `sample` loss may need any."""
         return ()
@@ -231,6 +242,13 @@ class Loss(nn.Module, ABC):
     @abstractmethod
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Compute the loss on outputs given by view name. It must not change any state."""
+
+    def derived_metrics(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return scalar metrics that are not means over items, such as the entropy of a mean.
+
+        means: the metrics and totals of `LossOutput`, divided by the count, over the global batch.
+        """
+        return {}
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """Update the loss's state, once per optimizer step, after the teacher update.

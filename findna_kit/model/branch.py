@@ -172,10 +172,18 @@ def read_rows(output: BranchOutput, reads: Reads) -> Tensor:
     return rows
 
 
-def apply_heads(rows: Tensor, *chains: nn.Module) -> dict[str, Tensor]:
-    """Apply chains of heads, each head to the output of the one before it; return every output by name."""
+def apply_heads(
+    rows: Tensor, twins: nn.Module, own: nn.Module | None = None, *, own_before: str | None = None
+) -> dict[str, Tensor]:
+    """Apply a chain of heads, each head to the output of the one before it; return every output by name.
+
+    own: the student's own heads, applied before the twin head `own_before`, or after all twin heads.
+    """
+    before: list[tuple[str, nn.Module]] = []
+    after: list[tuple[str, nn.Module]] = []
+    for name, head in twins.items():  # type: ignore[operator]
+        (after if after or name == own_before else before).append((name, head))
     outputs = {}
-    for chain in chains:
-        for name, head in chain.items():  # type: ignore[operator]
-            outputs[name] = rows = head(rows)
+    for name, head in (*before, *(own.items() if own is not None else ()), *after):  # type: ignore[operator]
+        outputs[name] = rows = head(rows)
     return outputs

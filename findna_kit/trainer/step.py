@@ -46,6 +46,8 @@ def train_step(
     for norm_layer in experiment.norms:
         norm_layer.before_step()
     sums, counts = accumulate_gradients(experiment, data, engine, clock, batch, micro_batch)
+    for parameter in experiment.frozen_parameters(clock):
+        parameter.grad = None  # in every process: the all-reduce keeps None, and the optimizer skips the parameter
     parameters = optimizer.parameters
     engine.all_reduce_gradients(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -141,10 +143,10 @@ def _metrics(
     """Return every loss and metric over the global batch, read from the device at once. Raises NotFinite."""
     names, values = [], []
     for label, weighted in experiment.losses.items():
-        for name, value in sums.values[label].items():
-            total = engine.all_reduce_sum(value) if weighted.loss.coupling == "sample" else value
+        reduce = engine.all_reduce_sum if weighted.loss.coupling == "sample" else None
+        for name, value in sums.metrics(label, weighted.loss, counts[label], reduce).items():
             names.append(loss_metric(label, name))
-            values.append(total / counts[label].clamp(min=EPS))
+            values.append(value)
     *numbers, norm = torch.stack([*values, gradient_norm]).tolist()  # the step's only wait for the device
     metrics = dict(zip(names, numbers, strict=True))
     losses = {label: metrics[loss_metric(label, "loss")] for label in experiment.losses}

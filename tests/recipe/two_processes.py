@@ -34,7 +34,7 @@ class Descent(ScheduledOptimizer):
     def step(self, clock: Clock) -> dict[str, float]:
         """Moves every parameter against its gradient."""
         for parameter in self.parameters:
-            parameter -= self.settings.learning_rate(clock) * parameter.grad
+            parameter -= self.rule.config.learning_rate(clock) * parameter.grad
         return {}
 
 

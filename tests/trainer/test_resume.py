@@ -31,16 +31,24 @@ VARIANTS = {
         "losses.distill.norm=batch",
         "trainer.micro_batch=3",
     ),
+    "sinkhorn, predictor, prototypes frozen over the cut": (
+        "losses.distill.centering=sinkhorn",
+        "losses.distill.predictor_layers=2",
+        "losses.distill.freeze_last_layer=0.7",
+        "losses.distill.teacher_temperature={linear: {start: 0.04, end: 0.07, until: 0.7}}",
+    ),
     "five_way": ("losses.distill.head=five_way",),
     "info_nce": (
         "views.shifted.see=[student, teacher]",
         "losses.contrast={name: info_nce, hidden: 16, output: 8}",
         "trainer.micro_batch=4",
     ),
-    "sigreg, visreg of class tokens": (
+    "sigreg, visreg of class tokens, embedding_prediction": (
         "views.shifted.see=[student, teacher]",
         "losses.agree={name: sigreg, hidden: 16, output: 8, slices: 32, global_views: [shifted]}",
         "losses.shape={name: visreg, hidden: 16, output: 8, slices: 32, reads: class}",
+        "losses.predict={name: embedding_prediction, hidden: 16}",
+        "views.masked.see=[student, teacher]",
         "trainer.micro_batch=3",
     ),
     "no teacher": ("teacher_update={name: none}",),

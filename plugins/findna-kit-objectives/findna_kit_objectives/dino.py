@@ -56,4 +56,6 @@ class DINO(PrototypeDistillation):
         total = -torch.stack([(q[t] * log_p[s]).sum() for s, t in view_pairs]).sum()
         entropy = torch.stack([torch.special.entr(q[t]).sum() for _, t in view_pairs]).sum()
         state_inputs = self.center_inputs(logits.mean((0, 2)))
-        return LossOutput(total, collapse_signals(entropy, total, logits.shape[-1]), state_inputs)
+        marginal = torch.stack([q[t].flatten(0, -2).sum(0) for _, t in view_pairs]).sum(0)
+        metrics = collapse_signals(entropy, total, logits.shape[-1])
+        return LossOutput(total, metrics, state_inputs, {"marginal": marginal})
