@@ -188,7 +188,8 @@ def taught_by(other, **changes):
 def reading(recipe, reads, *, heads=True):
     """The recipe, its loss reading other rows than it did, without a problem of its own; or without heads as well."""
     chosen = recipe.losses["distill"]
-    declared = {"head_input": reads, "check_views": lambda self, views: None}
+    # A property, because an instance of the loss sets it from its parameters.
+    declared = {"head_input": property(lambda self: reads, lambda self, value: None), "check_views": lambda self, views: None}
     declared |= {} if heads else {"twin_heads": lambda self: {}}
     strange = type("Strange", (chosen.component,), declared)
     return recipe.model_copy(update={"losses": {"distill": replace(chosen, component=strange)}})

@@ -1,6 +1,7 @@
 """`findna-kit views`: a window and its views, in 80 columns, in colours on a terminal only."""
 
 import io
+import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from findna_kit.cli import main
-from tests.building import experiment_of, sets, small
+from tests.building import ROOT, experiment_of, sets, small
 from tests.cli.terminal import Terminal, on_terminal
 from tests.installing import findna
 
@@ -70,3 +71,8 @@ def test_a_genome_without_lower_case_is_reported(tmp_path):
     )
     assert code == 0, err
     assert "no base is lower case" in err
+
+
+def test_the_page_shows_what_the_command_prints():
+    (picture,) = re.findall(r"```text\n(.*?)```", (ROOT / "docs" / "views.md").read_text(), re.DOTALL)
+    assert findna("views", "self_distill")[1].splitlines() == picture.splitlines()

@@ -4,8 +4,12 @@ import html
 import re
 import shutil
 
-from findna_kit.records.views_json import read_views
+import pytest
+
+from findna_kit.errors import FindnaError
+from findna_kit.records.views_json import ViewsJson, read_views, write_views
 from findna_kit.report.page import read, render
+from tests.report.crafted import EVIL, QUOTES
 
 
 def test_the_page_shows_the_lines_that_the_run_keeps(made):
@@ -23,7 +27,7 @@ def test_the_page_shows_the_lines_that_the_run_keeps(made):
 
 def test_runs_with_the_same_views_share_a_drawing(made):
     page = render(read([made / "one", made / "two", made / "bare"]))
-    assert len(re.findall("<figcaption>One window and its views in ", page)) == 2
+    assert len(re.findall('<p class="caption">One window and its views in ', page)) == 2
     assert "One window and its views in one, two" in page
 
 
@@ -33,3 +37,19 @@ def test_a_run_without_a_drawing_says_how_to_make_one(made, tmp_path):
     page = render(read([tmp_path / "bare"]))
     assert "its folder has no views.json" in page
     assert "findna-kit views" in page
+
+
+def test_whatever_the_file_holds_is_text(made, tmp_path):
+    shutil.copytree(made / "bare", tmp_path / "bare")
+    write_views(tmp_path / "bare", ViewsJson(lines=[[(EVIL, QUOTES)]]))
+    page = render(read([tmp_path / "bare"]))
+    assert EVIL not in page
+    assert html.escape(EVIL) in page
+    assert f'class="v-{QUOTES}' not in page
+
+
+def test_a_damaged_file_is_an_error_that_names_it(made, tmp_path):
+    shutil.copytree(made / "bare", tmp_path / "bare")
+    (tmp_path / "bare" / "views.json").write_text("{")
+    with pytest.raises(FindnaError, match=r"views\.json: not valid JSON .*; remove it; only the report reads it"):
+        render(read([tmp_path / "bare"]))
