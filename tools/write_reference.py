@@ -29,7 +29,7 @@ DOCS = ROOT / "docs"
 OWN = {"builtin", "encoders", "objectives", "optimizers", "teachers", "variation"}
 """The plugins whose components are listed; the example plugin is not."""
 WRITTEN = "<!-- Written by tools/write_reference.py: `make reference`. Change the code, not this page. -->"
-DECLARED = ("stride", "global_mixing", "strand", "head_input", "coupling", "needs_teacher", "export_branch")
+DECLARED = ("stride", "global_mixing", "strand", "head_input", "coupling", "needs_teacher", "export_branch", "frozen")
 """Class attributes that the page of a component shows in addition to its parameters."""
 BASES = ("self_distill", "two_views")
 BUILTIN_METHODS = ("lejepa", "genojepa", "jepa_dna")

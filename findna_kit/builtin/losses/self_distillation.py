@@ -100,9 +100,11 @@ class SelfDistillation(Loss):
 
     def __init__(self, config: Config, *, dim: int, class_tokens: int) -> None:
         super().__init__(config, dim=dim, class_tokens=class_tokens)
-        self.head_input = config.reads
+        if config.reads == "pooled":
+            self.head_input = "pooled"
         # Balancing needs the logits of the whole global batch, and normalisation the hidden layers.
-        self.coupling = "batch" if config.norm == "batch" or config.centering == "sinkhorn" else "sample"
+        if config.norm == "batch" or config.centering == "sinkhorn":
+            self.coupling = "batch"
         self.tokens = class_tokens if config.reads == "class" else 1
         outputs = config.prototypes if config.head == "prototypes" else 5
         # One centre per class token: each token may specialise, and its logits have a mean of their own.

@@ -41,8 +41,8 @@ class IBOT(PrototypeDistillation):
 
     head_input = "all"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = tuple(
-        {"layers": 2, "hidden": 12, "bottleneck": 6, "prototypes": 8, "centering": centering}
-        for centering in ("center", "sinkhorn", "none")
+        {"layers": 2, "hidden": 12, "bottleneck": 6, "prototypes": 8, **more}
+        for more in ({}, {"centering": "sinkhorn"}, {"centering": "none"}, {"norm": "batch", "prototypes_frozen": 0.5})
     )
     config: Config
 
