@@ -59,11 +59,7 @@ def train_step(
     if experiment.clip_norm is not None:
         clip_grads_with_norm_(parameters, experiment.clip_norm, gradient_norm)
     metrics |= optimizer.step(clock)
-    # The rule may copy or average buffers, but statistics of averaged weights are not the average of the student's.
-    own = [norm.statistics() for norm in experiment.teacher_norms]
-    metrics |= experiment.teacher_update(experiment.teacher, experiment.student, clock, {**latest, **metrics})
-    for norm_layer, statistics in zip(experiment.teacher_norms, own, strict=True):
-        norm_layer.restore(*statistics)
+    metrics |= _update_teacher(experiment, clock, {**latest, **metrics})
     for label, weighted in experiment.losses.items():
         state_inputs = sums.state_inputs(label)
         if weighted.loss.coupling == "sample":  # a batch-coupled loss already saw the global batch
@@ -72,6 +68,16 @@ def train_step(
     for norm_layer in experiment.norms:
         norm_layer.after_step()
     return metrics
+
+
+def _update_teacher(experiment: Experiment, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Apply the teacher update and return what it logs; `teacher_norms` keep their running statistics."""
+    # The rule may copy or average buffers, but statistics of averaged weights are not the average of the student's.
+    own = [norm.statistics() for norm in experiment.teacher_norms]
+    logged = experiment.teacher_update(experiment.teacher, experiment.student, clock, metrics)
+    for norm, statistics in zip(experiment.teacher_norms, own, strict=True):
+        norm.restore(*statistics)
+    return logged
 
 
 def accumulate_gradients(
