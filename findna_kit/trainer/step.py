@@ -71,7 +71,7 @@ def train_step(
 
 
 def _update_teacher(experiment: Experiment, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Apply the teacher update and return what it logs; `teacher_norms` keep their running statistics."""
+    """Apply the teacher update, except to the batch statistics of the teacher's heads; return the metrics to log."""
     # The rule may copy or average buffers, but statistics of averaged weights are not the average of the student's.
     own = [norm.statistics() for norm in experiment.teacher_norms]
     logged = experiment.teacher_update(experiment.teacher, experiment.student, clock, metrics)
