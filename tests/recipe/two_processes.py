@@ -24,7 +24,7 @@ RATE = 1e-4
 DESCENT = {"byol": 1e-2, "simsiam": 1e-2, "swav": 1e-2}
 """These take plain gradient descent at a rate of their own, not clipped. Batch normalisation multiplies rounding, and AdamW,
 which divides each gradient by its own size, makes whole steps of it: at 1e-4 byol in ONE process with micro-batches of 4 is
-6e-3 from itself with micro-batches of 3 within 50 steps, and the norm of the gradient of swav 2e-3. Without the division byol is
+6e-3 from itself with micro-batches of 3 within 50 steps, and the norm of swav's gradient 2e-3. Without the division byol is
 2e-6 from itself; its loss goes from 2.2 to 0.7."""
 
 
