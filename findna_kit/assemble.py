@@ -16,6 +16,7 @@ from findna_kit.data.crops import CropShare
 from findna_kit.data.view_pipeline import ViewPipeline
 from findna_kit.errors import Problem, RecipeError
 from findna_kit.model.branch import Branch
+from findna_kit.model.patches import PatchHead
 from findna_kit.model.reverse_complement import on_strands, with_rc
 from findna_kit.trainer import Experiment, WeightedLoss
 
@@ -70,8 +71,12 @@ def assemble(recipe: Recipe, device: str = "cpu", *, with_teacher: bool = True) 
 
 
 def _heads(loss: Loss, encoder: Encoder) -> tuple[Heads, Heads]:
-    """Return the twin heads and the student heads of a loss, adapted if they read nucleotides of an equivariant encoder."""
+    """Return the twin heads and the student heads of a loss, adapted if they read nucleotides of a patch or of both strands."""
     twins, predictors = loss.twin_heads(), loss.student_heads()
+    patches = loss.patch_head(encoder.stride) if loss.head_input == "masked" and encoder.stride > 1 else None
+    if patches is not None and loss.nucleotide_head is not None:
+        # A dict keeps the place of a key that is replaced, and so the order of the chain.
+        twins = {**twins, loss.nucleotide_head: PatchHead(patches, encoder.stride)}
     if encoder.strand != "equivariant" or loss.head_input not in ("masked", "all"):
         return twins, predictors
     # Only the first head of the chain reads embeddings with two halves.
@@ -155,13 +160,21 @@ def _head_problem(loss: Loss, encoder: Encoder, twins: Heads, predictors: Heads)
         return f"a head has {_BATCH_NORM}; use findna_kit.components.BatchNorm"
     if loss.coupling == "sample" and batch_norms(modules):
         return "a head normalises over the batch, which the loss does not couple; its author must set coupling = 'batch'"
-    if encoder.strand != "equivariant" or loss.head_input not in ("masked", "all"):
-        return None
-    if not modules:
+    patched = loss.head_input == "masked" and encoder.stride > 1
+    if patched and not any(isinstance(module, PatchHead) for module in inside):
+        return _reads_single(encoder)
+    joined = encoder.strand == "equivariant" and loss.head_input in ("masked", "all")
+    if joined and not modules:
         return "reads single nucleotides without a head, but the two strands of an equivariant encoder are joined by a head"
-    if loss.nucleotide_head not in (None, next(iter(twins), None)):
-        return f"its head {loss.nucleotide_head!r} follows another one, but only the first head can have tied complements"
+    if (patched or joined) and loss.nucleotide_head not in (None, next(iter(twins), None)):
+        what = "have tied complements" if joined else "read patches"
+        return f"its head {loss.nucleotide_head!r} follows another one, but only the first head can {what}"
     return None
+
+
+def _reads_single(encoder: Encoder) -> str:
+    """Return the reason why a loss over single nucleotides cannot use an encoder with a stride."""
+    return f"reads single nucleotides, but {type(encoder).__name__} gives one embedding for {encoder.stride} of them"
 
 
 def _check_teacher(recipe: Recipe, student: Branch, teacher: Branch, losses: Mapping[str, Loss]) -> None:
@@ -207,8 +220,9 @@ def _loss_problem(label: str, loss: Loss, encoder: Encoder) -> str | None:
         return f"{type(loss).__name__}.coupling must be sample or batch (got {loss.coupling!r})"
     if loss.layers(encoder.depth) and loss.coupling == "batch":  # may itself raise for a layer beyond the depth
         return "couples the batch, but hidden layers are not available to such a loss"
-    if loss.head_input in ("masked", "all") and encoder.stride != 1:
-        return f"reads single nucleotides, but {type(encoder).__name__} gives one embedding for {encoder.stride} of them"
+    # A loss that reads masked positions may have a head for patches, which is checked when it is built.
+    if loss.head_input == "all" and encoder.stride != 1:
+        return _reads_single(encoder)
     if loss.head_input in ("masked", "all") and encoder.strand == "invariant":
         return "predicts the bases of one strand, but the encoder cannot tell the strands apart; use rc: equivariant"
     return None

@@ -91,14 +91,25 @@ def test_losses_that_could_not_work_are_refused(declared, sentence):
 
 
 @pytest.mark.parametrize(("declared", "sentence"), [
-    ({"stride": 4}, "gives one embedding for 4"),
-    ({"strand": "invariant"}, "cannot tell the strands apart"),
+    ({"head_input": "all"}, "reads single nucleotides, but PatchTransformer gives one embedding for 4"),
+    ({"patch_head": lambda self, stride: None}, "reads single nucleotides, but PatchTransformer gives one embedding for 4"),
+    ({"nucleotide_head": None}, "reads single nucleotides, but PatchTransformer gives one embedding for 4"),
+    ({"twin_heads": lambda self: {"first": nn.Linear(16, 16), "classifier": nn.Linear(16, 4)}}, "first head can read patches"),
 ])  # fmt: skip
-def test_token_losses_need_single_nucleotides_of_one_strand(declared, sentence):
-    recipe, _, _ = small("masked_only")
-    strange = type("Strange", (recipe.encoder.component,), declared)
-    recipe = recipe.model_copy(update={"encoder": replace(recipe.encoder, component=strange)})
+def test_losses_over_single_nucleotides_need_a_head_for_patches(declared, sentence):
+    recipe, _, _ = small("masked_only", "encoder={name: patch_transformer, patch: 4, dim: 16, heads: 2, blocks: 1}")
+    chosen = recipe.losses["masked"]
+    strange = type("Strange", (chosen.component,), declared)
+    recipe = recipe.model_copy(update={"losses": {"masked": replace(chosen, component=strange)}})
     with pytest.raises(RecipeError, match=sentence):
+        assemble(recipe)
+
+
+def test_token_losses_need_one_strand():
+    recipe, _, _ = small("masked_only")
+    strange = type("Strange", (recipe.encoder.component,), {"strand": "invariant"})
+    recipe = recipe.model_copy(update={"encoder": replace(recipe.encoder, component=strange)})
+    with pytest.raises(RecipeError, match="cannot tell the strands apart"):
         assemble(recipe)
 
 
@@ -177,7 +188,8 @@ def taught_by(other, **changes):
 def reading(recipe, reads, *, heads=True):
     """The recipe, its loss reading other rows than it did, without a problem of its own; or without heads as well."""
     chosen = recipe.losses["distill"]
-    declared = {"head_input": reads, "check_views": lambda self, views: None}
+    # A property, because an instance of the loss sets it from its parameters.
+    declared = {"head_input": property(lambda self: reads, lambda self, value: None), "check_views": lambda self, views: None}
     declared |= {} if heads else {"twin_heads": lambda self: {}}
     strange = type("Strange", (chosen.component,), declared)
     return recipe.model_copy(update={"losses": {"distill": replace(chosen, component=strange)}})

@@ -53,6 +53,7 @@ DONE_BY = {
     "docs/tutorials/first-ablation.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),
     "docs/tutorials/first-recipe.md": dict.fromkeys(("sh", "python", "text", "yaml"), "tests/test_tutorials.py"),
     "docs/use-plugins.md": {"sh": HERE},
+    "docs/views.md": {"sh": HERE, "text": "tests/cli/test_views.py"},
     "docs/write-a-plugin.md": dict.fromkeys(("sh", "python", "toml", "yaml"), "tests/test_plugin_guide.py"),
 }
 """The test of each block, by page and language. A `text` block is output, or a file that commands on the page read."""

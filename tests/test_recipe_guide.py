@@ -24,4 +24,4 @@ def test_an_example_loads_and_assembles(text, tmp_path):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 9

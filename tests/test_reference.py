@@ -154,15 +154,23 @@ class One(_Base):
 
 
 class _Base:
-    def shown(self): return 1
+    inherited = 5
+
+    def call(self) -> None:
+        """Overridden."""
+
+    def shown(self) -> int:
+        # A comment on the code.
+        return 1
 '''
-    tree = ast.parse(source)
-    assert tools[1]._public(tree) == ["One", "_Base"]
-    stub = tools[1]._stub(tree.body, 0, source)
+    module = tools[1]._Module(ast.parse(source), source.splitlines())
+    assert tools[1]._public(module.tree) == ["One"]
+    stub = tools[1]._stub(module.tree.body, 0, module)
     assert stub == (
-        '@decorated\nclass One(_Base):\n    """Words."""\n\n    kept: int = 3\n    """Of it."""\n\n'
+        '@decorated\nclass One:\n    """Words."""\n\n    kept: int = 3\n    """Of it."""\n    inherited = 5\n\n'
         "    def __init__(self, a: int) -> None: ...\n\n"
-        '    def call(self, *, b: int = 2) -> int:\n        """Says so."""'
+        '    def call(self, *, b: int = 2) -> int:\n        """Says so."""\n\n'
+        "    def shown(self) -> int: ..."
     )
 
 
@@ -174,3 +182,36 @@ def test_strangers_are_dropped_from_the_pages(tools, monkeypatch):
     plugins.append(type(plugins[0])(owner, "lab"))
     monkeypatch.setattr(tools[0], "load_plugins", lambda: (components, plugins))
     assert "theirs" not in tools[0].own_registries()[0]
+
+
+def test_no_declaration_names_a_private_base_or_an_alias_that_the_page_does_not_explain(pages):
+    blocks = re.findall(r"```python\n(.*?)```", pages["reference/python.md"], re.DOTALL)
+    aliases = {
+        node.targets[0].id
+        for path in (ROOT / "findna_kit").rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript) and ast.unparse(node.value.value) == "Literal"
+    }
+    assert {"Reads", "BranchName", "Pooling", "Strand"} <= aliases
+    for node in (node for block in blocks for node in ast.walk(ast.parse(block))):
+        if isinstance(node, ast.ClassDef):
+            assert not [base for base in map(ast.unparse, node.bases) if base.startswith("_")], node.name
+        assert not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in aliases), node.id
+
+
+@pytest.mark.parametrize(("name", "inherited"), [
+    ("Augmentation", {"Config", "examples", "__init__", "__call__", "on_genome", "crop_start"}),
+    ("Masking", {"Config", "examples", "__init__", "__call__", "on_genome"}),
+    ("Cosine", {"Config", "examples", "start", "value"}),
+    ("WarmupStableDecay", {"Config", "examples", "start", "value", "__init__"}),
+    ("RCAverage", {"Config", "strand", "__init__", "forward", "reset_parameters"}),
+    ("RCEquivariant", {"Config", "strand", "__init__", "forward", "reset_parameters"}),
+])  # fmt: skip
+def test_members_of_private_bases_are_shown(pages, name, inherited):
+    blocks = re.findall(r"```python\n(.*?)```", pages["reference/python.md"], re.DOTALL)
+    declared = [node for block in blocks for node in ast.parse(block).body if isinstance(node, ast.ClassDef)]
+    (shown,) = [node for node in declared if node.name == name]
+    names = [getattr(one, "name", None) or ast.unparse(getattr(one, "target", None) or one.targets[0])
+             for one in shown.body if not isinstance(one, ast.Expr)]  # fmt: skip
+    assert inherited <= set(names)
+    assert len(names) == len(set(names))

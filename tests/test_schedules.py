@@ -122,7 +122,7 @@ def test_a_run_without_steps_has_the_first_value():
             "no schedule is called 'sine'; did you mean 'cosine'? (known: constant, cosine, linear, wsd)",
         ),
         ({"constant": 1.0}, "constant takes {warmup, delay, value} (got 1.0)"),
-        ({"cosine": None}, "cosine takes {start, end, warmup, delay} (got null)"),
+        ({"cosine": None}, "cosine takes {start, end, warmup, delay, until} (got null)"),
         ({"name": "sine", "start": 1}, "no schedule is called 'sine'"),
         ({"name": "cosine", "start": 1, "end": 0, "warm": 0.1}, "unknown key"),
         ({"name": 3}, "no schedule is called 'name'"),
@@ -239,6 +239,46 @@ def test_a_delay_of_0_is_not_written_so_that_old_recipes_stay_the_same_text():
     assert Linear(start=1.0, end=2.0).plain() == {"linear": {"start": 1.0, "end": 2.0, "warmup": 0.0}}
     assert Linear(start=1.0, end=2.0, delay=0.5).plain()["linear"]["delay"] == 0.5
     assert Constant(value=3.0).plain() == 3.0
+
+
+@pytest.mark.parametrize("kind", [Linear, Cosine])
+@given(st.floats(-2, 2), st.floats(-2, 2), st.floats(0, 0.3), st.floats(0, 0.3), st.floats(0.65, 1), st.integers(1, 40))
+def test_a_curve_that_ends_early_stays_at_its_end(kind, start, end, delay, warmup, until, steps):
+    early, clocks = (
+        kind(start=start, end=end, delay=delay, warmup=warmup, until=until),
+        [Clock(s, steps) for s in range(steps + 1)],
+    )
+    for clock in clocks:
+        begin = (delay + warmup) * steps
+        if clock.step >= until * steps:
+            assert early(clock) == pytest.approx(end)
+        elif clock.step >= begin:
+            share = (clock.step - begin) / (until * steps - begin)
+            curve = share if kind is Linear else (1 - math.cos(math.pi * share)) / 2
+            assert early(clock) == pytest.approx(start + (end - start) * curve, abs=1e-9)
+
+
+def test_the_teachers_temperature_of_dino_by_hand():
+    """From 0.04 to 0.07 over the first 30 of 100 epochs (the authors' ViT-B/16)."""
+    temperature = Linear(start=0.04, end=0.07, until=0.3)
+    values = [temperature(Clock(step, 100)) for step in (0, 10, 20, 30, 31, 99)]
+    assert values == pytest.approx([0.04, 0.05, 0.06, 0.07, 0.07, 0.07])
+    assert temperature.limits() == (0.04, 0.07)
+
+
+def test_an_end_of_1_is_not_written_and_changes_no_bit():
+    assert "until" not in Linear(start=1.0, end=2.0, until=1.0).plain()["linear"]
+    assert Linear(start=1.0, end=2.0, until=0.5).plain()["linear"]["until"] == 0.5
+    plain = Cosine(start=0.3, end=0.01, warmup=0.1, delay=0.07)
+    for step in range(90):
+        progress = min(1.0, (step - 0.07 * 90 - 0.1 * 90) / (90 - 0.07 * 90 - 0.1 * 90))
+        if progress >= 0:
+            assert plain(Clock(step, 90)) == 0.01 + (0.3 - 0.01) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def test_a_curve_that_ends_before_it_begins_is_refused():
+    with pytest.raises(ValidationError, match="until must be above the sum of delay and warmup"):
+        Linear(start=1.0, end=2.0, warmup=0.3, delay=0.2, until=0.5)
 
 
 def test_schedules_of_another_shape_or_other_parameters_differ():

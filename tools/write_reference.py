@@ -29,9 +29,11 @@ DOCS = ROOT / "docs"
 OWN = {"builtin", "encoders", "objectives", "optimizers", "teachers", "variation"}
 """The plugins whose components are listed; the example plugin is not."""
 WRITTEN = "<!-- Written by tools/write_reference.py: `make reference`. Change the code, not this page. -->"
-DECLARED = ("stride", "global_mixing", "strand", "head_input", "coupling", "needs_teacher", "export_branch")
+DECLARED = ("stride", "global_mixing", "strand", "head_input", "coupling", "needs_teacher", "export_branch", "frozen")
 """Class attributes that the page of a component shows in addition to its parameters."""
 BASES = ("self_distill", "two_views")
+BUILTIN_METHODS = ("lejepa", "genojepa", "jepa_dna")
+"""Recipes of published methods beside recipes/methods/."""
 
 
 def main() -> None:
@@ -153,12 +155,19 @@ def methods() -> str:
     rows = [_row(f"[{path.stem}](#{path.stem})", escaped(_summary_and_body(path)[0])) for path in paths]
     lines.append("\n".join(["| recipe | what it is |", "| --- | --- |", *rows]))
     lines += [f"## {path.stem}\n\n```yaml\n{_summary_and_body(path)[1]}```" for path in paths]
+    lines += ["## Published methods that need no plugin", _recipes_without_plugin()]
     lines += [
         "## Recipes of the plugins",
         "Run them by their name, for example `findna-kit run encoders:hyena`.",
         _plugin_recipes(),
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _recipes_without_plugin() -> str:
+    """Return the table of the recipes of published methods that consist of built-in components."""
+    rows = [_row(f"`{name}`", escaped(_summary_and_body(ROOT / "recipes" / f"{name}.yaml")[0])) for name in BUILTIN_METHODS]
+    return "\n".join(["| recipe | what it is |", "| --- | --- |", *rows])
 
 
 def _summary_and_body(path: Path) -> tuple[str, str]:

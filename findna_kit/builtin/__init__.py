@@ -17,6 +17,7 @@ from findna_kit.builtin.encoders.chordmixer import ChordMixer
 from findna_kit.builtin.encoders.dilated_conv import DilatedConv
 from findna_kit.builtin.encoders.patch_transformer import PatchTransformer
 from findna_kit.builtin.encoders.transformer import Transformer
+from findna_kit.builtin.losses.embedding_prediction import EmbeddingPrediction
 from findna_kit.builtin.losses.info_nce import InfoNCE
 from findna_kit.builtin.losses.masked_nucleotides import MaskedNucleotides
 from findna_kit.builtin.losses.self_distillation import SelfDistillation
@@ -57,6 +58,7 @@ def findna_kit_register(registry: Components) -> None:
     registry.encoders.add("dilated_conv", DilatedConv)
     registry.encoders.add("patch_transformer", PatchTransformer)
     registry.encoders.add("transformer", Transformer)
+    registry.losses.add("embedding_prediction", EmbeddingPrediction)
     registry.losses.add("info_nce", InfoNCE)
     registry.losses.add("masked_nucleotides", MaskedNucleotides)
     registry.losses.add("self_distillation", SelfDistillation)

@@ -19,6 +19,9 @@ COMMANDS: dict[str, CommandEntry | GroupEntry] = {
         "Measure a few training steps and print parameters, memory, FLOPs and run time of a recipe or a study.",
     ),
     "show": CommandEntry("findna_kit.cli.show:show", "Print the resolved recipe with every default filled in."),
+    "views": CommandEntry(
+        "findna_kit.cli.views:views", "Draw a window and the views that training makes of it, base under base."
+    ),
     "schema": CommandEntry(
         "findna_kit.cli.schema:schema", "Print the JSON Schema of recipes for editors, including the installed plugins."
     ),

@@ -15,7 +15,8 @@ What is exported, by use:
   `Constant`, `Cosine`, `Linear`, `WarmupStableDecay`. `Level` is the type of a schedule's parameter that is a value of it.
   `ScheduleFunction` is any function of the clock, and `zero_until` sets one to zero over the first steps.
 - Optimizers: `ParameterGroup`, and `torch_groups` in the form that torch takes.
-- Heads of losses: `Projector`, `Prototypes`, `BatchNorm`.
+- Heads of losses: `Projector`, `Prototypes`, `BatchNorm`; assignments to prototypes: `sinkhorn`, `information_shares`.
+- Terms that keep features from collapsing: `feature_statistics` gives those of VICReg, as `FeatureStatistics`.
 - Moving averages of a teacher: `ema_update`, `AveragingConfig`.
 - Masking: `MaskCorruptionConfig`, `maskable_bases`.
 - Moving segments of a sequence: `SegmentConfig`, `positions_and_lengths`, `shifted_segments`.
@@ -27,8 +28,10 @@ What is exported, by use:
 (`findna_kit.model.reverse_complement`, for an encoder that wraps another one). All other names may change without notice.
 """
 
+from findna_kit.components.assignments import information_shares, sinkhorn
 from findna_kit.components.draws import Draw
 from findna_kit.components.ema import AveragingConfig, ema_update
+from findna_kit.components.feature_statistics import FeatureStatistics, feature_statistics
 from findna_kit.components.heads import BatchNorm, Projector, Prototypes
 from findna_kit.components.hooks import hookimpl
 from findna_kit.components.interfaces import (
@@ -79,6 +82,7 @@ __all__ = [
     "Draw",
     "Encoder",
     "Examples",
+    "FeatureStatistics",
     "Level",
     "Linear",
     "Loss",
@@ -102,12 +106,15 @@ __all__ = [
     "average_halves",
     "ema_update",
     "embedding_width",
+    "feature_statistics",
     "hookimpl",
+    "information_shares",
     "maskable_bases",
     "positions_and_lengths",
     "reverse_complement_bases",
     "reverse_valid",
     "shifted_segments",
+    "sinkhorn",
     "torch_groups",
     "within",
     "zero_until",

@@ -20,7 +20,7 @@ from findna_kit.component_config import Examples as Examples  # noqa: TC001
 from findna_kit.component_config import RecipePath as RecipePath
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from findna_kit.components.draws import Draw
     from findna_kit.components.views import View
@@ -44,12 +44,12 @@ class Contig:
 class Encoder(nn.Module, ABC):
     """A network that maps one-hot bases to embeddings. Padding must not influence valid positions.
 
-    The constructor's `length` includes class rows; it is the length of training sequences, which may size the network. A class
-    or an instance declares:
+    The constructor's `length` includes class tokens; it is the length of training sequences, which may size the network.
+    A class or an instance declares:
 
     dim: width of the embeddings. depth: number of hidden layers that a loss may ask for.
     stride: input positions per embedding. max_length: largest number of nucleotides, None for no limit.
-    global_mixing: False for an encoder that gets no class rows; class embeddings are then made by attention pooling.
+    global_mixing: False for an encoder that gets no class tokens; class embeddings are then made by attention pooling.
     strand: `none`; `invariant`, if the reverse complement gives the same nucleotide embeddings in reverse order, with class
         rows in place; or `equivariant`, if in addition the two halves of `dim` are swapped in every row. Hidden states follow.
     """
@@ -72,8 +72,8 @@ class Encoder(nn.Module, ABC):
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Return the embeddings [B, C + ceil(L / stride), dim] and the hidden states of the layers in `layers`.
 
-        bases: [B, C + L, 5] float, one-hot over A C G T N. MASK rows are zero, class rows (also zero) come first, padding last.
-        valid: [B, C + L] bool, False on padding, True on class rows.
+        bases: [B, C + L, 5] float, one-hot over A C G T N; zero at MASK and at class tokens, which come first.
+        valid: [B, C + L] bool, False on padding, which comes last; True on class tokens.
         """
 
     def reset_parameters(self) -> None:
@@ -112,9 +112,9 @@ class Augmentation(_ViewTransform):
 
 
 class Masking(_ViewTransform):
-    """A choice of positions whose bases the student must predict. M, the number of slots, depends on the policy and L alone.
+    """A choice of positions whose bases the student must predict.
 
-    Inserted bases, N and padding are not masked.
+    M, the number of slots, depends on the parameters and L alone. Inserted bases, N and padding are not masked.
     """
 
     @property
@@ -128,6 +128,8 @@ class BranchOutput:
     """The outputs of one branch for one view. A field is None, or empty, if nothing asked for it.
 
     embeddings: [B, ceil(L / stride), D]. class_embeddings: [B, C, D]. pooled: [B, D], the mean over valid nucleotides.
+    masked_patches: for an encoder with a stride, what nucleotide heads read at the masked positions, [B, M, D + stride]: the
+        embedding of the patch, and the position's one-hot offset in it.
     hidden: hidden states by layer. rows: the embeddings that the loss declares as `head_input`.
     heads: the outputs of the loss's heads on `rows`, by name.
 
@@ -140,6 +142,7 @@ class BranchOutput:
     embeddings: Tensor | None = None
     class_embeddings: Tensor | None = None
     pooled: Tensor | None = None
+    masked_patches: Tensor | None = None
     hidden: Mapping[int, Tensor] = field(default_factory=dict)
     rows: Tensor | None = None
     heads: Mapping[str, Tensor] = field(default_factory=dict)
@@ -150,12 +153,14 @@ class LossOutput:
     """The value of a loss on some samples.
 
     sum: the sum over items, which the trainer divides by the global `Loss.count`. metrics: sums over the same items, detached.
+    totals: detached sums over the same items of any shape, whose means go to `Loss.derived_metrics`.
     state_inputs: detached tensors for `after_step`, whose first dimension is the samples.
     """
 
     sum: Tensor
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
     state_inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    totals: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,8 @@ class Loss(nn.Module, ABC):
     head_input: Reads
     """An instance may set it, if a parameter decides it; so may it `coupling`."""
     coupling: Literal["sample", "batch"] = "sample"
+    student_heads_before: ClassVar[str | None] = None
+    """Name of the twin head before which the student heads are applied; None: after all of them."""
     nucleotide_head: ClassVar[str | None] = None
     """Name of the twin head that gives logits over A C G T, if there is one; a frozen model predicts bases with it."""
 
@@ -197,9 +204,25 @@ class Loss(nn.Module, ABC):
         """Return the heads that only the student has (predictors), in order of application."""
         return {}
 
+    def patch_head(self, stride: int) -> nn.Module | None:
+        """Return the nucleotide head for an encoder that gives one embedding per `stride` bases, or None if there is none.
+
+        It takes the place of the twin head `nucleotide_head`, which must be the first, and maps [..., D] to [..., stride * 4]:
+        the logits over A C G T of the patch's first base, of its second, and so on. The kit selects those of the masked base,
+        so the loss receives [B, M, 4] for any encoder.
+        """
+        return None
+
     def head_learning_rates(self) -> Mapping[str, ScheduleFunction]:
         """Return, by name of the head, learning rates of heads that do not use the optimizer's."""
         return {}
+
+    def frozen_heads(self, clock: Clock) -> Collection[str]:
+        """Return the names of heads that are not trained at this step.
+
+        Their gradient is dropped before its norm is taken, so that neither clipping nor the optimizer's moments see it.
+        """
+        return ()
 
     def layers(self, depth: int) -> tuple[int, ...]:
         """Return the hidden layers that the loss needs from each branch; only a `sample` loss may need any."""
@@ -219,6 +242,13 @@ class Loss(nn.Module, ABC):
     @abstractmethod
     def forward(self, student: Mapping[str, BranchOutput], teacher: Mapping[str, BranchOutput], clock: Clock) -> LossOutput:
         """Compute the loss on outputs given by view name. It must not change any state."""
+
+    def derived_metrics(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return scalar metrics that are not means over items, such as the entropy of a mean.
+
+        means: the metrics and totals of `LossOutput`, divided by the count, over the global batch.
+        """
+        return {}
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """Update the loss's state, once per optimizer step, after the teacher update.

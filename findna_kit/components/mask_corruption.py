@@ -1,4 +1,4 @@
-"""How many bases a masking policy masks, which may be masked, and what the student receives in their place."""
+"""How many bases a masking masks, which may be masked, and what the student receives in their place."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ class MaskCorruptionConfig(ComponentConfig):
     """The share of bases that a masking masks, and how they are corrupted (Devlin et al. 2019, BERT, section 3.1)."""
 
     fraction: float = Field(0.3, gt=0, le=1, description="share of a sequence's bases that are masked")
+    lowest_fraction: float | None = Field(
+        None, gt=0, le=1,
+        description="if set, the share of each sequence is drawn between this and `fraction`, uniformly (Zhou 2022, iBOT)",
+    )  # fmt: skip
+    probability: float = Field(
+        1.0, gt=0, le=1, description="probability that a sequence is masked at all; the others are seen whole (0.5 in iBOT)"
+    )
     mask_share: float = Field(0.8, ge=0, le=1, description="share of the masked bases that are replaced by MASK")
     random_share: float = Field(
         0.1, ge=0, le=1, description="share of the masked bases that are replaced by a random base; the rest stay as they are"
@@ -33,7 +40,9 @@ class MaskCorruptionConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
-        """Require shares that add up to at most 1."""
+        """Require shares that add up to at most 1, and a lowest fraction that is not the highest."""
+        if self.lowest_fraction is not None and self.lowest_fraction > self.fraction:
+            raise ValueError("lowest_fraction is above fraction, the largest share that is masked")
         if self.mask_share + self.random_share > 1:
             raise ValueError("mask_share and random_share add up to more than 1")
         return self
@@ -47,12 +56,19 @@ class MaskCorruptionConfig(ComponentConfig):
         """Return M, the number of slots per sequence: round(fraction * L), at least 1. It does not depend on the data."""
         return max(1, round(self.fraction * view.tokens.shape[1]))
 
-    def num_masked(self, maskable: Tensor) -> Tensor:
-        """Return how many bases of each sequence are masked, [B, 1]: at least one if any is `maskable` [B, L], at most M."""
+    def num_masked(self, maskable: Tensor, draw: Draw) -> Tensor:
+        """Return how many bases of each sequence are masked, [B, 1], at most M.
+
+        It is at least one if any base is `maskable` [B, L], and 0 for a sequence that `probability` leaves out.
+        """
         count = maskable.sum(1, keepdim=True)
         # In double precision, so that it rounds as `max_masked` does in Python.
+        share: Tensor | float = self.fraction
+        if self.lowest_fraction is not None:
+            share = self.lowest_fraction + (self.fraction - self.lowest_fraction) * draw.uniform(1).double()
         # The minimum comes last, so that a sequence without a maskable base gets 0 and not 1.
-        return (self.fraction * count.double()).round().long().clamp(min=1).minimum(count)
+        masked = (share * count.double()).round().long().clamp(min=1).minimum(count)
+        return masked if self.probability == 1 else masked * (draw.uniform(1) < self.probability)
 
     def mask(self, view: View, index: Tensor, num_masked: Tensor, choice: Tensor, draw: Draw) -> View:
         """Return the view masked at the first `num_masked` [B, 1] of the positions `index` [B, M]; other slots weigh 0.

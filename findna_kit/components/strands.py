@@ -18,13 +18,13 @@ _COMPLEMENT_CHANNELS = [alphabet.T, alphabet.G, alphabet.C, alphabet.A, alphabet
 
 
 def reverse_valid(values: Tensor, valid: Tensor, class_rows: int) -> Tensor:
-    """Reverse the order of the valid nucleotide positions; class rows and padding keep their places.
+    """Reverse the order of the valid nucleotide positions; class tokens and padding keep their places.
 
-    values: [B, C + L, D], class rows first and padding last. valid: [B, C + L] bool, True on class rows.
-    class_rows: C, the number of class rows. Returns a new tensor of the shape of `values`.
+    values: [B, C + L, D], class tokens first and padding last. valid: [B, C + L] bool, True on class tokens.
+    class_rows: C, the number of class tokens. Returns a new tensor of the shape of `values`.
     """
     position = torch.arange(values.shape[1], device=values.device)[None]
-    last = valid.sum(1, keepdim=True) - 1  # index of the last valid position: class rows are valid and padding is last
+    last = valid.sum(1, keepdim=True) - 1  # index of the last valid position: class tokens are valid and padding is last
     # Position `class_rows` trades places with `last`, and so on to the middle. `flip` would move padding to the front, and
     # each sequence has a length of its own.
     source = (last + class_rows - position).where((position >= class_rows) & (position <= last), position)
@@ -34,7 +34,7 @@ def reverse_valid(values: Tensor, valid: Tensor, class_rows: int) -> Tensor:
 def reverse_complement_bases(bases: Tensor, valid: Tensor, class_rows: int) -> Tensor:
     """Return the reverse complement of one-hot `bases` [B, C + L, 5]: positions reversed, channels complemented.
 
-    MASK rows are zero and stay zero. valid: [B, C + L] bool. class_rows: C, the number of class rows.
+    MASK rows are zero and stay zero. valid: [B, C + L] bool. class_rows: C, the number of class tokens.
     """
     return reverse_valid(bases, valid, class_rows)[..., _COMPLEMENT_CHANNELS]
 

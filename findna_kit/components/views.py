@@ -38,7 +38,7 @@ class View:
     valid         [B, L] bool     False on padding, which is N and comes last
     soft_masked   [B, L] bool     lower case in the genome: repeats
     contig, start [B] int64       the window's contig (index) and first position
-    masked_index  [B, M] int64    masked positions; M = 0 without a masking policy
+    masked_index  [B, M] int64    masked positions; M = 0 without a masking
     masked_weight [B, M] float    weight of the position in the loss, in (0, 1]; 0 for an unused slot, which may point anywhere
     corrupted     [B, M] int64    the tokens that the student receives at the masked positions
     deviation     [B] float       standard deviation of the noise added when bases are encoded; None: no noise

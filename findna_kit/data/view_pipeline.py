@@ -74,6 +74,11 @@ class ViewPipeline:
         view = self._masked(window, seed, step, rows)
         return view.with_mask(view.masked_index, view.masked_weight, torch.full_like(view.corrupted, alphabet.MASK))
 
+    def cropped(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
+        """Make the view up to its crop: the windows, or their crops, before any augmentation."""
+        length = self._length(window.tokens.shape[1], seed, step, longest=False)
+        return window if length is None else self._cropped(window, length, seed, step, rows)
+
     def _length(self, window: int, seed: int, step: int | str, *, longest: bool) -> int | None:
         """Return the length of the step's crops of windows of `window` nucleotides; None without a crop."""
         if isinstance(self.crop, CropShare):

@@ -127,7 +127,7 @@ class FrozenModel:
         for batch in self._batches(lengths):
             view = self._view([tokens[index] for index in batch])
             index = torch.from_numpy(positions[batch]).to(view.tokens.device)[:, None]
-            # Only this position is masked, whatever the masking policy of the training was.
+            # Only this position is masked, whatever the masking of the training was.
             view = view.with_mask(index, torch.ones_like(index, dtype=torch.float32), torch.full_like(index, alphabet.MASK))
             with self._engine.autocast():
                 output = self.network(view, view.student_tokens, None, wants={"masked"})

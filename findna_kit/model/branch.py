@@ -14,6 +14,7 @@ from findna_kit import alphabet, rng
 from findna_kit.components.heads import BatchNorm as BatchNorm
 from findna_kit.components.interfaces import BranchOutput, Encoder, Reads
 from findna_kit.components.strands import average_halves, embedding_width
+from findna_kit.model.patches import masked_patches
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -92,7 +93,7 @@ class Branch(nn.Module):
     def encode(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> Encoding:
         """Run the encoder on one-hot bases [B, L, 5] and their mask `valid` [B, L], and split off the class tokens."""
         rows = self.class_tokens if self.encoder.global_mixing else 0
-        # Class rows enter as zeros, but count as valid: an encoder that mixes globally fills them from the nucleotides.
+        # Class tokens enter as zeros, but count as valid: an encoder that mixes globally fills them from the nucleotides.
         embeddings, hidden = self.encoder(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layers=layers)
         equivariant = self.encoder.strand == "equivariant"
         joined = average_halves(embeddings) if equivariant else embeddings
@@ -117,12 +118,15 @@ class Branch(nn.Module):
     ) -> BranchOutput:
         """Return the outputs named in `wants` for `tokens` [B, L]: clean tokens of `view`, or those of the student."""
         encoding = self.encode(encode_bases(tokens, noise), view.valid, layers=layers)
+        stride, equivariant = self.encoder.stride, self.encoder.strand == "equivariant"
+        patched = "masked" in wants and stride > 1
         return BranchOutput(
             view=view,
             # Both halves of an equivariant encoder: a tied head has to tell the strands apart, which their mean does not.
             embeddings=encoding.rows if {"masked", "all"} & set(wants) else None,
             class_embeddings=self.class_embeddings(encoding) if "class" in wants else None,
             pooled=pool(encoding.nucleotides, encoding.valid) if "pooled" in wants else None,
+            masked_patches=masked_patches(encoding.rows, view, stride, equivariant=equivariant) if patched else None,
             hidden=encoding.hidden,
         )
 
@@ -157,6 +161,8 @@ def read_rows(output: BranchOutput, reads: Reads) -> Tensor:
         rows = output.pooled
     elif reads == "all" or output.embeddings is None:
         rows = output.embeddings
+    elif output.masked_patches is not None:
+        rows = output.masked_patches
     else:
         # Only the masked positions, M of L: a head on all positions would cost several times as much.
         index = output.view.masked_index[..., None].expand(-1, -1, output.embeddings.shape[-1])
@@ -166,10 +172,18 @@ def read_rows(output: BranchOutput, reads: Reads) -> Tensor:
     return rows
 
 
-def apply_heads(rows: Tensor, *chains: nn.Module) -> dict[str, Tensor]:
-    """Apply chains of heads, each head to the output of the one before it; return every output by name."""
+def apply_heads(
+    rows: Tensor, twins: nn.Module, own: nn.Module | None = None, *, own_before: str | None = None
+) -> dict[str, Tensor]:
+    """Apply a chain of heads, each head to the output of the one before it; return every output by name.
+
+    own: the student's own heads, applied before the twin head `own_before`, or after all twin heads.
+    """
+    before: list[tuple[str, nn.Module]] = []
+    after: list[tuple[str, nn.Module]] = []
+    for name, head in twins.items():  # type: ignore[operator]
+        (after if after or name == own_before else before).append((name, head))
     outputs = {}
-    for chain in chains:
-        for name, head in chain.items():  # type: ignore[operator]
-            outputs[name] = rows = head(rows)
+    for name, head in (*before, *(own.items() if own is not None else ()), *after):  # type: ignore[operator]
+        outputs[name] = rows = head(rows)
     return outputs

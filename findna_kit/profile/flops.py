@@ -47,6 +47,7 @@ CHEAP_OPERATORS = frozenset((
     "ones_like", "rand", "randn", "repeat", "roll", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
     "select", "select_scatter", "slice", "slice_scatter", "smooth_l1_loss", "softmax", "softplus", "sort", "stack", "std_mean",
     "topk", "tril", "triu", "unfold", "uniform", "var_mean", "where", "zero", "zeros", "zeros_like",
+    "floor_divide",
 ))  # fmt: skip
 """Operators that cost at most a few operations per element, which torch does not tag as pointwise or reduction.
 

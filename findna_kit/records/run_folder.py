@@ -22,13 +22,14 @@ from findna_kit.records.paths import (
     REPORT,
     REPORTS,
     RUN_JSON,
+    VIEWS_JSON,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _RUN_FILES = (
-    RECIPE, RUN_JSON, EVALUATION_JSON, PREDICTIONS, AUDIT_JSON, REPORT, REPORTS, FILE, BOARD, checkpoint.FOLDER,
+    RECIPE, RUN_JSON, VIEWS_JSON, EVALUATION_JSON, PREDICTIONS, AUDIT_JSON, REPORT, REPORTS, FILE, BOARD, checkpoint.FOLDER,
 )  # fmt: skip
 
 

@@ -64,7 +64,16 @@ class Code:
     text: str
 
 
-Block = Note | TableBlock | Figure | Code
+@dataclass(frozen=True)
+class Lines:
+    """Lines of text in letters of one width, each as spans (text, style); a style is a class of the style sheet."""
+
+    kind: ClassVar = "lines"
+    caption: str
+    lines: Sequence[Sequence[tuple[str, str]]]
+
+
+Block = Note | TableBlock | Figure | Code | Lines
 
 
 @dataclass(frozen=True)

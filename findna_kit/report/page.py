@@ -27,6 +27,7 @@ from findna_kit.report.sections.facts import cells_section, runs_section
 from findna_kit.report.sections.leakage import leakage_section
 from findna_kit.report.sections.recipes import recipes_section
 from findna_kit.report.sections.scores import scores_section
+from findna_kit.report.sections.views import views_section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,6 +137,7 @@ def _runs_part(runs: Sequence[RunFolder], embed: EmbeddingRequest | None) -> Rep
     title = f"Run {runs[0].label}" if len(runs) == 1 else f"{len(runs)} runs"
     return ReportPart("runs", title, [
         runs_section("runs", runs),
+        views_section("runs", labelled),
         *curve_sections("runs", groups, steps, ("losses", "masked", "probes")),
         *curve_sections("runs", groups, steps, ("collapse",)),
         scores_section("runs", runs),
@@ -160,6 +162,7 @@ def _study_part(key: str, study: StudyFolder, embed: EmbeddingRequest | None) ->
         groups, steps = group_runs(by_condition)
         sections += [
             *curve_sections(key, groups, steps, ("losses", "masked", "probes", "collapse")),
+            views_section(key, first_runs),
             leakage_section(key, [run for _, runs in by_condition for run in runs]),
             embeddings_section(key, study.folder, first_runs, embed),
             cost_section(key, groups),

@@ -13,7 +13,9 @@ from findna_kit.distributed import Heartbeat, current_launch, peak_memory, start
 from findna_kit.metrics.names import baseline_metric
 from findna_kit.records.paths import RECIPE
 from findna_kit.records.run_json import PeakMemory, RunJson, RunRecord, Timings
+from findna_kit.records.views_json import write_views
 from findna_kit.runs.baselines import fit_baselines
+from findna_kit.runs.example_views import example_record
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.online_probe import online_probes
 from findna_kit.runs.processes import acquire_folder, apply_launcher, on_worker_lost, run_guard
@@ -91,6 +93,7 @@ def start(
                 record.update(origins_of(recipe, components, plugins))
                 if not resuming and engine.is_main_process:
                     (folder / RECIPE).write_text(recipe.dump())
+                    write_views(folder, example_record(experiment, genome))
                 return _train(prepared, recipe, record, observer, stop)
 
 

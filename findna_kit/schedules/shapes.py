@@ -150,21 +150,43 @@ class _Ends(ComponentConfig):
 
 # pydantic lists the fields of later bases first: start, end, warmup, delay, which is the order that recipes were written in.
 class _RampConfig(ScheduleConfig, _Ends):
-    """From where to where."""
+    """From where to where, and when it arrives."""
+
+    until: float = Field(1.0, gt=0.0, le=1.0, description="share of the steps after which the value stays at end")
+
+    @model_validator(mode="after")
+    def _arrives_after_it_begins(self) -> Self:
+        if self.until <= self.delay + self.warmup:
+            raise ValueError("until must be above the sum of delay and warmup: the curve lies between them")
+        return self
 
 
 class _Ramp(Schedule):
     """A curve from `start` to `end`."""
 
-    Config = _RampConfig
+    Config: ClassVar[type[ScheduleConfig]] = _RampConfig
     examples: ClassVar[Examples] = (
         {"start": 1.0, "end": 0.0}, {"start": 0.2, "end": 0.9, "warmup": 0.3}, {"start": 1, "end": 2, "delay": 0.25},
+        {"start": 0.04, "end": 0.07, "until": 0.3},
     )  # fmt: skip
 
     @property
     def start(self) -> float:
         """Return the value after the warm-up, free of the curve's rounding."""
         return float(self.config.start)
+
+    def travelled(self, progress: float) -> float:
+        """Return the share of the curve that is done at `progress`: 1 after `until`."""
+        # `until` is a share of all steps, `progress` of those after the warm-up.
+        begin = self.config.delay + self.config.warmup
+        return min(1.0, progress * float((1 - begin) / (self.config.until - begin)))
+
+    def plain(self) -> Any:
+        """Return the schedule as a recipe states it; `until` is left out where it is 1, as in recipes resolved before it."""
+        plain = super().plain()
+        if plain[self.name].get("until") == 1:
+            del plain[self.name]["until"]
+        return plain
 
 
 class Cosine(_Ramp):
@@ -173,7 +195,7 @@ class Cosine(_Ramp):
     def value(self, progress: float) -> float:
         """Return the value at `progress`."""
         start, end = self.config.start, self.config.end
-        return float(end + (start - end) * (1 + math.cos(math.pi * progress)) / 2)
+        return float(end + (start - end) * (1 + math.cos(math.pi * self.travelled(progress))) / 2)
 
 
 class Linear(_Ramp):
@@ -182,7 +204,7 @@ class Linear(_Ramp):
     def value(self, progress: float) -> float:
         """Return the value at `progress`."""
         start, end = self.config.start, self.config.end
-        return float(start + (end - start) * progress)
+        return float(start + (end - start) * self.travelled(progress))
 
 
 class _Decay(_Ends):

@@ -39,7 +39,7 @@ def declares(case: Case) -> Iterator[str]:
     if bound is not None and (type(bound) is not int or bound < LENGTH):
         yield (
             f"built for windows of {LENGTH} bases (length={LENGTH + CLASSES}, class_tokens={CLASSES}), it declares max_length "
-            f"{bound!r}; expected None or at least {LENGTH}: `length` includes class rows, `max_length` does not"
+            f"{bound!r}; expected None or at least {LENGTH}: `length` includes class tokens, `max_length` does not"
         )
     if encoder.strand == "equivariant" and encoder.dim % 2:
         yield (
@@ -59,8 +59,8 @@ def shapes(case: Case) -> Iterator[str]:
             inputs = f"2 sequences of {length} bases with class_tokens={class_tokens} (built for {LENGTH})"
             if tuple(embeddings.shape) != expected:
                 yield (
-                    f"for {inputs} the embeddings are {tuple(embeddings.shape)}; expected {expected}: [B, class rows + ceil(L "
-                    f"/ stride), dim] with the declared dim {encoder.dim}, stride {encoder.stride} and global_mixing "
+                    f"for {inputs} the embeddings are {tuple(embeddings.shape)}; expected {expected}: [B, class tokens + "
+                    f"ceil(L / stride), dim] with the declared dim {encoder.dim}, stride {encoder.stride} and global_mixing "
                     f"{encoder.global_mixing}"
                 )
                 break
@@ -97,7 +97,7 @@ def padding(case: Case) -> Iterator[str]:
 def _changed_outputs(
     encoder: Encoder, lengths: list[int], before: dict[str, Tensor], after: dict[str, Tensor], change: str
 ) -> Iterator[str]:
-    """Yield a message if class rows or valid positions differ by more than rounding."""
+    """Yield a message if class tokens or valid positions differ by more than rounding."""
     differences: dict[str, float] = {}
     for name in before:
         for index, length in enumerate(lengths):
@@ -106,7 +106,7 @@ def _changed_outputs(
             differences[name] = max(differences.get(name, 0.0), difference)
     if changed := [f"{name} (by {size:.1g}, relative)" for name, size in differences.items() if not size <= ROUNDING]:
         yield (
-            f"{change}, and class rows and valid positions changed in: {abbreviate(changed)}; nothing may change. Exclude "
+            f"{change}, and class tokens and valid positions changed in: {abbreviate(changed)}; nothing may change. Exclude "
             "padding wherever positions are mixed: set it to zero before a convolution or a sum, mask it in attention, leave "
             "it out of a mean"
         )
@@ -186,7 +186,7 @@ def gradients(case: Case) -> Iterator[str]:
     with rng.torch_seed("conformance", "gradients", device=CPU):
         embeddings, _ = encoder(bases, valid)
         weights = torch.randn_like(embeddings)
-    # Which embeddings are valid: class rows as they are, and the first position of each stride (padding is last).
+    # Which embeddings are valid: class tokens as they are, and the first position of each stride (padding is last).
     strided = valid[:, :: encoder.stride]
     valid_rows = torch.cat([valid[:, : embeddings.shape[1] - strided.shape[1]], strided], dim=1)
     # Random weights: with a plain sum a normalisation at the end would give a gradient of zero.
@@ -289,7 +289,7 @@ def strand(case: Case) -> Iterator[str]:
                 swapped = ", and the halves of the channels swapped in every row" if encoder.strand == "equivariant" else ""
                 yield (
                     f"declares strand {encoder.strand!r}, but for the reverse complement the {name} differ by {change:.1g} "
-                    f"(relative) from what that requires: class rows unchanged, valid positions in reverse order{swapped}"
+                    f"(relative) from what that requires: class tokens unchanged, valid positions in reverse order{swapped}"
                 )
                 return
 

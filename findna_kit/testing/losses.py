@@ -30,6 +30,7 @@ from findna_kit.trainer.forward import training_batch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from findna_kit.components.interfaces import Loss
     from findna_kit.components.views import View
     from findna_kit.testing.checks import Case
     from findna_kit.testing.loss_harness import CapturedCall
@@ -269,9 +270,18 @@ def heads(case: Case) -> Iterator[str]:
         if shared := [name for name in first if first[name] is second[name]]:
             yield f"two calls of `{method}` returned the same {abbreviate(shared)}; create the modules in the method"
     if both := sorted(loss.twin_heads().keys() & loss.student_heads().keys()):
+        yield f"{abbreviate(both)} is the name of a twin and of a student head; outputs are found by name: use different names"
+    yield from _patch_head_problems(loss)
+
+
+def _patch_head_problems(loss: Loss, stride: int = 3) -> Iterator[str]:
+    """Yield a message if the head for patches does not give four logits for each base of a patch."""
+    head, expected = loss.patch_head(stride), (2, 4 * stride)
+    made = expected if head is None else tuple(head(torch.zeros(2, loss.dim)).shape)
+    if head is not None and (loss.nucleotide_head is None or made != expected):
         yield (
-            f"{abbreviate(both)} is the name of a twin head and of a student head; outputs are found by name: use different "
-            "names"
+            f"`patch_head({stride})` maps (2, {loss.dim}) to {made}, and `nucleotide_head` is {loss.nucleotide_head!r}; "
+            f"expected {expected}, four logits for each of {stride} bases, and the name of the twin head that it replaces"
         )
 
 

@@ -23,7 +23,7 @@ MASK_COLUMNS = ("masked_index", "masked_weight", "corrupted")
 
 def _sample_views() -> dict[str, View]:
     """Return views of one length with different content."""
-    # All of the same length, because M may depend on the length. The content differs in all else that a policy could use.
+    # All of the same length, because M may depend on the length. The content differs in all else that a masking could use.
     plain = random_windows(8, 50, unknown=0.0, padded=False)
     positions = torch.arange(50)[None].expand(8, -1)
     inserted = plain.gather(positions.masked_fill(positions % 2 == 0, -1), inserted=torch.full_like(positions, alphabet.C))
@@ -37,7 +37,7 @@ def _sample_views() -> dict[str, View]:
 
 
 def slots(case: Case) -> Iterator[str]:
-    """Require that the result is `view.with_mask(...)` with M slots, where M depends on the policy and the length alone."""
+    """Require that the result is `view.with_mask(...)` with M slots, where M depends on the parameters and the length alone."""
     # The shapes on the hot path must not depend on data: torch.compile would recompile, and the device would have to wait.
     component, counts = build(case), {}
     for description, view in _sample_views().items():

@@ -94,7 +94,7 @@ def encoder_inputs(
 
 
 def prepend_class_rows(encoder: Encoder, bases: Tensor, valid: Tensor, class_tokens: int) -> tuple[Tensor, Tensor]:
-    """Prepend class rows as the model does: zeros that are valid, and none if the encoder does not mix globally."""
+    """Prepend class tokens as the model does: zeros that are valid, and none if the encoder does not mix globally."""
     rows = class_tokens if encoder.global_mixing else 0
     pad = torch.nn.functional.pad
     return pad(bases, (0, 0, rows, 0)), pad(valid, (rows, 0), value=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from findna_kit import checkpoint
 from findna_kit.components.heads import BatchNorm, batch_norms
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from findna_kit.components.optimizer import Optimizer
     from findna_kit.data.view_pipeline import ViewPipeline
     from findna_kit.model.branch import Branch
-    from findna_kit.schedules import Schedule
+    from findna_kit.schedules import Clock, Schedule
     from findna_kit.settings import TrainerSettings
 
 
@@ -68,6 +68,17 @@ class Experiment:
             label for label, weighted in self.losses.items() if weighted.loss.needs_teacher and label in self.teacher.heads
         ]
         return batch_norms([self.teacher.heads[label] for label in labels])
+
+    def frozen_parameters(self, clock: Clock) -> list[nn.Parameter]:
+        """Return the parameters of heads that their losses do not train at this step."""
+        return [
+            parameter
+            for label, weighted in self.losses.items()
+            for head in weighted.loss.frozen_heads(clock)
+            for owner in (self.student.heads, self.predictors)
+            if head in (chain := cast("nn.ModuleDict", owner[label]))
+            for parameter in chain[head].parameters()
+        ]
 
     def train(self) -> None:
         """Put the student and `teacher_norms` into training mode; the rest of the teacher never has dropout."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from torch import nn
 
 from findna_kit import rng
 from findna_kit.model.branch import apply_heads, read_rows
@@ -165,17 +166,18 @@ class Forward:
             self.head_inputs(label, teacher) if loss.needs_teacher else {},
         )
         with self.engine.autocast():
-            # Twin heads first, then the student's own predictors, each on the output of the one before.
-            chain = (getattr(experiment, branch).heads[label], experiment.predictors[label])
+            twins, own = getattr(experiment, branch).heads[label], experiment.predictors[label]
             students = {
-                name: replace(student[name], rows=rows, heads=apply_heads(rows, *chain))
+                name: replace(
+                    student[name], rows=rows, heads=apply_heads(rows, twins, own, own_before=loss.student_heads_before)
+                )
                 for name, rows in student_inputs.items()
             }
             # A teacher that is not a copy of the student may lack a loss's heads, and even the empty chain of them.
-            teacher_chain = [experiment.teacher.heads[label]] if label in experiment.teacher.heads else []
+            teacher_twins = experiment.teacher.heads[label] if label in experiment.teacher.heads else nn.ModuleDict()
             with torch.no_grad():
                 teachers = {
-                    name: replace(teacher[name], rows=rows, heads=apply_heads(rows, *teacher_chain))
+                    name: replace(teacher[name], rows=rows, heads=apply_heads(rows, teacher_twins))
                     for name, rows in teacher_inputs.items()
                 }
         # Outside of autocast, so that the arithmetic of the loss itself is not cast to bf16.

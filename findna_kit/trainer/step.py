@@ -46,6 +46,8 @@ def train_step(
     for norm_layer in experiment.norms:
         norm_layer.before_step()
     sums, counts = accumulate_gradients(experiment, data, engine, clock, batch, micro_batch)
+    for parameter in experiment.frozen_parameters(clock):
+        parameter.grad = None  # in every process: the all-reduce keeps None, and the optimizer skips the parameter
     parameters = optimizer.parameters
     engine.all_reduce_gradients(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -57,11 +59,7 @@ def train_step(
     if experiment.clip_norm is not None:
         clip_grads_with_norm_(parameters, experiment.clip_norm, gradient_norm)
     metrics |= optimizer.step(clock)
-    # The rule may copy or average buffers, but statistics of averaged weights are not the average of the student's.
-    own = [norm.statistics() for norm in experiment.teacher_norms]
-    metrics |= experiment.teacher_update(experiment.teacher, experiment.student, clock, {**latest, **metrics})
-    for norm_layer, statistics in zip(experiment.teacher_norms, own, strict=True):
-        norm_layer.restore(*statistics)
+    metrics |= _update_teacher(experiment, clock, {**latest, **metrics})
     for label, weighted in experiment.losses.items():
         state_inputs = sums.state_inputs(label)
         if weighted.loss.coupling == "sample":  # a batch-coupled loss already saw the global batch
@@ -70,6 +68,16 @@ def train_step(
     for norm_layer in experiment.norms:
         norm_layer.after_step()
     return metrics
+
+
+def _update_teacher(experiment: Experiment, clock: Clock, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Apply the teacher update, except to the batch statistics of the teacher's heads; return the metrics to log."""
+    # The rule may copy or average buffers, but statistics of averaged weights are not the average of the student's.
+    own = [norm.statistics() for norm in experiment.teacher_norms]
+    logged = experiment.teacher_update(experiment.teacher, experiment.student, clock, metrics)
+    for norm, statistics in zip(experiment.teacher_norms, own, strict=True):
+        norm.restore(*statistics)
+    return logged
 
 
 def accumulate_gradients(
@@ -141,10 +149,10 @@ def _metrics(
     """Return every loss and metric over the global batch, read from the device at once. Raises NotFinite."""
     names, values = [], []
     for label, weighted in experiment.losses.items():
-        for name, value in sums.values[label].items():
-            total = engine.all_reduce_sum(value) if weighted.loss.coupling == "sample" else value
+        reduce = engine.all_reduce_sum if weighted.loss.coupling == "sample" else None
+        for name, value in sums.metrics(label, weighted.loss, counts[label], reduce).items():
             names.append(loss_metric(label, name))
-            values.append(total / counts[label].clamp(min=EPS))
+            values.append(value)
     *numbers, norm = torch.stack([*values, gradient_norm]).tolist()  # the step's only wait for the device
     metrics = dict(zip(names, numbers, strict=True))
     losses = {label: metrics[loss_metric(label, "loss")] for label in experiment.losses}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from findna_kit.components.views import View
     from findna_kit.data.sources import Data
     from findna_kit.distributed import Engine
+    from findna_kit.metrics.names import LossMetricName
     from findna_kit.schedules import Clock
     from findna_kit.trainer.experiment import Experiment
     from findna_kit.trainer.forward import Batch
@@ -84,7 +85,15 @@ class Validation:
         sums, counts = LossSums(), dict[str, "Tensor"]()
         for part in slices(len(self.windows.tokens), self.experiment.batch_size):
             _add_counts(counts, self._add_chunk(self.batch.rows(part), sums, clock))
-        return sums.means(counts, validation_metric)
+        return self._means(sums, counts, validation_metric)
+
+    def _means(self, sums: LossSums, counts: Mapping[str, Tensor], name_of: LossMetricName) -> dict[str, float]:
+        """Return the metrics of every loss, by metric name, which `name_of(label, name)` gives."""
+        return {
+            name_of(label, name): float(value)
+            for label in sums.values
+            for name, value in sums.metrics(label, self.experiment.losses[label].loss, counts[label]).items()
+        }
 
     def _add_chunk(self, chunk: Batch, sums: LossSums, clock: Clock) -> dict[str, Tensor]:
         """Add every loss on one chunk to `sums`, and return the item counts."""
@@ -124,7 +133,7 @@ class Validation:
             output = self._embed(which, self.windows.select(part))
             pooled.append(output.pooled)
             classes.append(output.class_embeddings)
-        metrics = sums.means(counts, partial(plain_validation_metric, branch=which))
+        metrics = self._means(sums, counts, partial(plain_validation_metric, branch=which))
         return metrics | _collapse(which, torch.cat(pooled), torch.cat(classes))  # type: ignore[arg-type]
 
     def _masked_losses(self, which: BranchName) -> list[str]:

@@ -18,8 +18,10 @@ class Reference(nn.Module):
     def __init__(self, mine, groups=11):
         super().__init__()
         self.groups = groups
-        self.stem = mine.embed
-        self.mlps = [nn.Sequential(layer.mlp[0], nn.GELU(), layer.mlp[2]) for block in mine.blocks for layer in block]
+        self.stem, self.norm = mine.embed, mine.norm
+        self.mlps = [
+            nn.Sequential(layer.norm, layer.mlp[0], nn.GELU(), layer.mlp[2]) for block in mine.blocks for layer in block
+        ]
 
     def forward(self, rows):
         x = self.stem(rows)
@@ -27,7 +29,7 @@ class Reference(nn.Module):
             parts = torch.split(mlp(x), x.shape[-1] // self.groups, dim=-1)
             rolled = [part if i == 0 else torch.roll(part, -(2 ** (i - 1)), dims=1) for i, part in enumerate(parts)]
             x = x + torch.cat(rolled, dim=-1)
-        return x
+        return self.norm(x)
 
 
 def mixer(length, class_tokens=0, seed=0, **sizes):
@@ -70,6 +72,46 @@ def test_it_equals_the_reference_on_any_ring(length, classes, seed):
     output, _ = mine(torch.cat([torch.zeros(2, classes, 5), nucleotides], 1), torch.ones(2, length + classes).bool())
     expected = Reference(mine)(torch.cat([nucleotides, torch.zeros(2, classes, 5)], 1)).roll(classes, dims=1)
     torch.testing.assert_close(output, expected)
+
+
+def test_with_a_norm_each_mlp_and_the_output_are_normalised():
+    """The same formula with `x + shift(mlp(norm(x)))`, whose norm is LayerNorm, here with a weight that is not 1."""
+    mine = mixer(1024, norm="layer", dim=33, layers=10)
+    norms = [mine.norm, *(layer.norm for block in mine.blocks for layer in block)]
+    for norm in norms:
+        assert isinstance(norm, nn.LayerNorm)
+        nn.init.normal_(norm.weight)
+    bases = encode_bases(random_windows(2, 40, padded=False).tokens)
+    torch.testing.assert_close(mine(bases, torch.ones(2, 40).bool())[0], Reference(mine, groups=11)(bases))
+
+
+def test_without_options_there_is_neither_a_norm_nor_a_class_vector():
+    names = {name.rsplit(".", 1)[0] for name in mixer(16, 2, blocks=1, layers=1).state_dict()}
+    assert names == {"embed", "blocks.0.0.mlp.0", "blocks.0.0.mlp.2"}
+
+
+@pytest.mark.parametrize("norm", ["none", "layer"])
+def test_learned_class_tokens_take_the_place_of_class_rows(norm):
+    plain, learned = (mixer(16, 3, norm=norm, learned_class_tokens=choice) for choice in (False, True))
+    other = {name: value for name, value in learned.state_dict().items() if name != "class_vectors"}
+    assert all(value.equal(other[name]) for name, value in plain.state_dict().items()), "the other weights are the same"
+    bases, valid = rows_of(random_windows(2, 13, padded=False), 3)
+    with torch.no_grad():
+        learned.class_vectors.copy_(plain.embed.bias.expand(3, -1))
+    assert learned(bases, valid)[0].equal(plain(bases, valid)[0]), "a class row of zeros is the bias"
+    masked = torch.zeros(1, 16, 5)  # class rows, then MASK rows
+    with torch.no_grad():
+        learned.class_vectors.normal_()
+    output, _ = learned(masked, torch.ones(1, 16).bool())
+    assert not output[0, 0].allclose(output[0, 5], atol=1e-2)
+    learned(bases, valid)[0].sin().sum().backward()
+    assert learned.class_vectors.grad.abs().sum() > 0
+
+
+def test_class_vectors_begin_as_large_as_embedded_bases():
+    encoder = mixer(16, 300, dim=200, blocks=1, learned_class_tokens=True)
+    deviation = float(encoder.embed(torch.eye(5)).detach().std())
+    assert float(encoder.class_vectors.detach().std()) == pytest.approx(deviation, rel=0.15)
 
 
 def test_the_papers_parameters_are_counted():

@@ -16,6 +16,7 @@ from findna_kit.builtin.losses.self_distillation import SelfDistillation
 from findna_kit.builtin.maskings.independent import IndependentMasking
 from findna_kit.components import BatchNorm
 from findna_kit.components.interfaces import BranchOutput, ViewPlan
+from findna_kit.model.branch import apply_heads
 from findna_kit.schedules import Clock
 from tests.windows import draw, random_windows
 
@@ -201,6 +202,75 @@ def test_batch_norm_in_the_head_couples_the_batch():
     for wrong in ({"head": "five_way"}, {"layers": 1}):
         with pytest.raises(ValidationError, match="between the layers of the MLP"):
             SelfDistillation.Config(norm="batch", **wrong)
+
+
+def plain_balance(rows, epsilon):
+    """Sinkhorn-Knopp with 3 iterations as in SwAV's appendix: in turn prototypes to 1 / K and items to 1 / R."""
+    q = torch.exp(rows.double() / epsilon)
+    for _ in range(3):
+        q = q / q.sum(0) / q.shape[1]
+        q = q / q.sum(1, keepdim=True) / q.shape[0]
+    return q / q.sum(1, keepdim=True)
+
+
+@given(seeds, st.sampled_from(NAMES), st.floats(0.05, 1), st.floats(0.2, 1))
+@settings(max_examples=15)
+def test_sinkhorn_balances_all_views_and_each_class_token_by_itself(seed, names, t_student, t_teacher):
+    values = {"prototypes": 7, "student_temperature": t_student, "teacher_temperature": t_teacher}
+    loss = loss_of(SelfDistillation, centering="sinkhorn", **values)
+    student = outputs("logits", {name: (4, 3, 7) for name in sorted(names[0])}, seed=seed)
+    teacher = outputs("logits", {name: (4, 3, 7) for name in sorted(names[1])}, seed=seed + 1)
+    views = list(teacher)
+    rows = torch.cat([teacher[name].heads["logits"].detach() for name in views])
+    codes = torch.stack([plain_balance(rows[:, token], t_teacher) for token in range(3)], dim=1)
+    q = {name: codes[4 * place : 4 * place + 4] for place, name in enumerate(views)}
+    p = {name: (out.heads["logits"].detach().double() / t_student).softmax(-1) for name, out in student.items()}
+    expected = -sum((q[t] * p[s].log()).sum() for s in p for t in q if s != t)
+    term = loss(student, teacher, CLOCK)
+    assert term.sum.item() == pytest.approx(float(expected), rel=1e-4)
+    assert term.state_inputs == {}
+    loss.after_step(term.state_inputs, CLOCK)
+    assert (loss.coupling, list(loss.state_dict())) == ("batch", [])
+
+
+@given(seeds, st.sampled_from(NAMES))
+@settings(max_examples=15)
+def test_the_information_is_that_of_sequence_and_prototype(seed, names):
+    """The entropy of the mean of q over sequences and pairs of views, and that minus the mean entropy, over class tokens."""
+    loss = loss_of(SelfDistillation, prototypes=7, teacher_temperature=0.4)
+    student = outputs("logits", {name: (4, 3, 7) for name in sorted(names[0])}, seed=seed)
+    teacher = outputs("logits", {name: (4, 3, 7) for name in sorted(names[1])}, seed=seed + 1)
+    q = [(teacher[t].heads["logits"].detach() / 0.4).softmax(-1) for s in student for t in teacher if s != t]
+    marginal = torch.cat(q).mean(0)
+    entropy_of_mean = float(-(marginal * marginal.log()).sum(-1).mean())
+    mean_entropy = float(-torch.cat([x * x.log() for x in q]).sum(-1).mean())
+    term = loss(student, teacher, CLOCK)
+    count = loss.count(*({name: out.view for name, out in branch.items()} for branch in (student, teacher)))
+    means = {name: value / count for name, value in {**term.metrics, **term.totals}.items()}
+    assert not any(value.requires_grad for value in term.totals.values())
+    derived = {name: float(value) for name, value in loss.derived_metrics(means).items()}
+    assert derived == {
+        "marginal_entropy_share": pytest.approx(entropy_of_mean / math.log(7), abs=1e-5),
+        "information_share": pytest.approx((entropy_of_mean - mean_entropy) / math.log(7), abs=1e-5),
+    }
+
+
+def test_the_last_layer_is_frozen_at_first():
+    loss = loss_of(SelfDistillation, freeze_last_layer=0.3)
+    assert [loss.frozen_heads(Clock(step, 10)) for step in (0, 2, 3, 9)] == [("logits",), ("logits",), (), ()]
+    assert loss_of(SelfDistillation).frozen_heads(Clock(0, 10)) == ()
+
+
+@pytest.mark.parametrize(("head", "width"), [("prototypes", 4), ("five_way", 6)])
+def test_the_predictor_comes_before_the_last_layer_of_the_student(head, width):
+    loss = loss_of(SelfDistillation, head=head, predictor_layers=2, hidden=10, bottleneck=4, prototypes=8, layers=2)
+    twins, own = nn.ModuleDict(loss.twin_heads()), nn.ModuleDict(loss.student_heads())
+    x = torch.randn(2, 3, 6)
+    made = apply_heads(x, twins, own, own_before=loss.student_heads_before)
+    assert list(made)[-2:] == ["predictor", "logits"]
+    assert made["predictor"].shape == (2, 3, width)
+    assert made["logits"].equal(twins["logits"](made["predictor"]))
+    assert list(apply_heads(x, twins)) == list(twins), "the teacher has none"
 
 
 def test_forward_is_pure_and_after_step_moves_the_centre_exactly():

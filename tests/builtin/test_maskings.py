@@ -102,6 +102,29 @@ def test_shares_may_be_all_or_nothing(policy, mask_share, random_share):
         assert made.corrupted.equal(made.masked_targets)
 
 
+@given(policies, seeds, st.floats(0.3, 1), st.floats(0.01, 0.3), st.integers(5, 40))
+def test_the_share_of_a_sequence_may_be_drawn(policy, seed, fraction, lowest, length):
+    view = inserted_into(random_windows(5, length, seed=seed, unknown=0.2), seed)
+    made = masking(policy, fraction=fraction, lowest_fraction=lowest)(view, draw(seed, rows=5))
+    assert made.masked_index.shape == (5, max(1, round(fraction * length)))
+    own = (view.valid & (view.tokens < alphabet.N) & (view.origin >= 0)).sum(1)
+    for count, eligible in zip((made.masked_weight > 0).sum(1).tolist(), own.tolist(), strict=True):
+        assert min(eligible, max(1, round(lowest * eligible - 1e-9))) <= count <= max(1, round(fraction * eligible + 1e-9))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_ibots_shares_in_distribution(policy):
+    """Half of the sequences are whole; the shares of the others are uniform between 0.1 and 0.5."""
+    view = random_windows(4000, 200, unknown=0.0, padded=False)
+    made = masking(policy, fraction=0.5, lowest_fraction=0.1, probability=0.5)(view, draw("shares", rows=4000))
+    share = (made.masked_weight > 0).sum(1).numpy() / 200
+    masked = share[share > 0]
+    assert stats.binomtest(len(masked), 4000, 0.5).pvalue > 1e-3
+    assert stats.kstest(masked, stats.uniform(0.1, 0.4).cdf).pvalue > 1e-3
+    whole = torch.from_numpy(share == 0)
+    assert made.student_tokens[whole].equal(view.tokens[whole])
+
+
 def test_every_position_is_as_likely_and_pairs_are_independent():
     view = random_windows(5000, 20, unknown=0, padded=False)
     made = masking(fraction=0.3)(view, draw("positions", rows=5000))
@@ -145,6 +168,8 @@ def test_sequences_are_masked_independently_of_one_another(policy):
         ({"fraction": 0}, "greater than 0"),
         ({"fraction": 1.1}, "less than or equal to 1"),
         ({"mask_share": -0.1}, "greater than or equal to 0"),
+        ({"fraction": 0.3, "lowest_fraction": 0.4}, "lowest_fraction is above fraction"),
+        ({"probability": 0}, "greater than 0"),
     ],
 )
 def test_invalid_parameters_are_refused(policy, values, message):

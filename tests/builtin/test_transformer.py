@@ -47,6 +47,25 @@ def test_the_rotation_is_roformers():
             assert turned[place, [pair, pair + 3]].tolist() == pytest.approx(both, abs=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_rotation_has_the_bits_and_the_gradient_of_its_formula(dtype):
+    x, weights = torch.randn(2, 2, 3, 20, 8).to(dtype)  # [B, heads, positions, dim]
+    turn = rotation(20, 8, torch.device("cpu"))
+    results = []
+    for compute in (rotate, by_formula):
+        leaf = x.clone().requires_grad_()
+        output = compute(leaf.mT.contiguous().mT, turn)
+        (gradient,) = torch.autograd.grad((output * weights).sum(), leaf)
+        results.append((output, gradient))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def by_formula(x, turn):
+    cosine, sine = (values.to(x.dtype) for values in turn)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+
+
 def test_embeddings_do_not_depend_on_the_absolute_position():
     encoder, (bases, valid) = transformer(), rows_of(random_windows(2, 20, padded=False))
     moved = torch.cat([torch.randn(2, 9, 5), bases], 1)

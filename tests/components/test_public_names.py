@@ -11,11 +11,12 @@ from tests.building import ROOT
 
 NAMES = [
     "API_VERSION", "Augmentation", "AveragingConfig", "BatchNorm", "BranchOutput", "Clock", "ComponentConfig", "Constant",
-    "Contig", "Cosine", "Draw", "Encoder", "Examples", "Level", "Linear", "Loss", "LossOutput", "MaskCorruptionConfig",
-    "Masking", "Optimizer", "OptimizerConfig", "ParameterGroup", "Projector", "Prototypes", "RecipePath", "Schedule",
-    "ScheduleConfig", "ScheduleFunction", "SegmentConfig", "TeacherUpdate", "View", "ViewPlan", "WarmupStableDecay",
-    "average_halves", "ema_update", "embedding_width", "hookimpl", "maskable_bases", "positions_and_lengths",
-    "reverse_complement_bases", "reverse_valid", "shifted_segments", "torch_groups", "within", "zero_until",
+    "Contig", "Cosine", "Draw", "Encoder", "Examples", "FeatureStatistics", "Level", "Linear", "Loss", "LossOutput",
+    "MaskCorruptionConfig", "Masking", "Optimizer", "OptimizerConfig", "ParameterGroup", "Projector", "Prototypes",
+    "RecipePath", "Schedule", "ScheduleConfig", "ScheduleFunction", "SegmentConfig", "TeacherUpdate", "View", "ViewPlan",
+    "WarmupStableDecay", "average_halves", "ema_update", "embedding_width", "feature_statistics", "hookimpl",
+    "information_shares", "maskable_bases", "positions_and_lengths", "reverse_complement_bases", "reverse_valid",
+    "shifted_segments", "sinkhorn", "torch_groups", "within", "zero_until",
 ]  # fmt: skip
 USERS = [
     *ROOT.glob("findna_kit/builtin/**/*.py"),

@@ -24,6 +24,8 @@ onnxruntime = pytest.importorskip("onnxruntime", reason=REASON)
 ENCODERS = {
     "chordmixer": "encoder={name: chordmixer, dim: 22, hidden: 32, blocks: 2}",
     "dilated_conv": "encoder={name: dilated_conv, dim: 16, hidden: 16, blocks: 3, kernel: 5, largest_dilation: 4}",
+    "patch_transformer": "encoder={name: patch_transformer, dim: 16, hidden: 16, blocks: 2, heads: 2, patch: 5, kernel: 8}",
+    "chordmixer with a norm": "encoder={name: chordmixer, dim: 22, blocks: 2, norm: layer, learned_class_tokens: true}",
     "transformer": "encoder={name: transformer, dim: 16, hidden: 16, blocks: 2, heads: 2}",
 }
 

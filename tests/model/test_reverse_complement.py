@@ -13,6 +13,7 @@ from findna_kit import alphabet
 from findna_kit.assemble import assemble
 from findna_kit.builtin.encoders.chordmixer import ChordMixer
 from findna_kit.builtin.encoders.dilated_conv import DilatedConv
+from findna_kit.builtin.encoders.patch_transformer import PatchTransformer
 from findna_kit.builtin.encoders.transformer import Transformer
 from findna_kit.components import View, average_halves, reverse_complement_bases, reverse_valid
 from findna_kit.distributed import Engine
@@ -31,6 +32,7 @@ ENCODERS = {
     "chordmixer": (ChordMixer, {"dim": 10, "hidden": 12, "blocks": 2}),
     "dilated_conv": (DilatedConv, {"dim": 8, "hidden": 8, "blocks": 2, "kernel": 3}),
     "transformer": (Transformer, {"dim": 8, "hidden": 8, "blocks": 2, "heads": 2}),
+    "patches": (PatchTransformer, {"dim": 8, "hidden": 8, "blocks": 2, "heads": 2, "patch": 5, "kernel": 7}),
     "stride 2": (Local, {}),
 }
 CLASSES, LENGTH = 3, 24

@@ -129,3 +129,10 @@ def test_plain_states_a_step_and_a_base():
         "encoder_forward", "encoder_backward", "teacher", "losses.masked", "losses.distill",
     }  # fmt: skip
     assert plain["uncounted"] == []
+
+
+def test_of_patches_every_masked_base_has_the_logits_of_its_whole_patch():
+    sizes = "encoder={name: patch_transformer, dim: 16, hidden: 16, heads: 2, blocks: 1, patch: 8, kernel: 12}"
+    found = counted("masked_only", sizes)
+    assert found.losses == {"masked": 3 * linear(ROWS * MASKED, 16, 8 * 4)}
+    assert found.uncounted == ()

@@ -1,4 +1,4 @@
-"""Every recipe of recipes/methods, made small: it takes fifty steps on the default genome and resumes bit for bit."""
+"""Every recipe of a published method, made small: it takes fifty steps on the default genome and resumes bit for bit."""
 
 import pytest
 
@@ -12,6 +12,7 @@ from tests.building import ROOT
 from tests.trainer.test_resume import assert_same_run, interrupt_at
 
 METHODS = sorted((ROOT / "recipes" / "methods").glob("*.yaml"))
+METHODS += [ROOT / "recipes" / f"{name}.yaml" for name in ("genojepa", "jepa_dna", "lejepa")]
 STEPS, CUT, SHORTER = 50, 20, 4
 SMALL = (
     f"steps={STEPS}", "data.batch_size=8", "trainer.micro_batch=8", "trainer.precision=fp32", "trainer.validation_windows=16",
@@ -42,7 +43,7 @@ def test_says_by_name_and_numbers_what_it_is(path):
     assert schema == "# yaml-language-server: $schema=recipe.schema.json"
     recipe, _, _ = small(path)
     assert recipe.name == path.stem
-    assert str(recipe.data.genome) == "builtin" and recipe.data.length <= 512 and recipe.data.batch_size <= 64
+    assert str(recipe.data.genome) == "builtin" and recipe.data.length <= 1024 and recipe.data.batch_size <= 64
     assert recipe.steps <= 1000
     assert recipe.evaluation.tasks == ("builtin",)
 

@@ -84,7 +84,7 @@ def test_what_is_refused(run, tmp_path):
     with pytest.raises(FindnaError, match=r"is not a run folder: it has no run.json"):
         compare([run, tmp_path])
     bad = copied(run, tmp_path / "bad", [{"loss": 1}])
-    with pytest.raises(FindnaError, match=r"metrics.jsonl: has a row"):
+    with pytest.raises(FindnaError, match=r"metrics.jsonl: line 1 is not a row"):
         compare([run, bad])
     (copied(run, tmp_path / "worse") / "recipe.yaml").write_text("{")
     with pytest.raises(FindnaError, match=r"recipe.yaml:1:\d+"):

@@ -53,7 +53,13 @@ def crafted_study(study):
     declared = json.loads((study / "study.json").read_text())
     declared |= {"recipe": EVIL, "tasks": [QUOTES], "overrides": {EVIL: QUOTES}}
     space = {IMAGE: {"choices": [QUOTES, EVIL]}}
-    declared["search"] = {"metric": f"held_out/{EVIL}/loss", "sampler": "grid", "seed": 9, "space": space}
+    declared["search"] = {
+        "metric": f"held_out/masked/{IMAGE}",
+        "direction": "minimise",
+        "sampler": "grid",
+        "seed": 9,
+        "space": space,
+    }
     (study / "search" / "trial-0").mkdir(parents=True)
     trial = {"number": 0, "values": {IMAGE: QUOTES}, "state": "failed", "reason": EVIL}
     (study / "search" / "trial-0" / "trial.json").write_text(json.dumps(trial))

@@ -58,7 +58,7 @@ def test_every_protocol_on_ten_real_tasks(tmp_path):
     again = command(*asked, timeout=600)
     assert again.returncode == 0
     assert again.stdout == shown.stdout
-    assert again.stderr.count("finished before; nothing is computed") == len(TASKS)
+    assert again.stderr.count("already evaluated; nothing is computed") == len(TASKS)
     assert time.monotonic() - started < 120
     _delete_and_compare(tmp_path, asked, shown.stdout)
 

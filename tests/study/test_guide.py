@@ -17,7 +17,7 @@ PAGE, KEYS, TUNE, STATISTICS = (page(f"{name}.md") for name in ("compare-objecti
 
 def test_its_study_is_good(tmp_path):
     ((_, text),) = blocks(PAGE, "yaml")
-    ((_, search),) = blocks(TUNE, "yaml")
+    (_, search), _ = blocks(TUNE, "yaml")
     (tmp_path / "mine.yaml").write_text(text + search)
     stated = load_study(str(tmp_path / "mine.yaml"))
     cells = build_cells(with_values(stated, stated.study.search.midpoint), load_plugins()[0], [], lambda recipe: None)
@@ -25,6 +25,15 @@ def test_its_study_is_good(tmp_path):
         "reference", "objective-masked", "objective-none", "encoder-conv",
     ]  # fmt: skip
     assert stated.study.model_fields_set == set(Study.model_fields), "it shows every key"
+
+
+def test_its_study_of_settings_is_good_and_reads_no_test_split(tmp_path):
+    _, (_, text) = blocks(TUNE, "yaml")
+    (tmp_path / "tune-weight.yaml").write_text(text)
+    stated = load_study(str(tmp_path / "tune-weight.yaml"))
+    cells = build_cells(stated, load_plugins()[0], [], lambda recipe: None)
+    assert [cell.recipe.losses["distill"].weight.config.value for cell in cells if cell.seed == 100] == [0.1, 0.3, 1.0]
+    assert stated.study.tasks == ("builtin@validation",)
 
 
 def test_every_key_is_in_its_table_and_no_other():

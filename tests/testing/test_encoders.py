@@ -13,7 +13,7 @@ from tests.testing.finding import assert_found, found
 
 
 class Good(Encoder):
-    """A convolution over what is valid, and class rows that see the mean."""
+    """A convolution over what is valid, and class tokens that see the mean."""
 
     class Config(ComponentConfig):
         dim: int = Field(8, gt=0, description="channels")
@@ -82,7 +82,7 @@ class LyingStride(Good):
 
 
 class LyingBound(Good):
-    """Takes class rows for nucleotides the wrong way round."""
+    """Takes class tokens for nucleotides the wrong way round."""
 
     def __init__(self, config, *, length, class_tokens):
         super().__init__(config, length=length, class_tokens=class_tokens)
@@ -161,7 +161,7 @@ class NotEquivariant(Good):
 
 
 class Invariant(Good):
-    """The mean over both strands, of class rows and of positions."""
+    """The mean over both strands, of class tokens and of positions."""
 
     strand = "invariant"
 
@@ -186,7 +186,7 @@ PLANTED = {
     Unused: ({"gradients"}, "no gradient reaches spare.weight, spare.bias", "remove it from the module"),
     LyingDim: ({"shapes"}, "the embeddings are (2, 1, 8); expected (2, 1, 10)", "dim 10"),
     LyingStride: ({"shapes", "padding", "batch", "precision", "gradients"}, "stride 2", ""),
-    LyingBound: ({"declares"}, "max_length 37; expected None or at least 40", "`length` includes class rows"),
+    LyingBound: ({"declares"}, "max_length 37; expected None or at least 40", "`length` includes class tokens"),
     HiddenState: ({"state"}, "a new instance with the same state_dict gives other embeddings", "Register them"),
     Noisy: (
         {"deterministic", "padding", "hidden", "batch", "state", "precision"},

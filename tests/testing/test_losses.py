@@ -62,6 +62,13 @@ class MovesInForward(Good):
         pass
 
 
+class OneBasePerPatch(Good):
+    """Forgets the other bases of a patch, and which head it replaces."""
+
+    def patch_head(self, stride):
+        return nn.Linear(self.dim, 4)
+
+
 class CountsInForward(Good):
     """A plain attribute."""
 
@@ -209,6 +216,7 @@ PLANTED = {
     ),
     SaysNothing: ({"check_views"}, "`check_views` returned an empty message", "else a sentence"),
     KeepsAHead: ({"heads"}, "two calls of `twin_heads` returned the same projector", "create the modules in the method"),
+    OneBasePerPatch: ({"heads"}, "`patch_head(3)` maps", "expected (2, 12), four logits for each of 3 bases"),
 }
 
 

@@ -31,16 +31,24 @@ VARIANTS = {
         "losses.distill.norm=batch",
         "trainer.micro_batch=3",
     ),
+    "sinkhorn, predictor, prototypes frozen over the cut": (
+        "losses.distill.centering=sinkhorn",
+        "losses.distill.predictor_layers=2",
+        "losses.distill.freeze_last_layer=0.7",
+        "losses.distill.teacher_temperature={linear: {start: 0.04, end: 0.07, until: 0.7}}",
+    ),
     "five_way": ("losses.distill.head=five_way",),
     "info_nce": (
         "views.shifted.see=[student, teacher]",
         "losses.contrast={name: info_nce, hidden: 16, output: 8}",
         "trainer.micro_batch=4",
     ),
-    "sigreg, visreg of class tokens": (
+    "sigreg, visreg of class tokens, embedding_prediction": (
         "views.shifted.see=[student, teacher]",
         "losses.agree={name: sigreg, hidden: 16, output: 8, slices: 32, global_views: [shifted]}",
         "losses.shape={name: visreg, hidden: 16, output: 8, slices: 32, reads: class}",
+        "losses.predict={name: embedding_prediction, hidden: 16}",
+        "views.masked.see=[student, teacher]",
         "trainer.micro_batch=3",
     ),
     "no teacher": ("teacher_update={name: none}",),
@@ -55,6 +63,11 @@ VARIANTS = {
     ),
     "Muon": ("optimizer={name: muon}", "trainer.micro_batch=3"),
     "transformer": ("encoder={name: transformer, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",),
+    "patches, with a masked loss and dropout": (
+        "encoder={name: patch_transformer, patch: 6, kernel: 9, dim: 16, hidden: 32, blocks: 1, heads: 2, dropout: 0.1}",
+        "trainer.micro_batch=3",
+    ),
+    "chordmixer with a norm and class vectors": ("encoder.norm=layer", "encoder.learned_class_tokens=true"),
     "dilated convolutions, inversion, masked spans": (
         "encoder={name: dilated_conv, dim: 16, hidden: 32, blocks: 2, kernel: 3, dropout: 0.1}",
         "views.masked.mask={name: span, fraction: 0.3}",

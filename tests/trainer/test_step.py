@@ -24,14 +24,14 @@ ALL_LOSSES = (
 )  # fmt: skip
 
 
-def gradients_of(micro_batch, *overrides, recipe="self_distill", windows=None):
+def gradients_of(micro_batch, *overrides, recipe="self_distill", windows=None, clock=CLOCK):
     experiment, data, engine = experiment_of(small(recipe, *overrides)[0])
     optimizer = ScheduledOptimizer(experiment)
     applied = {}
     optimizer.step = lambda clock: (
         applied.update({n: p.grad.clone() for n, p in optimizer.named.items() if p.grad is not None}) or {}
     )
-    metrics = train_step(experiment, windows or data, engine, optimizer, CLOCK, {}, micro_batch)
+    metrics = train_step(experiment, windows or data, engine, optimizer, clock, {}, micro_batch)
     return applied, metrics, experiment
 
 
@@ -54,6 +54,12 @@ def test_micro_batches_of_4_16_and_64_agree_for_losses_of_global_views(loss):
     assert_micro_batches_agree("views.shifted.see=[student, teacher]", *alone)
 
 
+@pytest.mark.parametrize("reads", ["pooled", "class"])
+def test_micro_batches_of_4_16_and_64_agree_for_the_prediction_of_an_embedding(reads):
+    alone = ("losses.masked=null", "losses.distill=null", "views.shifted=null", "views.masked.see=[student, teacher]")
+    assert_micro_batches_agree(*alone, f"losses.predict={{name: embedding_prediction, hidden: 32, reads: {reads}}}")
+
+
 def assert_micro_batches_agree(*overrides):
     setting = ("data.batch_size=64", *overrides, "optimizer.clip_norm=null")
     whole, whole_metrics, _ = gradients_of(64, *setting)
@@ -64,6 +70,56 @@ def assert_micro_batches_agree(*overrides):
             torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
         for name, value in whole_metrics.items():
             assert metrics[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+DISTILLATIONS = {
+    "pooled, batch norm": ("reads=pooled", "norm=batch"),
+    "class tokens, batch norm, predictor": ("norm=batch", "predictor_layers=2"),
+    "sinkhorn": ("centering=sinkhorn",),
+    "pooled, sinkhorn, batch norm, predictor": ("reads=pooled", "centering=sinkhorn", "norm=batch", "predictor_layers=2"),
+    "pooled": ("reads=pooled",),
+}
+
+
+@pytest.mark.parametrize("variant", DISTILLATIONS)
+def test_micro_batches_of_4_16_and_64_agree_for_every_self_distillation(variant):
+    choices = [f"losses.distill.{choice}" for choice in DISTILLATIONS[variant]]
+    setting = ("data.batch_size=64", "losses.masked=null", *choices, "optimizer.clip_norm=null")
+    whole, whole_metrics, _ = gradients_of(64, *setting)
+    assert {"distill/marginal_entropy_share", "distill/information_share"} <= whole_metrics.keys()
+    # A gradient far below the largest is rounding: of a layer before batch normalisation, for one.
+    scale = max(float(gradient.abs().max()) for gradient in whole.values())
+    for size in (4, 16):
+        parts, metrics, _ = gradients_of(size, *setting)
+        assert parts.keys() == whole.keys()
+        for name in whole:
+            torch.testing.assert_close(
+                parts[name], whole[name], rtol=1e-4, atol=1e-5 * scale, msg=lambda m, n=name: f"{n}: {m}"
+            )
+        for name, value in whole_metrics.items():
+            assert metrics[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+def test_a_frozen_head_is_seen_by_neither_the_norm_nor_the_optimizer():
+    """For the first 3 of 10 steps: its weights stay to the bit, and its moments begin with its first step."""
+    prototypes = "student.heads.distill.logits.weight"
+    setting = ("optimizer.clip_norm=null", "optimizer.learning_rate=0.01")
+    every, free_metrics, _ = gradients_of(8, *setting, clock=Clock(0, 10))
+    others, metrics, _ = gradients_of(8, *setting, "losses.distill.freeze_last_layer=0.3", clock=Clock(0, 10))
+    assert every.keys() - others.keys() == {prototypes}
+    squares = sum(float(gradient.square().sum()) for gradient in others.values())
+    assert metrics["gradient_norm"] == pytest.approx(math.sqrt(squares), rel=1e-5)
+    assert metrics["gradient_norm"] < free_metrics["gradient_norm"]
+
+    experiment, data, engine = experiment_of(small("self_distill", *setting, "losses.distill.freeze_last_layer=0.3")[0])
+    optimizer = ScheduledOptimizer(experiment)
+    before = optimizer.named[prototypes].detach().clone()
+    for step in range(4):
+        assert prototypes not in optimizer.moved
+        assert optimizer.named[prototypes].equal(before)
+        train_step(experiment, data, engine, optimizer, Clock(step, 10), {}, 8)
+    assert not optimizer.named[prototypes].equal(before)
+    assert float(optimizer.tensors()[f"optimizer.{prototypes}.step"]) == 1
 
 
 def test_all_losses_together_agree_with_autograd_on_the_whole_batch():
@@ -284,7 +340,7 @@ def test_a_loss_without_twin_heads_reads_a_teacher_that_lacks_even_an_empty_chai
 
     declared = {
         "coupling": coupling, "twin_heads": lambda self: {}, "forward": apart,
-        "after_step": lambda self, state_inputs, clock: None,
+        "after_step": lambda self, state_inputs, clock: None, "derived_metrics": lambda self, means: {},
     }  # fmt: skip
     bare = type("Bare", (chosen.component,), declared)
     experiment, data, engine = experiment_of(recipe.model_copy(update={"losses": {"distill": replace(chosen, component=bare)}}))

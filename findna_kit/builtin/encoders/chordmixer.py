@@ -1,16 +1,16 @@
 """ChordMixer (Khalitov, Yu, Cheng and Yang 2023, ICLR; arXiv 2206.05852), as FinDNA uses it.
 
 A layer is `x + shift(dropout(mlp(x)))`. The channels are split into groups; group 0 stays, group i moves by 2^(i-1) positions
-along the ring of class rows and valid positions, so that after ceil(log2 length) layers every position has reached every other.
-There is no normalisation and no positional encoding. Offsets belong to channels, and the number of layers is fixed by the
-training length; for another length the same network is used, with offsets modulo the length of its ring.
+along the ring of class tokens and valid positions: after ceil(log2 length) layers every position has reached every other.
+There is no positional encoding and, unless `norm` asks for it, no normalisation. Offsets belong to channels, and the number of
+layers is fixed by the training length; for another length the same network is used, with offsets modulo the length of its ring.
 """
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -38,8 +38,18 @@ class ChordMixer(Encoder):
         blocks: int = Field(2, gt=0, description="blocks; each mixes every position with every other")
         layers: int | None = Field(None, gt=0, le=24, description="layers per block; null: ceil(log2 of the training length)")
         dropout: float = Field(0.0, ge=0, lt=1, description="share of each layer's update dropped")
+        norm: Literal["none", "layer"] = Field(
+            "none", description="`layer`: layer normalisation before each MLP and of the output; `none` is FinDNA's network"
+        )
+        learned_class_tokens: bool = Field(
+            False, description="whether class rows enter as learned vectors; otherwise they enter as zeros, as MASK does"
+        )
 
-    examples = ({"dim": 14, "hidden": 16, "blocks": 2}, {"dim": 7, "hidden": 8, "blocks": 1, "layers": 3, "dropout": 0.1})
+    examples = (
+        {"dim": 14, "hidden": 16, "blocks": 2},
+        {"dim": 7, "hidden": 8, "blocks": 1, "layers": 3, "dropout": 0.1},
+        {"dim": 14, "hidden": 16, "blocks": 1, "norm": "layer", "learned_class_tokens": True},
+    )
 
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)
@@ -48,33 +58,44 @@ class ChordMixer(Encoder):
         self.dim, self.depth = config.dim, config.blocks
         self.groups = _groups(config.dim, layers)
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(_MixerLayer(config.dim, config.hidden, config.dropout) for _ in range(layers))
-            for _ in range(config.blocks)
-        )
+        self.blocks = nn.ModuleList(nn.ModuleList(_MixerLayer(config) for _ in range(layers)) for _ in range(config.blocks))
+        # Pre-norm layers leave the scale of their sum open, so the output is normalised too.
+        self.norm = nn.LayerNorm(config.dim) if config.norm == "layer" else nn.Identity()
+        self.class_vectors: nn.Parameter | None = None
+        if config.learned_class_tokens:
+            # Drawn last, so that the other weights are the same with and without them. As large as embedded bases: a column of
+            # the embedding plus its bias, both initialised with variance 1 / (3 * 5).
+            deviation = math.sqrt(2 / (3 * alphabet.CHANNELS))
+            self.class_vectors = nn.Parameter(deviation * torch.randn(class_tokens, config.dim))
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Return embeddings [B, C + L, dim] and the hidden states after the blocks in `layers`."""
         shift = _Shift.of(self.groups, valid)
         x, hidden = self.embed(bases), {}
+        if self.class_vectors is not None:
+            # Cast, because under autocast fp32 vectors would make all of x fp32.
+            vectors = self.class_vectors.to(x.dtype).expand(x.shape[0], -1, -1)
+            x = torch.cat([vectors, x[:, len(self.class_vectors) :]], dim=1)
         for depth, block in enumerate(self.blocks):
             for layer in block.children():
                 x = layer(x, shift)
             if depth in layers:
                 hidden[depth] = x
-        return x, hidden
+        return self.norm(x), hidden
 
 
 class _MixerLayer(nn.Module):
-    """`x + shift(dropout(mlp(x)))`, [B, R, dim] to the same."""
+    """`x + shift(dropout(mlp(norm(x))))`, [B, R, dim] to the same."""
 
-    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+    def __init__(self, config: ChordMixer.Config) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.Dropout(dropout))
+        dim, hidden = config.dim, config.hidden
+        self.norm = nn.LayerNorm(dim) if config.norm == "layer" else nn.Identity()
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim), nn.Dropout(config.dropout))
 
     def forward(self, x: Tensor, shift: _Shift) -> Tensor:
         """Apply the layer; `shift` is the same for all layers of a forward pass."""
-        shifted: Tensor = _ShiftAndAdd.apply(x, self.mlp(x), shift)  # type: ignore[no-untyped-call]
+        shifted: Tensor = _ShiftAndAdd.apply(x, self.mlp(self.norm(x)), shift)  # type: ignore[no-untyped-call]
         return shifted
 
 
@@ -110,14 +131,14 @@ class _Shift:
 
     @classmethod
     def of(cls, groups: tuple[tuple[slice, int], ...], valid: Tensor) -> _Shift:
-        """Choose the implementation for a batch. valid: [B, R], class rows included."""
+        """Choose the implementation for a batch. valid: [B, R], class tokens included."""
         exporting = torch.compiler.is_exporting()  # an exported graph serves every padding, so it may not depend on `valid`
         if not exporting and bool(valid.all()):
             few = valid.device.type == "cpu" and valid.numel() * groups[-1][0].stop <= _SMALL
             return cls(groups, None, small=few and not torch.compiler.is_compiling())
         position = torch.arange(valid.shape[1], device=valid.device)[None]
         ring = valid.sum(1, keepdim=True)
-        # Class rows are first and padding is last, so the ring is the first `ring` positions of a sequence.
+        # Class tokens are first and padding is last, so the ring is the first `ring` positions of a sequence.
         on_ring = position < ring
         ahead = [((position + offset) % ring.clamp(min=1)).where(on_ring, position) for _, offset in groups]
         if exporting:

@@ -70,7 +70,7 @@ class DilatedConv(Encoder):
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Return embeddings [B, L, dim] and the hidden states after the blocks in `layers`."""
-        # Class embeddings come from attention pooling, so there are no class rows here: every row is a nucleotide.
+        # Class embeddings come from attention pooling, so there are no class tokens here: every row is a nucleotide.
         x, hidden = self.embed(bases), {}
         padding = ~valid[..., None]
         for depth, block in enumerate(self.blocks):

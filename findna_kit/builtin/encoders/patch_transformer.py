@@ -59,7 +59,7 @@ class PatchTransformer(Encoder):
         self.dim, self.depth, self.max_length = config.dim, config.blocks, length - class_tokens
         self.stride, self.kernel = config.patch, config.kernel or config.patch
         self.embed = nn.Linear(alphabet.CHANNELS * self.kernel, config.dim)
-        # Class rows arrive as zeros; these vectors replace them, with the initial scale of BERT.
+        # Class tokens arrive as zeros; these vectors replace them, with the initial scale of BERT.
         self.class_vectors = nn.Parameter(0.02 * torch.randn(class_tokens, config.dim))
         self.blocks = nn.ModuleList(AttentionBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)
@@ -75,14 +75,15 @@ class PatchTransformer(Encoder):
             # Padding is last, so a patch holds a base if its first position does.
             patch_valid = torch.cat([valid[:, :classes], real[:, :: self.stride]], dim=1)
         patches = self.embed(self._patches(bases))
-        vectors = self.class_vectors.to(patches.dtype).expand(len(patches), -1, -1)
+        vectors = self.class_vectors.to(patches.dtype).expand(patches.shape[0], -1, -1)
         x, hidden = run_blocks(self.blocks, torch.cat([vectors, patches], dim=1), patch_valid, layers)
         return self.norm(x), hidden
 
     def _patches(self, bases: Tensor) -> Tensor:
         """Return the bases that each patch reads, [B, L, 5] to [B, ceil(L / patch), kernel * 5], with zeros beyond the ends."""
         length = bases.shape[1]
-        count = -(-length // self.stride)
+        # Not `-(-length // patch)`: in an ONNX graph the division of a negative number is rounded up.
+        count = (length + self.stride - 1) // self.stride
         before = (self.kernel - self.stride) // 2
         after = (count - 1) * self.stride + self.kernel - before - length
         # One row of numbers per sequence: patches are then views of it, and not copied unless they overlap.

@@ -30,7 +30,7 @@ class Transformer(Encoder):
         super().__init__(config, length=length, class_tokens=class_tokens)
         self.dim, self.depth, self.max_length = config.dim, config.blocks, length - class_tokens
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
-        # Class rows arrive as zeros; each gets a learned vector, with the initial scale of BERT.
+        # Class tokens arrive as zeros; each gets a learned vector, with the initial scale of BERT.
         self.class_vectors = nn.Parameter(0.02 * torch.randn(class_tokens, config.dim))
         self.blocks = nn.ModuleList(AttentionBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.dim)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class MaskedNucleotides(Loss):
-    """Masked-nucleotide prediction: `- log p(base)` over A C G T at masked positions of student views (BERT, Devlin 2019)."""
+    """Masked-nucleotide prediction: `- log p(base)` over A C G T at masked positions of student views (BERT, Devlin 2019).
+
+    From an encoder with a stride, all bases of a patch are predicted from its embedding, and those masked are scored.
+    """
 
     class Config(ComponentConfig):
         """No parameters."""
@@ -27,6 +30,10 @@ class MaskedNucleotides(Loss):
     def twin_heads(self) -> dict[str, nn.Module]:
         """Return one linear layer. The teacher has a copy, so that it can predict nucleotides too."""
         return {"classifier": nn.Linear(self.dim, 4)}
+
+    def patch_head(self, stride: int) -> nn.Module:
+        """Return one linear layer for all bases of a patch."""
+        return nn.Linear(self.dim, 4 * stride)
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Require a masked view that the student sees."""

@@ -1,1 +1,1 @@
-"""Masking policies, one file each."""
+"""Maskings, one file each."""

@@ -28,4 +28,4 @@ class IndependentMasking(Masking):
         # The bits of non-negative floats have the order of the floats, and integers compare faster.
         number = draw.uniform(maskable.shape[1]).masked_fill_(~maskable, 2.0).view(torch.int32)
         index = number.topk(slots, dim=1, largest=False).indices
-        return self.config.mask(view, index, self.config.num_masked(maskable), draw.uniform(slots), draw)
+        return self.config.mask(view, index, self.config.num_masked(maskable, draw), draw.uniform(slots), draw)

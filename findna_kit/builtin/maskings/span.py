@@ -37,7 +37,7 @@ class SpanMasking(Masking):
             total = -math.expm1(self.longest * stay)
             return ((-total * uniform.double()).log1p() / stay).long().clamp(max=self.longest - 1) + 1
 
-    examples = ({}, {"fraction": 1, "longest": 3})
+    examples = ({}, {"fraction": 1, "longest": 3}, {"fraction": 0.5, "lowest_fraction": 0.1, "probability": 0.5})
     config: Config
 
     @property
@@ -48,14 +48,16 @@ class SpanMasking(Masking):
     def __call__(self, view: View, draw: Draw) -> View:
         """Return the masked view."""
         slots, maskable = self.config.max_masked(view), maskable_bases(view)
-        num_masked, count = self.config.num_masked(maskable), maskable.sum(1, keepdim=True)
+        num_masked, count = self.config.num_masked(maskable, draw), maskable.sum(1, keepdim=True)
         ends, before = self._arrange(slots, num_masked, count - num_masked, draw, maskable.shape[1])
         # `repeat` and not `expand`: searchsorted copies values that are not contiguous, with a warning.
         slot = torch.arange(slots, device=maskable.device).repeat(len(maskable), 1)
         # Slot s is the s-th masked base in order of position, and belongs to the first span whose end is above s.
         span = torch.searchsorted(ends, slot, right=True).clamp(max=slots - 1)
-        # The rank of a slot's base among the maskable ones. Unused slots get ranks beyond: positions that may not be masked.
-        rank = (slot + before.gather(1, span)).where(slot < num_masked, count + slot - num_masked)
+        # The rank of a slot's base among the maskable ones. Unused slots get ranks beyond: positions that may not be masked, or
+        # the last one again, where a sequence has more unused slots than such positions.
+        unused = (count + slot - num_masked).clamp(max=maskable.shape[1] - 1)
+        rank = (slot + before.gather(1, span)).where(slot < num_masked, unused)
         # A stable sort puts the maskable positions first, in their order, so that it translates ranks into positions.
         index = (~maskable).to(torch.int8).argsort(dim=1, stable=True).gather(1, rank)
         return self.config.mask(view, index, num_masked, draw.uniform(slots).gather(1, span), draw)

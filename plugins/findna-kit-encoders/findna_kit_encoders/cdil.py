@@ -1,7 +1,7 @@
 """CDIL (Cheng, Khalitov, Yu, Zhang and Yang 2022, Neurocomputing; arXiv 2201.02143): dilated convolutions on a ring.
 
 A layer is `x + relu(dropout(conv(x)))`. The convolution reads `kernel` positions around its own, at distance 1, 2, 4, ... from
-layer to layer, and continues at the other end of the sequence. The ring consists of the class rows and the valid bases of a
+layer to layer, and continues at the other end of the sequence. The ring consists of the class tokens and the valid bases of a
 sequence; padding is not on it. The authors' code normalises the weights of a convolution (Salimans and Kingma 2016) and no
 activations, so no batch normalisation had to be replaced. Their average over positions is the kit's pooled embedding; this
 module is the network before it, with a linear embedding.
@@ -28,7 +28,7 @@ class CDIL(Encoder):
     """CDIL: circular dilated convolutions with a receptive field of `(kernel - 1) * (2^layers - 1) + 1` positions (Cheng 2022).
 
     Where the receptive field covers the whole ring of the training length, as with `layers: null`, the mixing is global: class
-    rows are on the ring, and `max_length` is what they can see. With fewer layers mixing is local and there are no class rows.
+    tokens are on the ring, and `max_length` is what they can see. With fewer layers, mixing is local and there are none.
     """
 
     class Config(ComponentConfig):
@@ -61,7 +61,7 @@ class CDIL(Encoder):
         self.global_mixing = receptive_field >= length
         classes = class_tokens if self.global_mixing else 0
         if classes:
-            # On a longer ring a class row would not see every base, although `global_mixing` promises it.
+            # On a longer ring a class token would not see every base, although `global_mixing` promises it.
             self.max_length = receptive_field - classes
         self.embed = nn.Linear(alphabet.CHANNELS, config.dim)
         self.class_vectors = initial_class_vectors(classes, config.dim) if classes else None

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class DeepSEA(Encoder):
     """DeepSEA: three convolutions with two max-pooling layers between them (Zhou 2015).
 
-    `stride` is `pool^2`, so losses over single bases cannot be used. The one hidden layer is the output of the last
-    convolution, before its dropout.
+    `stride` is `pool^2`; of the losses over single bases, those with a head for patches can be used. The one hidden layer is
+    the output of the last convolution, before its dropout.
     """
 
     class Config(ComponentConfig):

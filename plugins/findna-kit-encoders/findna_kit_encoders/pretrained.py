@@ -27,10 +27,10 @@ class Pretrained(Encoder):
     """A masked language model of `transformers` with one token per base, from a local folder.
 
     The model receives embeddings instead of tokens, so that noise on bases and gradients pass through. A row of `bases` is
-    multiplied with the model's embeddings of A C G T N; a row of zeros becomes its mask token. Class rows have learned vectors,
-    initialised around the embedding of the token that began sequences in pretraining ([CLS]). No such token, and no end token,
-    is added. Dropout is set in config.json. Models are refused if they are not masked language models, have no safetensors,
-    need remote code, or use k-mers or byte pairs.
+    multiplied with the model's embeddings of A C G T N; a row of zeros becomes its mask token. Class tokens have learned
+    vectors, initialised around the embedding of the token that began sequences in pretraining ([CLS]). No such token, and no
+    end token, is added. Dropout is set in config.json. Models are refused if they are not masked language models,
+    have no safetensors, need remote code, or use k-mers or byte pairs.
     """
 
     class Config(ComponentConfig):
@@ -67,7 +67,7 @@ class Pretrained(Encoder):
         rows = tokens[-1].to(embedded.dtype).where(masked, embedded)
         classes = len(self.class_vectors)
         class_rows = self.class_vectors.to(rows.dtype).expand(len(rows), -1, -1)
-        # Class rows are zero in `bases`, like masked ones, so they are replaced rather than added to.
+        # Class tokens are zero in `bases`, like masked ones, so they are replaced rather than added to.
         rows = torch.cat([class_rows, rows[:, classes:]], dim=1)
         states = local_model.run_network(self.network, rows, valid, hidden=bool(layers))
         return states[-1], {layer: states[layer + 1] for layer in layers}

@@ -44,7 +44,7 @@ def initial_class_vectors(class_tokens: int, dim: int) -> nn.Parameter:
 def add_class_vectors(x: Tensor, class_vectors: Tensor) -> Tensor:
     """Add `class_vectors` [C, D] to the first C rows of embedded bases `x` [B, C + L, D].
 
-    Class rows of the input are zero, so without these vectors all class tokens would be equal.
+    Class tokens of the input are zero, so without these vectors all class tokens would be equal.
     """
     classes = len(class_vectors)
     # The vectors take the type of the embeddings: under autocast those are bf16, and a sum with fp32 would widen the stack.

@@ -35,7 +35,7 @@ class DepthwiseConv(Encoder):
 
     examples = ({"dim": 12, "hidden": 16, "blocks": 2, "kernel": 5, "dropout": 0.1},)
     global_mixing = False
-    """The receptive field is local, so there are no class rows. The kit computes class embeddings by attention pooling."""
+    """The receptive field is local, so there are no class tokens. The kit computes class embeddings by attention pooling."""
 
     def __init__(self, config: Config, *, length: int, class_tokens: int) -> None:
         super().__init__(config, length=length, class_tokens=class_tokens)

@@ -32,8 +32,8 @@ class DINO(PrototypeDistillation):
 
     head_input = "class"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = tuple(
-        {"layers": 2, "hidden": 12, "bottleneck": 6, "prototypes": 8, "centering": centering}
-        for centering in ("center", "sinkhorn", "none")
+        {"layers": 2, "hidden": 12, "bottleneck": 6, "prototypes": 8, **more}
+        for more in ({}, {"centering": "sinkhorn"}, {"centering": "none"}, {"norm": "batch", "prototypes_frozen": 0.5})
     )
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
@@ -56,4 +56,6 @@ class DINO(PrototypeDistillation):
         total = -torch.stack([(q[t] * log_p[s]).sum() for s, t in view_pairs]).sum()
         entropy = torch.stack([torch.special.entr(q[t]).sum() for _, t in view_pairs]).sum()
         state_inputs = self.center_inputs(logits.mean((0, 2)))
-        return LossOutput(total, collapse_signals(entropy, total, logits.shape[-1]), state_inputs)
+        marginal = torch.stack([q[t].flatten(0, -2).sum(0) for _, t in view_pairs]).sum(0)
+        metrics = collapse_signals(entropy, total, logits.shape[-1])
+        return LossOutput(total, metrics, state_inputs, {"marginal": marginal})

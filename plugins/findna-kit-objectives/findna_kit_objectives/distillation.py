@@ -9,9 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from findna_kit.components import Clock, Constant, Loss, Schedule, ScheduleFunction, within
-from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
-from findna_kit_objectives.sinkhorn import sinkhorn
+from findna_kit.components import Clock, Constant, Loss, Schedule, ScheduleFunction, information_shares, sinkhorn, within
+from findna_kit_objectives.prototypes import PrototypeConfig, frozen_prototypes, prototype_head, prototype_rates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +30,9 @@ class DistillationConfig(PrototypeConfig):
     )
     center_momentum: float = Field(0.9, ge=0, le=1, description="share of the old centre that is kept per step, for `center`")
     sinkhorn_iterations: int = Field(3, ge=1, description="iterations of Sinkhorn-Knopp, for `sinkhorn`")
+    norm: Literal["none", "batch"] = Field(
+        "none", description="normalisation between the projector's layers; batch: over the global batch, which it couples"
+    )
 
 
 class PrototypeDistillation(Loss):
@@ -44,6 +46,9 @@ class PrototypeDistillation(Loss):
     sinkhorn (Caron et al. 2020; as in DINOv2, Oquab et al. 2023): balanced codes of all items of the global batch, with
         `teacher_temperature` as epsilon. Couples the batch.
     none: `q = softmax(Q / teacher_temperature)`, a control that shows the effect of the other two.
+
+    With `norm: batch` (DINO's head with `use_bn`, iBOT's with `norm_in_head`) both branches normalise with the statistics of
+    the batch, and the loss couples it.
     """
 
     needs_teacher = True
@@ -52,19 +57,23 @@ class PrototypeDistillation(Loss):
 
     def __init__(self, config: DistillationConfig, *, dim: int, class_tokens: int) -> None:
         super().__init__(config, dim=dim, class_tokens=class_tokens)
-        # Balancing needs the logits of the whole global batch.
-        if config.centering == "sinkhorn":
+        # Balancing needs the logits of the whole global batch, and normalisation the hidden layers.
+        if config.centering == "sinkhorn" or config.norm == "batch":
             self.coupling = "batch"
         if config.centering == "center":
             self.register_buffer("center", torch.zeros(config.prototypes))
 
     def twin_heads(self) -> dict[str, nn.Module]:
         """Return the projector and the prototypes; the output of the latter is `logits`."""
-        return prototype_head(self.dim, self.config)
+        return prototype_head(self.dim, self.config, norm=self.config.norm)
 
     def head_learning_rates(self) -> dict[str, ScheduleFunction]:
         """Return the learning rate of the prototypes, if the recipe sets one."""
         return prototype_rates(self.config)
+
+    def frozen_heads(self, clock: Clock) -> tuple[str, ...]:
+        """Return `logits`, the prototypes, while they are frozen."""
+        return frozen_prototypes(self.config, clock)
 
     def targets(self, logits: Tensor, clock: Clock, *, weight: Tensor | None = None) -> Tensor:
         """Return the teacher's assignments q [R, K], fp32 and without gradient, for logits [R, K].
@@ -87,6 +96,10 @@ class PrototypeDistillation(Loss):
     def center_inputs(self, mean_logits: Tensor) -> dict[str, Tensor]:
         """Return the state inputs for the centre: the teacher's logits, averaged over each sequence, [B, K]."""
         return {"logits": mean_logits.detach()} if self.config.centering == "center" else {}
+
+    def derived_metrics(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the entropy of the mean of q over the items, and the information in q (see `information_shares`)."""
+        return information_shares(means["marginal"], means["teacher_entropy"])
 
     def after_step(self, state_inputs: Mapping[str, Tensor], clock: Clock) -> None:
         """Update the centre, if there is one, with the mean of the teacher's logits over the global batch."""

@@ -24,11 +24,12 @@ class IBOT(PrototypeDistillation):
     compared with the same base in another view. That position follows from `origin`, across deletions, shifts and strands;
     DenseCL (Wang et al. 2021, section 3.3) instead pairs the most similar embeddings. The loss is summed over these pairs; a
     masked base that is in no view of the teacher has none. The paper averages over the masks of an image first; here every base
-    has the same weight.
+    has the same weight. The paper masks half of the crops, a share of 0.1 to 0.5 in blocks, and shows nothing but MASK:
+    recipes/methods/ibot.yaml.
 
     The paper's term over class tokens is the loss `dino`. Heads are applied at every position, because a partner may be
-    anywhere: memory grows with length times prototypes. The centre is the mean over the valid positions of the teacher's views;
-    Sinkhorn-Knopp is over the pairs.
+    anywhere: memory grows with length times prototypes, and `norm: batch` counts every position, padding too. The centre is
+    the mean over the valid positions of the teacher's views; Sinkhorn-Knopp is over the pairs.
     """
 
     class Config(DistillationConfig):
@@ -40,8 +41,8 @@ class IBOT(PrototypeDistillation):
 
     head_input = "all"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = tuple(
-        {"layers": 2, "hidden": 12, "bottleneck": 6, "prototypes": 8, "centering": centering}
-        for centering in ("center", "sinkhorn", "none")
+        {"layers": 2, "hidden": 12, "bottleneck": 6, "prototypes": 8, **more}
+        for more in ({}, {"centering": "sinkhorn"}, {"centering": "none"}, {"norm": "batch", "prototypes_frozen": 0.5})
     )
     config: Config
 
@@ -74,7 +75,8 @@ class IBOT(PrototypeDistillation):
         q = self.targets(torch.cat(targets), clock, weight=weight)
         total = -((q * torch.cat(log_p)).sum(-1) * weight).sum()
         entropy = (torch.special.entr(q).sum(-1) * weight).sum()
-        return LossOutput(total, collapse_signals(entropy, total, q.shape[-1]), self._state_inputs(teacher))
+        metrics = collapse_signals(entropy, total, q.shape[-1])
+        return LossOutput(total, metrics, self._state_inputs(teacher), {"marginal": weight @ q})
 
     def _pairs(self, masked: Iterable[str], unmasked: Iterable[str]) -> list[tuple[str, str]]:
         """Return the pairs of a masked view of the student and a view of the teacher that `partners` allows."""

@@ -107,7 +107,7 @@ class LatentPrediction(Loss):
         length = view.tokens.shape[1]
         # `hidden` may contain more layers, which other losses requested.
         last = sorted(output.hidden.items())[-(self.config.target_layers or len(output.hidden)) :]
-        # Without the class rows, which come first if the encoder has any.
+        # Without the class tokens, which come first if the encoder has any.
         hidden = [layer[:, layer.shape[1] - length :].float() for _, layer in last]
         width = hidden[0].shape[-1]
         if width != self.dim:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from findna_kit.components import ComponentConfig, Projector, Prototypes, Schedule, ScheduleFunction, within, zero_until
+from findna_kit.components import Clock, ComponentConfig, Projector, Prototypes, Schedule, ScheduleFunction, within
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,12 +26,6 @@ class PrototypeConfig(ComponentConfig):
         0.0, ge=0, le=1, description="share of the steps, from the first one, in which the prototypes are not trained"
     )
 
-    @model_validator(mode="after")
-    def _rate_is_known(self) -> Self:
-        if self.prototypes_frozen > 0 and self.prototype_learning_rate is None:
-            raise ValueError("prototypes_frozen needs prototype_learning_rate, the learning rate after that")
-        return self
-
 
 def prototype_head(dim: int, config: PrototypeConfig, *, norm: Literal["none", "batch"] = "none") -> dict[str, nn.Module]:
     """Return the heads `projector`, [..., dim] to [..., bottleneck], and `logits`, to cosines [..., prototypes] in [-1, 1]."""
@@ -44,4 +38,9 @@ def prototype_head(dim: int, config: PrototypeConfig, *, norm: Literal["none", "
 def prototype_rates(config: PrototypeConfig) -> dict[str, ScheduleFunction]:
     """Return the result of `head_learning_rates`: the rate of `logits`, if it differs from the optimizer's."""
     rate = config.prototype_learning_rate
-    return {} if rate is None else {"logits": zero_until(config.prototypes_frozen, rate)}
+    return {} if rate is None else {"logits": rate}
+
+
+def frozen_prototypes(config: PrototypeConfig, clock: Clock) -> tuple[str, ...]:
+    """Return the result of `frozen_heads`: `logits` in the first steps, as in SwAV and DINO, which drop its gradient there."""
+    return ("logits",) if clock.step < config.prototypes_frozen * clock.steps else ()

@@ -9,10 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from findna_kit.components import BranchOutput, Clock, Loss, LossOutput, ScheduleFunction, View, ViewPlan
+from findna_kit.components import BranchOutput, Clock, Loss, LossOutput, ScheduleFunction, View, ViewPlan, sinkhorn
 from findna_kit_objectives import pairs
-from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
-from findna_kit_objectives.sinkhorn import sinkhorn
+from findna_kit_objectives.prototypes import PrototypeConfig, frozen_prototypes, prototype_head, prototype_rates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +67,10 @@ class SwAV(Loss):
     def head_learning_rates(self) -> dict[str, ScheduleFunction]:
         """Return the learning rate of the prototypes, if the recipe sets one."""
         return prototype_rates(self.config)
+
+    def frozen_heads(self, clock: Clock) -> tuple[str, ...]:
+        """Return `logits`, the prototypes, while they are frozen."""
+        return frozen_prototypes(self.config, clock)
 
     def check_views(self, views: Sequence[ViewPlan]) -> str | None:
         """Require two views that the student sees."""

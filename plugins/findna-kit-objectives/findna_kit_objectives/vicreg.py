@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from findna_kit.components import BranchOutput, Clock, ComponentConfig, LossOutput
+from findna_kit.components import BranchOutput, Clock, ComponentConfig, LossOutput, feature_statistics
 from findna_kit_objectives.between import BetweenViews
 
 if TYPE_CHECKING:
@@ -64,11 +64,4 @@ class VICReg(BetweenViews):
 
     def _statistics(self, z: Tensor) -> Tensor:
         """Return v(Z), c(Z) and the mean standard deviation of one view's projections [B, d], as a tensor [3]."""
-        # The loss is batch-coupled, so z has all samples of the global batch.
-        centred = z - z.mean(0)
-        matrix = centred.T @ centred / max(len(z) - 1, 1)  # a single row has no variance
-        variances = matrix.diagonal()
-        deviations = (variances + self.config.epsilon).sqrt()
-        hinge = (self.config.target - deviations).clamp(min=0).mean()
-        rest = (matrix - variances.diag()).square().sum() / len(matrix)
-        return torch.stack([hinge, rest, deviations.mean()])
+        return torch.stack(feature_statistics(z, target=self.config.target, epsilon=self.config.epsilon))

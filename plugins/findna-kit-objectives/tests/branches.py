@@ -77,6 +77,19 @@ def cross_entropy(q, p):
     return -sum(a * math.log(b) for a, b in zip(q, p, strict=True) if a > 0)
 
 
+def assert_information(loss, term, items, q, weight):
+    """Compare the derived metrics with those of q [R, K], whose rows count by their weights."""
+    if items == 0:
+        return
+    mean = {name: value / items for name, value in {**term.metrics, **term.totals}.items()}
+    derived = loss.derived_metrics(mean)
+    share = weight / weight.sum()
+    entropy_of_mean = float(torch.special.entr((share[:, None] * q).sum(0)).sum()) / math.log(q.shape[1])
+    mean_entropy = float((share * torch.special.entr(q).sum(1)).sum()) / math.log(q.shape[1])
+    assert abs(float(derived["marginal_entropy_share"]) - entropy_of_mean) < 1e-3
+    assert abs(float(derived["information_share"]) - (entropy_of_mean - mean_entropy)) < 1e-3
+
+
 def balanced(logits, epsilon, iterations, *, weight=None):
     """Return Sinkhorn-Knopp codes [R][K] in float64, as in the appendix of SwAV; items of weight 0 are left out.
 

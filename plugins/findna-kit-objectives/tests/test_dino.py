@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from branches import CLOCK, balanced, built, cross_entropy, numbers, plan, shown, softmax, views_of, windows
+from branches import CLOCK, assert_information, balanced, built, cross_entropy, numbers, plan, shown, softmax, views_of, windows
 from findna_kit_objectives import DINO
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,6 +83,9 @@ def test_is_the_papers_over_multi_crop(seed, names, centering, t_student, t_teac
     assert metrics["teacher_entropy"] == pytest.approx(entropy, rel=1e-3, abs=1e-3)
     assert metrics["teacher_entropy_share"] == pytest.approx(entropy / math.log(PROTOTYPES), rel=1e-3, abs=1e-3)
     assert metrics["divergence"] == pytest.approx(total - entropy, rel=1e-3, abs=1e-2)
+    q = targets(plain(teacher), centering, center, t_teacher)
+    every = torch.tensor([token for s in names[0] for t in names[1] if s != t for row in q[t] for token in row])
+    assert_information(loss, term, items, every, torch.ones(len(every)))
     assert not any(value.requires_grad for value in term.metrics.values())
 
 

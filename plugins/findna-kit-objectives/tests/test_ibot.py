@@ -4,7 +4,20 @@ import math
 
 import pytest
 import torch
-from branches import CLOCK, balanced, built, cross_entropy, masked, numbers, plan, shown, softmax, views_of, windows
+from branches import (
+    CLOCK,
+    assert_information,
+    balanced,
+    built,
+    cross_entropy,
+    masked,
+    numbers,
+    plan,
+    shown,
+    softmax,
+    views_of,
+    windows,
+)
 from findna_kit_objectives import IBOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,11 +65,15 @@ def pairs(student, teacher, which):
                         yield ours.heads["logits"][row, index].tolist(), theirs.heads["logits"][row, place].tolist(), weight
 
 
-def oracle(found, centering, center, t_student, t_teacher):
+def assignments(found, centering, center, t_teacher):
+    """q of every pair, as lists."""
     if centering == "sinkhorn":
-        targets = balanced([q for _, q, _ in found], t_teacher, 3, weight=[weight for *_, weight in found])
-    else:
-        targets = [softmax([(x - c) / t_teacher for x, c in zip(q, center, strict=True)]) for _, q, _ in found]
+        return balanced([q for _, q, _ in found], t_teacher, 3, weight=[weight for *_, weight in found])
+    return [softmax([(x - c) / t_teacher for x, c in zip(q, center, strict=True)]) for _, q, _ in found]
+
+
+def oracle(found, centering, center, t_student, t_teacher):
+    targets = assignments(found, centering, center, t_teacher)
     total = entropy = 0.0
     for (logits, _, weight), q in zip(found, targets, strict=True):
         total += weight * cross_entropy(q, softmax([x / t_student for x in logits]))
@@ -85,6 +102,11 @@ def test_is_the_papers_over_masked_bases(seed, which, centering, t_student, t_te
     assert metrics["teacher_entropy"] == pytest.approx(entropy, rel=1e-3, abs=1e-3)
     assert metrics["teacher_entropy_share"] == pytest.approx(entropy / math.log(PROTOTYPES), rel=1e-3, abs=1e-3)
     assert metrics["divergence"] == pytest.approx(total - entropy, rel=1e-3, abs=1e-2)
+    if found:
+        q = assignments(found, centering, center, t_teacher)
+        assert_information(
+            loss, term, float(sum(weight for *_, weight in found)), torch.tensor(q), torch.tensor([w for *_, w in found])
+        )
 
 
 @pytest.mark.parametrize("centering", ["center", "sinkhorn", "none"])

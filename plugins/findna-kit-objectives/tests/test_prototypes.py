@@ -1,13 +1,13 @@
-"""Tests of the prototype head, and of a learning rate that is 0 at first."""
+"""Tests of the prototype head, its learning rate, and prototypes that are frozen at first."""
 
 import pytest
 import torch
 from branches import built, numbers
-from findna_kit_objectives import DINO, SwAV
+from findna_kit_objectives import DINO, IBOT, SwAV
 from findna_kit_objectives.prototypes import PrototypeConfig, prototype_head, prototype_rates
 from pydantic import ValidationError
 
-from findna_kit.components import BatchNorm, Clock, Constant, Cosine, zero_until
+from findna_kit.components import BatchNorm, Clock
 
 SMALL = {"layers": 2, "hidden": 10, "bottleneck": 4, "prototypes": 7}
 
@@ -32,26 +32,30 @@ def test_batch_norm_stands_where_it_is_asked_for():
     assert any(isinstance(module, BatchNorm) for module in built(SwAV, **SMALL).twin_heads()["projector"])
 
 
-@pytest.mark.parametrize("held", [0.0, 0.1, 0.5, 1.0])
-def test_held_is_nothing_and_then_the_schedule(held):
-    rate = Cosine(start=0.1, end=0.02, warmup=0.2)
-    both = [(zero_until(held, rate)(Clock(step, 20)), rate(Clock(step, 20))) for step in range(21)]
-    assert all(ours == (0.0 if step < held * 20 else theirs) for step, (ours, theirs) in enumerate(both))
-    assert zero_until(held, Constant(value=0.3))(Clock(20, 20)) == 0.3
-
-
-@pytest.mark.parametrize("kind", [SwAV, DINO])
+@pytest.mark.parametrize("kind", [SwAV, DINO, IBOT])
 def test_the_prototypes_rate_is_the_recipes_unless_stated(kind):
     assert built(kind, **SMALL).head_learning_rates() == {}
     rates = built(kind, **SMALL, prototype_learning_rate=0.01, prototypes_frozen=0.3).head_learning_rates()
     assert list(rates) == ["logits"]
-    assert [rates["logits"](Clock(step, 10)) for step in (0, 2, 3, 9)] == [0.0, 0.0, 0.01, 0.01]
-
-
-def test_held_at_first_wants_the_rate_that_follows():
-    with pytest.raises(ValidationError, match="prototypes_frozen needs prototype_learning_rate"):
-        PrototypeConfig(prototypes_frozen=0.1)
+    assert [rates["logits"](Clock(step, 10)) for step in (0, 9)] == [0.01, 0.01]
     assert prototype_rates(PrototypeConfig()) == {}
+
+
+@pytest.mark.parametrize("kind", [SwAV, DINO, IBOT])
+@pytest.mark.parametrize("frozen", [0.0, 0.1, 0.5, 1.0])
+def test_prototypes_are_frozen_in_the_first_steps(kind, frozen):
+    """The trainer drops the gradient of these heads; see tests/trainer/test_step.py."""
+    loss = built(kind, **SMALL, prototypes_frozen=frozen)
+    for step in range(20):
+        assert loss.frozen_heads(Clock(step, 20)) == (("logits",) if step < frozen * 20 else ())
+
+
+@pytest.mark.parametrize("kind", [DINO, IBOT])
+def test_batch_norm_couples_the_batch(kind):
+    assert built(kind, **SMALL).coupling == "sample"
+    loss = built(kind, **SMALL, norm="batch")
+    assert loss.coupling == "batch"
+    assert any(isinstance(module, BatchNorm) for module in loss.twin_heads()["projector"])
 
 
 @pytest.mark.parametrize("values", [

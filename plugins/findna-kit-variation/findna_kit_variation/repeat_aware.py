@@ -45,4 +45,4 @@ class RepeatAwareMasking(Masking):
         exponential = -(-draw.uniform(maskable.shape[1])).log1p()
         exponential = (exponential / self.config.repeat_chance).where(view.soft_masked, exponential)
         index = exponential.masked_fill(~maskable, float("inf")).topk(slots, dim=1, largest=False).indices
-        return self.config.mask(view, index, self.config.num_masked(maskable), draw.uniform(slots), draw)
+        return self.config.mask(view, index, self.config.num_masked(maskable, draw), draw.uniform(slots), draw)

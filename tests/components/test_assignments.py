@@ -1,15 +1,34 @@
-"""Tests of balanced codes: marginals, invariances, and equality with a plain implementation."""
+"""Balanced codes: marginals, invariances, and equality with a plain implementation; the information in assignments."""
+
+import math
 
 import pytest
 import torch
-from branches import balanced, numbers
-from findna_kit_objectives.sinkhorn import sinkhorn
 from hypothesis import given
 from hypothesis import strategies as st
+
+from findna_kit.components import information_shares, sinkhorn
 
 sizes = st.tuples(st.integers(1, 12), st.integers(2, 9))
 seeds = st.integers(0, 10_000)
 epsilons = st.sampled_from([0.05, 0.3, 1.0])
+
+
+def numbers(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def balanced(logits, epsilon, iterations):
+    """Sinkhorn-Knopp codes [R][K] in float64, as in the appendix of SwAV: Q is scaled to sum 1, then in turn each prototype
+    to a total of 1 / K and each item to 1 / R.
+    """
+    matrix = torch.tensor(logits, dtype=torch.float64)
+    q = torch.exp((matrix - matrix.max()) / epsilon)
+    q = q / q.sum()
+    for _ in range(iterations):
+        q = q / q.sum(0) / q.shape[1]
+        q = q / q.sum(1, keepdim=True) / q.shape[0]
+    return (q / q.sum(1, keepdim=True)).tolist()
 
 
 @given(sizes, seeds, epsilons, st.integers(0, 5))
@@ -103,3 +122,34 @@ def test_half_precision_is_taken_as_fp32_and_nothing_gets_a_gradient():
     assert not codes.requires_grad
     half = sinkhorn(logits.detach().bfloat16(), epsilon=0.3, iterations=3)
     assert half.equal(sinkhorn(logits.detach().bfloat16().float(), epsilon=0.3, iterations=3))
+
+
+@given(sizes, seeds, st.integers(1, 3))
+def test_leading_dimensions_are_balanced_separately(size, seed, groups):
+    logits = numbers(groups, *size, seed=seed)
+    together = sinkhorn(logits, epsilon=0.3, iterations=3)
+    torch.testing.assert_close(together, torch.stack([sinkhorn(x, epsilon=0.3, iterations=3) for x in logits]))
+
+
+def entropy(shares):
+    return -sum(share * math.log(share) for share in shares if share > 0)
+
+
+@given(sizes, seeds)
+def test_the_information_is_the_entropy_of_the_mean_minus_the_mean_entropy(size, seed):
+    q = (3 * numbers(2, *size, seed=seed)).softmax(-1)
+    mean_entropy = sum(entropy(row.tolist()) for group in q for row in group) / (2 * size[0])
+    of_mean = sum(entropy(group.mean(0).tolist()) for group in q) / 2
+    shares = information_shares(q.mean(1), torch.tensor(mean_entropy))
+    assert float(shares["marginal_entropy_share"]) == pytest.approx(of_mean / math.log(size[1]), abs=1e-5)
+    assert float(shares["information_share"]) == pytest.approx((of_mean - mean_entropy) / math.log(size[1]), abs=1e-5)
+
+
+def test_the_three_states_of_assignments():
+    """Each item its own prototype, all items one prototype, all items all prototypes: only the first is informative."""
+    own, one, uniform = torch.eye(4), torch.eye(4)[:1].expand(4, 4), torch.full((4, 4), 0.25)
+    found = []
+    for q in (own, one, uniform):
+        shares = information_shares(q.mean(0), torch.special.entr(q).sum(-1).mean())
+        found.append((round(float(shares["marginal_entropy_share"]), 5), round(float(shares["information_share"]), 5)))
+    assert found == [(1, 1), (0, 0), (1, 0)]
