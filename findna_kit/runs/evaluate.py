@@ -37,7 +37,7 @@ from findna_kit.records.evaluation_json import (
     TaskResult,
 )
 from findna_kit.records.json_files import read_entries, write_json
-from findna_kit.records.paths import EVALUATION_JSON, PREDICTIONS
+from findna_kit.records.paths import EVALUATION_JSON, PREDICTIONS, RECIPE
 from findna_kit.records.run_json import read_run_json
 from findna_kit.runs.leakage import report_for
 
@@ -199,7 +199,9 @@ class _Networks:
         if name == "encoder":
             network: JsonObject = {"weights": self.weights, "branch": self.model.branch}
         else:
-            recipe = hashlib.sha256(self.model.recipe.dump().encode()).hexdigest()
+            # Of the file as the run wrote it: a later version of the kit, whose components have more parameters, would write
+            # another one, although the network is the same.
+            recipe = hashlib.sha256((self.run / RECIPE).read_bytes()).hexdigest()
             network = {"untrained": number, "recipe": recipe}
 
         def embed(sequences: Sequence[str]) -> Any:
