@@ -52,14 +52,15 @@ def local_device(device: torch.device, launch: Launch) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> Precision:
-    """Return bf16 or fp32; auto is bf16 if the device multiplies in it natively, since emulation is slow."""
+    """Return bf16 or fp32; auto is bf16 on a GPU that multiplies in it natively and on a CPU with AMX, elsewhere fp32."""
     if precision in ("bf16", "fp32"):
         return precision  # type: ignore[return-value]
-    # Both CPU instruction sets multiply bf16 in hardware; torch has no public name for these checks.
+    # AVX512-BF16 alone does not pay: its products are no faster than those of fp32, and the casts come on top. On an Intel Xeon
+    # without AMX the default recipe trains 1.2 to 1.3 times as fast in fp32. torch has no public name for the check.
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        native = torch.cpu._is_amx_tile_supported()
     return "bf16" if native else "fp32"
 
 

@@ -14,6 +14,7 @@ from findna_kit.evaluation.finetuning.settings import DEFAULT_OPTIMIZER
 from findna_kit.inference.frozen_model import untrained
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.records.evaluation_json import FinetuningRecord, ModelInfo, StrandDisagreement
+from findna_kit.records.paths import RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +68,9 @@ class Networks:
         if name == "encoder":
             network: JsonObject = {"weights": self.weights, "branch": self.model.branch}
         else:
-            recipe = hashlib.sha256(self.model.recipe.dump().encode()).hexdigest()
+            # Of the file as the run wrote it: a later version of the kit, whose components have more parameters, would write
+            # another one, although the network is the same.
+            recipe = hashlib.sha256((self.run / RECIPE).read_bytes()).hexdigest()
             network = {"untrained": number, "recipe": recipe}
 
         def embed(sequences: Sequence[str]) -> Any:

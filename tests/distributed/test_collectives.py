@@ -39,7 +39,7 @@ def test_an_unknown_device_is_refused():
 def test_precision():
     assert choose_precision("fp32", CPU) == "fp32"
     assert choose_precision("bf16", CPU) == "bf16"
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    native = torch.cpu._is_amx_tile_supported()
     assert choose_precision("auto", CPU) == ("bf16" if native else "fp32")
 
 

@@ -74,7 +74,7 @@ WRONG = [
     ("teacher_update: {name: ema,", "teacher_update: {rc: average, name: ema,", "rc: average, n", "teacher_update.rc: only an encoder has rc; leave it out"),
     ("weight: 0.5,", "weight: -1,", "-1, student_te", "losses.distill.weight: must be at least 0 at every step (got -1)"),
     ("weight: 0.5,", "weight: true,", "true, student_", "losses.distill.weight: expected a number, or {constant | cosine | linear | wsd: {parameters}} (got true)"),
-    ("weight: 0.5,", "weight: {cosine: {start: 1, end: 0, warmpu: 1}},", "warmpu: 1}}, s", "losses.distill.weight.cosine.warmpu: unknown key; did you mean 'warmup'? (known: start, end, warmup, delay)"),
+    ("weight: 0.5,", "weight: {cosine: {start: 1, end: 0, warmpu: 1}},", "warmpu: 1}}, s", "losses.distill.weight.cosine.warmpu: unknown key; did you mean 'warmup'? (known: start, end, warmup, delay, until)"),
     ("class_tokens: 2", "clas_tokens: 2", "clas_tokens: 2", "clas_tokens: unknown key; did you mean 'class_tokens'? ..."),
     ("  batch_size: 4", "  batch_size: 4\n  max_unknwon: 0", "max_unknwon: 0", "data.max_unknwon: unknown key; did you mean 'max_unknown'? (known: genome, length, batch_size, max_unknown, validation, include, exclude)"),
     ("name: small", "bas: x\nname: small", "bas: x", "bas: unknown key; did you mean 'base'? ..."),

@@ -15,8 +15,8 @@ from tests.slurm.starting import NODES
 from tests.study.executors.test_local import folders, rows_kept
 from tests.study.writing import CUT, write_study
 
-LONG = 400
-"""Steps of cells that are to be caught at work."""
+LONG = 1200
+"""Steps of cells that are to be caught at work, also by a test that a loaded machine slows down."""
 FOUR = f"{{rate: {{low: {{steps: 2}}, long: {{steps: {LONG}}}, high: {{steps: 3}}, higher: {{steps: 4}}}}}}"
 SELDOM = CUT.replace("validate_every: 4", "validate_every: 200").replace("checkpoint_every: 3", "checkpoint_every: 10")
 
@@ -65,6 +65,11 @@ def ended(process, seconds=240):
 
 def steps_of(cell):
     return [row["step"] for row in read_rows(cell.run)]
+
+
+def job_log(cell):
+    """All that the cell's jobs have printed."""
+    return "".join(path.read_text() for path in cell.folder.glob("job/*_log.out"))
 
 
 def files(folder):
@@ -132,7 +137,8 @@ def test_what_becomes_of_each_job_is_noticed_and_said_by_a_call_that_lives(clust
     cluster.ask("scancel", cancelled.job)
     for process in killed.processes():
         os.kill(process, signal.SIGKILL)
-    cluster.until(lambda: cluster.state(numbers[0]) == "PENDING", what="the queue")
+    # The job's own log, because squeue shows it pending only until it starts again.
+    cluster.until(lambda: f"Requeued job {numbers[0]}" in job_log(warned), what="the requeue")
     stopped_at = checkpoint.steps_saved(warned.run)[-1]
     kept = {cell: rows_kept(cell) for cell in cells}
     code, _, said = ended(second)
@@ -143,7 +149,6 @@ def test_what_becomes_of_each_job_is_noticed_and_said_by_a_call_that_lives(clust
         f"cells/rate-higher/seed-0: was ended by SIGKILL (job {numbers[2]}); the same command continues it",
     }
     assert 0 < stopped_at < LONG
-    assert f"Requeued job {numbers[0]}" in "".join(path.read_text() for path in warned.folder.glob("job/*_log.out"))
     log = (warned.folder / "log.txt").read_text()
     assert f"SIGUSR2: step {stopped_at} of {LONG} is saved" in log
 
