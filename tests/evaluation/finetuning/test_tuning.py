@@ -336,10 +336,10 @@ def test_blocks_that_are_not_used_do_not_matter(tmp_path):
 
 
 def test_bf16_is_the_engine_s_and_weights_stay_fp32(tmp_path):
-    tuned = tune(network(), tmp_path / "bf16", TASK, engine=Engine(CPU, "bf16"), epochs=1)
+    tuned = tune(network(), tmp_path / "bf16", TASK, engine=Engine(CPU, "bf16"), epochs=1, learning_rate=1e-4)
     assert tuned.chosen["precision"] == "bf16"
     assert {tensor.dtype for tensor in checkpoint.load_model(tmp_path / "bf16", 1).values()} == {torch.float32}
-    full = tune(network(), tmp_path / "fp32", TASK, epochs=1)
+    full = tune(network(), tmp_path / "fp32", TASK, epochs=1, learning_rate=1e-4)
     assert not np.array_equal(tuned.scores, full.scores)
     np.testing.assert_allclose(np.exp(tuned.scores), np.exp(full.scores), atol=0.15)
 
