@@ -52,7 +52,7 @@ class _Given:
     def name(self) -> str:
         return self.plan.name
 
-    def view(self, window: View, *, seed: int, step: int | str, rows: Tensor) -> View:
+    def view(self, window: View, *, seed: int, step: int | str, rows: Tensor, longest: bool = False) -> View:
         return self.made
 
     def noise(self, view: View, *, seed: int, step: int | str, rows: Tensor) -> Tensor | None:

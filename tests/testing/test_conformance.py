@@ -15,7 +15,7 @@ from tests.building import ROOT
 PAGE = (ROOT / "docs" / "test-a-plugin.md").read_text()
 HEADINGS = {
     "encoder": "Encoders", "augmentation": "Augmentations", "masking": "Maskings", "loss": "Losses",
-    "teacher_update": "Teacher-update rules", "optimizer": "Optimizers", "schedule": "Schedules",
+    "teacher_update": "Teacher updates", "optimizer": "Optimizers", "schedule": "Schedules",
 }  # fmt: skip
 
 

@@ -67,12 +67,10 @@ def test_it_embeds_alone_as_beside_others(run):
     assert not np.allclose(other, model.embed(sequences[:1]), atol=1e-3), "without rc the strands differ"
 
 
-def test_a_loss_on_single_bases_is_refused_where_an_embedding_stands_for_sixteen(findna, tmp_path):
+def test_masked_bases_are_predicted_where_an_embedding_stands_for_sixteen(findna, tmp_path):
     (tmp_path / "mine.yaml").write_text("base: self_distill\nname: mine\nencoder: {name: deepsea}\n")
     code, err = findna("check", tmp_path / "mine.yaml")
-    assert code == 2
-    assert "losses.masked: reads single nucleotides, but DeepSEA gives one embedding for 16 of them" in err
-    assert "Traceback" not in err
+    assert code == 0, err
 
 
 def test_without_a_folder_the_pretrained_recipe_says_what_is_missing(findna):
