@@ -56,7 +56,7 @@ class TaskCnn(Encoder):
         )
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """Return embeddings [B, L, channels * segments]: those of a position are zero outside its own segment."""
+        """Return embeddings [B, L, segments * channels]: those of a position are zero outside its own segment."""
         inside = valid[..., None]
         # Padding must look like what is beyond the end, which the convolution takes for zeros.
         x = F.gelu(_convolved(self.motifs, bases * inside))

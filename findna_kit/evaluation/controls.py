@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from findna_kit.evaluation.base_features import kmer_features, sparse_kmer_features, sparse_one_hot
-from findna_kit.evaluation.protocols import INVERSE_PENALTIES, Features, Fitted, few_shot, probe
+from findna_kit.evaluation.protocols import INVERSE_PENALTIES, Features, FittedProbe, few_shot, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ def kmer_control(task: Task) -> tuple[Scores, Chosen]:
     k, C and whether a k-mer and its reverse complement are one feature are chosen on the validation split; of equal choices
     the smaller k, and merged strands.
     """
-    best: tuple[int, bool, Fitted] | None = None
+    best: tuple[int, bool, FittedProbe] | None = None
     bases = sum(map(len, task.splits["train"].sequences))
     longest = KMER_LENGTHS[-1] if bases <= _MAX_BASES else _LONG_TASK_K
     for k, merged in product((k for k in KMER_LENGTHS if k <= longest), (True, False)):

@@ -57,6 +57,13 @@ class Fitted:
     score: float
 
 
+@dataclass(frozen=True)
+class FittedProbe(Fitted):
+    """A fitted linear probe."""
+
+    scores: LinearClassifier
+
+
 def choice_score(truth: Labels, predicted: Labels, classes: int) -> tuple[str, float]:
     """Return the name and value of the score that hyperparameters are chosen by.
 
@@ -102,7 +109,7 @@ def knn(features: Features) -> Fitted:
     )
 
 
-def probe(features: Features, penalties: Sequence[float] = INVERSE_PENALTIES) -> Fitted:
+def probe(features: Features, penalties: Sequence[float] = INVERSE_PENALTIES) -> FittedProbe:
     """Fit a multinomial logistic regression on standardised features; C is chosen, the smaller of equals.
 
     C is the inverse L2 penalty, one of the ascending `penalties`. Sparse features are divided by their deviation, and not
@@ -112,13 +119,13 @@ def probe(features: Features, penalties: Sequence[float] = INVERSE_PENALTIES) ->
     train = scaler.fit_transform(features.train.astype(np.float64))
     # The scaler is fitted on the training split alone; the other splits must not influence it.
     validation = scaler.transform(features.validation.astype(np.float64))
-    best: Fitted | None = None
+    best: FittedProbe | None = None
     for penalty, model, converged in _regularisation_path(train, features.train_labels, penalties):
         metric, score = choice_score(features.validation_labels, _labels(model, validation), features.classes)
         # Of equal scores the stronger penalty wins, because the path begins with it.
         if best is None or score > best.score:
-            best = Fitted(
-                scores=_ClassProbabilities(copy.deepcopy(model), scaler, features.classes),
+            best = FittedProbe(
+                scores=LinearClassifier(copy.deepcopy(model), scaler, features.classes),
                 chosen={"C": penalty, **_validation_score(metric, score), "converged": converged},
                 score=score,
             )
@@ -139,7 +146,7 @@ def few_shot(features: Features, shots: int, *, seed: int) -> Fitted:
     rows = draw_shots(features.train_labels, shots, seed)
     # The penalty is fixed: with one sample per class there is nothing to choose it on.
     model = LogisticRegression(C=SHOT_PENALTY, max_iter=MAX_ITERATIONS).fit(train[rows], features.train_labels[rows])
-    probabilities = _ClassProbabilities(model, scaler, features.classes)
+    probabilities = LinearClassifier(model, scaler, features.classes)
     predicted = probabilities(features.validation).argmax(1)
     metric, score = choice_score(features.validation_labels, predicted, features.classes)
     return Fitted(probabilities, {"rows": len(rows), "C": SHOT_PENALTY, **_validation_score(metric, score)}, score)
@@ -154,13 +161,29 @@ def draw_shots(labels: Labels, shots: int, seed: int) -> Labels:
     return np.sort(order[rank < shots])
 
 
-class _ClassProbabilities:
-    """A fitted model's probabilities [n, K]; 0 for a class that it was not trained on."""
+class LinearClassifier:
+    """A logistic regression on scaled features. Called, it returns probabilities [n, K]."""
 
     def __init__(self, model: Any, scaler: Any, classes: int) -> None:
         self.model, self.scaler, self.classes = model, scaler, classes
 
+    @property
+    def scaling(self) -> tuple[Floats, Floats]:
+        """Return the mean and the deviation [D] that dense features are standardised by."""
+        return self.scaler.mean_, self.scaler.scale_
+
+    def logits(self, absent: float) -> tuple[Floats, Floats]:
+        """Return the weights [K, D] and biases [K] of standardised features; absent: the bias of a class without samples."""
+        weight, bias = self.model.coef_, self.model.intercept_
+        # Of two classes scikit-learn keeps one logit, which is the difference of two.
+        if len(weight) == 1:
+            weight, bias = np.concatenate([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
+        weights, biases = np.zeros((self.classes, weight.shape[1])), np.full(self.classes, absent)
+        weights[self.model.classes_], biases[self.model.classes_] = weight, bias
+        return weights, biases
+
     def __call__(self, features: Any) -> Scores:
+        """Return the probabilities of features [n, D]."""
         probabilities = np.zeros((features.shape[0], self.classes), dtype=np.float32)
         # A class without training samples keeps probability 0.
         probabilities[:, self.model.classes_] = self.model.predict_proba(self.scaler.transform(features.astype(np.float64)))

@@ -36,9 +36,9 @@ def test_padding_changes_no_embedding():
 
 def test_each_segment_is_the_mean_of_its_own_part():
     network = branch(channels=4, segments=4, blocks=0, motif=1)  # without neighbours: an embedding is that of its base
-    one = embedded(network, ["AACCGGTT"]).view(4, 4)  # [channel, segment]
+    one = embedded(network, ["AACCGGTT"]).view(4, 4)  # [segment, channel]
     for segment, base in enumerate("ACGT"):
-        torch.testing.assert_close(one[:, segment], embedded(network, [base * 8]).view(4, 4)[:, segment])
+        torch.testing.assert_close(one[segment], embedded(network, [base * 8]).view(4, 4)[segment])
     assert network.width == 16
 
 

@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 
 class StandardisedLinear(nn.Linear):
-    """A linear layer on features that are standardised by fixed statistics: mean 0 and deviation 1 until they are set.
-
-    Pooled embeddings have a large common mean and small differences. Without this a linear layer would spend its epochs on the
-    mean: an untrained network stayed far below its own linear probe.
-    """
+    """A linear layer on features that are standardised by fixed statistics: mean 0 and deviation 1 until they are set."""
 
     mean: Tensor
     deviation: Tensor
@@ -36,14 +32,6 @@ class StandardisedLinear(nn.Linear):
         super().__init__(features, classes)
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
-
-    @torch.no_grad()
-    def standardise_by(self, features: Tensor) -> None:
-        """Set the statistics to those of the features [n, D]; a feature that does not vary is centred alone."""
-        rows = features.double()
-        deviation = rows.std(0, unbiased=False)
-        self.mean.copy_(rows.mean(0))
-        self.deviation.copy_(deviation.where(deviation > 0, 1.0))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits [B, K] of features [B, D]."""
@@ -71,7 +59,7 @@ class Classifier(nn.Module):
         self._refuse_pooling()
         self._set_dropout(settings, given=sources.get("dropout") == "given")
         with rng.torch_seed(seed, "finetune head", device=torch.device("cpu")):
-            # Drawn from its own seed, so that the head is the same for the encoder and its control.
+            # Filled by the probe before training; drawn from a seed of its own, which leaves torch's global state as it is.
             self.head = StandardisedLinear(network.width, classes)
         self.branch.requires_grad_(self.trains_encoder)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from findna_kit.records.json_files import JsonObject
     from findna_kit.trainer.optimizers import ScheduledOptimizer
 
 _ONLY_LAST = 1
@@ -38,10 +39,11 @@ def digest_of(arguments: Mapping[str, Any], network: nn.Module) -> str:
 
 @dataclass(frozen=True)
 class EpochState:
-    """What is saved besides tensors: loss and validation score of each epoch, and the micro-batch size."""
+    """What is saved besides tensors: loss and validation score of each epoch, the micro-batch size, and the probe's choices."""
 
     history: list[dict[str, float]]
     passes: MicroBatching
+    probe: JsonObject
 
 
 def save(
@@ -88,7 +90,7 @@ def restore(
         _discard(folder, log, "cannot be read")
         return None
     best |= saved_best
-    return EpochState(values["history"], MicroBatching(**values["passes"]))
+    return EpochState(values["history"], MicroBatching(**values["passes"]), values["probe"])
 
 
 def _discard(folder: Path, log: Callable[[str], None], why: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 from pydantic import JsonValue
 from torch.nn import functional as F
@@ -17,6 +18,7 @@ from findna_kit.errors import FindnaError, NotFinite
 from findna_kit.evaluation.finetuning import state
 from findna_kit.evaluation.finetuning.batching import MicroBatching, batches, flips
 from findna_kit.evaluation.finetuning.classifier import Classifier
+from findna_kit.evaluation.finetuning.probe_start import begin_from_probe
 from findna_kit.evaluation.finetuning.split_reader import DeviceSplit, SplitReader
 from findna_kit.evaluation.scores import accuracy, confusion, mcc
 from findna_kit.schedules import Clock, Constant, Cosine
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -92,9 +93,9 @@ def finetune(
     # Whatever changes the result is in the digest, so that a resumed state never continues another experiment.
     digest = state.digest_of(arguments, classifier)
     tuning = _Tuning(classifier.to(engine.device), engine, task, settings, optimizer=optimizer, strand=strand, seed=seed)
-    tuning.restore(folder, digest, log)
     for note in classifier.notes:
         log(f"{task.name}: {note}")
+    tuning.restore(folder, digest, log)
     while not tuning.ended:
         summary = tuning.epoch()
         # After every epoch, so that a kill costs at most one.
@@ -131,30 +132,36 @@ class _Tuning:
         # MCC is undefined if the truth has one class.
         self.metric = "mcc" if self.validation.labels.unique().numel() > 1 else "accuracy"
         self.history: list[dict[str, float]] = []
+        self.probe: JsonObject = {}
         self.best: dict[str, Tensor] = {}
 
     @property
     def chosen(self) -> int:
-        """Return the epoch, counted from 1, with the best validation score, the first of equals; 0 before the first."""
-        scores = [epoch["score"] for epoch in self.history]
+        """Return the epoch, counted from 1, with the best validation score, the first of equals; 0 for the probe before."""
         # The first of equal epochs: fewer epochs fit the training split less closely.
-        return scores.index(max(scores)) + 1 if scores else 0
+        return int(np.argmax([self.probe_score, *(epoch["score"] for epoch in self.history)]))
+
+    @property
+    def probe_score(self) -> float:
+        """Return the validation score of the probe that the head begins from."""
+        return cast("float", self.probe[f"validation_{self.metric}"])
 
     @property
     def ended(self) -> bool:
         """Return whether all epochs are done, or none was better for `patience` epochs."""
         done, patience = len(self.history), self.settings.patience
-        return done == self.settings.epochs or (patience is not None and done - self.chosen >= patience)
+        # Counted among the epochs: the first of them may be worse than the probe, while the encoder begins to move.
+        best = int(np.argmax([epoch["score"] for epoch in self.history])) + 1 if done else 0
+        return done == self.settings.epochs or (patience is not None and done - best >= patience)
 
     def restore(self, folder: Path, digest: str, log: Callable[[str], None]) -> None:
-        """Restore the last saved epoch, if there is one; else standardise the head. A frozen encoder is run here, once."""
+        """Restore the last saved epoch, if there is one; else begin from the probe. A frozen encoder is run here, once."""
         current = self.classifier.trained()
         saved = state.restore(folder, digest, log, current=current, best=self.best, optimizer=self.optimizer)
         if saved is not None:
-            self.history = saved.history
+            self.history, self.probe = saved.history, saved.probe
             log(f"{self.task.name}: resumes after epoch {len(self.history)} of {self.settings.epochs}")
-        # A resumed state keeps its micro-batch size: each micro-batch has a dropout seed of its own, so that another size would
-        # change the result.
+        # A resumed state keeps its micro-batch size, since each micro-batch has a dropout seed of its own.
         self.reader.size = self._size() if saved is None else saved.passes
         self.classifier.eval()
         if not self.classifier.trains_encoder:
@@ -162,13 +169,18 @@ class _Tuning:
             for split in (self.train, self.validation):
                 split.features = self.reader.features(split)
         if saved is None:
-            # By the network as it is before the first step. The saved state of an epoch holds these statistics.
-            features = self.reader.features(self.train) if self.train.features is None else self.train.features
-            self.classifier.head.standardise_by(features.flatten(0, 1))
+            # Otherwise the first steps would move the encoder for the sake of a head that knows nothing.
+            splits = [
+                (self.reader.features(split) if split.features is None else split.features, split.labels)
+                for split in (self.train, self.validation)
+            ]
+            self.probe = begin_from_probe(self.classifier.head, *splits)
+            self.best = self._weights()
+            log(f"{self.task.name}: begins from the linear probe, {self.metric} {self.probe_score:.4f}")
 
     def save(self, folder: Path, digest: str) -> None:
         """Save the state after an epoch."""
-        values = state.EpochState(self.history, self.reader.size)
+        values = state.EpochState(self.history, self.reader.size, self.probe)
         state.save(folder, digest, values, current=self.classifier.trained(), best=self.best, optimizer=self.optimizer)
 
     def epoch(self) -> str:
@@ -186,8 +198,12 @@ class _Tuning:
         score = float((mcc if self.metric == "mcc" else accuracy)(table))
         self.history.append({"loss": total / len(self.train), "score": score})
         if self.chosen == number:
-            self.best = {name: tensor.detach().clone() for name, tensor in self.classifier.trained().items()}
+            self.best = self._weights()
         return f"epoch {number} of {self.settings.epochs}: loss {total / len(self.train):.4f}, {self.metric} {score:.4f}"
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return a copy of what is trained."""
+        return {name: tensor.detach().clone() for name, tensor in self.classifier.trained().items()}
 
     def tested(self) -> FinetuneResult:
         """Return the predictions on the test split by the weights of the chosen epoch."""
@@ -197,7 +213,8 @@ class _Tuning:
         done, longest = len(self.history), int(self.train.sequences.lengths.max())
         chosen: JsonObject = {
             "epoch": self.chosen,
-            f"validation_{self.metric}": self.history[self.chosen - 1]["score"],
+            f"validation_{self.metric}": self.history[self.chosen - 1]["score"] if self.chosen else self.probe_score,
+            "probe": self.probe,
             "epochs_run": done,
             "stopped_early": done < self.settings.epochs,
             "settings": self.settings.model_dump(),
