@@ -91,11 +91,13 @@ const strokes = (drawing) => [...new Set([...drawing.querySelectorAll('.curve, .
   .map(one => getComputedStyle(one).stroke))].map(one => numbers(one).slice(0, 3));
 // Every line of words, as [element, box], folded ones on paper too.
 const printed = () => words().flatMap(one => [...one.childNodes].filter(node => node.nodeType === 3 && node.textContent.trim())
-  .flatMap(node => {
+  // Line by line of the source: in preformatted text a line of spaces alone has a box, but no ink.
+  .flatMap(node => [...node.textContent.matchAll(/\\S[^\\n]*/g)].flatMap(words => {
     const range = document.createRange();
-    range.selectNodeContents(node);
+    range.setStart(node, words.index);
+    range.setEnd(node, words.index + words[0].trimEnd().length);
     return [...range.getClientRects()].map(box => [one, box]);
-  }));
+  })));
 // And of those that are not scrolled out of theirs [box on the page, what it is].
 const lines = () => printed().map(([one, box]) => [seen(one, box), told(one)]).filter(([box]) => box);
 """

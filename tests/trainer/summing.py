@@ -1,5 +1,6 @@
 """Run by torchrun: steps of a batch-coupled loss and others; process 0 writes the collectives that they called."""
 
+import gc
 import json
 import sys
 from hashlib import blake2b
@@ -52,4 +53,7 @@ if __name__ == "__main__":
     }  # fmt: skip
     if engine.is_main_process:
         Path(sys.argv[1]).write_text(json.dumps(done))
+    # The dispatch mode has seen the process group as an argument; a reference in a cycle would keep its threads until Python
+    # ends, which then aborts.
+    gc.collect()
     engine.close()

@@ -62,7 +62,8 @@ def test_byol_keeps_its_projections_spread(trained):
 
 @pytest.mark.slow
 def test_byol_without_a_predictor_has_them_all_alike(trained):
-    assert late(trained("name: byol, predictor_layers: 0", *BOTH), "agree/spread") < 0.12
+    # 0.14: with batch statistics in the target, as the authors have them, less than the running statistics of 0.1 brought.
+    assert late(trained("name: byol, predictor_layers: 0", *BOTH), "agree/spread") < 0.2
 
 
 LONGER = ("steps=300", "optimizer.learning_rate=6.0e-3")
