@@ -96,7 +96,9 @@ def _chosen(seeds: Sequence[Mapping[str, JsonValue]]) -> str:
         # Seeds may choose different values; each is shown once.
         values = list(dict.fromkeys(str(chosen[name]) for chosen in seeds if name in chosen))
         if values:
-            words.append(f"{name}={'/'.join(values)}")
+            value = "/".join(values)
+            # As words, which a narrow column can break.
+            words.append(f"{value} strands" if name == "strands" else f"{name}={value}")
     return ", ".join(words) + ("" if all(chosen.get("converged", True) for chosen in seeds) else " (not converged)")
 
 

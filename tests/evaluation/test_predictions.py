@@ -453,7 +453,7 @@ def test_a_network_from_scratch_is_a_control_where_it_is_asked_for(task, tmp_pat
 def test_the_chosen_words_are_printed(result):
     chosen = result["protocols"]["knn"]["kmer"]["chosen"][0]
     text = result_tables.kmers_text(TaskScores.model_validate(result))
-    assert text == f"k-mers chosen on the validation split: k={chosen['k']}, strands={chosen['strands']}, C={chosen['C']}"
+    assert text == f"k-mers chosen on the validation split: k={chosen['k']}, {chosen['strands']} strands, C={chosen['C']}"
     old = json.loads(json.dumps(result))
     for block in old["protocols"].values():
         block["kmer"]["chosen"] = [{"k": 4, "C": 0.1, "validation_mcc": 0.5, "converged": True}]  # as version 0.1 wrote it
