@@ -9,6 +9,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
+
+# Imported before any process group exists: its functions take the group of that moment as the default of a parameter, and so
+# would hold it, with gloo's threads, until Python ends. The first optimizer imports it otherwise.
+import torch.distributed.nn.functional
 from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 
 from findna_kit.errors import FindnaError

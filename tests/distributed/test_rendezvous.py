@@ -1,6 +1,10 @@
 """Rendezvous of the processes of a Slurm step, and the errors if it fails."""
 
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +59,36 @@ def test_a_port_that_is_taken_is_reported(monkeypatch):
         monkeypatch.setenv("MASTER_PORT", str(port))
         with pytest.raises(FindnaError, match=f"the processes cannot connect to each other at 127.0.0.1:{port} "):
             slurm_store(Launch(2, 1, 0, "srun"))
+
+
+HELD = """
+import sys
+from pathlib import Path
+import torch
+from findna_kit.distributed import Engine, Launch
+from findna_kit.distributed.rendezvous import init_process_group
+
+init_process_group(Launch(1, 1, 0, "torchrun"), torch.device("cpu"))
+parameter = torch.nn.Parameter(torch.ones(3))
+optimizer = torch.optim.AdamW([parameter])  # the first optimizer imports much of torch
+parameter.grad = torch.ones(3)
+torch.distributed.all_reduce(parameter.grad)
+optimizer.step()
+print([task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()])
+Engine(torch.device("cpu"), "fp32", 0, 2).close()
+print([task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are listed in /proc, which only Linux has")
+def test_no_thread_of_gloo_outlives_the_process_group():
+    # One that did would need Python after its end now and then, and abort the process of a run that is complete.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", HELD], capture_output=True, text=True, timeout=120, check=True, env=environment
+    )  # fmt: skip
+    during, after = done.stdout.splitlines()
+    assert "gloo" in during
+    assert "gloo" not in after

@@ -1,6 +1,5 @@
 """Run by torchrun: steps of a batch-coupled loss and others; process 0 writes the collectives that they called."""
 
-import gc
 import json
 import sys
 from hashlib import blake2b
@@ -49,11 +48,9 @@ if __name__ == "__main__":
     done = {
         "collectives": steps, "digest": digest, "agree": engine.replicas_agree(kept.values()),
         "parameters": len(optimizer.parameters), "numbers": sum(parameter.numel() for parameter in optimizer.parameters),
+        "marginal": experiment.losses["distill"].loss.tokens * experiment.losses["distill"].loss.config.prototypes,
         "coupled": [label for label, term in experiment.losses.items() if term.loss.coupling == "batch"],
     }  # fmt: skip
     if engine.is_main_process:
         Path(sys.argv[1]).write_text(json.dumps(done))
-    # The dispatch mode has seen the process group as an argument; a reference in a cycle would keep its threads until Python
-    # ends, which then aborts.
-    gc.collect()
     engine.close()

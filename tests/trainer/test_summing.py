@@ -30,7 +30,9 @@ def test_gradients_are_summed_once_a_step_and_give_the_same_bits_again(processes
     assert len(once["collectives"]) == STEPS
     for seen in once["collectives"]:
         sums = [numbers for name, numbers in seen if name != "c10d.allgather_.default" and numbers > 1]
-        assert sums == [once["numbers"] + once["parameters"]], "all gradients at once, and who has one; the rest are metrics"
+        gradients, *statistics = sums
+        assert gradients == once["numbers"] + once["parameters"], "all gradients at once, and who has one"
+        assert statistics == [once["marginal"]], "a metric's mean over the batch; all other metrics are single numbers"
         assert {name for name, _ in seen} == {"c10d.allreduce_.default", "c10d.allgather_.default"}
     assert once["agree"]
     assert again == once
