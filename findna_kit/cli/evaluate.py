@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,7 +20,6 @@ from findna_kit.cli.options import (
     Pooling,
     RunFolder,
     Step,
-    Strand,
     TaskArguments,
     TaskData,
     Wide,
@@ -47,9 +46,15 @@ def evaluate(
         int,
         typer.Option("--seeds", metavar="N", min=1, help="Repeat what is random (controls, shots, fine-tuning) N times."),
     ] = 1,
-    pooling: Pooling = "mean",
+    pooling: Pooling = "mean_std",
     layer: Layer = None,
-    strand: Strand = "forward",
+    strand: Annotated[
+        Literal["auto", "forward", "both"],
+        typer.Option(
+            "--strand",
+            help="Embed the sequence as given, or average both strands; auto takes the one with the better validation score.",
+        ),
+    ] = "auto",
     branch: Branch = None,
     step: Step = None,
     finetune: Annotated[

@@ -46,7 +46,11 @@ Step = Annotated[
     int | None, typer.Option("--step", metavar="N", min=0, help="Use the checkpoint of this step. [default: the last one]")
 ]
 Pooling = Annotated[
-    Literal["mean", "class"], typer.Option("--pooling", help="Average the embeddings of nucleotides, or of class tokens.")
+    Literal["mean", "mean_std", "class"],
+    typer.Option(
+        "--pooling",
+        help="Average the embeddings of nucleotides (mean), append their standard deviation (mean_std), or average class tokens.",
+    ),
 ]
 Layer = Annotated[
     int | None,
