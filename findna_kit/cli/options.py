@@ -49,7 +49,7 @@ Pooling = Annotated[
     Literal["mean", "mean_std", "class"],
     typer.Option(
         "--pooling",
-        help="Average the embeddings of nucleotides (mean), append their standard deviation (mean_std), or average class tokens.",
+        help="Average embeddings of nucleotides (mean); append their standard deviation (mean_std); or average class tokens.",
     ),
 ]
 Layer = Annotated[
