@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from findna_kit.cli.options import (
     Layer,
     Pooling,
     RunFolder,
+    ScoredStrand,
     Step,
     TaskArguments,
     TaskData,
@@ -48,13 +49,7 @@ def evaluate(
     ] = 1,
     pooling: Pooling = "mean_std",
     layer: Layer = None,
-    strand: Annotated[
-        Literal["auto", "forward", "both"],
-        typer.Option(
-            "--strand",
-            help="Embed the sequence as given, or average both strands; auto takes the one with the better validation score.",
-        ),
-    ] = "auto",
+    strand: ScoredStrand = "auto",
     branch: Branch = None,
     step: Step = None,
     finetune: Annotated[

@@ -59,6 +59,13 @@ Layer = Annotated[
 Strand = Annotated[
     Literal["forward", "both"], typer.Option("--strand", help="Embed the sequence as given, or average both strands.")
 ]
+ScoredStrand = Annotated[
+    Literal["auto", "forward", "both"],
+    typer.Option(
+        "--strand",
+        help="Embed the sequence as given, or average both strands; auto takes the one with the better validation score.",
+    ),
+]
 TaskData = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder with the data of shipped tasks. [default: $FINDNA_KIT_TASKS]"),
