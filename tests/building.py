@@ -22,7 +22,12 @@ SMALL = (
     "trainer.validation_windows=16", "trainer.precision=fp32", "trainer.micro_batch=8", "evaluation.tasks=[]",
     "trainer.log_every=1", "trainer.validate_every=4", "trainer.checkpoint_every=3",
 )  # fmt: skip
-SMALL_HEAD = ("losses.distill.hidden=32", "losses.distill.bottleneck=16", "losses.distill.prototypes=24")
+SMALL_HEAD = (
+    "losses.distill.hidden=32", "losses.distill.bottleneck=16", "losses.distill.prototypes=24", "losses.distill.reads=class",
+    "losses.distill.norm=none", "losses.distill.teacher_temperature=0.01", "losses.distill.center_momentum=0.5",
+    "losses.distill.weight=1.0",
+)  # fmt: skip
+"""Of class tokens and each sample alone: what is coupled over a batch is tested with the losses that are."""
 
 
 def small(name="self_distill", *overrides):
