@@ -29,7 +29,10 @@ ProjectionMethod = Literal["pca", "tsne", "umap"]
 
 
 InputFile = Annotated[
-    Path, typer.Argument(metavar="INPUT", help="FASTA or BED, or a CSV or TSV with a column named sequence; plain or gzip.")
+    Path,
+    typer.Argument(
+        metavar="INPUT", help="FASTA or BED, or a CSV, TSV or parquet with a column named sequence, seq or dna; plain or gzip."
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Write the embeddings to this file: .npy, .parquet or .zarr.")]
 Genome = Annotated[
@@ -39,6 +42,10 @@ Window = Annotated[
     int | None, typer.Option("--window", metavar="N", min=1, help="Cut the sequences of a FASTA into windows of N bases.")
 ]
 Overlap = Annotated[int, typer.Option("--overlap", metavar="N", min=0, help="Let adjacent windows share N bases.")]
+SequenceColumn = Annotated[
+    str | None,
+    typer.Option("--sequence-column", metavar="NAME", help="Read this column of a table. [default: sequence, seq or dna]"),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue a call that was interrupted.")]
 Projector = Annotated[
@@ -58,6 +65,7 @@ def embed(
     genome: Genome = None,
     window: Window = None,
     overlap: Overlap = 0,
+    sequence_column: SequenceColumn = None,
     pooling: Pooling = "mean",
     layer: Layer = None,
     strand: Strand = "forward",
@@ -76,7 +84,7 @@ def embed(
 
     Sequences are streamed in blocks, and an interrupted call can be resumed.
     """
-    sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap))
+    sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap), sequence_column)
     options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()))
     # The options of plots are checked before the model is loaded.
     plots = _Plots(_picture(picture, method, colour), projector)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from findna_kit import alphabet
-from findna_kit.data.table_columns import find_sequence_column
+from findna_kit.data.table_columns import IN_PYTHON, ColumnNames, find_sequence_column
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _items(data: Any) -> Iterable[Any]:
     if isinstance(names, dict):  # a DatasetDict has the columns of each of its splits
         raise FindnaError(f"this dataset has the splits {', '.join(map(str, names))}: pass one of them, as in dataset['train']")
     if names is not None:
-        data = data[find_sequence_column(f"the {type(data).__name__}", list(names))]
+        data = data[find_sequence_column(f"the {type(data).__name__}", list(names), ColumnNames(choice=IN_PYTHON))]
     if not isinstance(data, Iterable):
         raise FindnaError(f"sequences must be {_EXPECTED} (got {type(data).__name__})")
     return data

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 SEQUENCE_NAMES = ("sequence", "seq", "dna")
 LABEL_NAMES = ("label", "target", "y")
 _INDEX_NAMES = ("index", "row")
-_OPTIONS = {"sequence": "--sequence-column", "label": "--label-column"}
+ON_COMMAND_LINE = "--sequence-column"
+IN_TASK_FILE = "sequence_column or label_column of a task file"
+IN_PYTHON = "passing the column by itself, as in table['NAME']"
+"""How a user chooses a column, for messages: to `embed`, for a task, and in Python."""
 _LISTED = 12
 _SHORTEST_SEQUENCE = 5
 """A header cell of at least so many nucleotide letters is a sequence: there is no header then."""
@@ -21,29 +24,32 @@ _SHORTEST_SEQUENCE = 5
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """Column names that the user gives. sequence: None, and labels: empty, let the accepted names decide."""
+    """Column names that the user gives. sequence: None, and labels: empty, let the accepted names decide.
+
+    choice: how the user can give them, for messages.
+    """
 
     sequence: str | None = None
     labels: tuple[str, ...] = ()
+    choice: str = ON_COMMAND_LINE
 
 
-def find_sequence_column(table: str, header: Sequence[Any], requested: str | None = None) -> Any:
-    """Return the name in `header` of the column of sequences: `requested`, or the one called sequence, seq or dna.
+def find_sequence_column(table: str, header: Sequence[Any], columns: ColumnNames) -> Any:
+    """Return the name in `header` of the column of sequences: the one given, or the one called sequence, seq or dna.
 
     Case is ignored. Raises FindnaError if there is no such column or several, with the columns found. table: the table's place
     for messages.
     """
-    return _find(table, header, "sequence", SEQUENCE_NAMES, requested)
+    return _find(table, header, SEQUENCE_NAMES, columns.sequence, columns.choice)
 
 
-def find_label_columns(table: str, header: Sequence[Any], requested: Sequence[str] = ()) -> tuple[Any, ...]:
-    """Return the names in `header` of the label columns: those requested, or the one called label, target or y.
+def find_label_columns(table: str, header: Sequence[Any], columns: ColumnNames) -> tuple[Any, ...]:
+    """Return the names in `header` of the label columns: those given, or the one called label, target or y.
 
     Raises FindnaError as `find_sequence_column` does.
     """
-    if requested:
-        return tuple(_find(table, header, "label", LABEL_NAMES, name) for name in requested)
-    return (_find(table, header, "label", LABEL_NAMES, None),)
+    names: Sequence[str | None] = columns.labels or (None,)
+    return tuple(_find(table, header, LABEL_NAMES, name, columns.choice) for name in names)
 
 
 def find_column(header: Sequence[str], accepted: Sequence[str]) -> str | None:
@@ -79,20 +85,19 @@ def listed(names: Sequence[Any]) -> str:
     return (", ".join(str(name)[:40] for name in names[:_LISTED]) or "none") + more
 
 
-def _find(table: str, header: Sequence[Any], column: str, accepted: Sequence[str], requested: str | None) -> Any:
+def _find(table: str, header: Sequence[Any], accepted: Sequence[str], requested: str | None, choice: str) -> Any:
     if requested is not None and requested in header:
         return requested
     matches = _matches(header, accepted if requested is None else (requested,))
     if len(matches) == 1:
         return matches[0]
-    option = _OPTIONS[column]
     if requested is not None:
         hint = nearest(requested, [str(name) for name in header])
-        raise FindnaError(f"{table}: there is no column {requested!r} ({option}){hint}; the columns are {listed(header)}")
+        raise FindnaError(f"{table}: there is no column {requested!r}{hint}; the columns are {listed(header)}")
     if matches:
-        raise FindnaError(f"{table}: {listed(matches)} could each be the {column}: choose with {option}")
+        raise FindnaError(f"{table}: the columns {listed(matches)} are ambiguous: choose one by {choice}")
     names = f"{', '.join(accepted[:-1])} or {accepted[-1]}"
-    raise FindnaError(f"{table}: no column is called {names}; the columns are {listed(header)}: choose one with {option}")
+    raise FindnaError(f"{table}: no column is called {names}; the columns are {listed(header)}: choose one by {choice}")
 
 
 def _matches(header: Sequence[Any], accepted: Sequence[str]) -> list[Any]:

@@ -33,5 +33,5 @@ def test_a_split_of_a_dataset_must_be_chosen():
 
 
 def test_several_possible_columns_are_ambiguous():
-    with pytest.raises(FindnaError, match="the Dataset: seq, dna could each be the sequence"):
+    with pytest.raises(FindnaError, match="the Dataset: the columns seq, dna are ambiguous: choose one"):
         as_sequences(Dataset(seq=["ACGT"], dna=["AC"]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from findna_kit import checkpoint
+from findna_kit.data.table_columns import ColumnNames
 from findna_kit.errors import FindnaError, Interrupted
 from findna_kit.inference import frozen_model
 from findna_kit.inference.embedding import formats, partial_output
@@ -68,11 +69,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Sequences:
-    """The input file; for a BED the genome as well, and optionally how a FASTA is cut into windows."""
+    """The input file; for a BED the genome as well, and optionally how a FASTA is cut, and which column of a table is read."""
 
     path: Path
     genome: str | None = None
     windows: Tiling | None = None
+    column: str | None = None
 
 
 @dataclass
@@ -136,7 +138,10 @@ def prepare(run: Path, sequences: Sequences, output: Output, options: EmbedOptio
     """Load the run and open the sequences; write nothing yet. Raises FindnaError if either cannot be used."""
     model = frozen_model.load(run, options.branch, step=options.step, device=options.device, without=options.without)
     model.check_pooling(options.pooling, options.layer)
-    source = open_source(sequences.path, genome=sequences.genome, windows=sequences.windows, reading=observer.reading)
+    columns = None if sequences.column is None else ColumnNames(sequences.column)
+    source = open_source(
+        sequences.path, genome=sequences.genome, windows=sequences.windows, columns=columns, reading=observer.reading
+    )
     formats.check_columns(output.path, source.columns)
     weights = checkpoint.path_of(run, model.step) / checkpoint.MODEL
     # The digest of the weights, not the path of the run, decides whether a resumed call embeds with the same model.
