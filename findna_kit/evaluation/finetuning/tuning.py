@@ -49,11 +49,14 @@ class FinetuneResult:
     """The result of fine-tuning.
 
     scores: natural logarithms of the classes' probabilities for the test samples [n, K]. chosen: the chosen epoch, its
-    validation score, and the settings, ready for JSON.
+    validation score, and the settings, ready for JSON. tensors: of the classifier that made the scores. passes: how it groups
+    sequences for a forward pass, on which the last bits of predictions depend.
     """
 
     scores: NDArray[np.float32]
     chosen: JsonObject
+    tensors: dict[str, Tensor]
+    passes: MicroBatching
 
 
 def finetune(
@@ -209,7 +212,7 @@ class _Tuning:
         """Return the predictions on the test split by the weights of the chosen epoch."""
         checkpoint.fill("the chosen epoch", self.classifier.trained(), self.best)
         self.classifier.eval()
-        scores = self.reader.log_probabilities(DeviceSplit(self.task.splits["test"], self.engine.device))
+        scores = self.reader.predict(self.task.splits["test"].sequences)
         done, longest = len(self.history), int(self.train.sequences.lengths.max())
         chosen: JsonObject = {
             "epoch": self.chosen,
@@ -223,7 +226,7 @@ class _Tuning:
             "micro_batch": min(self.settings.batch_size, len(self.train), self.reader.size.samples(longest)),
             "notes": list[JsonValue](self.classifier.notes),
         }
-        return FinetuneResult(scores.numpy(), chosen)
+        return FinetuneResult(scores.numpy(), chosen, self.classifier.state_dict(), self.reader.size)
 
     def _step(self, rows: Tensor, flipped: Tensor | None, clock: Clock, epoch: int) -> float:
         """Take one optimizer step on the mean cross-entropy of `rows`, and return the loss."""
