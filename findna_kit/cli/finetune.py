@@ -35,21 +35,27 @@ else:
     evaluation, runs = LazyModule("findna_kit.evaluation"), LazyModule("findna_kit.runs")
 
 
+TaskArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK",
+        autocompletion=complete_task,
+        help="Name of a shipped task, a folder of tables, a task file (.yaml), or builtin.",
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Write the fine-tuned model to this new folder.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="K=V", help="Override a setting of fine-tuning, for example epochs=5. Repeatable."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the fine-tuned model in the folder of --out.")]
+
+
 def finetune(
     folder: RunFolder,
-    task: Annotated[
-        str,
-        typer.Argument(
-            metavar="TASK",
-            autocompletion=complete_task,
-            help="Name of a shipped task, a folder of tables, a task file (.yaml), or builtin.",
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Write the fine-tuned model to this new folder.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="K=V", help="Override a setting of fine-tuning, for example epochs=5. Repeatable."),
-    ] = None,
+    task: TaskArgument,
+    out: Out,
+    settings: Settings = None,
     seeds: Seeds = 1,
     pooling: Pooling = "mean_std",
     strand: Strand = "forward",
