@@ -25,14 +25,14 @@ _LETTERS[[ord(letter) for letter in alphabet.IUPAC_LETTERS + GAP]] = True
 _EXPECTED = "a list of strings, a pandas DataFrame or Series, or a datasets.Dataset"
 
 
-class Columns(Protocol):
+class NamedColumns(Protocol):
     """A table whose columns are read by name: a pandas DataFrame, or a `datasets` dataset."""
 
     def __getitem__(self, name: Any, /) -> Any:
         """Return a column."""
 
 
-SequenceData = Iterable[str] | Columns
+SequenceData = Iterable[str] | NamedColumns
 """What the kit reads as a list of sequences: see `as_sequences`."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from findna_kit.model.branch import Pooling as Pooling
 from findna_kit.model.branch import apply_heads, pooled_width, read_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
+from findna_kit.records.finetuned_json import refuse_finetuned
 from findna_kit.records.missing_components import refuse_missing
 from findna_kit.records.run_json import precision_of
 
@@ -98,6 +99,13 @@ class FrozenModel:
             # float32 keeps the result independent of numpy's promotion rules.
             embeddings["both"] = (embeddings["forward"] + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
         return {strand: embeddings[strand] for strand in strands}
+
+    def predict(self, sequences: Sequence[str]) -> NoReturn:
+        """Raise FindnaError: the frozen model of a run embeds, and a fine-tuned model predicts."""
+        raise FindnaError(
+            f"{self.recipe.name}: the frozen model of a run embeds, and does not predict: fine-tune it with "
+            "`findna-kit finetune RUN TASK --out DIR`, and predict with findna_kit.load(DIR)"
+        )
 
     def check_pooling(self, pooling: Pooling, layer: int | None) -> None:
         """Raise FindnaError if the model cannot pool like this.
@@ -224,6 +232,7 @@ def load(
     the message names the distribution that provided it.
     """
     folder = Path(run)
+    refuse_finetuned(folder)
     saved_step = checkpoint.find_step(folder, step)
     if branch not in (None, "student", "teacher"):
         raise FindnaError(f"branch {branch!r}: must be student or teacher")
