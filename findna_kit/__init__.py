@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from findna_kit.components import hookimpl
-    from findna_kit.finetuned import FinetunedModel, Predictions, load
+    from findna_kit.finetuned.loading import load
+    from findna_kit.finetuned.model import FinetunedModel, Predictions
     from findna_kit.inference.frozen_model import FrozenModel
 
 __all__ = ["FinetunedModel", "FrozenModel", "Predictions", "hookimpl", "load"]

@@ -68,6 +68,19 @@ def test_the_best_seed_by_validation_is_kept(kept):
     assert result.protocols["finetune"].random_init.seeds == 2
 
 
+def test_the_record_has_the_confusion_matrix_and_the_calibration(kept):
+    encoder = kept.made.result.protocols["finetune"].encoder
+    truth = load_task(str(kept.task)).splits["test"].labels
+    counts = np.array(encoder.confusion)
+    assert counts.sum(1).tolist() == (2 * np.bincount(truth)).tolist(), "two seeds"
+    assert np.isclose(np.trace(counts) / counts.sum(), encoder.accuracy.value)
+    confidence = np.concatenate([np.exp(scores).max(1) for scores in scored(kept)]).mean()
+    bins = encoder.calibration.bins
+    assert sum(one.samples for one in bins) == 90
+    assert np.isclose(sum(one.samples * one.confidence for one in bins) / 90, confidence)
+    assert kept.made.result.protocols["finetune"].kmer.confusion is None
+
+
 def test_the_folder_has_one_record_and_only_safe_files(kept):
     assert sorted(path.name for path in kept.model.iterdir()) == [
         "evaluation.json", "finetuned.json", "model.safetensors", "recipe.yaml",
