@@ -69,19 +69,19 @@ class Evaluation:
         if spec.network is None:
             # Counting needs no network; only a drawn subset makes it depend on the seed.
             if spec.contender in COUNTING:
-                drawn: JsonObject = {"protocol": spec.protocol, "seed": self._seed(spec)}
+                drawn: JsonObject = {"protocol": spec.protocol, "seed": self.seed_of(spec)}
                 identity |= drawn if protocol.counting_random else {"revision": REVISION}
             return identity
         contender = self.contender(*spec.network)
         if spec.contender == "cnn":
-            return identity | {"of": contender.finetune_key, "seed": self._seed(spec)}
+            return identity | {"of": contender.finetune_key, "seed": self.seed_of(spec)}
         identity["protocol"] = spec.protocol
         identity["of"] = contender.finetune_key if protocol.fit is None else contender.embedding_key
         # Left out of the first revision, whose predictions were cached before there was this key.
         if protocol.revision > 1:
             identity["revision"] = protocol.revision
         if protocol.random or spec.contender == "shuffled_labels":
-            identity["seed"] = self._seed(spec)
+            identity["seed"] = self.seed_of(spec)
         return identity
 
     def predictions(self, cache: PredictionCache, log: Callable[[str], None]) -> dict[PredictionSpec, Prediction]:
@@ -110,7 +110,7 @@ class Evaluation:
         return {spec: by_spec[spec] for spec in self.specs}
 
     def _make(self, spec: PredictionSpec, features: _NetworkFeatures | None, folder: Path) -> Prediction:
-        protocol, seed = PROTOCOLS[spec.protocol], self._seed(spec)
+        protocol, seed = PROTOCOLS[spec.protocol], self.seed_of(spec)
         if features is None:
             if spec.contender == "majority":
                 return Prediction(*majority_control(self.task))
@@ -126,7 +126,7 @@ class Evaluation:
         # Every choice is made before the test split is embedded, so that none can depend on it.
         return Prediction(fitted[best].scores(features.of("test")[best]), chosen)
 
-    def _seed(self, spec: PredictionSpec) -> int:
+    def seed_of(self, spec: PredictionSpec) -> int:
         """Return the seed of a repeat: the same for the encoder and every control, so that repeats are paired."""
         return rng.key(self.seed, "evaluation", spec.number) % 2**63
 

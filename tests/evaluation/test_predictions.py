@@ -120,8 +120,9 @@ def test_every_row_has_its_choice_and_its_intervals(result):
     assert list(result["protocols"]) == ["knn", "probe"]
     for block in result["protocols"].values():
         assert list(block) == [*WHO, "encoder_minus"]
-        for row in (block[who] for who in WHO):
-            assert list(row) == ["chosen", "seeds", *SCORES]
+        for who in WHO:
+            row, more = block[who], ["confusion", "calibration"] if who == "encoder" else []
+            assert list(row) == ["chosen", "seeds", *SCORES, *more]
             assert row["seeds"] == len(row["chosen"]) == 1
             for name in SCORES:
                 assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
