@@ -76,9 +76,10 @@ def read_entries(path: Path, remedy: str) -> dict[str, JsonObject]:
     Writers use it: entries of other tasks, or of later versions, are written back as they were. Raises FindnaError,
     which ends with `remedy`, if the file is not a map of maps.
     """
-    content = read_json(path, remedy)
-    if content is None and not path.exists():
+    # Looked up before it is read: another process may write the first entry in between.
+    if not path.exists():
         return {}
+    content = read_json(path, remedy)
     if not (isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values())):
         raise FindnaError(f"{path}: unexpected content (expected one map per task); {remedy}")
     return content

@@ -152,7 +152,7 @@ def test_check_assembles_without_data(tmp_path):
     )
     assert "valid; 10,366 parameters in the encoder" in fine("check", "self_distill", *encoder).stdout
     assert "data.genome: /nowhere/x.fa: no such file" in refused("check", "self_distill", *sets("data.genome=/nowhere/x.fa"))
-    assert "needs class tokens" in refused("check", "self_distill", *sets("class_tokens=0"))
+    assert "needs class tokens" in refused("check", "self_distill", *sets("class_tokens=0", "losses.distill.reads=class"))
     assert "12,650,328 parameters" in fine("check", "findna", *sets("data.genome=builtin")).stdout
 
 

@@ -26,7 +26,7 @@ def test_plan_prints_tables(tmp_path):
         "maximum batch size without gradient accumulation: ",
         "the whole run",
         "core-hours",
-        "800 steps, 201 validations, 0 evaluations of tasks, 268 checkpoints; fitting the baselines and the evaluation",
+        "600 steps, 151 validations, 0 evaluations of tasks, 201 checkpoints; fitting the baselines and the evaluation",
     ):
         assert said in done.stdout
     assert "running 2 warm-up steps, 2 measured steps and the validation" in done.stderr

@@ -58,9 +58,9 @@ def test_colours_on_a_terminal_only():
 
 
 def test_a_window_that_the_batch_does_not_have_is_an_error():
-    code, _, err = findna("views", "self_distill", "--window", "64")
+    code, _, err = findna("views", "self_distill", "--window", "32")
     assert code == 2
-    assert "the batch has no window 64; give a number from 0 to 63 (data.batch_size - 1)" in err
+    assert "the batch has no window 32; give a number from 0 to 31 (data.batch_size - 1)" in err
 
 
 def test_a_genome_without_lower_case_is_reported(tmp_path):

@@ -190,11 +190,11 @@ def test_being_interrupted_is_no_failure_of_a_plugin(site):
 
 def test_a_clash_names_both_owners_and_without_solves_it(site):
     install(site, "findna-rival", OWN + HOOK.replace("own_mixer", "chordmixer"), version="4.0")
-    code, _, stderr = findna("check", "self_distill")
+    code, _, stderr = findna("check", "lejepa")
     assert code == 2
     assert "encoder 'chordmixer' is claimed by builtin (findna-kit " in stderr
     assert "and rival (findna-rival 4.0); leave one out with --without rival" in stderr
-    assert findna("check", "self_distill", "--without", "rival")[0] == 0
+    assert findna("check", "lejepa", "--without", "rival")[0] == 0
     assert findna("check", "self_distill", *sets("encoder=transformer"))[0] == 0, "other names still work"
     listed = findna("components", "chordmixer")[1]
     assert "findna-rival 4.0" in listed
@@ -203,7 +203,7 @@ def test_a_clash_names_both_owners_and_without_solves_it(site):
 
 def test_without_takes_a_distribution_too(site):
     install(site, "findna-rival", OWN + HOOK.replace("own_mixer", "chordmixer"), version="4.0")
-    assert findna("check", "self_distill", "--without", "findna-rival")[0] == 0
+    assert findna("check", "lejepa", "--without", "findna-rival")[0] == 0
 
 
 def test_two_strangers_clash_in_their_own_name_only(site):

@@ -115,7 +115,7 @@ def test_a_run_resumes_without_the_run_that_it_started_from(source, tmp_path):
 
 
 def test_check_finds_a_run_that_does_not_fit(source):
-    done = command("check", "masked_only", *sets(f"init_from.run={source}", "encoder.dim=44"))
+    done = command("check", "masked_only", *sets(f"init_from.run={source}", "encoder={name: chordmixer, dim: 44}"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "init_from: encoder of the teacher of" in done.stderr
     assert "does not fit" in done.stderr

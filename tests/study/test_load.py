@@ -96,7 +96,7 @@ def test_a_task_that_is_no_path_is_refused_on_its_line(tmp_path):
 
 
 @pytest.mark.parametrize(("budget", "steps"), [
-    ("{steps: 7}", [7, 7, 0]), ("{tokens: 2000}", [3, 1, 0]), ("{tokens: 1024}", [2, 1, 0]), ("null", [800, 800, 0]),
+    ("{steps: 7}", [7, 7, 0]), ("{tokens: 2000}", [3, 1, 0]), ("{tokens: 1024}", [2, 1, 0]), ("null", [600, 600, 0]),
 ])  # fmt: skip
 def test_a_budget_is_turned_into_steps(tmp_path, budget, steps):
     factors = "{batch: {eight: {}, sixteen: {data.batch_size: 16}, none: {losses: {}, steps: 0}}}"

@@ -28,7 +28,8 @@ CHORDMIXER = "encoder={name: chordmixer, dim: 16, hidden: 16, blocks: 1}"
 DILATED = "encoder={name: dilated_conv, dim: 12, hidden: 16, blocks: 1, kernel: 3}"
 SMALL = (
     "steps=7", "data.length=48", "data.batch_size=4", "class_tokens=2", CHORDMIXER, "losses.distill.hidden=16",
-    "losses.distill.bottleneck=8", "losses.distill.prototypes=12", "trainer.validation_windows=8", "trainer.precision=fp32",
+    "losses.distill.bottleneck=8", "losses.distill.prototypes=12", "losses.distill.reads=class", "losses.distill.norm=none",
+    "trainer.validation_windows=8", "trainer.precision=fp32",
     "trainer.micro_batch=4", "evaluation.tasks=[]", "trainer.log_every=1", "trainer.validate_every=2",
     "trainer.checkpoint_every=3",
 )  # fmt: skip
