@@ -265,7 +265,8 @@ def test_two_at_a_time_is_refused(copy):
     ({"tasks": "[task, link]"}, ["two of ", "are the same task; list it once"]),
     ({"overrides": CUT[:-1] + ", trainer.nodes: 2}"}, ["trainer.nodes 2: cells are run on this machine alone"]),
     ({"overrides": CUT[:-1] + ", trainer.devices: 3}"}, ["data.batch_size 8 cannot be divided evenly among trainer.devices 3"]),
-    ({"recipe": "self_distill", "factors": "{rows: {two: {}, no: {class_tokens: 0, losses.distill.reads: class}}}"}, ["the condition rows-no:", "class"]),
+    ({"recipe": "self_distill", "factors": "{rows: {two: {}, no: {class_tokens: 0, losses.distill.reads: class}}}"},
+     ["the condition rows-no:", "class"]),
     ({"metric": "few_shot/mcc"}, ["few_shot has a score for each number of shots"]),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_before_the_first_cell_starts(tmp_path, keys, sentences):

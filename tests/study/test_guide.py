@@ -22,7 +22,7 @@ def test_its_study_is_good(tmp_path):
     stated = load_study(str(tmp_path / "mine.yaml"))
     cells = build_cells(with_values(stated, stated.study.search.midpoint), load_plugins()[0], [], lambda recipe: None)
     assert list(dict.fromkeys(cell.condition for cell in cells)) == [
-        "reference", "objective-masked", "objective-none", "encoder-conv",
+        "reference", "objective-masked", "objective-none", "encoder-chordmixer",
     ]  # fmt: skip
     assert stated.study.model_fields_set == set(Study.model_fields), "it shows every key"
 
