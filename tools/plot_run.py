@@ -43,10 +43,9 @@ def draw(rows: list[Row], baselines: dict[str, dict[str, float]], title: str) ->
     losses.legend(frameon=False, fontsize=8)
     names = {
         "held_out/distill/teacher_entropy_share": "teacher entropy / ln K",
-        "collapse/teacher/class_deviation": "class deviation",
         "collapse/teacher/pooled_deviation": "pooled deviation",
     }
-    for (name, label), colour in zip(names.items(), (*STRONG, "#4f7942"), strict=True):
+    for (name, label), colour in zip(names.items(), STRONG, strict=True):
         signals.plot(*curve(rows, name), color=colour, label=label)
     signals.set(title="collapse signals, teacher", xlabel="step", ylim=(0, 1.02))
     signals.legend(frameon=False, fontsize=8)
