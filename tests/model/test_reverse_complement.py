@@ -229,6 +229,6 @@ def test_a_token_loss_on_an_average_is_refused_by_check():
 
 def test_an_encoder_that_has_a_strand_of_its_own_takes_no_rc(monkeypatch):
     monkeypatch.setattr(ChordMixer, "strand", "invariant")
-    code, _, err = findna("check", "distill_only", "--set", "encoder.rc=average")
+    code, _, err = findna("check", "distill_only", "--set", "encoder={name: chordmixer, rc: average}")
     assert code == 2
     assert "encoder.rc: chordmixer is strand-invariant by itself; leave rc out" in err

@@ -29,6 +29,7 @@ DILATED = "encoder={name: dilated_conv, dim: 12, hidden: 16, blocks: 1, kernel: 
 SMALL = (
     "steps=7", "data.length=48", "data.batch_size=4", "class_tokens=2", CHORDMIXER, "losses.distill.hidden=16",
     "losses.distill.bottleneck=8", "losses.distill.prototypes=12", "losses.distill.reads=class", "losses.distill.norm=none",
+    "losses.distill.weight=1.0", "losses.distill.teacher_temperature=0.01", "losses.distill.center_momentum=0.5",
     "trainer.validation_windows=8", "trainer.precision=fp32",
     "trainer.micro_batch=4", "evaluation.tasks=[]", "trainer.log_every=1", "trainer.validate_every=2",
     "trainer.checkpoint_every=3",
