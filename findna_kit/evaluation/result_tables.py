@@ -30,6 +30,7 @@ COLUMNS = ("protocol", "features", "seeds", "chosen", "score", *_OTHER_SCORES, "
 """Names of the columns of `table_rows`. `score` is the task's own metric; the other scores follow."""
 MAIN_COLUMNS = ("protocol", "features", "score", "difference")
 """The columns that matter most, for narrow terminals."""
+_STRAND_WORDS = {"forward": "forward strand", "both": "both strands"}
 _SHOWN_CHOICES = ("neighbours", "k", "strands", "strand", "C", "class", "rows", "epoch")
 
 
@@ -98,7 +99,7 @@ def _chosen(seeds: Sequence[Mapping[str, JsonValue]]) -> str:
         if values:
             value = "/".join(values)
             # As words, which a narrow column can break.
-            words.append(f"{value} strands" if name == "strands" else f"{name}={value}")
+            words.append(_STRAND_WORDS.get(value, f"{value} strands") if name.startswith("strand") else f"{name}={value}")
     return ", ".join(words) + ("" if all(chosen.get("converged", True) for chosen in seeds) else " (not converged)")
 
 
