@@ -22,10 +22,10 @@ SMALL = (
     "trainer.validation_windows=16", "trainer.precision=fp32", "trainer.micro_batch=8", "evaluation.tasks=[]",
     "trainer.log_every=1", "trainer.validate_every=4", "trainer.checkpoint_every=3",
 )  # fmt: skip
+SMALL_SIZES = ("losses.distill.hidden=32", "losses.distill.bottleneck=16", "losses.distill.prototypes=24")
 SMALL_HEAD = (
-    "losses.distill.hidden=32", "losses.distill.bottleneck=16", "losses.distill.prototypes=24", "losses.distill.reads=class",
-    "losses.distill.norm=none", "losses.distill.teacher_temperature=0.01", "losses.distill.center_momentum=0.5",
-    "losses.distill.weight=1.0",
+    *SMALL_SIZES, "losses.distill.reads=class", "losses.distill.norm=none", "losses.distill.teacher_temperature=0.01",
+    "losses.distill.center_momentum=0.5", "losses.distill.weight=1.0",
 )  # fmt: skip
 """Of class tokens and each sample alone: what is coupled over a batch is tested with the losses that are."""
 
@@ -33,7 +33,7 @@ SMALL_HEAD = (
 def small(name="self_distill", *overrides):
     """A shipped recipe at test size, and the components that it was chosen from."""
     components, plugins = load_plugins()
-    head = SMALL_HEAD if name in ("self_distill", "distill_only") else ()
+    head = {"self_distill": SMALL_HEAD, "distill_only": SMALL_SIZES}.get(name, ())
     return load_recipe(name, components, overrides=[*SMALL, *head, *overrides]), components, plugins
 
 

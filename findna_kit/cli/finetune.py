@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from findna_kit.cli import evaluate as evaluate_command
-from findna_kit.cli.completion import complete_task
 from findna_kit.cli.console import log, print_line
 from findna_kit.cli.interruption import interruptible
 from findna_kit.cli.lazy import LazyModule
@@ -24,6 +23,7 @@ from findna_kit.cli.options import (
     ShuffledLabels,
     Step,
     Strand,
+    TaskArgument,
     TaskData,
     Wide,
     Without,
@@ -35,14 +35,6 @@ else:
     evaluation, runs = LazyModule("findna_kit.evaluation"), LazyModule("findna_kit.runs")
 
 
-TaskArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="TASK",
-        autocompletion=complete_task,
-        help="Name of a shipped task, a folder of tables, a task file (.yaml), or builtin.",
-    ),
-]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Write the fine-tuned model to this new folder.")]
 Settings = Annotated[
     list[str] | None,
@@ -66,9 +58,7 @@ def finetune(
     drop_leaked: DropLeaked = False,
     data: TaskData = None,
     device: Device = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the fine-tuned model in the folder of --out.")
-    ] = False,
+    overwrite: Overwrite = False,
     wide: Wide = False,
     as_json: Json = False,
     without: Without = None,

@@ -34,14 +34,9 @@ SequenceColumn = Annotated[
     str | None,
     typer.Option("--sequence-column", metavar="NAME", help="Read this column of a table. [default: sequence, seq or dna]"),
 ]
-TaskArguments = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="TASK...",
-        autocompletion=complete_task,
-        help="Name of a shipped task, a folder of tables, a task file (.yaml), or builtin.",
-    ),
-]
+_TASK = "Name of a shipped task, a folder of tables, a task file (.yaml), or builtin."
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", autocompletion=complete_task, help=_TASK)]
+TaskArguments = Annotated[list[str], typer.Argument(metavar="TASK...", autocompletion=complete_task, help=_TASK)]
 Branch = Annotated[
     Literal["student", "teacher"] | None,
     typer.Option("--branch", help="Use this branch. [default: the one that the recipe exports]"),

@@ -33,7 +33,7 @@ class NamedColumns(Protocol):
 
 
 SequenceData = Iterable[str] | NamedColumns
-"""What the kit reads as a list of sequences: see `as_sequences`."""
+"""The Python objects that `as_sequences` reads."""
 
 
 def find_wrong_letter(sequences: Sequence[str]) -> tuple[int, int] | None:

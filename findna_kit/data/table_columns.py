@@ -16,7 +16,7 @@ _INDEX_NAMES = ("index", "row")
 ON_COMMAND_LINE = "--sequence-column"
 IN_TASK_FILE = "sequence_column or label_column of a task file"
 IN_PYTHON = "passing the column by itself, as in table['NAME']"
-"""How a user chooses a column, for messages: to `embed`, for a task, and in Python."""
+"""Ways to choose a column, as messages state them: on the command line, in a task file, and in Python."""
 _LISTED = 12
 _SHORTEST_SEQUENCE = 5
 """A header cell of at least so many nucleotide letters is a sequence: there is no header then."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from findna_kit.components.views import View
 
 Pooling = Literal["mean", "mean_std", "class"]
-"""How the embeddings of a sequence become one: see `Branch.embed`."""
+"""Ways to pool the embeddings of a sequence into one; `Branch.embed` defines them."""
 _MINIMUM_VARIANCE = 1e-12
 
 

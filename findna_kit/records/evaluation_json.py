@@ -50,7 +50,7 @@ class CalibrationBin(JsonModel):
 
 
 class Calibration(JsonModel):
-    """How well probabilities match accuracy. error: the expected calibration error, 0 if they are equal in every bin."""
+    """The agreement of probabilities with accuracy. error: the expected calibration error, 0 if they are equal in every bin."""
 
     error: float
     bins: list[CalibrationBin]

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class SeedScore(JsonModel):
-    """One of the networks that were fine-tuned with different seeds, and its score on the validation split."""
+    """The score on the validation split of the network that was fine-tuned with a seed."""
 
     seed: int
     validation: float
 
 
 class ForwardPasses(JsonModel):
-    """How sequences are grouped for a forward pass: `rows` of them, or as many as have `positions` tokens."""
+    """The size of a forward pass: `rows` sequences, or as many as have `positions` tokens."""
 
     class_tokens: int
     positions: int

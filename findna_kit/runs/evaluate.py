@@ -64,7 +64,7 @@ def evaluate_run(
     per task, by its path; protocols join those scored before if model and samples are the same. Raises FindnaError for a
     run or task that cannot be scored.
     """
-    _refuse_absent(run)
+    refuse_absent(run)
     loaded = [load_task(task, scoring.data) for task in tasks]
     # Called for its error: a task that cannot be scored is refused before the model is loaded or another task is scored.
     for task in loaded:
@@ -79,13 +79,13 @@ def evaluate_run(
 
 def open_model(run: Path, scoring: Scoring) -> tuple[FrozenModel, str]:
     """Return the model to score and the digest of its weights. Raises FindnaError for a run that cannot be scored."""
-    _refuse_absent(run)
     model = load(run, scoring.branch, step=scoring.step, device=scoring.device, without=scoring.without)
     model.check_pooling(scoring.pooling, scoring.layer)
     return model, _weights_digest(run, model.step)
 
 
-def _refuse_absent(run: Path) -> None:
+def refuse_absent(run: Path) -> None:
+    """Raise FindnaError if there is no such folder."""
     try:
         run.stat()
     except OSError as error:

@@ -17,7 +17,7 @@ from findna_kit.records.finetuned_json import FinetunedRecord, FinetunedSource, 
 from findna_kit.records.paths import PREDICTIONS, RECIPE
 from findna_kit.records.run_json import read_run_json
 from findna_kit.runs.contenders import PASSES, Networks
-from findna_kit.runs.evaluate import open_model, score_task
+from findna_kit.runs.evaluate import open_model, refuse_absent, score_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +51,7 @@ def finetune_run(
     not be replaced; FindnaError for a run or task that cannot be scored.
     """
     finetuned_folder.refuse_existing(out, overwrite=overwrite)
+    refuse_absent(run)
     task = load_task(task_name, scoring.data)
     scored_rows(task)
     model, weights = open_model(run, scoring)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a run is scored.
+    """The options with which a run is scored.
 
     strand: with `auto`, k-NN and the linear probe take the forward strand or both, whichever scores higher on the validation
     split; the others take the forward strand. finetune: `K=V` settings of fine-tuning. data: the folder with the data of

@@ -482,7 +482,10 @@ def test_the_validation_split_chooses_the_strands(better, tmp_path):
         return {strand: (good if strand == better else poor)(sequences) for strand in ("forward", "both")}
 
     task, asked = make_task(), EvaluationRequest(("knn", "probe", "few_shot"))
-    networks = lambda who, number: Contender(embed, {"network": who, "number": number}, tuned(who), {})  # noqa: E731
+
+    def networks(who, number):
+        return Contender(embed, {"network": who, "number": number}, tuned(who), {})
+
     blocks = run(task, tmp_path, asked, networks)["protocols"]
     alone = run(task, tmp_path / "alone", asked, contenders())["protocols"]
     for name in ("knn", "probe"):
@@ -495,8 +498,10 @@ def test_the_validation_split_chooses_the_strands(better, tmp_path):
 
 
 def test_of_equal_strands_the_forward_one_is_taken(tmp_path):
-    networks = lambda who, number: Contender(  # noqa: E731
-        lambda rows: dict.fromkeys(("forward", "both"), good(rows)), {"network": who, "number": number}, tuned(who), {}
-    )
+    def networks(who, number):
+        return Contender(
+            lambda rows: dict.fromkeys(("forward", "both"), good(rows)), {"network": who, "number": number}, tuned(who), {}
+        )
+
     (chosen,) = run(make_task(), tmp_path, EvaluationRequest(("probe",)), networks)["protocols"]["probe"]["encoder"]["chosen"]
     assert chosen["strand"] == "forward"

@@ -27,12 +27,14 @@ def read_table(path: Path, columns: ColumnNames | None = None) -> RawSamples:
 
 def _read(path: Path, columns: ColumnNames | None) -> RawSamples:
     table = open_table(path, columns or ColumnNames(choice=IN_TASK_FILE), labelled=True)
-    contig = find_column(table.others, CONTIGS)
+    others = table.others
+    name = find_column(others, CONTIGS)
+    contig = None if name is None else others.index(name)
     samples = RawSamples(path)
     for row in table.rows():
         samples.sequences.append(row.sequence)
         samples.labels.append(row.labels[0])
         samples.places.append(row.place)
-        samples.contigs.append("" if contig is None else row.others[table.others.index(contig)].strip())
+        samples.contigs.append("" if contig is None else row.others[contig].strip())
     # Contigs are used only if they are known for every sample.
     return samples if all(samples.contigs) else replace(samples, contigs=[])

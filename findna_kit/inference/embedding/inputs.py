@@ -96,8 +96,8 @@ def open_source(
     """Open a FASTA, BED or table, plain or gzip, and check every line of a BED or table.
 
     genome: the FASTA of a BED. windows: how a FASTA is cut. columns: of a table, as `open_table` takes them. reading: progress
-    of indexing, (bases done, all bases). Raises
-    FindnaError for a file that cannot be read or is empty, and for options that do not fit its format.
+    of indexing, (bases done, all bases). Raises FindnaError for a file that cannot be read or is empty, and for options that do
+    not fit its format.
     """
     kind = _kind(path, columns)
     if kind != "bed" and genome is not None:
