@@ -109,7 +109,7 @@ def test_a_copy_is_edited_checked_and_run(fresh, tmp_path):
     fresh("findna-kit", "recipes", "copy", "self_distill")
     assert {path.name for path in tmp_path.iterdir()} == {"self_distill.yaml", "recipe.schema.json"}
     copy = tmp_path / "self_distill.yaml"
-    good = copy.read_text().replace("\nname: self_distill\n", "\nname: mine\n").replace("\nsteps: 800\n", "\nsteps: 4\n")
+    good = copy.read_text().replace("\nname: self_distill\n", "\nname: mine\n").replace("\nsteps: 600\n", "\nsteps: 4\n")
     copy.write_text(good.replace("\nsteps:", "\nstepz:"))
     line = good.splitlines().index("steps: 4") + 1
     said = fresh("findna-kit", "check", "self_distill.yaml", code=2)
