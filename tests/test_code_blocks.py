@@ -33,7 +33,7 @@ DONE_BY = {
     "docs/embed.md": {"bash": "tests/cli/test_embed.py", "python": "tests/cli/test_embed.py"},
     "docs/evaluate.md": {"bash": HERE, "yaml": HERE},
     "docs/export.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),
-    "docs/fine-tune.md": {"bash": HERE},
+    "docs/fine-tune.md": {"bash": HERE, "python": "tests/finetuned/test_finetuned.py"},
     "docs/installation.md": {"sh": HERE},
     "docs/methods.md": {"sh": HERE, "yaml": "tests/test_reference.py"},
     "docs/plan.md": {"sh": HERE},

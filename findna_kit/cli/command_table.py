@@ -83,6 +83,13 @@ COMMANDS: dict[str, CommandEntry | GroupEntry] = {
     "evaluate": CommandEntry(
         "findna_kit.cli.evaluate:evaluate", "Score a run on labelled tasks, next to its controls."
     ),
+    "finetune": CommandEntry(
+        "findna_kit.cli.finetune:finetune",
+        "Fine-tune a run on a labelled task, score it next to its controls, and keep the model.",
+    ),
+    "predict": CommandEntry(
+        "findna_kit.cli.predict:predict", "Predict the sequences of a file with a fine-tuned model."
+    ),
     "tasks": GroupEntry(
         "List the labelled tasks of the kit and audit tasks for leakage.",
         {

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,9 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from findna_kit.cli.console import log, print_line
+from findna_kit.cli.interruption import interruptible
 from findna_kit.cli.lazy import LazyModule
-from findna_kit.cli.options import Branch, Device, Layer, Pooling, RunFolder, Step, Strand, Without
-from findna_kit.errors import FindnaError, Interrupted
+from findna_kit.cli.options import (
+    Branch,
+    Device,
+    Layer,
+    Overlap,
+    OverwriteOutput,
+    Pooling,
+    ResumeOutput,
+    RunFolder,
+    SequenceColumn,
+    Step,
+    Strand,
+    Without,
+)
+from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from findna_kit import trainer
@@ -29,7 +40,10 @@ ProjectionMethod = Literal["pca", "tsne", "umap"]
 
 
 InputFile = Annotated[
-    Path, typer.Argument(metavar="INPUT", help="FASTA or BED, or a CSV or TSV with a column named sequence; plain or gzip.")
+    Path,
+    typer.Argument(
+        metavar="INPUT", help="FASTA or BED, or a CSV, TSV or parquet with a column named sequence, seq or dna; plain or gzip."
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Write the embeddings to this file: .npy, .parquet or .zarr.")]
 Genome = Annotated[
@@ -38,9 +52,6 @@ Genome = Annotated[
 Window = Annotated[
     int | None, typer.Option("--window", metavar="N", min=1, help="Cut the sequences of a FASTA into windows of N bases.")
 ]
-Overlap = Annotated[int, typer.Option("--overlap", metavar="N", min=0, help="Let adjacent windows share N bases.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue a call that was interrupted.")]
 Projector = Annotated[
     Path | None, typer.Option("--projector", metavar="DIR", help="Write files for the projector of TensorBoard.")
 ]
@@ -58,14 +69,15 @@ def embed(
     genome: Genome = None,
     window: Window = None,
     overlap: Overlap = 0,
+    sequence_column: SequenceColumn = None,
     pooling: Pooling = "mean",
     layer: Layer = None,
     strand: Strand = "forward",
     branch: Branch = None,
     step: Step = None,
     device: Device = "auto",
-    overwrite: Overwrite = False,
-    resume: Resume = False,
+    overwrite: OverwriteOutput = False,
+    resume: ResumeOutput = False,
     projector: Projector = None,
     picture: PictureFile = None,
     colour: Colour = None,
@@ -76,7 +88,7 @@ def embed(
 
     Sequences are streamed in blocks, and an interrupted call can be resumed.
     """
-    sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap))
+    sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap), sequence_column)
     options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()))
     # The options of plots are checked before the model is loaded.
     plots = _Plots(_picture(picture, method, colour), projector)
@@ -87,7 +99,7 @@ def embed(
     plot.refuse_existing(*plots.files, overwrite=overwrite or resume)
     _write(folder, sequences, embedding.Output(out, overwrite, resume), options, plots.picture)
     if plots.files:
-        with _interruptible(f"{out} is complete; --resume writes the rest"):
+        with interruptible(f"{out} is complete; --resume writes the rest"):
             plots.write(out)
 
 
@@ -130,7 +142,7 @@ def _write(
     run: Path, sequences: Sequences, output: Output, options: EmbedOptions, picture: EmbeddingPlot | None
 ) -> None:  # fmt: skip
     """Embed the sequences and print what was written."""
-    with _interruptible("nothing was embedded"), progress.reading_bar() as reading:
+    with interruptible("nothing was embedded"), progress.reading_bar() as reading:
         job = embedding.prepare(run, sequences, output, options, trainer.Observer(log, reading))
     if picture is not None:  # known only now: the columns of the input, and how many sequences there are
         picture.check(job.source.columns, job.source.count)
@@ -156,12 +168,3 @@ def _exist(*paths: Path) -> bool:
     if exist:
         log(f"{paths[0]}: already exists and is kept")
     return exist
-
-
-@contextmanager
-def _interruptible(state: str) -> Iterator[None]:
-    """Turn Ctrl-C into a message that states what was done."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Interrupted(signal.SIGINT, f"stopped by Ctrl-C; {state}") from error

@@ -14,13 +14,17 @@ from findna_kit.cli.console import log, print_line, print_table
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import (
     Branch,
+    Cnn,
     Device,
+    DropLeaked,
     Json,
     Layer,
     Pooling,
     RunFolder,
+    ScoredStrand,
+    Seeds,
+    ShuffledLabels,
     Step,
-    Strand,
     TaskArguments,
     TaskData,
     Wide,
@@ -43,28 +47,19 @@ def evaluate(
     protocol: Annotated[
         str, typer.Option("--protocol", metavar="P,...", help="Use these protocols: knn, probe, few_shot, finetune.")
     ] = "knn,probe",
-    seeds: Annotated[
-        int,
-        typer.Option("--seeds", metavar="N", min=1, help="Repeat what is random (controls, shots, fine-tuning) N times."),
-    ] = 1,
-    pooling: Pooling = "mean",
+    seeds: Seeds = 1,
+    pooling: Pooling = "mean_std",
     layer: Layer = None,
-    strand: Strand = "forward",
+    strand: ScoredStrand = "auto",
     branch: Branch = None,
     step: Step = None,
     finetune: Annotated[
         list[str] | None,
         typer.Option("--finetune", metavar="K=V", help="Override a setting of fine-tuning, for example epochs=5. Repeatable."),
     ] = None,
-    shuffled: Annotated[
-        bool, typer.Option("--shuffled-labels", help="Add a control that is trained on randomly permuted labels.")
-    ] = False,
-    cnn: Annotated[
-        bool, typer.Option("--cnn", help="Add a small convolutional network, trained on the task alone, as a control. Slow.")
-    ] = False,
-    drop_leaked: Annotated[
-        bool, typer.Option("--drop-leaked", help="Leave out test sequences that the audit finds in the other splits.")
-    ] = False,
+    shuffled: ShuffledLabels = False,
+    cnn: Cnn = False,
+    drop_leaked: DropLeaked = False,
     data: TaskData = None,
     device: Device = "auto",
     wide: Wide = False,
@@ -87,7 +82,11 @@ def print_scores(
     folder: Path, tasks: Sequence[str], scoring: Scoring, *, wide: bool = False, as_json: bool = False
 ) -> None:  # fmt: skip
     """Score a run on tasks, and print the scores of each task."""
-    results = runs.evaluate_run(folder, tasks, scoring, say=log)
+    print_results(runs.evaluate_run(folder, tasks, scoring, say=log), wide=wide, as_json=as_json)
+
+
+def print_results(results: Sequence[TaskResult], *, wide: bool = False, as_json: bool = False) -> None:
+    """Print the scores of each task."""
     if as_json:
         print(json.dumps([result.to_json() for result in results], indent=1))
         return

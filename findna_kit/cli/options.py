@@ -30,6 +30,10 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Print every column; by default only the main ones are printed.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
 RunsBelow = Annotated[Path, typer.Argument(metavar="DIR", help="Folder to search for runs, including those of studies.")]
+SequenceColumn = Annotated[
+    str | None,
+    typer.Option("--sequence-column", metavar="NAME", help="Read this column of a table. [default: sequence, seq or dna]"),
+]
 TaskArguments = Annotated[
     list[str],
     typer.Argument(
@@ -46,7 +50,11 @@ Step = Annotated[
     int | None, typer.Option("--step", metavar="N", min=0, help="Use the checkpoint of this step. [default: the last one]")
 ]
 Pooling = Annotated[
-    Literal["mean", "class"], typer.Option("--pooling", help="Average the embeddings of nucleotides, or of class tokens.")
+    Literal["mean", "mean_std", "class"],
+    typer.Option(
+        "--pooling",
+        help="Average embeddings of nucleotides (mean); append their standard deviation (mean_std); or average class tokens.",
+    ),
 ]
 Layer = Annotated[
     int | None,
@@ -55,7 +63,29 @@ Layer = Annotated[
 Strand = Annotated[
     Literal["forward", "both"], typer.Option("--strand", help="Embed the sequence as given, or average both strands.")
 ]
+ScoredStrand = Annotated[
+    Literal["auto", "forward", "both"],
+    typer.Option(
+        "--strand",
+        help="Embed the sequence as given, or average both strands; auto takes the one with the better validation score.",
+    ),
+]
 TaskData = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder with the data of shipped tasks. [default: $FINDNA_KIT_TASKS]"),
 ]
+Seeds = Annotated[
+    int, typer.Option("--seeds", metavar="N", min=1, help="Repeat what is random (controls, shots, fine-tuning) N times.")
+]
+ShuffledLabels = Annotated[
+    bool, typer.Option("--shuffled-labels", help="Add a control that is trained on randomly permuted labels.")
+]
+Cnn = Annotated[
+    bool, typer.Option("--cnn", help="Add a small convolutional network, trained on the task alone, as a control. Slow.")
+]
+DropLeaked = Annotated[
+    bool, typer.Option("--drop-leaked", help="Leave out test sequences that the audit finds in the other splits.")
+]
+Overlap = Annotated[int, typer.Option("--overlap", metavar="N", min=0, help="Let adjacent windows share N bases.")]
+OverwriteOutput = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
+ResumeOutput = Annotated[bool, typer.Option("--resume", help="Continue a call that was interrupted.")]

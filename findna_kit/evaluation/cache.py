@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The scores of the classes for the test samples [n, K], and the hyperparameters that were chosen, ready for JSON."""
+    """The scores of the classes for the test samples [n, K], and the hyperparameters that were chosen, ready for JSON.
+
+    weights: a file of the network that predicted, if it is to be kept with the prediction.
+    """
 
     scores: Scores
     chosen: Mapping[str, Any]
+    weights: Path | None = None
 
 
 def cache_key(identity: Mapping[str, Any]) -> str:
@@ -36,7 +40,10 @@ def cache_key(identity: Mapping[str, Any]) -> str:
 
 
 class PredictionCache:
-    """Finished predictions in a folder: KEY.npy and KEY.json. The JSON is written last: without it there is no entry."""
+    """Finished predictions in a folder: KEY.npy and KEY.json, and KEY.safetensors where the network is kept.
+
+    The JSON is written last: without it there is no entry.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,11 +54,24 @@ class PredictionCache:
 
     def get(self, key: str) -> Prediction:
         """Return a finished prediction. Raises FindnaError if its files are damaged."""
+        weights = self._weights(key)
         try:
             description = json.loads(self._description(key).read_text())
-            return Prediction(np.load(self._scores(key), allow_pickle=False), description["chosen"])
+            scores = np.load(self._scores(key), allow_pickle=False)
+            return Prediction(scores, description["chosen"], weights if weights.is_file() else None)
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise FindnaError(f"{self._scores(key)}: cannot be read ({error}); remove it, and it is computed again") from error
+
+    def remove_without_weights(self, key: str) -> None:
+        """Remove a prediction whose network was not kept, so that it is made again."""
+        # The description goes first: without it there is no entry.
+        if self.has(key) and not self._weights(key).is_file():
+            self._description(key).unlink()
+            self._scores(key).unlink()
+
+    def remove_weights(self, key: str) -> None:
+        """Remove the network that was kept with a prediction; the prediction stays."""
+        self._weights(key).unlink(missing_ok=True)
 
     def get_or_make(self, identity: Mapping[str, Any], make: Callable[[Path], Prediction]) -> Prediction:
         """Return the cached prediction, or the result of `make`; one process at a time computes it.
@@ -77,7 +97,9 @@ class PredictionCache:
             return self.get(key)
 
     def _store(self, key: str, identity: Mapping[str, Any], prediction: Prediction) -> None:
-        """Write both files of an entry, the description last."""
+        """Write the files of an entry, the description last."""
+        if prediction.weights is not None:
+            prediction.weights.replace(self._weights(key))
         with atomic_write(self._scores(key)) as temporary, temporary.open("wb") as file:
             np.save(file, prediction.scores, allow_pickle=False)
         # Written last: a prediction counts as finished once its description exists.
@@ -87,6 +109,10 @@ class PredictionCache:
     def _scores(self, key: str) -> Path:
         """Return the path of the scores [n, K]."""
         return self.folder / f"{key}.npy"
+
+    def _weights(self, key: str) -> Path:
+        """Return the path of the network that made the scores."""
+        return self.folder / f"{key}.safetensors"
 
     def _description(self, key: str) -> Path:
         """Return the path of the description, whose presence marks a finished entry."""

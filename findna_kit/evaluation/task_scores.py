@@ -8,6 +8,8 @@ import numpy as np
 
 from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation.bootstrap import LEVEL, METHOD, RESAMPLES, BootstrapScores, bootstrap_scores
+from findna_kit.evaluation.calibration import calibration, confusion_counts
+from findna_kit.evaluation.protocol_table import PROTOCOLS
 from findna_kit.evaluation.scores import SCORES
 from findna_kit.records.evaluation_json import (
     CONTENDERS,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from findna_kit.evaluation.cache import Prediction
     from findna_kit.evaluation.request import PredictionSpec
+    from findna_kit.evaluation.scores import Labels
     from findna_kit.evaluation.tasks import Task
 
 _MIN_CLASSES = 2
@@ -91,11 +94,14 @@ def summarise(
     sampled = bootstrap_scores(truth, scores, len(task.classes), seed=seed)
     protocols = {
         protocol: _protocol_result(
+            protocol,
+            truth,
+            rows,
             {
                 contender: (by_seed[key], sampled["/".join(source[key])])
                 for contender in CONTENDERS
                 if (key := (protocol, contender)) in by_seed
-            }
+            },
         )
         for protocol in dict.fromkeys(spec.protocol for spec in predictions)
     }
@@ -103,7 +109,10 @@ def summarise(
     return TaskScores.model_validate({**info.to_json(), "protocols": protocols})
 
 
-def _protocol_result(contenders: Mapping[str, tuple[list[Prediction], BootstrapScores]]) -> ProtocolResult:
+def _protocol_result(
+    protocol: str, truth: Labels, rows: Labels, contenders: Mapping[str, tuple[list[Prediction], BootstrapScores]]
+) -> ProtocolResult:
+    """Return the results of one protocol. truth: of the scored test samples, whose indices are `rows`."""
     encoder = contenders["encoder"][1]
     results = {
         name: ContenderResult.model_validate(
@@ -115,6 +124,11 @@ def _protocol_result(contenders: Mapping[str, tuple[list[Prediction], BootstrapS
         )
         for name, (by_seed, sampled) in contenders.items()
     }
+    scores = [prediction.scores[rows] for prediction in contenders["encoder"][0]]
+    # Fine-tuning predicts logarithms, the others probabilities.
+    probabilities = [np.exp(by_seed) for by_seed in scores] if PROTOCOLS[protocol].fit is None else scores
+    about = {"confusion": confusion_counts(truth, scores), "calibration": calibration(truth, probabilities)}
+    results["encoder"] = results["encoder"].model_copy(update=about)
     # Differences are always encoder minus control, so that `above` means better in every table.
     differences = {
         name: {score: encoder.minus(sampled, score) for score in SCORES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 import numpy as np
 import torch
@@ -12,12 +12,14 @@ import torch
 from findna_kit import alphabet, checkpoint, rng
 from findna_kit.assemble import assemble
 from findna_kit.components.views import View
+from findna_kit.data.sequences import SequenceData, as_sequences
 from findna_kit.distributed import Engine, choose_device, choose_precision
 from findna_kit.errors import FindnaError
 from findna_kit.model.branch import Pooling as Pooling
-from findna_kit.model.branch import apply_heads, read_rows
+from findna_kit.model.branch import apply_heads, pooled_width, read_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
+from findna_kit.records.finetuned_json import refuse_finetuned
 from findna_kit.records.missing_components import refuse_missing
 from findna_kit.records.run_json import precision_of
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 Strand = Literal["forward", "both"]
 BranchName = Literal["student", "teacher"]
+STRANDS: tuple[str, ...] = get_args(Strand)
+POOLINGS: tuple[str, ...] = get_args(Pooling)
 
 MAX_BATCH_BASES = 16 * 1024
 """Largest number of nucleotides in one forward pass: it bounds memory and keeps the activations close to a CPU's cache."""
@@ -62,35 +66,55 @@ class FrozenModel:
         """Return the length D of an embedding."""
         return self.network.width
 
-    @torch.inference_mode()
     def embed(
-        self, sequences: Sequence[str], pooling: Pooling = "mean", *, layer: int | None = None, strand: Strand = "forward"
+        self, sequences: SequenceData, pooling: Pooling = "mean", *, layer: int | None = None, strand: Strand = "forward"
     ) -> NDArray[np.float32]:
         """Return the embeddings [n, D] of `sequences`, which may have any length, in their order.
 
-        pooling: `mean` averages over the valid nucleotides (class tokens are present but not pooled); `class` averages over the
-        class tokens. layer: a hidden layer, counted from 0; None: the output of the encoder. strand: `both` averages the
-        embedding of a sequence with that of its reverse complement.
+        sequences: a list of strings, a pandas DataFrame or Series, or a `datasets` dataset (`as_sequences`).
+        pooling: `mean` averages over the valid nucleotides (class tokens are present but not pooled); `mean_std` appends the
+        standard deviation over them, so that embeddings are [n, 2 D]; `class` averages over the class tokens. layer: a hidden
+        layer, counted from 0; None: the output of the encoder. strand: `both` averages the embedding of a sequence with that of
+        its reverse complement.
 
         A sequence longer than the encoder's `max_length` is embedded in overlapping windows, whose average is weighted by their
-        lengths; a warning is logged. Raises FindnaError for an empty sequence and for whatever `check_pooling` refuses.
+        lengths; a warning is logged. Raises FindnaError for an unknown strand and for what `as_sequences` or `check_pooling`
+        refuses.
         """
-        if isinstance(sequences, str):
-            raise FindnaError("embed takes a list of sequences, not one string: embed([sequence])")
+        return self.embed_strands(sequences, (strand,), pooling, layer=layer)[strand]
+
+    @torch.inference_mode()
+    def embed_strands(
+        self, sequences: SequenceData, strands: Sequence[Strand], pooling: Pooling = "mean", *, layer: int | None = None
+    ) -> dict[Strand, NDArray[np.float32]]:  # fmt: skip
+        """Return by strand what `embed` returns for it. The forward strand is embedded once for all of them."""
+        unknown = next((strand for strand in strands if strand not in STRANDS), None)
+        if unknown is not None:
+            raise FindnaError(f"strand {unknown!r}: must be {' or '.join(STRANDS)}")
         self.check_pooling(pooling, layer)
-        tokens = [alphabet.encode(sequence) for sequence in sequences]
-        embeddings = self._embed_tokens(tokens, pooling, layer)
-        if strand == "both":
+        tokens = [alphabet.encode(sequence) for sequence in as_sequences(sequences)]
+        embeddings: dict[Strand, NDArray[np.float32]] = {"forward": self._embed_tokens(tokens, pooling, layer)}
+        if "both" in strands:
             reverse = [alphabet.COMPLEMENT[sequence[::-1]] for sequence in tokens]
             # float32 keeps the result independent of numpy's promotion rules.
-            embeddings = (embeddings + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
-        return embeddings
+            embeddings["both"] = (embeddings["forward"] + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
+        return {strand: embeddings[strand] for strand in strands}
+
+    def predict(self, sequences: Sequence[str]) -> NoReturn:
+        """Raise FindnaError: the frozen model of a run embeds, and a fine-tuned model predicts."""
+        raise FindnaError(
+            f"{self.recipe.name}: the frozen model of a run embeds, and does not predict: fine-tune it with "
+            "`findna-kit finetune RUN TASK --out DIR`, and predict with findna_kit.load(DIR)"
+        )
 
     def check_pooling(self, pooling: Pooling, layer: int | None) -> None:
         """Raise FindnaError if the model cannot pool like this.
 
-        That is the case for class pooling without class tokens or of a hidden layer, and for a layer that does not exist.
+        That is the case for an unknown pooling, for class pooling without class tokens or of a hidden layer, and for a hidden
+        layer that does not exist.
         """
+        if pooling not in POOLINGS:
+            raise FindnaError(f"pooling {pooling!r}: must be {', '.join(POOLINGS[:-1])} or {POOLINGS[-1]}")
         if pooling == "class" and self.network.class_tokens == 0:
             raise FindnaError("pooling 'class': the recipe has no class tokens; use pooling 'mean'")
         if pooling == "class" and layer is not None:
@@ -103,7 +127,7 @@ class FrozenModel:
         """Return the embeddings [n, D] of encoded sequences, batched by length."""
         windows, owner = self._windows(tokens)
         lengths = np.array([len(window) for window in windows], dtype=np.int64)
-        embeddings = np.zeros((len(windows), self.dim), dtype=np.float32)
+        embeddings = np.zeros((len(windows), pooled_width(pooling, self.dim)), dtype=np.float32)
         for batch in self._batches(lengths):
             embeddings[batch] = self._forward([windows[index] for index in batch], pooling, layer)
         return _average(embeddings, owner, lengths, len(tokens))
@@ -208,6 +232,7 @@ def load(
     the message names the distribution that provided it.
     """
     folder = Path(run)
+    refuse_finetuned(folder)
     saved_step = checkpoint.find_step(folder, step)
     if branch not in (None, "student", "teacher"):
         raise FindnaError(f"branch {branch!r}: must be student or teacher")

@@ -36,11 +36,32 @@ class ScoreDifference(ScoreInterval):
     verdict: str
 
 
+class CalibrationBin(JsonModel):
+    """Test samples whose most probable class has a probability from `low` to `high`; bins without samples are left out.
+
+    confidence: the mean of these probabilities. accuracy: the share of them that is right.
+    """
+
+    low: float
+    high: float
+    samples: int
+    confidence: float
+    accuracy: float
+
+
+class Calibration(JsonModel):
+    """How well probabilities match accuracy. error: the expected calibration error, 0 if they are equal in every bin."""
+
+    error: float
+    bins: list[CalibrationBin]
+
+
 class ContenderResult(JsonModel):
     """The scores of the encoder or of one control by one protocol.
 
     `chosen` holds, for each seed, the hyperparameters chosen on the validation split and the score that they reached there.
-    Its keys depend on the protocol.
+    Its keys depend on the protocol. `confusion` and `calibration`, over all seeds, are those of the encoder; results of
+    version 0.1 have none. confusion [K, K]: test samples by true class (rows) and predicted class (columns).
     """
 
     chosen: list[dict[str, JsonValue]]
@@ -50,6 +71,8 @@ class ContenderResult(JsonModel):
     macro_f1: ScoreInterval
     auroc: ScoreInterval
     auprc: ScoreInterval
+    confusion: list[list[int]] | None = None
+    calibration: Calibration | None = None
 
     def score(self, name: str) -> ScoreInterval:
         """Return the score of that name. Raises KeyError if there is no such score."""

@@ -9,7 +9,7 @@ from findna_kit.plugins.entry_points import PLUGINS_ENV, installed
 from findna_kit.records.run_json import read_run_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from findna_kit.plugins.loading import Plugin
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 def refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) -> None:
     """Raise FindnaError if a component of the run is not registered now; it names the distributions that provided them."""
+    refuse_missing_of(run, read_run_json(run).components, components, failed)
+
+
+def refuse_missing_of(
+    folder: Path, used: Mapping[str, Mapping[str, str]], components: Components, failed: Sequence[Plugin]
+) -> None:  # fmt: skip
+    """Raise the same for a folder that needs the components `used`: by kind and name, the distribution."""
     registered = {registry.kind: registry for registry in components.registries()}
     missing = {
         (kind, name): distribution
-        for kind, names in read_run_json(run).components.items()
+        for kind, names in used.items()
         for name, distribution in names.items()
         if name not in registered.get(kind, ())
     }
@@ -30,7 +37,7 @@ def refuse_missing(run: Path, components: Components, failed: Sequence[Plugin]) 
         broken = {plugin.owner.distribution for plugin in failed}
         remedies = [line for distribution in dict.fromkeys(missing.values()) if (line := _remedy(distribution, broken))]
         raise FindnaError(
-            "\n".join([f"{run}: uses components that no installed plugin provides: {listed}", *remedies, *map(str, failed)])
+            "\n".join([f"{folder}: uses components that no installed plugin provides: {listed}", *remedies, *map(str, failed)])
         )
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import asdict
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
 
 from findna_kit.evaluation import Contender, Prediction, strand_disagreement
 from findna_kit.evaluation.cnn import REVISION as CNN_REVISION
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from findna_kit.evaluation.finetuning import FinetuneResult
     from findna_kit.evaluation.request import NetworkName
     from findna_kit.evaluation.tasks import Task
     from findna_kit.inference.frozen_model import FrozenModel
@@ -29,10 +34,28 @@ if TYPE_CHECKING:
     Log = Callable[[str], None]
 
 
-class Networks:
-    """The run's model and its randomly initialised controls, as the contenders of one task."""
+PASSES = "passes"
+"""Key of the metadata of kept tensors: how they group sequences for a forward pass."""
 
-    def __init__(self, run: Path, model: FrozenModel, weights: str, scoring: Scoring, task: Task, log: Log) -> None:
+
+class Networks:
+    """The run's model and its randomly initialised controls, as the contenders of one task.
+
+    keeps_weights: whether the tensors of the fine-tuned model are kept with its predictions.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        model: FrozenModel,
+        weights: str,
+        scoring: Scoring,
+        task: Task,
+        log: Log,
+        *,
+        keeps_weights: bool = False,
+    ) -> None:
+        self.keeps_weights = keeps_weights
         self.run, self.model, self.weights, self.scoring, self.task, self.log = run, model, weights, scoring, task, log
         self.settings, self.sources = settings_for(task, scoring.finetune)
         # Looked up before any embedding, which takes long, so that an unknown name is refused at once.
@@ -58,7 +81,7 @@ class Networks:
         """Return the strand disagreement of the encoder, and of the first random initialisation, as they were embedded."""
         sequences, seed = self.task.splits["test"].sequences, self.model.recipe.seed
         names: tuple[NetworkName, ...] = ("encoder", "random_init")
-        return {name: strand_disagreement(self.contender(name, 0).embed, sequences, seed=seed) for name in names}
+        return {name: strand_disagreement(self._first_strand_embedder(name), sequences, seed=seed) for name in names}
 
     def _contender(self, name: NetworkName, number: int) -> Contender:
         if name == "cnn":
@@ -74,15 +97,18 @@ class Networks:
             network = {"untrained": number, "recipe": recipe}
 
         def embed(sequences: Sequence[str]) -> Any:
-            return self._model(name, number).embed(sequences, scoring.pooling, layer=scoring.layer, strand=scoring.strand)
+            return self._model(name, number).embed_strands(
+                sequences, scoring.strands, scoring.pooling, layer=scoring.layer
+            )  # fmt: skip
 
         def tune(task: Task, seed: int, folder: Path) -> Prediction:
             model = self._model(name, number)
             tuned = finetune(
-                model.network, model.engine, task, self.settings, pooling=scoring.pooling, strand=scoring.strand, seed=seed,
-                folder=folder, log=self.log, sources=self.sources, optimizer=self.optimizer,
+                model.network, model.engine, task, self.settings, pooling=scoring.pooling, strand=scoring.strands[0],
+                seed=seed, folder=folder, log=self.log, sources=self.sources, optimizer=self.optimizer,
             )  # fmt: skip
-            return Prediction(tuned.scores, tuned.chosen)
+            kept = _kept(tuned, folder) if self.keeps_weights and name == "encoder" and task is self.task else None
+            return Prediction(tuned.scores, tuned.chosen, kept)
 
         settings = self.settings.model_dump(mode="json")
         return Contender(embed, {**network, **how, "layer": scoring.layer}, tune, {**network, **how, "settings": settings})
@@ -90,19 +116,39 @@ class Networks:
     def _cnn(self) -> Contender:
         """Return the network that is trained from scratch; it shares the run's precision and strands, and no weights."""
         scoring, model = self.scoring, self.model
-        key: JsonObject = {"cnn": CNN_REVISION, "strand": scoring.strand, "precision": model.precision}
+        strand = scoring.strands[0]
+        key: JsonObject = {"cnn": CNN_REVISION, "strand": strand, "precision": model.precision}
 
         def embed(sequences: Sequence[str]) -> Any:
             raise ValueError("the network that is trained from scratch has no frozen embeddings")
 
         def tune(task: Task, seed: int, folder: Path) -> Prediction:
             trained = train_cnn(
-                model.engine, task, optimizer=self.optimizers[DEFAULT_OPTIMIZER], strand=scoring.strand, seed=seed,
+                model.engine, task, optimizer=self.optimizers[DEFAULT_OPTIMIZER], strand=strand, seed=seed,
                 folder=folder, log=self.log,
             )  # fmt: skip
             return Prediction(trained.scores, trained.chosen)
 
         return Contender(embed, key, tune, key)
 
+    def _first_strand_embedder(self, name: NetworkName) -> Callable[[Sequence[str]], Any]:
+        """Return the function that embeds sequences with a network, with the first choice of strands."""
+        scoring = self.scoring
+
+        def embed(sequences: Sequence[str]) -> Any:
+            model = self._model(name, 0)
+            return model.embed(sequences, scoring.pooling, layer=scoring.layer, strand=scoring.strands[0])
+
+        return embed
+
     def _network(self, name: NetworkName, number: int) -> FrozenModel:
         return self.model if name == "encoder" else untrained(self.model, number)
+
+
+def _kept(tuned: FinetuneResult, folder: Path) -> Path:
+    """Write the tensors of a fine-tuned network into a scratch folder, and return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "kept.safetensors"
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tuned.tensors.items()}
+    save_file(tensors, path, {PASSES: json.dumps(asdict(tuned.passes))})
+    return path

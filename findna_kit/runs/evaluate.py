@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from findna_kit.evaluation.tasks import Task
+    from findna_kit.inference.frozen_model import FrozenModel
     from findna_kit.recipe import Recipe
     from findna_kit.records.audit_json import AuditReport
     from findna_kit.records.json_files import JsonObject
@@ -63,25 +64,35 @@ def evaluate_run(
     per task, by its path; protocols join those scored before if model and samples are the same. Raises FindnaError for a
     run or task that cannot be scored.
     """
-    try:
-        run.stat()
-    except OSError as error:
-        raise FindnaError(f"{run}: is not a run folder ({error.strerror}); give the folder that `run` made") from error
+    _refuse_absent(run)
     loaded = [load_task(task, scoring.data) for task in tasks]
     # Called for its error: a task that cannot be scored is refused before the model is loaded or another task is scored.
     for task in loaded:
         scored_rows(task)
-    model = load(run, scoring.branch, step=scoring.step, device=scoring.device, without=scoring.without)
-    model.check_pooling(scoring.pooling, scoring.layer)
-    weights = _weights_digest(run, model.step)
+    model, weights = open_model(run, scoring)
     results = []
     for task in loaded:
         networks = Networks(run, model, weights, scoring, task, say)
-        results.append(_score(run, task, networks, say))
+        results.append(score_task(run, task, networks, say))
     return results
 
 
-def _score(run: Path, task: Task, networks: Networks, log: Log) -> TaskResult:
+def open_model(run: Path, scoring: Scoring) -> tuple[FrozenModel, str]:
+    """Return the model to score and the digest of its weights. Raises FindnaError for a run that cannot be scored."""
+    _refuse_absent(run)
+    model = load(run, scoring.branch, step=scoring.step, device=scoring.device, without=scoring.without)
+    model.check_pooling(scoring.pooling, scoring.layer)
+    return model, _weights_digest(run, model.step)
+
+
+def _refuse_absent(run: Path) -> None:
+    try:
+        run.stat()
+    except OSError as error:
+        raise FindnaError(f"{run}: is not a run folder ({error.strerror}); give the folder that `run` made") from error
+
+
+def score_task(run: Path, task: Task, networks: Networks, log: Log) -> TaskResult:
     """Return the result of the requested protocols on one task, and enter it into evaluation.json."""
     scoring, seed = networks.scoring, networks.model.recipe.seed
     evaluation = Evaluation(task, networks.contender, scoring.asked, seed=seed)

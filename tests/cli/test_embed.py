@@ -169,7 +169,7 @@ BAD = {
     "empty FASTA": ("{run} empty.fa --out o.npy", "empty.fa is empty"),
     "protein CSV": ("{run} protein.csv --out o.npy", "protein.csv:2: 'E' is not a nucleotide letter"),
     "ragged CSV": ("{run} ragged.csv --out o.npy", "ragged.csv:2: has 1 cells, and the header 2 columns"),
-    "no column": ("{run} nosequence.csv --out o.npy", "the header needs one column called 'sequence'"),
+    "no column": ("{run} nosequence.csv --out o.npy", "the columns are gene: choose one by --sequence-column"),
     "BED alone": ("{run} some.bed --out o.npy", "some.bed is a BED, which contains no bases: give --genome FASTA"),
     "beyond": ("{run} some.bed --genome g.fa --out o.npy", "some.bed:1: 0-500 ends beyond 'one', which has 70 bases"),
     "overlap alone": ("{run} g.fa --overlap 5 --out o.npy", "--overlap 5 needs --window N as well"),
@@ -195,7 +195,7 @@ def test_every_mistake_is_a_sentence_and_exit_code_2(run, table, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     for name, text in {
         "empty.fa": "", "g.fa": f">one\n{dna(70)}\n", "protein.csv": "sequence\nMKTAYEQL\n".replace("MKTAY", "ACGT"),
-        "ragged.csv": "sequence,label\nACGT\n", "nosequence.csv": "seq\nACGT\n", "some.bed": "one\t0\t500\n",
+        "ragged.csv": "sequence,label\nACGT\n", "nosequence.csv": "gene\nACGT\n", "some.bed": "one\t0\t500\n",
         "few.csv": "sequence\nAC\nGT\n",
     }.items():  # fmt: skip
         (tmp_path / name).write_text(text)

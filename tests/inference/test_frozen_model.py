@@ -19,6 +19,14 @@ from tests.building import small
 RNG = np.random.default_rng(0)
 
 
+class Frame(dict):
+    """The interface of a pandas DataFrame that the kit uses: column names, and columns by name."""
+
+    @property
+    def columns(self):
+        return list(self)
+
+
 def sequence(length):
     return "".join(RNG.choice(list("ACGT"), length))
 
@@ -92,16 +100,40 @@ def test_beyond_its_length_windows_are_averaged_and_it_is_said(transformer_run, 
     np.testing.assert_allclose(averaged[0], model.embed([short])[0], rtol=1e-4, atol=1e-6)
 
 
-def test_no_sequence_gives_no_embedding_and_an_empty_one_is_refused(run):
+BAD_ARGUMENTS = [
+    ((["ACGT"], "max"), {}, r"pooling 'max': must be mean, mean_std or class"),
+    ((["ACGT"],), {"strand": "reverse"}, r"strand 'reverse': must be forward or both"),
+    ((["ACGT"],), {"layer": 99}, r"layer 99: the encoder has the hidden layers 0 to"),
+    ((["AC", "ACGT!"],), {}, r"sequence 1: '!' at position 4 is not a nucleotide letter"),
+    ((["MKTAYE"],), {}, r"sequence 0: 'E' at position 5"),
+    ((["ACGT", "AC\u011c"],), {}, r"sequence 1: '\u011c' at position 2"),
+    (([None],), {}, r"sequence 0 is missing \(None or NaN\), not a string"),
+    ((["ACGT", float("nan")],), {}, r"sequence 1 is missing \(None or NaN\)"),
+    (([b"ACGT"],), {}, r"sequence 0 is bytes .*, not a string"),
+    (([5],), {}, r"sequence 0 is int '5', not a string"),
+    (([],), {}, r"there are no sequences: the list is empty"),
+    ((["ACGT", ""],), {}, r"sequence 1 is empty"),
+    (("ACGT",), {}, r"not one string: write \[sequence\]"),
+    ((7,), {}, r"sequences must be a list of strings, .* \(got int\)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "options", "message"), BAD_ARGUMENTS)
+def test_bad_arguments_are_refused_by_name(run, arguments, options, message):
+    with pytest.raises(FindnaError, match=message) as refused:
+        findna_kit.load(run).embed(*arguments, **options)
+    assert refused.value.exit_code == 2
+
+
+def test_tables_in_memory_are_read_by_their_column(run):
     model = findna_kit.load(run)
-    assert model.embed([]).shape == (0, 22)
-    with pytest.raises(FindnaError, match="sequence 1 is empty"):
-        model.embed(["ACGT", ""])
+    expected = model.embed(["ACGT", "GG-TT"])
+    assert np.array_equal(model.embed(("ACGT", "GGNTT")), expected)
+    assert np.array_equal(model.embed(Frame({"label": [0, 1], "Seq": ["ACGT", "GGNTT"]})), expected)
+    assert np.array_equal(model.embed(text for text in ("ACGT", "GGNTT")), expected)
 
 
-def test_one_string_and_an_unknown_branch_are_refused(run):
-    with pytest.raises(FindnaError, match=r"not one string: embed\(\[sequence\]\)"):
-        findna_kit.load(run).embed("ACGT")
+def test_an_unknown_branch_is_refused(run):
     with pytest.raises(FindnaError, match="branch 'techer': must be student or teacher"):
         findna_kit.load(run, "techer")
 
@@ -153,7 +185,9 @@ def test_a_run_whose_package_is_gone_names_it(run, tmp_path):
 
 
 def test_public_names_are_few_and_sorted():
-    assert findna_kit.__all__ == sorted(findna_kit.__all__) == ["FrozenModel", "hookimpl", "load"]
+    assert (
+        findna_kit.__all__ == sorted(findna_kit.__all__) == ["FinetunedModel", "FrozenModel", "Predictions", "hookimpl", "load"]
+    )
     assert all(getattr(findna_kit, name) is not None for name in findna_kit.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         findna_kit.nothing  # noqa: B018

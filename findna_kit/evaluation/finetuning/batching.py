@@ -10,11 +10,14 @@ import torch
 
 from findna_kit import alphabet, rng
 from findna_kit.components.views import View
+from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+    from findna_kit.evaluation.tasks import Task
 
 WINDOW = 16
 """Batches that are cut from samples sorted by length: enough for little padding, few enough for a well mixed epoch."""
@@ -102,3 +105,18 @@ def flips(count: int, *, seed: int, epoch: int) -> Tensor:
 
 def _shuffled(count: int, *key: int | str) -> Tensor:
     return rng.bits(rng.key(*key), torch.arange(count), 1)[:, 0].argsort(stable=True)
+
+
+def refuse_lengths(task: Task, bound: int | None) -> None:
+    """Raise FindnaError for an empty sequence, and for one that is longer than the encoder supports."""
+    for name, split in task.splits.items():
+        lengths = [len(sequence) for sequence in split.sequences]
+        if 0 in lengths:
+            raise FindnaError(f"{task.name}: sequence {lengths.index(0)} of {name} is empty: remove it")
+        longer = sum(length > bound for length in lengths) if bound is not None else 0
+        if longer:
+            raise FindnaError(
+                f"{task.name}: {longer} of {name}'s {len(lengths)} sequences are longer than the {bound} nucleotides that the "
+                f"encoder supports (the longest has {max(lengths)}); fine-tuning does not split them into windows: shorten the "
+                "task's sequences, or use an encoder without a maximum length"
+            )

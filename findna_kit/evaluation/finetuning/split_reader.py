@@ -9,8 +9,11 @@ import torch
 from torch.nn import functional as F
 
 from findna_kit.evaluation.finetuning.batching import EncodedSequences, MicroBatching
+from findna_kit.inference.embedding.blocks import blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from findna_kit.distributed import Engine
@@ -18,17 +21,24 @@ if TYPE_CHECKING:
     from findna_kit.evaluation.tasks import TaskSplit
 
 
-class DeviceSplit:
-    """Sequences with labels [n]. features [strands, n, D]: set if the encoder is frozen, so that it runs once."""
+class SequenceSplit:
+    """Sequences on the device. features [strands, n, D]: set if the encoder is frozen, so that it runs once."""
 
-    def __init__(self, split: TaskSplit, device: torch.device) -> None:
-        self.sequences = EncodedSequences(split.sequences, device)
-        self.labels = torch.from_numpy(split.labels).to(device)
+    def __init__(self, sequences: Sequence[str], device: torch.device) -> None:
+        self.sequences = EncodedSequences(sequences, device)
         self.features: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
-        return len(self.labels)
+        return len(self.sequences.lengths)
+
+
+class DeviceSplit(SequenceSplit):
+    """The sequences of a task's split, with labels [n]."""
+
+    def __init__(self, split: TaskSplit, device: torch.device) -> None:
+        super().__init__(split.sequences, device)
+        self.labels = torch.from_numpy(split.labels).to(device)
 
 
 class SplitReader:
@@ -38,11 +48,11 @@ class SplitReader:
         self.classifier, self.engine, self.both = classifier, engine, both
         self.size = MicroBatching(classifier.branch.class_tokens)
 
-    def micro_batches(self, split: DeviceSplit, rows: Tensor) -> list[Tensor]:
+    def micro_batches(self, split: SequenceSplit, rows: Tensor) -> list[Tensor]:
         """Return `rows` in groups that go through the network together."""
         return [rows] if split.features is not None else self.size.cut(rows, split.sequences.lengths)
 
-    def logits(self, split: DeviceSplit, rows: Tensor, flipped: Tensor | None) -> Tensor:
+    def logits(self, split: SequenceSplit, rows: Tensor, flipped: Tensor | None) -> Tensor:
         """Return the logits [B, K], fp32, of `rows` [B]. flipped [n]: samples that are shown as their reverse complement."""
         reverse = None if flipped is None else flipped[rows]
         if split.features is None:
@@ -54,7 +64,7 @@ class SplitReader:
         return logits
 
     @torch.no_grad()
-    def features(self, split: DeviceSplit) -> Tensor:
+    def features(self, split: SequenceSplit) -> Tensor:
         """Return the embeddings [strands, n, D] of every sample, on each strand that will be used."""
         features = torch.empty(1 + self.both, len(split), self.classifier.head.in_features, device=self.engine.device)
         for strand, flipped in enumerate(self._strands(split)):
@@ -64,7 +74,7 @@ class SplitReader:
         return features
 
     @torch.no_grad()
-    def log_probabilities(self, split: DeviceSplit) -> Tensor:
+    def log_probabilities(self, split: SequenceSplit) -> Tensor:
         """Return the log-probabilities [n, K] on the CPU; of the mean probability if both strands are used."""
         by_strand = torch.empty(1 + self.both, len(split), self.classifier.head.out_features)
         for strand, flipped in enumerate(self._strands(split)):
@@ -73,6 +83,15 @@ class SplitReader:
         # The logarithm of the mean probability of both strands.
         return by_strand.logsumexp(0) - math.log(len(by_strand))
 
-    def _strands(self, split: DeviceSplit) -> list[Tensor | None]:
+    def predict(self, sequences: Sequence[str]) -> Tensor:
+        """Return what `log_probabilities` returns for sequences of any number, block by block.
+
+        Test splits are scored by this function, and files are predicted by it: equal sequences in equal order have equal bits.
+        """
+        device = self.engine.device
+        parts = [self.log_probabilities(SequenceSplit(block, device)) for block in blocks(sequences, len)]
+        return torch.cat(parts)
+
+    def _strands(self, split: SequenceSplit) -> list[Tensor | None]:
         flipped = torch.ones(len(split), dtype=torch.bool)
         return [None, flipped] if self.both else [None]

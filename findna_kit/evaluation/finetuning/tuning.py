@@ -16,7 +16,7 @@ from findna_kit import checkpoint, rng
 from findna_kit.distributed import halve_until_fits
 from findna_kit.errors import FindnaError, NotFinite
 from findna_kit.evaluation.finetuning import state
-from findna_kit.evaluation.finetuning.batching import MicroBatching, batches, flips
+from findna_kit.evaluation.finetuning.batching import MicroBatching, batches, flips, refuse_lengths
 from findna_kit.evaluation.finetuning.classifier import Classifier
 from findna_kit.evaluation.finetuning.probe_start import begin_from_probe
 from findna_kit.evaluation.finetuning.split_reader import DeviceSplit, SplitReader
@@ -48,12 +48,14 @@ CLIP_NORM = 1.0
 class FinetuneResult:
     """The result of fine-tuning.
 
-    scores: natural logarithms of the classes' probabilities for the test samples [n, K]. chosen: the chosen epoch, its
-    validation score, and the settings, ready for JSON.
+    scores: natural logarithms of the classes' probabilities for the test samples [n, K]. chosen: the epoch, its validation
+    score, and the settings, for JSON. tensors: of the classifier. passes: how it groups sequences, for equal bits.
     """
 
     scores: NDArray[np.float32]
     chosen: JsonObject
+    tensors: dict[str, Tensor]
+    passes: MicroBatching
 
 
 def finetune(
@@ -83,7 +85,7 @@ def finetune(
     """
     if engine.world_size > 1:
         raise FindnaError("fine-tuning runs in one process; start it without a launcher")
-    _refuse_lengths(task, network.encoder.max_length)
+    refuse_lengths(task, network.encoder.max_length)
     classifier = Classifier(network, len(task.classes), settings, pooling=pooling, seed=seed, sources=sources or {})
     arguments = {
         "settings": settings.model_dump(), "task": task.digest, "pooling": pooling, "strand": strand, "seed": seed,
@@ -209,7 +211,7 @@ class _Tuning:
         """Return the predictions on the test split by the weights of the chosen epoch."""
         checkpoint.fill("the chosen epoch", self.classifier.trained(), self.best)
         self.classifier.eval()
-        scores = self.reader.log_probabilities(DeviceSplit(self.task.splits["test"], self.engine.device))
+        scores = self.reader.predict(self.task.splits["test"].sequences)
         done, longest = len(self.history), int(self.train.sequences.lengths.max())
         chosen: JsonObject = {
             "epoch": self.chosen,
@@ -223,7 +225,7 @@ class _Tuning:
             "micro_batch": min(self.settings.batch_size, len(self.train), self.reader.size.samples(longest)),
             "notes": list[JsonValue](self.classifier.notes),
         }
-        return FinetuneResult(scores.numpy(), chosen)
+        return FinetuneResult(scores.numpy(), chosen, self.classifier.state_dict(), self.reader.size)
 
     def _step(self, rows: Tensor, flipped: Tensor | None, clock: Clock, epoch: int) -> float:
         """Take one optimizer step on the mean cross-entropy of `rows`, and return the loss."""
@@ -282,18 +284,3 @@ def _optimizer(settings: FinetuneSettings, optimizer: type[Optimizer]) -> Optimi
     """Return the optimizer with the rate and the decay of the settings, and its own defaults for the rest."""
     rate = Cosine(start=settings.learning_rate, end=0.0, warmup=settings.warmup)
     return optimizer(optimizer.Config(learning_rate=rate, weight_decay=Constant(value=settings.weight_decay)))
-
-
-def _refuse_lengths(task: Task, bound: int | None) -> None:
-    """Raise FindnaError for an empty sequence, and for one that is longer than the encoder supports."""
-    for name, split in task.splits.items():
-        lengths = [len(sequence) for sequence in split.sequences]
-        if 0 in lengths:
-            raise FindnaError(f"{task.name}: sequence {lengths.index(0)} of {name} is empty: remove it")
-        longer = sum(length > bound for length in lengths) if bound is not None else 0
-        if longer:
-            raise FindnaError(
-                f"{task.name}: {longer} of {name}'s {len(lengths)} sequences are longer than the {bound} nucleotides that the "
-                f"encoder supports (the longest has {max(lengths)}); fine-tuning does not split them into windows: shorten the "
-                "task's sequences, or use an encoder without a maximum length"
-            )

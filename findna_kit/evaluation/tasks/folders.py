@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from findna_kit.data.table_columns import ColumnNames
     from findna_kit.evaluation.tasks.genomic_intervals import TaskGenomes
 
 SPLITS = ("train", "dev", "test")
 _LISTS = (".csv.gz", ".csv")
 
 
-def read_folder(folder: Path, genomes: TaskGenomes) -> dict[str, RawSamples]:
+def read_folder(folder: Path, genomes: TaskGenomes, columns: ColumnNames | None = None) -> dict[str, RawSamples]:
     """Return the splits that a folder holds, in any of these layouts.
 
     Tables: SPLIT.csv, .tsv (either .gz) or .parquet, or SPLIT-*-of-*.parquet (Hugging Face), in the folder or in `data/`.
@@ -29,7 +30,7 @@ def read_folder(folder: Path, genomes: TaskGenomes) -> dict[str, RawSamples]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise TaskError(f"{folder} {what}: give `builtin`, a shipped name, a task file (.yaml), or a folder with {_EXPECTED}")
-    splits = {split: samples for split in SPLITS if (samples := _read_split(folder, split, genomes)) is not None}
+    splits = {split: samples for split in SPLITS if (samples := _read_split(folder, split, genomes, columns)) is not None}
     if "test" not in splits:
         raise TaskError(f"{folder} has no test split: looked for {_expected('test')}")
     if len(splits) == 1:
@@ -44,7 +45,7 @@ def _expected(split: str) -> str:
 _EXPECTED = _expected("train") + ", and the same for dev and test"
 
 
-def _read_split(folder: Path, split: str, genomes: TaskGenomes) -> RawSamples | None:
+def _read_split(folder: Path, split: str, genomes: TaskGenomes, columns: ColumnNames | None) -> RawSamples | None:
     """Return the samples of one split; None if the folder does not have it. Raises TaskError for two layouts at once."""
     files = _tables(folder, split)
     inside = folder / split
@@ -53,7 +54,8 @@ def _read_split(folder: Path, split: str, genomes: TaskGenomes) -> RawSamples | 
     if files and by_class:
         raise TaskError(f"{folder} has both {files[0].name} and {split}/: remove the one that is not meant")
     if files:
-        return read_table(files[0]) if len(files) == 1 else RawSamples.concatenate(folder, [read_table(file) for file in files])
+        tables = [read_table(file, columns) for file in files]
+        return tables[0] if len(tables) == 1 else RawSamples.concatenate(folder, tables)
     lists = _lists(by_class)
     classes = [path for path in by_class if path.is_dir()]
     if lists and classes:

@@ -17,7 +17,7 @@ from findna_kit.evaluation.tasks.sample_tables import read_table
 from findna_kit.evaluation.tasks.shipped import DATA_VARIABLE, data_folder, shipped_tasks
 from findna_kit.evaluation.tasks.splits import scored_on_validation, training_splits
 from findna_kit.evaluation.tasks.task import Task, TaskSplit
-from findna_kit.evaluation.tasks.task_file import SplitShares, TaskFile, read_task_file
+from findna_kit.evaluation.tasks.task_file import SplitShares, TaskFile, columns_of, read_task_file
 from findna_kit.settings import ON_VALIDATION
 
 if TYPE_CHECKING:
@@ -82,10 +82,12 @@ class LocatedTaskFile:
         file = self.file
         self._refuse_absent()
         if file.folder is not None:
-            return self._fitted(read_folder(self._first(file.folder), self._genomes()))
+            return self._fitted(read_folder(self._first(file.folder), self._genomes(), columns_of(file)))
         if file.tables is not None:
-            return self._fitted({split: read_table(self.path(path)) for split, path in file.tables.stated.items()})
-        if file.bed is not None:
+            return self._fitted(
+                {split: read_table(self.path(path), columns_of(file)) for split, path in file.tables.stated.items()}
+            )
+        if file.bed is not None and isinstance(file.label_column, int):
             length = file.length if file.fit == "center" else None
             splits = {
                 split: read_bed_rows(self.path(path), file.label_column, self._genomes(), length)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from findna_kit import alphabet
+from findna_kit.data.sequences import LETTERS_EXPECTED, find_wrong_letter
+from findna_kit.data.table_columns import listed
 from findna_kit.errors import TaskError
 
 if TYPE_CHECKING:
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-_LETTERS = np.zeros(256, dtype=bool)
-# Other letters are not DNA: a protein sequence, or swapped columns.
-_LETTERS[[ord(letter) for letter in alphabet.IUPAC_LETTERS]] = True
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,11 @@ class RawSamples:
         """Return the samples themselves. Raises TaskError if there are none, or if a letter is not a nucleotide."""
         if not self.sequences:
             raise TaskError(f"{self.source} has no samples: fill it or remove it")
-        # One byte per character, as in alphabet.encode, so that positions in the text are positions in the samples.
-        letters = np.frombuffer("".join(self.sequences).encode("latin-1", "replace"), dtype=np.uint8)
-        wrong = np.flatnonzero(~_LETTERS[letters])
-        if wrong.size:
-            ends = np.cumsum([len(sequence) for sequence in self.sequences])
-            row = int(np.searchsorted(ends, wrong[0], side="right"))
-            letter = self.sequences[row][int(wrong[0] - ends[row])]
-            raise TaskError(f"{self.places[row]}: {letter!r} is not a nucleotide letter: use A C G T N or IUPAC codes")
+        wrong = find_wrong_letter(self.sequences)
+        if wrong is not None:
+            row, position = wrong
+            letter = self.sequences[row][position]
+            raise TaskError(f"{self.places[row]}: {letter!r} is not a nucleotide letter: {LETTERS_EXPECTED}")
         return self
 
 
@@ -88,7 +83,7 @@ def class_indices(samples: RawSamples, classes: tuple[str, ...], training: RawSa
         row = int(unknown[0])
         raise TaskError(
             f"{samples.places[row]}: the label {samples.labels[row]!r} is not in {training.source.name}, "
-            f"whose labels are {', '.join(classes)}: a class without training samples cannot be scored"
+            f"whose labels are {listed(classes)}: a class without training samples cannot be scored"
         )
     return labels
 
@@ -97,7 +92,7 @@ def notes_on(splits: Mapping[str, RawSamples]) -> list[str]:
     """Return the readers' notes, and a note on ambiguous letters. N itself needs none, and U is read as T."""
     notes = dict.fromkeys(note for samples in splits.values() for note in samples.notes)
     count = sum(_ambiguous(samples.sequences) for samples in splits.values())
-    return [*notes, *([f"{count} ambiguous letters (IUPAC codes) were read as N"] if count else [])]
+    return [*notes, *([f"{count} ambiguous letters (IUPAC codes, gaps) were read as N"] if count else [])]
 
 
 def _ambiguous(sequences: Iterable[str]) -> int:

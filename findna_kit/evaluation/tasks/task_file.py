@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from findna_kit.data.table_columns import IN_TASK_FILE, ColumnNames
 from findna_kit.errors import RecipeError, TaskError
 from findna_kit.recipe.error_messages import explain
 from findna_kit.recipe.load import locate
@@ -108,7 +109,10 @@ class TaskFile(Settings):
         None,
         description="builtin, or the FASTA that the intervals of `bed` or `folder` refer to; one for each class if they differ",
     )
-    label_column: int = Field(4, ge=4, description="label column of `bed`, counted from 1")
+    label_column: Annotated[int, Field(ge=4)] | str = Field(
+        4, description="label column: of `bed` its number, counted from 1; of tables its name, by default label, target or y"
+    )
+    sequence_column: str | None = Field(None, description="column of sequences of tables, by default sequence, seq or dna")
     longer_than: int = Field(0, ge=0, description="for `fasta`: only records longer than this many bases are used")
     split: SplitShares | None = Field(None, description="for `fasta`: shares of the random split")
     length: int | None = Field(None, ge=1, description="length of the sequences in bases; of the longest if they differ")
@@ -129,11 +133,19 @@ class TaskFile(Settings):
             raise ValueError(f"exactly one of {', '.join(SOURCES)} is required (got {', '.join(stated) or 'none'})")
         if self.bed is not None and not isinstance(self.genome, str):
             raise ValueError("bed needs genome: the path of the FASTA that its intervals refer to")
+        if self.bed is not None and isinstance(self.label_column, str):
+            raise ValueError(f"label_column of a bed is a number, counted from 1 (got {self.label_column!r})")
         if self.fit != "as_stated" and self.length is None:
             raise ValueError(f"fit: {self.fit} needs length")
         if self.fit == "center" and self.bed is None:
             raise ValueError("fit: center applies to bed only: other sources have no bases around their sequences")
         return self
+
+
+def columns_of(file: TaskFile) -> ColumnNames:
+    """Return the columns that a task file names for its tables."""
+    labels = (file.label_column,) if isinstance(file.label_column, str) else ()
+    return ColumnNames(file.sequence_column, labels, IN_TASK_FILE)
 
 
 def read_task_file(path: Path) -> TaskFile:

@@ -1,24 +1,20 @@
-"""The JSON that describes an output of `embed`, and the state of an unfinished one."""
+"""The JSON that describes an output of `embed` or `predict`, and the state of an unfinished one."""
 
 from __future__ import annotations
 
 from typing import TypedDict
 
 
-class EmbeddingDescription(TypedDict):
-    """Which model embedded what, and how; written next to the output.
+class RowsDescription(TypedDict):
+    """Which network computed numbers for which sequences; written next to the output.
 
-    run: absolute path. weights: SHA-256 of the checkpoint. dim: length of an embedding. rows: number of sequences. columns: of
-    the ids. input: path, format, digest and options of the input file. made_with: device, threads and versions.
+    run: absolute path of the folder. weights: SHA-256 of its tensors. dim: numbers of a sequence. rows: number of sequences.
+    columns: of the ids. input: path, format, digest and options of the input file. made_with: device, threads and versions.
     """
 
     run: str
     name: str
-    step: int
-    branch: str
     weights: str
-    pooling: str
-    layer: int | None
     strand: str
     precision: str
     dim: int
@@ -28,9 +24,18 @@ class EmbeddingDescription(TypedDict):
     made_with: dict[str, str | int]
 
 
+class EmbeddingDescription(RowsDescription):
+    """Which model embedded what, and how."""
+
+    step: int
+    branch: str
+    pooling: str
+    layer: int | None
+
+
 class PartialState(TypedDict):
     """How many rows of an unfinished output are complete, and at which byte its two files then end."""
 
-    description: EmbeddingDescription
+    description: RowsDescription
     rows: int
     ends: list[int]

@@ -7,7 +7,7 @@ import shutil
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from findna_kit.inference.embedding.tsv import read_tsv
 from findna_kit.records.json_files import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Indices = NDArray[np.int64]
     Ids = list[tuple[str, ...]]
 
+Format = TypeVar("Format", bound="RowFormat")
+
 COLUMN = "embedding"
 """Name of the parquet column; the zarr array is called `embeddings`."""
 _ROWS = 4096
@@ -36,24 +38,32 @@ _REQUIRED = {"weights", "rows", "dim", "columns", "input"}
 
 
 @dataclass(frozen=True)
-class EmbeddingFormat:
-    """A file format of embeddings.
+class RowFormat:
+    """A file format of numbers with ids.
 
     module: the optional package that it needs, and the extra that installs it. make(partial, integers): write the output
-    into the temporary folder and return its path, ready to be renamed. read(out, columns, rows): return embeddings and ids of
-    the rows with these ascending indices.
+    into the temporary folder and return its path, ready to be renamed.
     """
 
     module: tuple[str, str] | None
     make: Callable[[PartialOutput, frozenset[str]], Path]
+
+
+@dataclass(frozen=True)
+class EmbeddingFormat(RowFormat):
+    """A file format of embeddings.
+
+    read(out, columns, rows): return embeddings and ids of the rows with these ascending indices.
+    """
+
     read: Callable[[Path, list[str], Indices], tuple[NDArray[np.float32], Ids]]
 
 
-def format_of(out: Path) -> EmbeddingFormat:
+def format_of(out: Path, known: Mapping[str, Format]) -> Format:
     """Return the format for the suffix of `out`. Raises FindnaError for an unknown suffix or a missing package."""
-    chosen = FORMATS.get(out.suffix)
+    chosen = known.get(out.suffix)
     if chosen is None:
-        raise FindnaError(f"--out {out}: the suffix must be one of {', '.join(FORMATS)}")
+        raise FindnaError(f"--out {out}: the suffix must be one of {', '.join(known)}")
     if chosen.module is not None:
         require_extra(*chosen.module, f"--out {out.name}")
     return chosen
@@ -73,9 +83,9 @@ def check_columns(out: Path, columns: tuple[str, ...]) -> None:
         )
 
 
-def finish(part: PartialOutput, out: Path, integers: frozenset[str]) -> None:
+def finish(part: PartialOutput, out: Path, form: RowFormat, integers: frozenset[str]) -> None:
     """Write the output from all rows: build every file in the temporary folder, then rename them, the output last."""
-    made = format_of(out).make(part, integers)
+    made = form.make(part, integers)
     description, ids = part.folder / "beside.json", part.folder / "beside.tsv"
     # The output is renamed last: its presence means that everything next to it is complete.
     write_json(description, dict(part.description))
@@ -95,7 +105,7 @@ def finish(part: PartialOutput, out: Path, integers: frozenset[str]) -> None:
 def refuse_existing(out: Path, *, replace: bool) -> None:
     """Raise OutputExists if writing would replace an output or a file next to it without `replace`, or anything else."""
     if out.is_dir() and not (out.suffix == ".zarr" and (out / _ZARR).is_file()):
-        raise OutputExists(f"{out}: is a folder that embed did not write; use another --out")
+        raise OutputExists(f"{out}: is a folder that this command did not write; use another --out")
     if out.is_file() and out.suffix == ".zarr":
         raise OutputExists(f"{out}: is a file, but a .zarr output is a folder; use another --out")
     outputs = (out, description_path(out), *([ids_path(out)] if out.suffix == ".npy" else []))
@@ -129,7 +139,7 @@ def read_description(out: Path) -> EmbeddingDescription | None:
     return cast("EmbeddingDescription", description)
 
 
-def _blocks(part: PartialOutput) -> Iterator[tuple[slice, NDArray[np.float32], list[list[str]]]]:
+def row_blocks(part: PartialOutput) -> Iterator[tuple[slice, NDArray[np.float32], list[list[str]]]]:
     """Yield, block by block, the slice of the rows, their embeddings, and the cells of each column of the ids."""
     count, dim = part.description["rows"], part.description["dim"]
     with part.embeddings.open("rb") as numbers, closing(read_tsv(part.ids)) as cells:
@@ -166,7 +176,7 @@ def _make_parquet(part: PartialOutput, integers: frozenset[str]) -> Path:
     schema = pa.schema([*((name, types[name]) for name in columns), (COLUMN, vector)], metadata=metadata)
     made = part.folder / "made.parquet"
     with parquet.ParquetWriter(made, schema) as writer:
-        for _, block, ids in _blocks(part):
+        for _, block, ids in row_blocks(part):
             cells = [
                 pa.array([*map(int, column)] if name in integers else column, types[name])
                 for name, column in zip(columns, ids, strict=True)
@@ -208,7 +218,7 @@ def _make_zarr(part: PartialOutput, integers: frozenset[str]) -> Path:
     names = part.description["columns"]
     types = {name: "int64" if name in integers else str for name in names}
     cells = {name: group.create_array(name, shape=(count,), chunks=(min(_ROWS, count),), dtype=types[name]) for name in names}
-    for rows, block, ids in _blocks(part):
+    for rows, block, ids in row_blocks(part):
         numbers[rows] = block
         for name, column in zip(names, ids, strict=True):
             cells[name][rows] = np.array(column, dtype=np.int64 if name in integers else object)

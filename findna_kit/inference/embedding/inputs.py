@@ -1,12 +1,8 @@
-"""The inputs of `embed`: a FASTA, a BED with a genome, or a table with a column `sequence`, read one row at a time."""
+"""The inputs of `embed`: a FASTA, a BED with a genome, or a table of sequences, read one row at a time."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from findna_kit import alphabet
-from findna_kit.data.delimited import unlimited_field_size
 from findna_kit.data.genome import builtin_genome, open_store
 from findna_kit.data.genome.bed import bed_intervals
+from findna_kit.data.table_columns import SEQUENCE_NAMES
+from findna_kit.data.tables import open_any_text, open_table, split_line, table_errors
 from findna_kit.errors import FindnaError, GenomeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import TextIO
 
     from findna_kit.data.genome import TokenStore
     from findna_kit.data.genome.bed import BedInterval
+    from findna_kit.data.table_columns import ColumnNames
 
     Row = tuple[tuple[str, ...], str]
     """The cells of the ids of a row, and its sequence."""
@@ -33,9 +30,9 @@ if TYPE_CHECKING:
 _SUFFIXES = {
     "fasta": (".fa", ".fasta", ".fna", ".ffn", ".fas"),
     "bed": (".bed",),
-    "table": (".csv", ".tsv"),
+    "table": (".csv", ".tsv", ".parquet", ".pq"),
 }
-_KINDS = "FASTA (a line '>name'), BED (contig, start, end), or CSV or TSV with a column 'sequence'"
+_KINDS = "FASTA (a line '>name'), BED (contig, start, end), or CSV, TSV or parquet with a column 'sequence'"
 _HEADER_BYTES = 1 << 16
 """Bytes read to recognise the format of a file from its first lines."""
 _REGION = ("id", "contig", "start", "end")
@@ -89,34 +86,42 @@ class SequenceSource:
 
 
 def open_source(
-    path: Path, *, genome: str | None = None, windows: Tiling | None = None, reading: Reading = None
+    path: Path,
+    *,
+    genome: str | None = None,
+    windows: Tiling | None = None,
+    columns: ColumnNames | None = None,
+    reading: Reading = None,
 ) -> SequenceSource:
     """Open a FASTA, BED or table, plain or gzip, and check every line of a BED or table.
 
-    genome: the FASTA of a BED. windows: how a FASTA is cut. reading: progress of indexing, (bases done, all bases). Raises
+    genome: the FASTA of a BED. windows: how a FASTA is cut. columns: of a table, as `open_table` takes them. reading: progress
+    of indexing, (bases done, all bases). Raises
     FindnaError for a file that cannot be read or is empty, and for options that do not fit its format.
     """
-    kind = _kind(path)
+    kind = _kind(path, columns)
     if kind != "bed" and genome is not None:
         raise FindnaError(f"--genome is for a BED, and {path} is not one: leave it out")
     if kind != "fasta" and windows is not None:
         raise FindnaError(f"--window is for a FASTA, and {path} is not one: leave it out")
+    if kind == "table":
+        return _table(path, columns)
+    if columns is not None:
+        raise FindnaError(f"--sequence-column is for a table, and {path} is not one: leave it out")
     if kind == "fasta":
         return _fasta(path, windows, reading)
-    if kind == "table":
-        return _table(path)
     if genome is None:
         raise FindnaError(f"{path} is a BED, which contains no bases: give --genome FASTA")
     return _bed(path, open_store(builtin_genome() if genome == "builtin" else Path(genome), report=reading))
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path, names: ColumnNames | None) -> str:
     """Return `fasta`, `bed` or `table`, from the suffix or else from the first line."""
     name = path.name.lower().removesuffix(".gz").removesuffix(".bgz")
     for kind, suffixes in _SUFFIXES.items():
         if name.endswith(suffixes):
             return kind
-    with _reading(path), _text(path) as text:
+    with table_errors(path), open_any_text(path) as text:
         lines = text.read(_HEADER_BYTES).splitlines()
     # Comments, and the track and browser lines of a BED, say nothing about the format.
     first = next((line for line in lines if line.strip() and not line.startswith(("#", "track", "browser", ";"))), "")
@@ -125,7 +130,7 @@ def _kind(path: Path) -> str:
         return "fasta"
     if len(fields) >= 3 and fields[1].isdecimal() and fields[2].isdecimal():
         return "bed"
-    if "sequence" in _cells(first, _delimiter(first)):
+    if names is not None or any(name.casefold() in SEQUENCE_NAMES for name in split_line(first)):
         return "table"
     raise FindnaError(f"{path} is not a format that can be embedded, which are {_KINDS}; its first line is {first[:40]!r}")
 
@@ -187,68 +192,26 @@ def _bed_row(line: BedInterval, store: TokenStore) -> Row:
     return (name, contig, str(line.start), str(line.end), line.score, line.strand), sequence
 
 
-def _table(path: Path) -> SequenceSource:
-    """Return the rows of a CSV or TSV; every column but `sequence` becomes an id, or the row number if there is none."""
+def _table(path: Path, names: ColumnNames | None) -> SequenceSource:
+    """Return the rows of a table; every column but that of sequences becomes an id, or the row number if there is none."""
+    table = open_table(path, names)
     digest = _digest(path)
-    header = _header(path)
-    # A label or any other column becomes an id, so that it can colour a plot later.
-    columns = tuple(name for name in header if name != "sequence")
 
     def rows(first: int) -> Iterator[Row]:
-        for number, (cells, sequence) in enumerate(_table_rows(path, header)):
+        for number, row in enumerate(table.rows()):
             if number >= first:
-                yield cells or (str(number),), sequence
+                yield row.others or (str(number),), row.sequence
 
-    count, longest = _counted(len(sequence) for _, sequence in _table_rows(path, header))
+    count, longest = _counted(len(row.sequence) for row in table.rows())
     if not count:
         raise FindnaError(f"{path} has no rows below its header: there is nothing to embed")
     description: dict[str, str | int] = {"path": str(path.absolute()), "format": "table", "digest": digest}
-    if not columns:
+    if table.sequence != "sequence":
+        description["sequence_column"] = table.sequence
+    # A label or any other column becomes an id, so that it can colour a plot later.
+    if not table.others:
         return SequenceSource(("row",), frozenset({"row"}), count, longest, description, rows)
-    return SequenceSource(columns, frozenset(), count, longest, description, rows)
-
-
-def _header(path: Path) -> list[str]:
-    """Return the column names of a table. Raises FindnaError without exactly one `sequence`, or for repeated or empty names."""
-    with _reading(path), _text(path) as text:
-        line = text.readline(_HEADER_BYTES)
-    header = _cells(line, _delimiter(line))
-    if header.count("sequence") != 1:
-        shown = ", ".join(header)[:80] or "none"
-        raise FindnaError(f"{path}:1: the header needs one column called 'sequence', but its columns are {shown}")
-    repeated = next((name for name in header if header.count(name) > 1 or not name), None)
-    if repeated is not None:
-        raise FindnaError(f"{path}:1: column names must be unique and not empty, but {repeated!r} is repeated or empty")
-    return header
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    """Split one line of a CSV or TSV into its cells."""
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
-
-
-def _delimiter(line: str) -> str:
-    """Guess the delimiter: a tab if there is one, else a comma."""
-    return "\t" if "\t" in line else ","
-
-
-def _table_rows(path: Path, header: list[str]) -> Iterator[Row]:
-    """Yield the checked rows of a table. Raises FindnaError with file and line."""
-    column = header.index("sequence")
-    with _reading(path), _text(path) as text, unlimited_field_size():
-        reader = csv.reader(text, delimiter=_delimiter(text.readline()), strict=True)
-        for row in reader:
-            if not row:  # a blank line
-                continue
-            where = f"{path}:{reader.line_num + 1}"
-            if len(row) != len(header):
-                raise FindnaError(f"{where}: has {len(row)} cells, and the header {len(header)} columns; correct the line")
-            sequence = row[column].strip()
-            if not sequence:
-                raise FindnaError(f"{where}: the sequence is empty: fill it or remove the row")
-            if wrong := sequence.strip(alphabet.IUPAC_LETTERS):  # strip leaves a string that begins with the first other letter
-                raise FindnaError(f"{where}: {wrong[0]!r} is not a nucleotide letter: use A C G T N or IUPAC codes")
-            yield tuple(cell for number, cell in enumerate(row) if number != column), sequence
+    return SequenceSource(table.others, frozenset(), count, longest, description, rows)
 
 
 def _counted(lengths: Iterable[int]) -> tuple[int, int]:
@@ -261,33 +224,5 @@ def _counted(lengths: Iterable[int]) -> tuple[int, int]:
 
 def _digest(path: Path) -> str:
     """Return the SHA-256 of a file, by which a resumed call recognises its input."""
-    with _reading(path), path.open("rb") as file:
+    with table_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _text(path: Path) -> Iterator[TextIO]:
-    """Open text, decompressing it if its first bytes are those of gzip, whatever its name."""
-    with path.open("rb") as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-    if gzipped:
-        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:
-            yield text
-    else:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            yield text
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn errors of reading `path` into a FindnaError."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FindnaError(f"{path} is a broken or truncated gzip file ({error}); download it again") from error
-    except UnicodeDecodeError as error:
-        raise FindnaError(f"{path} is not UTF-8 text; the formats that can be embedded are {_KINDS}") from error
-    except csv.Error as error:
-        raise FindnaError(f"{path} cannot be read as a table ({error}): write or copy it again") from error
-    except OSError as error:
-        raise FindnaError(f"{path} cannot be read ({error.strerror}); the formats that can be embedded are {_KINDS}") from error

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from findna_kit.inference.embedding.description import EmbeddingDescription, PartialState
+    from findna_kit.inference.embedding.description import PartialState, RowsDescription
 
 EMBEDDINGS, IDS, STATE = "embeddings.npy", "ids.tsv", "state.json"
-STAGED = ("made.parquet", "made.zarr", "old", "beside.tsv", "beside.json")
+STAGED = ("made.parquet", "made.zarr", "made.text", "old", "beside.tsv", "beside.json")
 """Files that are built from all rows in this folder before they are renamed to the output, and the output they replace."""
 _NOT_COMPARED = ("run", "made_with")
-"""Entries of a description that do not identify the embeddings: the path of the run and the versions that computed them."""
+"""Entries of a description that do not identify the rows: the path of the run and the versions that computed them."""
 
 
 class PartialOutput:
     """The rows written so far: `embeddings.npy` and `ids.tsv`, and in `state.json` how many rows are complete in both."""
 
-    def __init__(self, folder: Path, description: EmbeddingDescription) -> None:
+    def __init__(self, folder: Path, description: RowsDescription) -> None:
         self.folder, self.description = folder, description
         self.rows, self._ends = 0, [0, 0]
 
@@ -87,11 +87,11 @@ class PartialOutput:
 
 
 @contextmanager
-def acquire(out: Path, description: EmbeddingDescription, *, resume: bool, overwrite: bool) -> Iterator[PartialOutput]:
+def acquire(out: Path, description: RowsDescription, *, resume: bool, overwrite: bool) -> Iterator[PartialOutput]:
     """Yield the partial output of `out`, locked for this process: a new one, or with `resume` the one of an earlier call.
 
     Raises OutputExists for rows of an earlier call if neither `resume` nor `overwrite` is given and for a folder with other
-    files, FindnaError if those rows are other embeddings or another process is writing them.
+    files, FindnaError if those rows are of another job or another process is writing them.
     """
     folder = partial_folder(out)
     with disk_errors(folder):
@@ -100,7 +100,7 @@ def acquire(out: Path, description: EmbeddingDescription, *, resume: bool, overw
     with exclusive_lock(folder):
         partial, state = PartialOutput(folder, description), read_state(out)
         if state is not None and resume:
-            check_same_embeddings(state["description"], description, folder)
+            check_same_rows(state["description"], description, folder)
             partial.resume(state)
         elif state is not None and not overwrite:
             found = f"{folder}: contains {state['rows']} of {state['description']['rows']} rows of an interrupted call"
@@ -122,7 +122,9 @@ def _refuse_other_files(folder: Path) -> None:
     temporary = tuple(f".{name}." for name in ours)
     others = [path.name for path in folder.iterdir() if path.name not in ours and not path.name.startswith(temporary)]
     if others:
-        raise OutputExists(f"{folder}: contains {min(others)}, which embed did not write; move it away, or use another --out")
+        raise OutputExists(
+            f"{folder}: contains {min(others)}, which this command did not write; move it away, or use another --out"
+        )
 
 
 def read_state(out: Path) -> PartialState | None:
@@ -139,18 +141,18 @@ def remove(out: Path) -> None:
     shutil.rmtree(partial_folder(out), ignore_errors=True)
 
 
-def check_same_embeddings(existing: EmbeddingDescription, requested: EmbeddingDescription, path: Path) -> None:
-    """Raise FindnaError, listing the differences, if `existing` describes other embeddings than `requested`."""
+def check_same_rows(existing: RowsDescription, requested: RowsDescription, path: Path) -> None:
+    """Raise FindnaError, listing the differences, if `existing` describes other rows than `requested`."""
     before, now = _flat(existing), _flat(requested)
     keys = dict.fromkeys([*before, *now])
     differences = [f"{key}: {before.get(key)} there, {now.get(key)} now" for key in keys if before.get(key) != now.get(key)]
     if differences:
-        message = f"{path}: contains other embeddings; --resume needs the same ones, --overwrite replaces them:"
+        message = f"{path}: contains other results; --resume needs the same ones, --overwrite replaces them:"
         raise FindnaError("\n  ".join([message, *differences]))
 
 
-def _flat(description: EmbeddingDescription) -> dict[str, object]:
-    """Return the entries that identify the embeddings, with those of the input prefixed by `input.`."""
+def _flat(description: RowsDescription) -> dict[str, object]:
+    """Return the entries that identify the rows, with those of the input prefixed by `input.`."""
     compared: dict[str, object] = {key: value for key, value in description.items() if key not in (*_NOT_COMPARED, "input")}
     source = {f"input.{key}": value for key, value in description["input"].items() if key != "path"}
     return {**compared, **source}

@@ -103,7 +103,7 @@ def sample(out: Path) -> EmbeddingSample:
     count = description["rows"]
     # Evenly spaced and not random: the plot is the same each time and covers the whole genome.
     rows = np.arange(count) if count <= MAX_POINTS else np.linspace(0, count - 1, MAX_POINTS).round().astype(np.int64)
-    return EmbeddingSample(*formats.format_of(out).read(out, description["columns"], rows), description)
+    return EmbeddingSample(*formats.format_of(out, formats.FORMATS).read(out, description["columns"], rows), description)
 
 
 def write_projector(shown: EmbeddingSample, folder: Path) -> None:

@@ -124,7 +124,7 @@ def test_bom_line_ends_and_gzip_do_not_matter(tmp_path, suffix, newline, bom):
 
 
 def test_quotes_spaces_blank_lines_and_other_columns(folder):
-    (folder / "test.csv").write_text('label, note ,sequence\n"0","a, ""b""","ACGT"\n\n 1 ,,  acgn \n0,x,GG,more\n')
+    (folder / "test.csv").write_text('label, note ,sequence\n"0","a, ""b""","ACGT"\n\n 1 ,,  acgn \n0,x,GG\n')
     table = load_task(str(folder)).splits["test"]
     assert table.sequences == ["ACGT", "acgn", "GG"]
     assert table.labels.tolist() == [0, 1, 0]
@@ -145,8 +145,8 @@ def test_lower_case_n_and_u_need_no_note_and_iupac_letters_are_counted(folder):
     write(folder, "test", [("acgtnNuU", 0), ("A", 1)])
     assert load_task(str(folder)).notes == ()
     write(folder, "test", [("ARYn", 0), ("kX", 1)])
-    write(folder, "dev", [("AC", 0), ("Bu", 1)])
-    assert load_task(str(folder)).notes == ("5 ambiguous letters (IUPAC codes) were read as N",)
+    write(folder, "dev", [("A-C", 0), ("Bu", 1)])
+    assert load_task(str(folder)).notes == ("6 ambiguous letters (IUPAC codes, gaps) were read as N",)
 
 
 @pytest.mark.parametrize(
@@ -242,25 +242,37 @@ def test_two_files_for_one_part_are_ambiguous(folder):
 
 
 @pytest.mark.parametrize(
-    ("header", "column"),
-    [("sequence,class", "label"), ("Sequence,label", "sequence"), ("sequence,label,label", "label")],
+    ("header", "message"),
+    [
+        ("sequence,class", "no column is called label, target or y; the columns are class"),
+        ("promoter,label", "no column is called sequence, seq or dna; the columns are promoter, label"),
+        ("sequence,label,label", "column names must be unique and not empty, but 'label' is repeated"),
+        (
+            "sequence,label,Y",
+            "the columns label, Y are ambiguous: choose one by sequence_column or label_column of a task file",
+        ),
+    ],
 )
-def test_a_header_without_the_two_columns_is_refused(folder, header, column):
+def test_a_header_without_the_two_columns_is_refused(folder, header, message):
     write(folder, "dev", header=header)
-    message = refused(folder)
-    assert f"dev.csv:1: the header needs one column called {column!r}" in message
-    assert header.replace(",", ", ") in message
+    assert f"dev.csv:1: {message}" in refused(folder)
 
 
 def test_an_empty_file_has_no_header(folder):
     (folder / "dev.csv").write_text("")
-    assert "its columns are none" in refused(folder)
+    assert "the columns are none" in refused(folder)
 
 
-@pytest.mark.parametrize(("row", "column"), [((" ", 1), "sequence"), (("ACGT", ""), "label"), (("ACGT",), "label")])
+@pytest.mark.parametrize(("row", "column"), [((" ", 1), "sequence"), (("ACGT", ""), "label")])
 def test_an_empty_cell_is_named_by_its_line(folder, row, column):
     write(folder, "test", [*ROWS[:2], row])
     assert f"test.csv:4: the {column} is empty" in refused(folder)
+
+
+@pytest.mark.parametrize("row", [("ACGT",), ("ACGT", 1, 2)])
+def test_a_row_with_another_number_of_cells_is_refused(folder, row):
+    write(folder, "test", [*ROWS[:2], row])
+    assert f"test.csv:4: has {len(row)} cells, and the header 2 columns" in refused(folder)
 
 
 def test_a_line_number_counts_blank_and_quoted_lines(folder):
@@ -268,9 +280,7 @@ def test_a_line_number_counts_blank_and_quoted_lines(folder):
     assert "test.csv:5: the sequence is empty" in refused(folder)
 
 
-@pytest.mark.parametrize(
-    ("sequence", "letter"), [("ACGTZ", "'Z'"), ("AC-GT", "'-'"), ("0", "'0'"), ("ACG\u0416", "'\u0416'"), ("A C", "' '")]
-)
+@pytest.mark.parametrize(("sequence", "letter"), [("ACGTZ", "'Z'"), ("0", "'0'"), ("ACG\u0416", "'\u0416'"), ("A C", "' '")])
 def test_what_is_no_nucleotide_letter_is_refused(folder, sequence, letter):
     write(folder, "test", [("ACGTRYKM", 0), ("A", 1), (sequence, 1), ("ACGT", 0)])
     assert f"test.csv:4: {letter} is not a nucleotide letter" in refused(folder)
@@ -308,20 +318,24 @@ def test_too_few_rows_to_split(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "message"),
     [
-        ("test.csv.gz", b"sequence,label\nACGT,0\n"),
-        ("test.csv.gz", gzip.compress(b"sequence,label\nACGT,0\n")[:-12]),
-        ("test.csv.gz", gzip.compress(b"sequence,label\nACGT,0\n")[:12] + b"\xff" * 20),
-        ("test.csv", "sequence,label\nACGT,0\n".encode("utf-16")),
-        ("test.csv", b'sequence,label\n"ACGT"x,0\n'),
+        ("test.csv.gz", gzip.compress(b"sequence,label\nACGT,0\n")[:-12], "is a broken or truncated gzip file ("),
+        ("test.csv.gz", gzip.compress(b"sequence,label\nACGT,0\n")[:12] + b"\xff" * 20, "is not UTF-8 text; save it as UTF-8"),
+        ("test.csv", "sequence,label\nACGT,0\n".encode("utf-16"), "is not UTF-8 text; save it as UTF-8"),
+        ("test.csv", b'sequence,label\n"ACGT"x,0\n', "cannot be read as a table ("),
     ],
-    ids=["not gzip", "cut off", "damaged", "UTF-16", "bad quotes"],
+    ids=["cut off", "damaged", "UTF-16", "bad quotes"],
 )
-def test_an_unreadable_file_is_named(folder, name, content):
+def test_an_unreadable_file_is_named(folder, name, content, message):
     (folder / "test.csv").unlink()
     (folder / name).write_bytes(content)
-    assert f"{name} cannot be read as a UTF-8 CSV table (" in refused(folder)
+    assert f"{name} {message}" in refused(folder)
+
+
+def test_gzip_is_recognised_by_the_content_and_not_by_the_name(folder):
+    (folder / "test.csv").rename(folder / "test.csv.gz")
+    assert len(load_task(str(folder)).splits["test"].sequences) > 0
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ FORMS = [".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet"]
 
 
 @pytest.mark.parametrize("suffix", FORMS)
-@pytest.mark.parametrize("name", ["sequence", "seq"])
+@pytest.mark.parametrize("name", ["sequence", "seq", "DNA"])
 def test_every_form_holds_the_same_rows(tmp_path, suffix, name):
     for part in ("train", "dev", "test"):
         table(tmp_path / "t" / f"{part}{suffix}", header=(name, "label"))
@@ -65,7 +65,9 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path, suffix):
     table(tmp_path / f"train{suffix}")
     table(tmp_path / f"test{suffix}", header=("sequence", "class"))
     message = refused(tmp_path)
-    assert f"test{suffix}:1: the header needs one column called 'label', but its columns are sequence, class" in message
+    place = f"test{suffix}" if suffix == ".parquet" else f"test{suffix}:1"
+    assert f"{place}: no column is called label, target or y; the columns are class: choose one by" in message
+    assert "sequence_column or label_column of a task file" in message
 
 
 @pytest.mark.parametrize("suffix", FORMS)
@@ -88,7 +90,7 @@ def test_a_protein_is_refused(tmp_path, suffix):
     table(tmp_path / f"train{suffix}")
     table(tmp_path / f"test{suffix}", [("ACGT", "a"), ("MKLVE", "b")])
     place = f"test{suffix}: row 2" if suffix == ".parquet" else f"test{suffix}:3"
-    assert f"{place}: 'L' is not a nucleotide letter: use A C G T N or IUPAC codes" in refused(tmp_path)
+    assert f"{place}: 'L' is not a nucleotide letter: use A C G T N, IUPAC codes, or -" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", FORMS)
@@ -121,7 +123,7 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
 def test_a_broken_gzip_is_named(tmp_path):
     table(tmp_path / "train.tsv.gz")
     (tmp_path / "test.tsv.gz").write_bytes(gzip.compress(b"sequence\tlabel\nACGT\ta\n")[:-9])
-    assert "test.tsv.gz cannot be read as a UTF-8 TSV table (" in refused(tmp_path)
+    assert "test.tsv.gz is a broken or truncated gzip file (" in refused(tmp_path)
 
 
 def test_a_task_file_names_a_table_of_each_part(tmp_path):
@@ -159,3 +161,26 @@ def test_coordinates_in_a_table_keep_a_chromosome_together(tmp_path):
     assert 7 <= sizes(task)[1] <= 21
     assert f"all samples on {', '.join(sorted(validation))}, was split off" in task.notes[0]
     assert sizes(task)[2] == 70
+
+
+@pytest.mark.parametrize("suffix", FORMS)
+def test_a_task_file_names_the_columns_of_its_tables(tmp_path, suffix):
+    rows = [("TTTT", sequence, "x", label) for sequence, label in ROWS]
+    for split in ("train", "dev", "test"):
+        table(tmp_path / f"{split}{suffix}", rows, ("sequence", "promoter", "label", "class"))
+    stated = "folder: [.]\nsequence_column: promoter\nlabel_column: class\n"
+    assert rows_of(loaded(task_file(tmp_path, stated)), "test") == ROWS
+    message = refused(task_file(tmp_path, stated.replace("promoter", "promotor")))
+    assert "there is no column 'promotor'" in message
+    assert "the columns are sequence, promoter, label, class" in message
+
+
+def test_a_bed_has_a_number_as_label_column(tmp_path):
+    path = task_file(tmp_path, "bed: {train: a.bed, test: b.bed}\ngenome: builtin\nlabel_column: class\n")
+    assert "label_column of a bed is a number, counted from 1 (got 'class')" in refused(path)
+
+
+def test_a_listing_of_labels_is_short(tmp_path):
+    table(tmp_path / "train.csv", [("ACGT", f"class{number}") for number in range(80)])
+    table(tmp_path / "test.csv", [("ACGT", "other")])
+    assert "class11 and 68 more: a class without training samples" in refused(tmp_path)

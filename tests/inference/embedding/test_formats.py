@@ -28,7 +28,7 @@ def write(out, embeddings=EMBEDDINGS, *, resume=False, overwrite=False):
     with partial_output.acquire(out, told(len(embeddings)), resume=resume, overwrite=overwrite) as rows:
         if rows.rows == 0:
             rows.append(IDS[: len(embeddings)], embeddings)
-        formats.finish(rows, out, frozenset({"start"}))
+        formats.finish(rows, out, formats.format_of(out, formats.FORMATS), frozenset({"start"}))
     return out
 
 
@@ -74,7 +74,7 @@ def test_others_read_what_is_written(out):
 @pytest.mark.parametrize("rows", [range(20), [0], [6, 7, 19], range(1, 20, 3)], ids=str)
 def test_rows_are_read_back(out, rows):
     write(out)
-    embeddings, ids = formats.format_of(out).read(out, COLUMNS, np.array(rows))
+    embeddings, ids = formats.format_of(out, formats.FORMATS).read(out, COLUMNS, np.array(rows))
     assert np.array_equal(embeddings, EMBEDDINGS[list(rows)])
     assert ids == [IDS[row] for row in rows]
 
@@ -141,7 +141,7 @@ def test_what_lies_beside_is_not_replaced_unasked(tmp_path):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_folder_of_something_else_is_never_replaced(tmp_path, suffix):
     (tmp_path / f"out{suffix}").mkdir()
-    with pytest.raises(OutputExists, match="is a folder that embed did not write; use another --out"):
+    with pytest.raises(OutputExists, match="is a folder that this command did not write; use another --out"):
         formats.refuse_existing(tmp_path / f"out{suffix}", replace=True)
 
 
@@ -161,15 +161,15 @@ def test_somebody_elses_json_tells_nothing(tmp_path, text):
 @pytest.mark.parametrize("name", ["out.csv", "out", "out.npz", "out.NPY"])
 def test_another_suffix_is_refused(name):
     with pytest.raises(FindnaError, match=r"the suffix must be one of \.npy, \.parquet, \.zarr"):
-        formats.format_of(Path(name))
+        formats.format_of(Path(name), formats.FORMATS)
 
 
 @pytest.mark.parametrize(("module", "extra"), [("pyarrow", "parquet"), ("zarr", "zarr")])
 def test_a_missing_package_is_named_with_its_extra(module, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)  # what Python takes for a package that is not there
     with pytest.raises(FindnaError, match=rf"--out out\.{extra} needs {module}, .*: pip install 'findna-kit\[{extra}\]'"):
-        formats.format_of(Path(f"out.{extra}"))
-    formats.format_of(Path("out.npy"))
+        formats.format_of(Path(f"out.{extra}"), formats.FORMATS)
+    formats.format_of(Path("out.npy"), formats.FORMATS)
 
 
 @pytest.mark.parametrize(("name", "column"), [
@@ -198,7 +198,7 @@ def write(out, blocks):
     with partial_output.acquire(out, description, resume=False, overwrite=False) as rows:
         for number in range(blocks):
             rows.append([(str(row),) for row in range(4096)], np.full((4096, 256), number, dtype=np.float32))
-        formats.finish(rows, out, frozenset())
+        formats.finish(rows, out, formats.format_of(out, formats.FORMATS), frozenset())
 
 folder, suffix = Path(sys.argv[1]), sys.argv[2]
 write(folder / f"small{suffix}", 4)

@@ -5,11 +5,14 @@ import tracemalloc
 from itertools import islice, pairwise
 
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from findna_kit.data.genome import builtin_genome, open_store
+from findna_kit.data.table_columns import ColumnNames
 from findna_kit.errors import FindnaError
 from findna_kit.inference.embedding.inputs import Tiling, open_source, tiling
 
@@ -103,6 +106,26 @@ def test_tabs_separate_too_and_a_table_of_sequences_alone_is_numbered(tmp_path):
     assert rows(source) == [(("0",), "ACG"), (("1",), "TT")]
 
 
+@pytest.mark.parametrize("header", ["{}sequence,label", "{}Seq,Label", "{}DNA,y", "{}dna,target"])
+@pytest.mark.parametrize(
+    ("index", "first"), [("", ()), (",", ("0",)), ("Unnamed: 0,", ("0",))], ids=["plain", "pandas", "reread"]
+)
+def test_names_of_columns_as_people_write_them(tmp_path, header, index, first):
+    row = ",".join([*first, "AC-GT", "1"])
+    source = open_source(written(tmp_path / "some.csv", f"{header.format(index)}\n{row}\n"))
+    assert source.columns == (("index",) if first else ()) + (header.split(",")[-1],)
+    assert rows(source) == [((*first, "1"), "AC-GT")]
+
+
+def test_a_parquet_is_a_table_and_a_column_may_be_chosen(tmp_path):
+    path = tmp_path / "some.parquet"
+    parquet.write_table(pyarrow.table({"sequence": ["A", "C"], "promoter": ["ACG", "TT"], "score": [0.5, None]}), path)
+    source = open_source(path, columns=ColumnNames("promoter"))
+    assert source.columns == ("sequence", "score")
+    assert rows(source) == [(("A", "0.5"), "ACG"), (("C", ""), "TT")]
+    assert rows(open_source(path), 1) == [(("TT", ""), "C")]
+
+
 def test_a_sequence_longer_than_the_csv_module_takes(tmp_path):
     long = dna(csv.field_size_limit() + 1)
     source = open_source(written(tmp_path / "some.csv", f"sequence,label\n{long},1\n"))
@@ -152,12 +175,15 @@ REFUSED = {
     "a record without bases": ("x.fa", ">one\nACGT\n>none\n>two\nAC\n", {}, "x.fa: 'none' has no bases"),
     "no record has bases": ("x.fa", ">one\n>two\n", {}, "x.fa holds no bases"),
     "protein FASTA": ("x.fa", ">p\nMKTAYIAKQRQISFVKSHFSRQ\n", {}, "looks like protein"),
-    "protein CSV": ("x.csv", "sequence\nACGT\nMKTAYEQL\n", {}, "x.csv:3: 'E' is not a nucleotide letter: use A C G T N or"),
-    "a gap": ("x.csv", "sequence\nAC-GT\n", {}, "x.csv:2: '-' is not a nucleotide letter"),
+    "protein CSV": ("x.csv", "sequence\nACGT\nMKTAYEQL\n", {}, "x.csv:3: 'E' is not a nucleotide letter: use A C G T N, "),
+    "two columns of sequences": ("x.csv", "seq,DNA\nACGT,AC\n", {}, "columns seq, DNA are ambiguous: choose one by --"),
+    "no header": ("x.csv", "ACGTACGT,0\nACGT,1\n", {}, "x.csv:1: there is no header: .* ACGTACGT;"),
+    "no such column": ("x.csv", "sequence\nACGT\n", {"columns": ColumnNames("promoter")}, "1: there is no column 'promoter'"),
+    "columns of a FASTA": ("x.fa", ">a\nACGT\n", {"columns": ColumnNames("a")}, "-column is for a table, and .*x.fa"),
     "ragged CSV": ("x.csv", "sequence,label\nACGT,1\nACGT\n", {}, "x.csv:3: has 1 cells, and the header 2 columns"),
     "a cell too many": ("x.csv", "sequence,label\nACGT,1,2\n", {}, "x.csv:2: has 3 cells, and the header 2 columns"),
-    "no column sequence": ("x.csv", "seq,label\nACGT,1\n", {}, "called 'sequence', but its columns are seq, label"),
-    "an empty table": ("x.csv", "", {}, "x.csv:1: the header needs .* but its columns are none"),
+    "no column sequence": ("x.csv", "gene,label\nACGT,1\n", {}, "is called sequence, seq or dna; the columns are gene, label"),
+    "an empty table": ("x.csv", "", {}, "x.csv:1: no column is called sequence, seq or dna; the columns are none"),
     "a header alone": ("x.csv", "sequence,label\n", {}, "x.csv has no rows below its header"),
     "an empty cell": ("x.csv", "sequence,label\n ,1\n", {}, "x.csv:2: the sequence is empty"),
     "a column twice": ("x.csv", "sequence,a,a\nACGT,1,2\n", {}, "x.csv:1: column names must be unique and not empty, but 'a'"),

@@ -76,7 +76,7 @@ def test_other_embeddings_are_refused_with_what_differs(out):
         append(rows, (0, 2))
     before = content(rows.folder)
     with (
-        pytest.raises(FindnaError, match="contains other embeddings; --resume needs the same") as refused,
+        pytest.raises(FindnaError, match="contains other results; --resume needs the same") as refused,
         claim(out, resume=True, layer=2, input={"path": "/x.fa", "digest": "d2"}),
     ):
         pass
@@ -114,7 +114,10 @@ def test_a_folder_of_something_else_is_not_touched(out, overwrite):
     folder = partial_output.partial_folder(out)
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(OutputExists, match=r"contains thesis\.txt, which embed did not write"), claim(out, overwrite=overwrite):
+    with (
+        pytest.raises(OutputExists, match=r"contains thesis\.txt, which this command did not write"),
+        claim(out, overwrite=overwrite),
+    ):
         pass
     assert sorted(path.name for path in folder.iterdir() if path.name != ".lock") == ["thesis.txt"]
 

@@ -31,7 +31,7 @@ def output(folder, rows=60, *, suffix=".npy", kinds=("exon", "intron", "flank"),
     out = folder / f"out{suffix}"
     with partial_output.acquire(out, {**TOLD, "rows": rows, **changed}, resume=False, overwrite=False) as whole:
         whole.append(ids, embeddings)
-        formats.finish(whole, out, frozenset())
+        formats.finish(whole, out, formats.format_of(out, formats.FORMATS), frozenset())
     partial_output.remove(out)
     return out, embeddings, ids
 
@@ -84,7 +84,7 @@ def test_a_column_alone_has_no_header(tmp_path):
     out = tmp_path / "out.npy"
     with partial_output.acquire(out, {**TOLD, "rows": 3, "columns": ["row"]}, resume=False, overwrite=False) as whole:
         whole.append([("0",), ("",), ("2",)], np.eye(3, 5, dtype=np.float32))
-        formats.finish(whole, out, frozenset())
+        formats.finish(whole, out, formats.format_of(out, formats.FORMATS), frozenset())
     write_projector(sample(out), tmp_path / "projector")
     assert (tmp_path / "projector" / "metadata.tsv").read_text() == "0\n-\n2\n"
 
