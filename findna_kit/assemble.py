@@ -134,11 +134,23 @@ def _check_components(recipe: Recipe, encoder: Encoder, losses: Mapping[str, Los
         why = f"{recipe.encoder.name} takes at most {encoder.max_length} nucleotides (got {recipe.data.length})"
         problems.append(Problem("recipe", "data.length", why))
     for label, loss in losses.items():
-        reason = _loss_problem(label, loss, encoder) or loss.check_views(views)
+        reason = _loss_problem(label, loss, encoder) or _view_problem(loss, views)
         if reason is not None:
             problems.append(Problem("recipe", f"losses.{label}", reason))
     if problems:
         raise RecipeError(problems)
+
+
+def _view_problem(loss: Loss, views: list[ViewPlan]) -> str | None:
+    """Return why a loss cannot be used with the views, with a list of them, as a sentence; None if it can."""
+    reason = loss.check_views(views)
+    return reason and f"{reason}; change `views`, which are now: {', '.join(map(_described, views))}"
+
+
+def _described(view: ViewPlan) -> str:
+    """Return a view's name, the branches that see it, and whether it is masked."""
+    branches = " and ".join(name for name, sees in (("student", view.student), ("teacher", view.teacher)) if sees)
+    return f"{view.name} (seen by {branches}{', with a mask' if view.masked else ''})"
 
 
 _BATCH_NORM = "batch normalisation of torch: a sample would depend on its micro-batch, and a forward pass would change state"

@@ -47,7 +47,9 @@ def find_step(run: Path, step: int | None = None) -> int:
     """Return the requested step, or the newest saved one. Raises CheckpointMismatch if it is not saved."""
     saved = steps_saved(run)
     if not saved:
-        raise CheckpointMismatch(f"{run}: is not a run folder (it has no checkpoint in {FOLDER}/)")
+        raise CheckpointMismatch(
+            f"{run}: is not a run folder (it has no checkpoint in {FOLDER}/); give the folder that `run` made"
+        )
     if step is not None and step not in saved:
         raise CheckpointMismatch(f"{run}: has no checkpoint of step {step}; saved: {', '.join(map(str, saved))}")
     return saved[-1] if step is None else step

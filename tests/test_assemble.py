@@ -51,6 +51,14 @@ def test_incompatible_components_are_refused(overrides, sentence):
     assert sentence in str(refused.value)
 
 
+def test_a_loss_without_its_views_lists_those_of_the_recipe():
+    with pytest.raises(RecipeError) as refused:
+        assemble(small("self_distill", "losses.distill=null", "losses.contrast=info_nce")[0])
+    now = "change `views`, which are now: masked (seen by student, with a mask), shifted (seen by teacher)"
+    assert f"losses.contrast: needs two views that the student sees; {now}" in str(refused.value)
+    assemble(small("self_distill", "losses.distill=null", "losses.contrast=info_nce", "views.shifted.see=[student]")[0])
+
+
 def test_all_problems_are_reported_at_once():
     with pytest.raises(RecipeError) as refused:
         assemble(small("self_distill", "views.masked.mask=null", "class_tokens=0")[0])

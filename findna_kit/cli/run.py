@@ -98,7 +98,9 @@ def _recipe_to_resume(folder: Path | None) -> str:
         )
     path = folder / RECIPE
     if not path.is_file():
-        raise FindnaError(f"{path}: no such file; name the recipe: findna-kit run RECIPE --resume {folder}")
+        raise FindnaError(
+            f"{path}: no such file; give the folder of a run, or start one there: findna-kit run RECIPE --resume {folder}"
+        )
     return str(path)
 
 

@@ -59,9 +59,9 @@ def largest_batch(workload: Workload) -> MaxBatch:
     rows = min(MAX_ROWS, max_rows(SHARE * available, needs))
     # A loss that compares all rows has a matrix that grows quadratically, which small passes show too little of.
     coupled = any(term.loss.coupling == "batch" for term in experiment.losses.values())
-    reserve = "; a loss that compares all pairs of rows may need more memory" if coupled else ""
+    reserve = "; a loss that compares all pairs of samples may need more memory" if coupled else ""
     return {
-        "rows": rows, "how": f"predicted from passes of {', '.join(map(str, SIZES))} rows{reserve}",
+        "rows": rows, "how": f"predicted from passes of {', '.join(map(str, SIZES))} samples{reserve}",
         "bytes_per_row": (needs[-1] - needs[-2]) / (SIZES[-1] - SIZES[-2]), "available": available, "share": SHARE,
     }  # fmt: skip
 

@@ -93,7 +93,9 @@ def read_component(kind: str, value: Any, context: ValidationContext) -> Compone
     """Return the component of that kind which `value` states. Raise ValidationError with every issue."""
     registry = context.components.of(kind)
     if not isinstance(value, (str, dict)):
-        message = f"expected the name of a component, or a map with name and parameters (got {display_value(value)})"
+        # A null removes a key that a base or the recipe states. Here the key, perhaps misspelt, is stated nowhere else.
+        hint = "; null removes only a key that the recipe has" if value is None else ""
+        message = f"expected the name of a component, or a map with name and parameters (got {display_value(value)}{hint})"
         raise refusal_of(kind, [Issue((), message)], value)
     stated = {"name": value} if isinstance(value, str) else dict(value)
     # The parameters of the default component may be stated without its name: `optimizer: {learning_rate: 0.01}`.

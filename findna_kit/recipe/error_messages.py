@@ -96,9 +96,17 @@ def explain(error: ValidationError, model: type[BaseModel] | None, tree: Any, *,
     return issues
 
 
-def unknown_key(key: str, known: Sequence[str]) -> str:
-    """Return the message for a key that does not exist, with the nearest one that does."""
-    return f"unknown key{nearest(key, known)} (known: {', '.join(known)})"
+def unknown_key(key: str, known: Sequence[str], elsewhere: Sequence[str] = ()) -> str:
+    """Return the message for a key that does not exist, with its path `elsewhere` if it has one, or the nearest known key."""
+    near = f"; did you mean {' or '.join(map(repr, elsewhere))}?" if elsewhere else nearest(key, known)
+    return f"unknown key{near} (known: {', '.join(known)})"
+
+
+def _sections(model: type[BaseModel] | None, key: str) -> list[str]:
+    """Return the paths of the sections' keys of that name, as `data.batch_size` for `batch_size`."""
+    fields = {} if model is None else {name: field.annotation for name, field in model.model_fields.items()}
+    sections = {name: kind for name, kind in fields.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    return [f"{name}.{key}" for name, section in sections.items() if key in section.model_fields]
 
 
 def _is_redundant(error: Any) -> bool:
@@ -143,7 +151,8 @@ def _issue(located: _LocatedError, model: type[BaseModel] | None, also: Sequence
     if kind in ("extra_forbidden", UNKNOWN_KEY):
         top = also if len(located.loc) == 1 else ()
         known = context["known"] if kind == UNKNOWN_KEY else [*_known(model, located.loc[:-1]), *top]
-        return Issue(located.path, unknown_key(str(located.path[-1]), known), at_key=True)
+        sections = _sections(model, str(located.path[-1])) if len(located.loc) == 1 else []
+        return Issue(located.path, unknown_key(str(located.path[-1]), known, sections), at_key=True)
     if (message := _message_about_value(error)) is not None:
         return Issue(located.path, message)
     # A message of a validator of ours or of a plugin's. It shows the value itself where that is a map or a list.

@@ -109,7 +109,7 @@ class Recipe(Settings):
     data: DataSettings = Field(description="the genome and its windows")
     views: dict[Label, ViewChoice] = Field(min_length=1, description="by label: the views of a window")
     encoder: Annotated[ComponentSpec, ComponentField("encoder")] = Field(description="the network from bases to embeddings")
-    class_tokens: int = Field(0, ge=0, description="number of learned rows before the sequence")
+    class_tokens: int = Field(0, ge=0, description="number of class tokens before the sequence")
     losses: dict[Label, Annotated[ComponentSpec, ComponentField("loss")]] = Field(
         description="by label: the losses, whose weighted sum is the objective"
     )

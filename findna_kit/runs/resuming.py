@@ -1,9 +1,10 @@
-"""Checks when a run is resumed: the recipe and the genomes must be the same, and other settings that differ are logged."""
+"""Checks and log lines of a resumed run: the recipe and the genomes must be the same, and other differences are logged."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from findna_kit import checkpoint
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import diff, load_recipe
 from findna_kit.records.paths import RECIPE
@@ -16,13 +17,22 @@ if TYPE_CHECKING:
     from findna_kit.recipe import Recipe
     from findna_kit.records.run_json import GenomeRecord, ResolvedSettings
 
+_REMEDY = "--resume needs the same one; leave out RECIPE and --set to use it. The differences"
+
+
+def first_line(recipe: Recipe, folder: Path, *, resuming: bool) -> str:
+    """Return the first log line of a run: its steps and folder, and the step from which it is resumed."""
+    line = f"{recipe.name}: {recipe.steps} steps in {folder}"
+    if not resuming:
+        return line
+    step = checkpoint.find_step(folder)
+    return f"{line}, " + ("which is complete: nothing to train" if step == recipe.steps else f"resumed at step {step}")
+
 
 def check_same_recipe(folder: Path, recipe: Recipe, components: Components) -> None:
     """Raise FindnaError, which lists the differences, if the run in `folder` was started with another recipe."""
     if differences := diff(load_recipe(folder / RECIPE, components), recipe):
-        raise FindnaError(
-            "\n  ".join([f"{folder}: was started with another recipe; --resume needs the same one:", *differences])
-        )
+        raise FindnaError("\n  ".join([f"{folder}: was started with another recipe; {_REMEDY}:", *differences]))
 
 
 def check_same_genomes(folder: Path, recorded: Sequence[GenomeRecord], genomes: Sequence[GenomeRecord]) -> None:

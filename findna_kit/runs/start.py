@@ -20,7 +20,7 @@ from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.online_probe import online_probes
 from findna_kit.runs.processes import acquire_folder, apply_launcher, on_worker_lost, run_guard
 from findna_kit.runs.provenance import origins_of, resolved_settings, sizes_of, versions
-from findna_kit.runs.resuming import check_same_genomes, check_same_recipe, log_changed_settings
+from findna_kit.runs.resuming import check_same_genomes, check_same_recipe, first_line, log_changed_settings
 from findna_kit.runs.soft_masking import missing_soft_masking
 from findna_kit.trainer import Observer, StopRequest, train
 from findna_kit.trainer.micro_batch import choose_micro_batch
@@ -83,7 +83,7 @@ def start(
             stack.enter_context(stop.listening())
             if resuming:
                 check_same_recipe(folder, recipe, components)
-            observer.log(f"{recipe.name}: {recipe.steps} steps in {folder}")
+            observer.log(first_line(recipe, folder, resuming=resuming))
             record = RunRecord(folder, resuming=resuming, writes=engine.is_main_process)
             records.append(record)
             record.replace(engine.broadcast_object(record.document))  # as the main process has read it

@@ -131,7 +131,8 @@ def test_a_run_needs_a_recipe_or_a_folder_that_has_one(tmp_path):
     assert "name a RECIPE, or the folder of a run with --resume" in refused("run")
     assert "name a RECIPE" in refused("run", "--out", tmp_path / "run")
     said = refused("run", "--resume", tmp_path / "run")
-    assert f"{tmp_path}/run/recipe.yaml: no such file; name the recipe: findna-kit run RECIPE --resume {tmp_path}/run" in said
+    remedy = f"give the folder of a run, or start one there: findna-kit run RECIPE --resume {tmp_path}/run"
+    assert f"{tmp_path}/run/recipe.yaml: no such file; {remedy}" in said
     assert not (tmp_path / "run").exists()
 
 

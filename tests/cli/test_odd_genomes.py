@@ -136,7 +136,10 @@ def test_what_is_no_file(tmp_path, say):
     ("content", "sentence"),
     [
         (f">one\n{'N' * 9000}\n", "more than 0.1 of each is N; raise data.max_unknown, or take another genome"),
-        (">a\nACGT\n>b\nACGTACGT\n", "is less than one window of 64; hold out a larger share, or take shorter windows"),
+        (
+            ">a\nACGT\n>b\nACGTACGT\n",
+            "is less than one window of 64; set a larger data.validation, such as {share: 0.2}, or a smaller data.length",
+        ),
         (
             "".join(f">c{number}\n{random_dna(60, number)}\n" for number in range(99)),
             "it cannot be cut into two blocks of 256; ",

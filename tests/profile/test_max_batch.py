@@ -49,7 +49,7 @@ def test_rows_within_a_line_and_a_parabola():
 def test_on_a_cpu_it_is_predicted_from_available_memory(subject, monkeypatch):
     monkeypatch.setattr(max_batch, "available_memory", lambda: 10**9)
     found = largest_batch(subject)
-    assert found["how"] == "predicted from passes of 4, 8, 16 rows"
+    assert found["how"] == "predicted from passes of 4, 8, 16 samples"
     assert (found["available"], found["share"]) == (10**9, SHARE)
     assert found["rows"] * found["bytes_per_row"] <= SHARE * 10**9 < (1.1 * found["rows"] + 1) * found["bytes_per_row"]
     monkeypatch.setattr(max_batch, "available_memory", lambda: 10)
@@ -60,7 +60,7 @@ def test_on_a_cpu_it_is_predicted_from_available_memory(subject, monkeypatch):
 
 def test_what_compares_all_rows_is_said_to_need_more():
     found = largest_batch(prepare_workload(small("info_nce")[0], "cpu"))
-    assert "a loss that compares all pairs of rows may need more memory" in found["how"]
+    assert "a loss that compares all pairs of samples may need more memory" in found["how"]
 
 
 def test_on_a_gpu_it_is_tried(subject, monkeypatch):

@@ -68,7 +68,7 @@ WRONG = [
     ("masked: masked_nucleotides", "masked: {weight: 2}", "masked: {weigh", "losses.masked.name: missing; it is required (known: masked_nucleotides, self_distillation)"),
     ("masked: masked_nucleotides", "masked: {name: [x]}", "[x]}", "losses.masked.name: expected the name of one loss (got a list)"),
     ("masked: masked_nucleotides", "masked: 3", "3", "losses.masked: expected the name of a component, or a map with name and parameters (got 3)"),
-    ("insertion]", "null]", "null]", "views.masked.augment.1: expected the name of a component, or a map with name and parameters (got null)"),
+    ("insertion]", "null]", "null]", "views.masked.augment.1: expected the name of a component, or a map with name and parameters (got null; null removes only a key that the recipe has)"),
     ("teacher_update: {name: ema,", "teacher_update: {weight: 1, name: ema,", "weight: 1, nam", "teacher_update.weight: only a loss has a weight; leave it out"),
     ("dim: 12}", "rc: both}", "both}", "encoder.rc: expected 'none', 'average' or 'equivariant' (got 'both')"),
     ("teacher_update: {name: ema,", "teacher_update: {rc: average, name: ema,", "rc: average, n", "teacher_update.rc: only an encoder has rc; leave it out"),

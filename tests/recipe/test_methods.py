@@ -59,7 +59,7 @@ def test_fifty_steps_interrupted_and_resumed_equal_fifty_uninterrupted(path, tmp
         start(recipe, RunLocation(tmp_path / "cut"), **common, observer=interrupt_at(CUT))
     said = []
     start(recipe, RunLocation(resume=tmp_path / "cut"), **common, observer=Observer(said.append))
-    assert said == [f"{path.stem}: {STEPS} steps in {tmp_path / 'cut'}"], "nothing differs"
+    assert said == [f"{path.stem}: {STEPS} steps in {tmp_path / 'cut'}, resumed at step {CUT}"], "nothing differs"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     rows = [row for row in read_rows(tmp_path / "whole") if "loss" in row]
     assert len(rows) == STEPS

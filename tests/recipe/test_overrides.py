@@ -51,8 +51,10 @@ def test_sets_are_applied_in_order(load):
         ("views.masked.augment.x.y=1", "views.masked.augment.x.y: views.masked.augment is a list, and wants an index: 0 to 1 are there (got 'x')"),
         ("views.masked.augment.²=1", "views.masked.augment.²: views.masked.augment is a list, and wants an index: 0 to 1 are there (got '²')"),
         ("stpes=3", "stpes: unknown key; did you mean 'steps'?"),
+        ("batch_size=3", "batch_size: unknown key; did you mean 'data.batch_size'?"),
+        ("validate_every=3", "validate_every: unknown key; did you mean 'trainer.validate_every'?"),
         ("trainer.keep_lst=3", "trainer.keep_lst: unknown key; did you mean 'keep_last'?"),
-        ("losses.distil=null", "losses.distil: expected the name of a component, or a map with name and parameters (got null)"),
+        ("losses.distil=null", "losses.distil: expected the name of a component, or a map with name and parameters (got null; null removes only a key that the recipe has)"),
     ],
 )  # fmt: skip
 def test_a_set_that_is_wrong_is_its_own_place(problems, given, said):

@@ -109,9 +109,12 @@ def test_interrupted_and_resumed_equals_uninterrupted(variant, tmp_path):
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "interrupted"
     lines = []
     start(recipe, RunLocation(resume=tmp_path / "cut"), **common, observer=Observer(lines.append))
-    assert lines == [f"self_distill: 7 steps in {tmp_path / 'cut'}"], "nothing differs"
+    line = f"self_distill: 7 steps in {tmp_path / 'cut'}"
+    assert lines == [f"{line}, resumed at step 4"], "nothing differs"
     assert json.loads((tmp_path / "cut" / "run.json").read_text())["status"] == "finished"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    start(recipe, RunLocation(resume=tmp_path / "cut"), **common, observer=Observer(lines.append))
+    assert lines[1:] == [f"{line}, which is complete: nothing to train"]
 
 
 def test_the_validation_step_of_a_0_1_checkpoint_is_migrated(tmp_path):
@@ -223,7 +226,7 @@ def test_a_run_is_resumed_with_its_own_recipe(tmp_path):
         start(recipe, RunLocation(folder), components=components, plugins=plugins, device="cpu", observer=interrupt_at(1))
     refused = command("run", "--resume", folder, *sets("encoder.dim=33"), "--device", "cpu")
     assert refused.returncode == 2
-    assert "was started with another recipe; --resume needs the same one:\n  encoder.dim: 22 -> 33" in refused.stderr
+    assert "leave out RECIPE and --set to use it. The differences:\n  encoder.dim: 22 -> 33" in refused.stderr
     done = command("run", "--resume", folder, *sets("trainer.keep_last=1"), "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert [row["step"] for row in read_rows(folder)] == [0, 1, 2, 3]

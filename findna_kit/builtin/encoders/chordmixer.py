@@ -42,7 +42,7 @@ class ChordMixer(Encoder):
             "none", description="`layer`: layer normalisation before each MLP and of the output; `none` is FinDNA's network"
         )
         learned_class_tokens: bool = Field(
-            False, description="whether class rows enter as learned vectors; otherwise they enter as zeros, as MASK does"
+            False, description="whether class tokens enter as learned vectors; otherwise they enter as zeros, as MASK does"
         )
 
     examples = (

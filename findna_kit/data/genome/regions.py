@@ -157,8 +157,8 @@ def _share(store: TokenStore, available: Regions, share: float, *, length: int, 
     target = share * available.bases
     if target < length:
         raise GenomeError(
-            f"a share of {share:g} of {available.bases} bases is less than one window of {length}; "
-            "hold out a larger share, or take shorter windows"
+            f"{store.source}: the validation region, a share of {share:g} of {available.bases} bases, is less than one window "
+            f"of {length}; set a larger data.validation, such as {{share: 0.2}}, or a smaller data.length"
         )
     size = max(4 * length, min(_MAX_BLOCK, int(target / _VALIDATION_BLOCKS)))
     contig, start, end = _blocks(available, size)

@@ -29,7 +29,7 @@ def read_folder(folder: Path, genomes: TaskGenomes, columns: ColumnNames | None 
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
-        raise TaskError(f"{folder} {what}: a task is builtin, a shipped name, a task file (.yaml) or a folder with {_EXPECTED}")
+        raise TaskError(f"{folder} {what}: give `builtin`, a shipped name, a task file (.yaml), or a folder with {_EXPECTED}")
     splits = {split: samples for split in SPLITS if (samples := _read_split(folder, split, genomes, columns)) is not None}
     if "test" not in splits:
         raise TaskError(f"{folder} has no test split: looked for {_expected('test')}")
@@ -39,7 +39,7 @@ def read_folder(folder: Path, genomes: TaskGenomes, columns: ColumnNames | None 
 
 
 def _expected(split: str) -> str:
-    return f"{split}{SUFFIXES[0]} ({', '.join(SUFFIXES[1:])}) and {split}/"
+    return f"{split}{SUFFIXES[0]} ({', '.join(SUFFIXES[1:])}) or {split}/"
 
 
 _EXPECTED = _expected("train") + ", and the same for dev and test"

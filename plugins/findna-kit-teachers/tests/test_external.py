@@ -159,7 +159,7 @@ def test_a_run_that_is_gone_is_missed_in_a_sentence(other, tmp_path):
         findna_kit.load(tmp_path / "run", "teacher", device="cpu")
     assert str(caught.value) == (
         f"teacher_update.run: the teacher is the network of {source}, which cannot be loaded; restore the run, or name "
-        f"another one: {source}: is not a run folder (it has no checkpoint in checkpoints/)"
+        f"another one: {source}: is not a run folder (it has no checkpoint in checkpoints/); give the folder that `run` made"
     )
 
 

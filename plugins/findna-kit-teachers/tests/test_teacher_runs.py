@@ -43,7 +43,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(name, tmp_path, other):
         run(RunLocation(tmp_path / "cut"), recipe, *overrides, observer=interrupt_at(4))
     said = []
     run(RunLocation(resume=tmp_path / "cut"), recipe, *overrides, observer=Observer(said.append))
-    assert said == [f"{name}: 7 steps in {tmp_path / 'cut'}"], "nothing differs"
+    assert said == [f"{name}: 7 steps in {tmp_path / 'cut'}, resumed at step 4"], "nothing differs"
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     record = json.loads((tmp_path / "cut" / "run.json").read_text())
     assert record["components"]["teacher_update"] == {name: "findna-kit-teachers 0.1.0"}

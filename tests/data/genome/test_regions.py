@@ -162,7 +162,7 @@ def test_splits_that_are_refused(store, write, make):
     with pytest.raises(GenomeError, match="has no base: its regions are excluded, or not included; name others"):
         split(store, HeldOut(bed=bed), length=10, seed=0, excluded=regions([(0, 0, 300)]))
     with pytest.raises(
-        GenomeError, match=r"a share of 0.01 of 1500 bases is less than one window of 100; hold out a larger share"
+        GenomeError, match=r"a share of 0.01 of 1500 bases, is less than one window of 100; set a larger data.validation"
     ):
         split(store, HeldOut(share=0.01), length=100, seed=0)
     with pytest.raises(GenomeError, match=r"too small for windows of 100: it cannot be cut into two blocks of 400"):

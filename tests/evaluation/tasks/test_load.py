@@ -220,18 +220,20 @@ def test_a_missing_folder_says_what_a_task_is(tmp_path):
 
 
 def test_a_file_is_no_task(folder):
-    assert "test.csv is a file: a task is" in refused(folder / "test.csv")
+    assert "test.csv is a file: give `builtin`, a shipped name, a task file (.yaml), or a folder with train.csv" in refused(
+        folder / "test.csv"
+    )
 
 
 def test_a_missing_test_part_says_what_was_looked_for(folder):
     (folder / "test.csv").unlink()
-    assert refused(folder) == f"{folder} has no test split: looked for test.csv (.csv.gz, .tsv, .tsv.gz, .parquet) and test/"
+    assert refused(folder) == f"{folder} has no test split: looked for test.csv (.csv.gz, .tsv, .tsv.gz, .parquet) or test/"
 
 
 def test_test_alone_is_no_task(folder):
     (folder / "train.csv").unlink()
     (folder / "dev.csv").unlink()
-    assert "has no samples to train on: looked for train.csv (.csv.gz, .tsv, .tsv.gz, .parquet) and train/" in refused(folder)
+    assert "has no samples to train on: looked for train.csv (.csv.gz, .tsv, .tsv.gz, .parquet) or train/" in refused(folder)
 
 
 def test_two_files_for_one_part_are_ambiguous(folder):
