@@ -4,7 +4,7 @@ from findna_kit.records.run_folder import RunLocation
 from findna_kit.runs.evaluate import evaluate_run
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.reporters import Reporters
-from findna_kit.runs.scoring import Scoring
+from findna_kit.runs.scoring import Scoring, recipe_scoring
 from findna_kit.runs.start import RunResult, start
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "RunResult",
     "Scoring",
     "evaluate_run",
+    "recipe_scoring",
     "start",
     "take_initial_weights",
 ]  # fmt: skip
