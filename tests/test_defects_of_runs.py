@@ -50,7 +50,9 @@ def test_defect_7_nothing_is_chosen_on_the_test_and_no_row_is_dropped(tmp_path):
     assert len({len(sequence) for sequence in task.splits["test"].sequences}) > 10, "of any length"
 
     def contender(who, number):
-        return Contender(lambda rows: kmer_features(rows, 2 if who == "encoder" else 1), {"network": who}, None, {})
+        return Contender(
+            lambda rows: {"forward": kmer_features(rows, 2 if who == "encoder" else 1)}, {"network": who}, None, {}
+        )
 
     def result(given, folder):
         evaluation = Evaluation(given, contender, EvaluationRequest(("knn", "probe")), seed=1)

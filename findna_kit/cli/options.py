@@ -46,7 +46,11 @@ Step = Annotated[
     int | None, typer.Option("--step", metavar="N", min=0, help="Use the checkpoint of this step. [default: the last one]")
 ]
 Pooling = Annotated[
-    Literal["mean", "class"], typer.Option("--pooling", help="Average the embeddings of nucleotides, or of class tokens.")
+    Literal["mean", "mean_std", "class"],
+    typer.Option(
+        "--pooling",
+        help="Average embeddings of nucleotides (mean); append their standard deviation (mean_std); or average class tokens.",
+    ),
 ]
 Layer = Annotated[
     int | None,
@@ -54,6 +58,13 @@ Layer = Annotated[
 ]
 Strand = Annotated[
     Literal["forward", "both"], typer.Option("--strand", help="Embed the sequence as given, or average both strands.")
+]
+ScoredStrand = Annotated[
+    Literal["auto", "forward", "both"],
+    typer.Option(
+        "--strand",
+        help="Embed the sequence as given, or average both strands; auto takes the one with the better validation score.",
+    ),
 ]
 TaskData = Annotated[
     Path | None,

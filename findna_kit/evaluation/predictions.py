@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -14,7 +14,7 @@ from findna_kit import rng
 from findna_kit.errors import FindnaError
 from findna_kit.evaluation.cache import Prediction, cache_key
 from findna_kit.evaluation.controls import REVISION, has_one_length, majority_control
-from findna_kit.evaluation.protocol_table import COUNTING, PROTOCOLS
+from findna_kit.evaluation.protocol_table import COUNTING, PROTOCOLS, Protocol
 from findna_kit.evaluation.protocols import Features
 from findna_kit.evaluation.request import NetworkName, PredictionSpec
 from findna_kit.evaluation.tasks import Task, TaskSplit
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Embed = Callable[[Sequence[str]], "NDArray[Any]"]
 """Maps n sequences of any length to embeddings [n, D]."""
+EmbedStrands = Callable[[Sequence[str]], "Mapping[str, NDArray[Any]]"]
+"""Maps n sequences to embeddings [n, D] for each choice of strands, `forward` or `both`; protocols choose among several."""
 CACHE_VERSION = 1
 """Raise it when the computation of all predictions changes. If one protocol's or control's does, raise its own revision."""
 
@@ -42,7 +44,7 @@ class Contender:
     folder): returns the fine-tuned network's prediction; `folder` is for checkpoints that survive an interruption.
     """
 
-    embed: Embed
+    embed: EmbedStrands
     embedding_key: JsonObject
     tune: Callable[[Task, int, Path], Prediction]
     finetune_key: JsonObject
@@ -117,9 +119,12 @@ class Evaluation:
         task = _shuffled(self.task, seed) if spec.contender == "shuffled_labels" else self.task
         if protocol.fit is None or spec.contender == "cnn":
             return features.finetuned(task, seed, folder)
-        fitted = protocol.fit(features.fitting(task), seed)
+        fitted = {strand: protocol.fit(given, seed) for strand, given in features.fitting(task, protocol).items()}
+        # `max` returns the first of equals: the forward strand.
+        best = max(fitted, key=lambda strand: fitted[strand].score)
+        chosen = fitted[best].chosen | ({"strand": best} if len(fitted) > 1 else {})
         # Every choice is made before the test split is embedded, so that none can depend on it.
-        return Prediction(fitted.scores(features.of("test")), fitted.chosen)
+        return Prediction(fitted[best].scores(features.of("test")[best]), chosen)
 
     def _seed(self, spec: PredictionSpec) -> int:
         """Return the seed of a repeat: the same for the encoder and every control, so that repeats are paired."""
@@ -131,31 +136,37 @@ class _NetworkFeatures:
 
     def __init__(self, task: Task, contender: Contender, name: str) -> None:
         self.task, self.contender, self.name = task, contender, name
-        self._splits: dict[str, NDArray[Any]] = {}
+        self._splits: dict[str, Mapping[str, NDArray[Any]]] = {}
 
-    def of(self, split: str) -> NDArray[Any]:
-        """Return the embeddings [n, D]. Raises FindnaError if they are not finite, ValueError for another shape."""
+    def of(self, split: str) -> Mapping[str, NDArray[Any]]:
+        """Return the embeddings [n, D] by strands. Raises FindnaError if they are not finite, ValueError for another shape."""
         # The features of a split serve every protocol; embedding is the expensive part.
         if split not in self._splits:
             sequences = self.task.splits[split].sequences
-            embeddings = self.contender.embed(sequences)
-            if embeddings.ndim != 2 or len(embeddings) != len(sequences):
-                raise ValueError(
-                    f"{self.name} returned an array {embeddings.shape} for {len(sequences)} sequences; expected [n, D]"
-                )
-            # A diverged run must not get a score, which scikit-learn might produce from NaN by accident.
-            if not np.isfinite(embeddings).all():
-                raise FindnaError(
-                    f"{self.name}: embeddings of the task {self.task.name} are not finite, so it cannot be scored: "
-                    "look at the run's losses, or use an earlier checkpoint"
-                )
-            self._splits[split] = embeddings
+            by_strand = self.contender.embed(sequences)
+            for embeddings in by_strand.values():
+                if embeddings.ndim != 2 or len(embeddings) != len(sequences):
+                    raise ValueError(
+                        f"{self.name} returned an array {embeddings.shape} for {len(sequences)} sequences; expected [n, D]"
+                    )
+                # A diverged run must not get a score, which scikit-learn might produce from NaN by accident.
+                if not np.isfinite(embeddings).all():
+                    raise FindnaError(
+                        f"{self.name}: embeddings of the task {self.task.name} are not finite, so it cannot be scored: "
+                        "look at the run's losses, or use an earlier checkpoint"
+                    )
+            self._splits[split] = by_strand
         return self._splits[split]
 
-    def fitting(self, task: Task) -> Features:
-        """Return the features that a protocol may use before the test, with the labels of `task`."""
+    def fitting(self, task: Task, protocol: Protocol) -> dict[str, Features]:
+        """Return by strands the features that a protocol may use before the test, with the labels of `task`."""
         train, validation = task.splits["train"], task.splits["validation"]
-        return Features(self.of("train"), train.labels, self.of("validation"), validation.labels, len(task.classes))
+        features, held_out = self.of("train"), self.of("validation")
+        return {
+            strand: Features(features[strand], train.labels, held_out[strand], validation.labels, len(task.classes))
+            # A few-shot probe chooses nothing, and takes the first.
+            for strand in tuple(features)[: None if protocol.chooses_strand else 1]
+        }
 
     def finetuned(self, task: Task, seed: int, folder: Path) -> Prediction:
         """Return the prediction of the fine-tuned network. Raises FindnaError if it is not finite."""

@@ -31,7 +31,9 @@ class Protocol:
     classifier on frozen features, given a seed; None: the network itself is fine-tuned. counting: by name of COUNTING the
     control's predictions, given a seed. random, counting_random: whether the encoder's predictions, and those of `counting`,
     depend on the seed, and are therefore repeated for every seed. online: whether it is cheap enough for the online probe
-    during training. revision: raise it when the computation with a network changes, and predictions are made again.
+    during training. chooses_strand: whether it takes the forward strand or both by their scores on the validation split, if a
+    contender offers both choices; otherwise the first. revision: raise it when the computation with a network changes, and
+    predictions are made again.
     """
 
     title: str
@@ -41,6 +43,7 @@ class Protocol:
     random: bool = False
     counting_random: bool = False
     online: bool = False
+    chooses_strand: bool = False
     revision: int = 1
 
 
@@ -60,8 +63,10 @@ _CONTROLS: dict[str, Control] = {
     "one_hot": lambda task, _: one_hot_control(task),
 }
 PROTOCOLS: dict[str, Protocol] = {
-    "knn": Protocol("k-NN", "knn", lambda features, _: knn(features), _CONTROLS, online=True, revision=2),
-    "probe": Protocol("linear probe", "probe", lambda features, _: probe(features), _CONTROLS, online=True),
+    "knn": Protocol("k-NN", "knn", lambda features, _: knn(features), _CONTROLS, online=True, chooses_strand=True, revision=2),
+    "probe": Protocol(
+        "linear probe", "probe", lambda features, _: probe(features), _CONTROLS, online=True, chooses_strand=True
+    ),
     **{
         f"few_shot_{shots}": Protocol(
             f"{shots}-shot", "few_shot", partial(_few_shot, shots=shots), _few_shot_controls(shots),

@@ -30,7 +30,7 @@ COLUMNS = ("protocol", "features", "seeds", "chosen", "score", *_OTHER_SCORES, "
 """Names of the columns of `table_rows`. `score` is the task's own metric; the other scores follow."""
 MAIN_COLUMNS = ("protocol", "features", "score", "difference")
 """The columns that matter most, for narrow terminals."""
-_SHOWN_CHOICES = ("neighbours", "k", "strands", "C", "class", "rows", "epoch")
+_SHOWN_CHOICES = ("neighbours", "k", "strands", "strand", "C", "class", "rows", "epoch")
 
 
 def table_rows(result: TaskScores, columns: Sequence[str] = COLUMNS) -> list[list[str]]:
@@ -115,7 +115,8 @@ def about_lines(result: TaskResult, where: str = "") -> list[str]:
     """Return what the scores were measured on and how, and the notes on them. where: tells tasks of one name apart."""
     sizes = ", ".join(f"{name} {size}" for name, size in result.sizes.items())
     layer = "" if result.layer is None else f" of hidden layer {result.layer}"
-    how = f"{result.pooling} pooling{layer}, {result.strand} strand{'s' if result.strand == 'both' else ''}"
+    strands = {"both": "both strands", "auto": "strands chosen on the validation split"}
+    how = f"{result.pooling} pooling{layer}, {strands.get(result.strand, f'{result.strand} strand')}"
     return [
         f"task {result.task}{where} ({sizes}); encoder: {result.branch} at step {result.step}, {how}",
         *result.notes,

@@ -31,7 +31,7 @@ _EXPECTED = (r".isinstance\(treespec, LeafSpec\). is deprecated", "# The axis na
 
 
 class _PooledEmbeddings(nn.Module):
-    """Maps bases [B, L, 5] and valid [B, L] to the poolings [B, D] that `FrozenModel.embed` offers."""
+    """Maps bases [B, L, 5] and valid [B, L] to the embeddings [B, D] that `FrozenModel.embed` pools by `mean` and `class`."""
 
     def __init__(self, network: Branch) -> None:
         super().__init__()

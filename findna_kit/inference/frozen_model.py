@@ -15,7 +15,7 @@ from findna_kit.components.views import View
 from findna_kit.distributed import Engine, choose_device, choose_precision
 from findna_kit.errors import FindnaError
 from findna_kit.model.branch import Pooling as Pooling
-from findna_kit.model.branch import apply_heads, read_rows
+from findna_kit.model.branch import apply_heads, pooled_width, read_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.records.missing_components import refuse_missing
@@ -62,29 +62,36 @@ class FrozenModel:
         """Return the length D of an embedding."""
         return self.network.width
 
-    @torch.inference_mode()
     def embed(
         self, sequences: Sequence[str], pooling: Pooling = "mean", *, layer: int | None = None, strand: Strand = "forward"
     ) -> NDArray[np.float32]:
         """Return the embeddings [n, D] of `sequences`, which may have any length, in their order.
 
-        pooling: `mean` averages over the valid nucleotides (class tokens are present but not pooled); `class` averages over the
-        class tokens. layer: a hidden layer, counted from 0; None: the output of the encoder. strand: `both` averages the
-        embedding of a sequence with that of its reverse complement.
+        pooling: `mean` averages over the valid nucleotides (class tokens are present but not pooled); `mean_std` appends the
+        standard deviation over them, so that embeddings are [n, 2 D]; `class` averages over the class tokens. layer: a hidden
+        layer, counted from 0; None: the output of the encoder. strand: `both` averages the embedding of a sequence with that of
+        its reverse complement.
 
         A sequence longer than the encoder's `max_length` is embedded in overlapping windows, whose average is weighted by their
         lengths; a warning is logged. Raises FindnaError for an empty sequence and for whatever `check_pooling` refuses.
         """
+        return self.embed_strands(sequences, (strand,), pooling, layer=layer)[strand]
+
+    @torch.inference_mode()
+    def embed_strands(
+        self, sequences: Sequence[str], strands: Sequence[Strand], pooling: Pooling = "mean", *, layer: int | None = None
+    ) -> dict[Strand, NDArray[np.float32]]:  # fmt: skip
+        """Return by strand what `embed` returns for it. The forward strand is embedded once for all of them."""
         if isinstance(sequences, str):
             raise FindnaError("embed takes a list of sequences, not one string: embed([sequence])")
         self.check_pooling(pooling, layer)
         tokens = [alphabet.encode(sequence) for sequence in sequences]
-        embeddings = self._embed_tokens(tokens, pooling, layer)
-        if strand == "both":
+        embeddings: dict[Strand, NDArray[np.float32]] = {"forward": self._embed_tokens(tokens, pooling, layer)}
+        if "both" in strands:
             reverse = [alphabet.COMPLEMENT[sequence[::-1]] for sequence in tokens]
             # float32 keeps the result independent of numpy's promotion rules.
-            embeddings = (embeddings + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
-        return embeddings
+            embeddings["both"] = (embeddings["forward"] + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
+        return {strand: embeddings[strand] for strand in strands}
 
     def check_pooling(self, pooling: Pooling, layer: int | None) -> None:
         """Raise FindnaError if the model cannot pool like this.
@@ -103,7 +110,7 @@ class FrozenModel:
         """Return the embeddings [n, D] of encoded sequences, batched by length."""
         windows, owner = self._windows(tokens)
         lengths = np.array([len(window) for window in windows], dtype=np.int64)
-        embeddings = np.zeros((len(windows), self.dim), dtype=np.float32)
+        embeddings = np.zeros((len(windows), pooled_width(pooling, self.dim)), dtype=np.float32)
         for batch in self._batches(lengths):
             embeddings[batch] = self._forward([windows[index] for index in batch], pooling, layer)
         return _average(embeddings, owner, lengths, len(tokens))

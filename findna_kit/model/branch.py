@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from findna_kit.components.views import View
 
-Pooling = Literal["mean", "class"]
+Pooling = Literal["mean", "mean_std", "class"]
+"""How the embeddings of a sequence become one: see `Branch.embed`."""
+_MINIMUM_VARIANCE = 1e-12
 
 
 def encode_bases(tokens: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -133,17 +135,27 @@ class Branch(nn.Module):
     def embed(self, view: View, pooling: Pooling, layer: int | None = None) -> Tensor:
         """Return one embedding [B, D], fp32, of each sequence of `view`.
 
-        pooling: `mean` over valid nucleotides, or over the `class` tokens. layer: a hidden layer to pool instead of the output.
+        pooling: `mean` over valid nucleotides; `mean_std`: that and the standard deviation over them, [B, 2 D] (statistics
+        pooling; Snyder et al. 2018, x-vectors); `class`: the mean over the class tokens. layer: a hidden layer to pool instead
+        of the output.
         """
         layers = () if layer is None else (layer,)
         encoding = self.encode(encode_bases(view.tokens), view.valid, layers=layers)
         if layer is not None:
             hidden = encoding.hidden[layer]
             # Hidden states may begin with class tokens; the nucleotides are the last rows.
-            return pool(hidden[:, hidden.shape[1] - encoding.valid.shape[1] :], encoding.valid).float()
-        if pooling == "mean":
-            return pool(encoding.nucleotides, encoding.valid).float()
-        return self.class_embeddings(encoding).float().mean(1)
+            rows = hidden[:, hidden.shape[1] - encoding.valid.shape[1] :]
+        elif pooling == "class":
+            return self.class_embeddings(encoding).float().mean(1)
+        else:
+            rows = encoding.nucleotides
+        mean = pool(rows, encoding.valid).float()
+        return mean if pooling == "mean" else torch.cat([mean, _deviation(rows, encoding.valid, mean)], dim=1)
+
+
+def pooled_width(pooling: Pooling, dim: int) -> int:
+    """Return the width of an embedding that is pooled from embeddings [B, L, dim]."""
+    return 2 * dim if pooling == "mean_std" else dim
 
 
 def pool(embeddings: Tensor, valid: Tensor) -> Tensor:
@@ -151,6 +163,14 @@ def pool(embeddings: Tensor, valid: Tensor) -> Tensor:
     # Summed in fp32, since a sum over thousands of positions loses digits in bf16.
     count = valid.sum(1, keepdim=True).clamp(min=1)
     return (embeddings * valid[..., None]).sum(1, dtype=torch.float32) / count
+
+
+def _deviation(embeddings: Tensor, valid: Tensor, mean: Tensor) -> Tensor:
+    """Return the standard deviation over valid nucleotides in fp32: [B, L, D], [B, L] and [B, D] to [B, D]."""
+    # From differences to the mean: the mean of squares minus the squared mean would lose digits.
+    variance = pool((embeddings.float() - mean[:, None]).square(), valid)
+    # The root has no gradient at 0, where a sequence of one base is.
+    return (variance + _MINIMUM_VARIANCE).sqrt()
 
 
 def read_rows(output: BranchOutput, reads: Reads) -> Tensor:

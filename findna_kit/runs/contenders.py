@@ -58,7 +58,7 @@ class Networks:
         """Return the strand disagreement of the encoder, and of the first random initialisation, as they were embedded."""
         sequences, seed = self.task.splits["test"].sequences, self.model.recipe.seed
         names: tuple[NetworkName, ...] = ("encoder", "random_init")
-        return {name: strand_disagreement(self.contender(name, 0).embed, sequences, seed=seed) for name in names}
+        return {name: strand_disagreement(self._first_strand_embedder(name), sequences, seed=seed) for name in names}
 
     def _contender(self, name: NetworkName, number: int) -> Contender:
         if name == "cnn":
@@ -74,13 +74,15 @@ class Networks:
             network = {"untrained": number, "recipe": recipe}
 
         def embed(sequences: Sequence[str]) -> Any:
-            return self._model(name, number).embed(sequences, scoring.pooling, layer=scoring.layer, strand=scoring.strand)
+            return self._model(name, number).embed_strands(
+                sequences, scoring.strands, scoring.pooling, layer=scoring.layer
+            )  # fmt: skip
 
         def tune(task: Task, seed: int, folder: Path) -> Prediction:
             model = self._model(name, number)
             tuned = finetune(
-                model.network, model.engine, task, self.settings, pooling=scoring.pooling, strand=scoring.strand, seed=seed,
-                folder=folder, log=self.log, sources=self.sources, optimizer=self.optimizer,
+                model.network, model.engine, task, self.settings, pooling=scoring.pooling, strand=scoring.strands[0],
+                seed=seed, folder=folder, log=self.log, sources=self.sources, optimizer=self.optimizer,
             )  # fmt: skip
             return Prediction(tuned.scores, tuned.chosen)
 
@@ -90,19 +92,30 @@ class Networks:
     def _cnn(self) -> Contender:
         """Return the network that is trained from scratch; it shares the run's precision and strands, and no weights."""
         scoring, model = self.scoring, self.model
-        key: JsonObject = {"cnn": CNN_REVISION, "strand": scoring.strand, "precision": model.precision}
+        strand = scoring.strands[0]
+        key: JsonObject = {"cnn": CNN_REVISION, "strand": strand, "precision": model.precision}
 
         def embed(sequences: Sequence[str]) -> Any:
             raise ValueError("the network that is trained from scratch has no frozen embeddings")
 
         def tune(task: Task, seed: int, folder: Path) -> Prediction:
             trained = train_cnn(
-                model.engine, task, optimizer=self.optimizers[DEFAULT_OPTIMIZER], strand=scoring.strand, seed=seed,
+                model.engine, task, optimizer=self.optimizers[DEFAULT_OPTIMIZER], strand=strand, seed=seed,
                 folder=folder, log=self.log,
             )  # fmt: skip
             return Prediction(trained.scores, trained.chosen)
 
         return Contender(embed, key, tune, key)
+
+    def _first_strand_embedder(self, name: NetworkName) -> Callable[[Sequence[str]], Any]:
+        """Return the function that embeds sequences with a network, with the first choice of strands."""
+        scoring = self.scoring
+
+        def embed(sequences: Sequence[str]) -> Any:
+            model = self._model(name, 0)
+            return model.embed(sequences, scoring.pooling, layer=scoring.layer, strand=scoring.strands[0])
+
+        return embed
 
     def _network(self, name: NetworkName, number: int) -> FrozenModel:
         return self.model if name == "encoder" else untrained(self.model, number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from findna_kit.errors import FindnaError
 from findna_kit.evaluation import EvaluationRequest
@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a run is scored. finetune: `K=V` settings of fine-tuning; data: the folder with the data of shipped tasks.
+    """How a run is scored.
+
+    strand: with `auto`, k-NN and the linear probe take the forward strand or both, whichever scores higher on the validation
+    split; the others take the forward strand. finetune: `K=V` settings of fine-tuning. data: the folder with the data of
+    shipped tasks.
 
     Raises FindnaError for options that the requested protocols would ignore.
     """
 
     asked: EvaluationRequest = field(default_factory=EvaluationRequest)
-    pooling: Pooling = "mean"
+    pooling: Pooling = "mean_std"
     layer: int | None = None
-    strand: Strand = "forward"
+    strand: Strand | Literal["auto"] = "auto"
     branch: BranchName | None = None
     step: int | None = None
     finetune: tuple[str, ...] = ()
@@ -34,6 +38,11 @@ class Scoring:
     data: Path | None = None
     device: str = "auto"
     without: Collection[str] = ()
+
+    @property
+    def strands(self) -> tuple[Strand, ...]:
+        """Return the choices of strands that a protocol has, the simplest first."""
+        return ("forward", "both") if self.strand == "auto" else (self.strand,)
 
     def __post_init__(self) -> None:
         """Refuse a layer with fine-tuning, and settings of fine-tuning without it."""

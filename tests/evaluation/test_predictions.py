@@ -46,7 +46,12 @@ def contenders(encoder=good, untrained=poor, tune=None):
 
     def one(who, number):
         embed = encoder if who == "encoder" else lambda sequences: untrained(sequences) * np.float32(1 + number)
-        return Contender(embed, {"network": who, "number": number}, tune or tuned(who), {"network": who, "tuned": number})
+        return Contender(
+            lambda rows: {"forward": embed(rows)},
+            {"network": who, "number": number},
+            tune or tuned(who),
+            {"network": who, "tuned": number},
+        )
 
     return one
 
@@ -465,3 +470,32 @@ def test_predictions_of_corrected_protocols_have_names_that_version_0_1_did_not_
     revised = {(spec.protocol, spec.contender) for spec in evaluation.specs if "revision" in evaluation.identity(spec)}
     networks = {(protocol, who) for protocol in ("knn", "finetune") for who in ("encoder", "random_init")}
     assert revised == networks | {(protocol, "kmer") for protocol in ("knn", "probe", "finetune")}
+
+
+@pytest.mark.parametrize("better", ["forward", "both"])
+def test_the_validation_split_chooses_the_strands(better, tmp_path):
+    embedded = []
+
+    def embed(sequences):
+        embedded.append(len(sequences))
+        return {strand: (good if strand == better else poor)(sequences) for strand in ("forward", "both")}
+
+    task, asked = make_task(), EvaluationRequest(("knn", "probe", "few_shot"))
+    networks = lambda who, number: Contender(embed, {"network": who, "number": number}, tuned(who), {})  # noqa: E731
+    blocks = run(task, tmp_path, asked, networks)["protocols"]
+    alone = run(task, tmp_path / "alone", asked, contenders())["protocols"]
+    for name in ("knn", "probe"):
+        assert blocks[name]["encoder"]["chosen"] == [{**alone[name]["encoder"]["chosen"][0], "strand": better}]
+        assert blocks[name]["encoder"]["mcc"] == alone[name]["encoder"]["mcc"]
+    # Nothing is chosen on the validation split for a few shots.
+    forward = alone if better == "forward" else run(task, tmp_path / "poor", asked, contenders(poor))["protocols"]
+    assert blocks["few_shot_5"]["encoder"] == forward["few_shot_5"]["encoder"]
+    assert embedded[-1] == len(task.splits["test"].labels), "the test split is embedded last"
+
+
+def test_of_equal_strands_the_forward_one_is_taken(tmp_path):
+    networks = lambda who, number: Contender(  # noqa: E731
+        lambda rows: dict.fromkeys(("forward", "both"), good(rows)), {"network": who, "number": number}, tuned(who), {}
+    )
+    (chosen,) = run(make_task(), tmp_path, EvaluationRequest(("probe",)), networks)["protocols"]["probe"]["encoder"]["chosen"]
+    assert chosen["strand"] == "forward"

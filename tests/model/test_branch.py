@@ -9,7 +9,7 @@ from torch import nn
 from findna_kit import alphabet
 from findna_kit.builtin.encoders.chordmixer import ChordMixer
 from findna_kit.components.interfaces import BranchOutput, ComponentConfig, Encoder
-from findna_kit.model.branch import Branch, ClassPool, apply_heads, encode_bases, pool, read_rows
+from findna_kit.model.branch import Branch, ClassPool, apply_heads, encode_bases, pool, pooled_width, read_rows
 from tests.windows import random_windows, view_of
 
 
@@ -61,6 +61,28 @@ def test_pooled_is_the_mean_over_valid_positions(seed, length):
     embeddings = torch.randn(4, length, 7, generator=torch.Generator().manual_seed(seed))
     expected = torch.stack([row[keep].mean(0) for row, keep in zip(embeddings, valid, strict=True)])
     assert pool(embeddings, valid).allclose(expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [None, 0])
+def test_mean_std_is_the_mean_and_the_deviation_over_valid_nucleotides(layer):
+    branch = mixer().eval()
+    bases = random_windows(4, 12, seed=3)
+    outcome = branch.encode(encode_bases(bases.tokens), bases.valid, layers=() if layer is None else (layer,))
+    rows = outcome.nucleotides if layer is None else outcome.hidden[layer][:, 3:]
+    expected = [
+        torch.cat([row[keep].mean(0), row[keep].std(0, correction=0)]) for row, keep in zip(rows, bases.valid, strict=True)
+    ]
+    found = branch.embed(bases, "mean_std", layer)
+    assert found.shape == (4, pooled_width("mean_std", branch.width))
+    assert found.allclose(torch.stack(expected), atol=1e-5)
+    assert found[:, : branch.width].equal(branch.embed(bases, "mean", layer))
+
+
+def test_the_deviation_of_one_base_is_zero_and_its_gradient_finite():
+    branch = mixer(length=1)
+    branch.embed(random_windows(2, 1, seed=3), "mean_std").sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in branch.encoder.parameters() if parameter.grad is not None)
+    assert branch.embed(random_windows(2, 1, seed=3), "mean_std")[:, branch.width :].max() < 1e-5
 
 
 def test_pooled_is_summed_in_fp32_and_zero_where_nothing_is_valid():

@@ -18,7 +18,7 @@ from findna_kit.builtin.encoders.transformer import Transformer
 from findna_kit.components import View, average_halves, reverse_complement_bases, reverse_valid
 from findna_kit.distributed import Engine
 from findna_kit.inference.frozen_model import FrozenModel, load
-from findna_kit.model.branch import Branch, encode_bases
+from findna_kit.model.branch import Branch, encode_bases, pooled_width
 from findna_kit.model.reverse_complement import RCAverage, RCEquivariant, with_rc
 from findna_kit.schedules import Clock
 from findna_kit.trainer.optimizers import ScheduledOptimizer
@@ -162,11 +162,11 @@ REVERSED = [s[::-1].translate(str.maketrans("ACGT", "TGCA")) for s in SEQUENCES]
     ("encoder.rc=average", "losses.masked=null"),
     ("encoder={name: dilated_conv, rc: equivariant, dim: 8, hidden: 8, blocks: 2}",),
 ])  # fmt: skip
-@pytest.mark.parametrize("pooling", ["mean", "class"])
+@pytest.mark.parametrize("pooling", ["mean", "mean_std", "class"])
 def test_embeddings_of_the_strands_agree(overrides, pooling):
     model = frozen(*overrides)
     one, other = model.embed(SEQUENCES, pooling), model.embed(REVERSED, pooling)
-    assert one.shape == (2, model.dim)
+    assert one.shape == (2, pooled_width(pooling, model.dim))
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     if pooling == "mean":
         one, other = model.embed(SEQUENCES, layer=0), model.embed(REVERSED, layer=0)

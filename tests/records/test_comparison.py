@@ -55,7 +55,7 @@ def test_metrics_are_the_newest_of_each_name(run, tmp_path):
 def test_scores_that_are_not_of_one_thing_are_said(run, tmp_path):
     text = (run / "evaluation.json").read_text()
     (task,) = json.loads(text)
-    other = copied(run, tmp_path / "b", evaluation=text.replace('"pooling": "mean"', '"pooling": "class"'))
+    other = copied(run, tmp_path / "b", evaluation=text.replace('"pooling": "mean_std"', '"pooling": "class"'))
     assert compare([run, other])["remarks"][0] == (
         f"{task}: the scores are not comparable, pooling differ; evaluate both runs alike"
     )

@@ -70,10 +70,14 @@ def test_a_run_is_resumed_from_its_checkpoint(old):
         assert all(np.allclose(resumed[key], tensors[key], rtol=1e-3, atol=1e-5) for key in tensors)
 
 
+AS_BEFORE = ("--pooling", "mean", "--strand", "forward", "--device", "cpu")
+"""The options with which version 0.1 embedded sequences when nothing else was asked for."""
+
+
 def test_cached_predictions_are_used_again_unless_their_protocol_was_corrected(old):
     before = json.loads((old / "run" / "evaluation.json").read_text())
     cells = {path.name: path.stat().st_mtime_ns for path in (old / "run" / "evaluation").iterdir()}
-    code, out, err = findna("evaluate", old / "run", "builtin", "--protocol", "knn,probe", "--device", "cpu")
+    code, out, err = findna("evaluate", old / "run", "builtin", "--protocol", "knn,probe", *AS_BEFORE)
     assert code == 0, err
     after = json.loads((old / "run" / "evaluation.json").read_text())
     for who in ("encoder", "random_init", "majority"):
@@ -84,7 +88,7 @@ def test_cached_predictions_are_used_again_unless_their_protocol_was_corrected(o
     now = {path.name: path.stat().st_mtime_ns for path in (old / "run" / "evaluation").iterdir()}
     assert {name: now[name] for name in cells} == cells
     assert after["builtin"]["revision"] == 2
-    code, _, err = findna("evaluate", old / "run", "builtin", "--protocol", "knn,probe", "--device", "cpu")
+    code, _, err = findna("evaluate", old / "run", "builtin", "--protocol", "knn,probe", *AS_BEFORE)
     assert code == 0
     assert "nothing is computed" in err
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from findna_kit import rng
 from findna_kit.errors import FindnaError
+from findna_kit.model.branch import pooled_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,7 @@ class Classifier(nn.Module):
         self._set_dropout(settings, given=sources.get("dropout") == "given")
         with rng.torch_seed(seed, "finetune head", device=torch.device("cpu")):
             # Filled by the probe before training; drawn from a seed of its own, which leaves torch's global state as it is.
-            self.head = StandardisedLinear(network.width, classes)
+            self.head = StandardisedLinear(pooled_width(pooling, network.width), classes)
         self.branch.requires_grad_(self.trains_encoder)
 
     @property

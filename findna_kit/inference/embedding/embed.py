@@ -18,6 +18,7 @@ from findna_kit.errors import FindnaError, Interrupted
 from findna_kit.inference import frozen_model
 from findna_kit.inference.embedding import formats, partial_output
 from findna_kit.inference.embedding.inputs import open_source
+from findna_kit.model.branch import pooled_width
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -144,7 +145,7 @@ def prepare(run: Path, sequences: Sequences, output: Output, options: EmbedOptio
     description: EmbeddingDescription = {
         "run": str(run.resolve()), "name": model.recipe.name, "step": model.step, "branch": model.branch, "weights": digest,
         "pooling": options.pooling, "layer": options.layer, "strand": options.strand,
-        "precision": model.precision, "dim": model.dim,
+        "precision": model.precision, "dim": pooled_width(options.pooling, model.dim),
         "rows": source.count, "columns": list(source.columns), "input": source.description, "made_with": _made_with(model),
     }  # fmt: skip
     return EmbeddingJob(model, source, options, output, description)
