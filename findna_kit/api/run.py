@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from findna_kit.api import frames
 from findna_kit.api.recipes import override_texts
@@ -91,9 +91,9 @@ class Run:
 
     def evaluate(
         self, tasks: str | Path | Sequence[str | Path], *, protocols: Sequence[str] = ("knn", "probe"), seeds: int = 1,
-        pooling: Pooling = "mean", layer: int | None = None, strand: Strand = "forward", branch: BranchName | None = None,
-        step: int | None = None, finetune: Mapping[str, Any] | None = None, shuffled_labels: bool = False, cnn: bool = False,
-        drop_leaked: bool = False, data: str | Path | None = None,
+        pooling: Pooling = "mean_std", layer: int | None = None, strand: Strand | Literal["auto"] = "auto",
+        branch: BranchName | None = None, step: int | None = None, finetune: Mapping[str, Any] | None = None,
+        shuffled_labels: bool = False, cnn: bool = False, drop_leaked: bool = False, data: str | Path | None = None,
     ) -> DataFrame:  # fmt: skip
         """Score the run on labelled tasks, next to its controls, and return their rows of `scores`.
 

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from inspect import signature
 
 import numpy as np
 import pytest
 
 import findna_kit as fk
 from findna_kit.api.recipes import override_texts
+from findna_kit.cli.evaluate import evaluate
 from findna_kit.errors import FindnaError, RecipeError
 from findna_kit.trainer.stop_request import StopRequest
 from tests.building import ROOT
@@ -118,6 +120,16 @@ def test_metrics_and_scores_are_frames(run, task):
     assert set(run.scores["protocol"]) == {"knn", "probe"}
 
 
+def test_options_have_the_defaults_of_the_command():
+    options = {name: one.default for name, one in signature(evaluate).parameters.items()}
+    options |= {"protocols": tuple(options["protocol"].split(",")), "shuffled_labels": options["shuffled"]}
+    arguments = {name: one.default for name, one in signature(fk.Run.evaluate).parameters.items()}
+    own = ("self", "tasks")  # these two have no default
+    assert {name: value for name, value in arguments.items() if name not in own} == {
+        name: options[name] for name in arguments if name not in own
+    }
+
+
 def test_what_pandas_or_matplotlib_is_needed_for_names_the_extra(run, task, monkeypatch):
     monkeypatch.setattr("findna_kit.errors.find_spec", lambda name: None)
     for wanted in (lambda: run.metrics, lambda: run.scores, lambda: run.evaluate(task), lambda: fk.ablate("objectives")):
@@ -140,7 +152,9 @@ def test_the_figure_has_a_panel_for_each_kind_of_metric(run, tmp_path):
     assert "masked: bits per base, validation windows without augmentation" in titles
     assert "total loss (weighted sum)" in titles
     (masked,) = [axes for axes in figure.axes if "bits" in axes.get_title()]
-    assert {"student", "counting backoff"} <= {line.get_label() for line in masked.lines}
+    labels = [line.get_label() for line in masked.lines]
+    assert {"student", "teacher"} < set(labels)
+    assert any(f"baseline/{label.replace(' ', '_')}/bits_per_base" in run.metrics for label in labels)
     (rate,) = run.plot(["learning_rate"]).axes
     assert [line.get_xdata().tolist() for line in rate.lines] == [[1, 2, 3, 4, 5]]
     with pytest.raises(FindnaError, match="no metric is called 'leerning_rate', or begins with it") as raised:
@@ -185,7 +199,7 @@ except BaseException as error:
 
 def test_an_interrupt_saves_and_the_run_resumes_bit_for_bit(tmp_path, tiny):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(fk.load_recipe("self_distill", **{**tiny, **HEAD, "steps": 40, "trainer.checkpoint_every": 100}).dump())
+    recipe.write_text(fk.load_recipe("self_distill", **{**tiny, **HEAD, "steps": 24, "trainer.checkpoint_every": 100}).dump())
     script = INTERRUPTED.format(recipe=str(recipe), out=str(tmp_path / "cut"))
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
@@ -200,7 +214,7 @@ def test_an_interrupt_saves_and_the_run_resumes_bit_for_bit(tmp_path, tiny):
     assert "in Python, findna_kit.run(resume=FOLDER) continues" in printed
     assert fk.Run(tmp_path / "cut").status == "interrupted"
     saved = int(printed.split("step ")[1].split()[0])
-    assert 3 < saved < 40
+    assert 3 < saved < 24
     finished = fk.run(resume=tmp_path / "cut", device="cpu")
     assert finished.status == "finished"
     fk.run(recipe, out=tmp_path / "whole", device="cpu")
