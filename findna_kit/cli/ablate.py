@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,23 +13,16 @@ from findna_kit.cli.console import log, print_line, print_table
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Device, Json, Wide, Without
 from findna_kit.cli.tables import select
-from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
-    from findna_kit.cli import preparation, study_progress
-    from findna_kit.plugins import loading
-    from findna_kit.study import run as studies
+    from findna_kit.api import studies, study_progress
     from findna_kit.study import tables
-    from findna_kit.study.executors import local, slurm_options
-    from findna_kit.study.executors import slurm as slurm_executor
+    from findna_kit.study.executors import local
     from findna_kit.study.files import StudyResult
-    from findna_kit.study.run import AblationState, Executor
+    from findna_kit.study.run import AblationState
 else:
-    preparation, study_progress = LazyModule("findna_kit.cli.preparation"), LazyModule("findna_kit.cli.study_progress")
-    loading = LazyModule("findna_kit.plugins.loading")
-    tables, studies = LazyModule("findna_kit.study.tables"), LazyModule("findna_kit.study.run")
-    local, slurm_executor = LazyModule("findna_kit.study.executors.local"), LazyModule("findna_kit.study.executors.slurm")
-    slurm_options = LazyModule("findna_kit.study.executors.slurm_options")
+    studies, study_progress = LazyModule("findna_kit.api.studies"), LazyModule("findna_kit.api.study_progress")
+    tables, local = LazyModule("findna_kit.study.tables"), LazyModule("findna_kit.study.executors.local")
 
 UNFINISHED = 3
 """Exit code when cells of the study have not finished."""
@@ -64,14 +56,8 @@ def ablate(
     The exit code is 3 when cells have not finished.
     """
     # First of all, so that a mistake in the options of the executor is reported before plugins are imported.
-    selected = _executor(executor, slurm or [])
-    components, plugins = loading.load_plugins(without or [])
-    options = local.ExecutionOptions(jobs, device, tuple(without or ()), retry)
-    with study_progress.StudyProgress() as show:
-        progress = studies.ablate(
-            study, out, options, components=components, plugins=plugins, executor=selected,
-            observer=studies.StudyObserver(log, show, preparation.dry_assemble),
-        )  # fmt: skip
+    selected = studies.executor_of(executor, slurm or [])
+    progress = studies.run_study(study, out, local.ExecutionOptions(jobs, device, tuple(without or ()), retry), selected)
     if progress.result is None:
         _log_unfinished(progress)
         # The exit code lets a script call the same command again until the study is complete.
@@ -80,15 +66,6 @@ def ablate(
         print(json.dumps(progress.result.plain(), indent=1))
     else:
         _print_result(progress.folder, progress.result, wide=wide)
-
-
-def _executor(name: str, settings: Sequence[str]) -> Executor:
-    """Return the executor. Raises FindnaError if it is not available or does not have these settings."""
-    if name == "slurm":
-        return slurm_executor.SlurmExecutor(slurm_options.read_settings(settings), log)
-    if settings:
-        raise FindnaError("--slurm is for --executor slurm")
-    return local.LocalExecutor()
 
 
 def _log_unfinished(progress: AblationState) -> None:

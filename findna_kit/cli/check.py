@@ -9,9 +9,9 @@ from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Overrides, RecipeArgument, Without
 
 if TYPE_CHECKING:
-    from findna_kit.cli import preparation
+    from findna_kit.api import preparation
 else:
-    preparation = LazyModule("findna_kit.cli.preparation")
+    preparation = LazyModule("findna_kit.api.preparation")
 
 
 def check(recipe: RecipeArgument, overrides: Overrides = None, without: Without = None) -> None:

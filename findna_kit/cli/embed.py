@@ -29,11 +29,11 @@ from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from findna_kit import trainer
-    from findna_kit.cli import progress
+    from findna_kit.api import progress
     from findna_kit.inference import embedding
     from findna_kit.inference.embedding import EmbeddingPlot, EmbedOptions, Output, Sequences, plot
 else:
-    trainer, progress = LazyModule("findna_kit.trainer"), LazyModule("findna_kit.cli.progress")
+    trainer, progress = LazyModule("findna_kit.trainer"), LazyModule("findna_kit.api.progress")
     embedding, plot = LazyModule("findna_kit.inference.embedding"), LazyModule("findna_kit.inference.embedding.plot")
 
 ProjectionMethod = Literal["pca", "tsne", "umap"]

@@ -14,10 +14,10 @@ from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Json
 
 if TYPE_CHECKING:
-    from findna_kit.cli import progress
+    from findna_kit.api import progress
     from findna_kit.data import genome as genomes
 else:
-    progress, genomes = LazyModule("findna_kit.cli.progress"), LazyModule("findna_kit.data.genome")
+    progress, genomes = LazyModule("findna_kit.api.progress"), LazyModule("findna_kit.data.genome")
 
 
 def genome(

@@ -18,7 +18,7 @@ from findna_kit.cli.tables import select
 from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
-    from findna_kit.cli import preparation, progress
+    from findna_kit.api import preparation, progress
     from findna_kit.plugins import loading
     from findna_kit.profile import flops as flop_counts
     from findna_kit.profile import plan as recipe_plan
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from findna_kit.study import plan as study_plan
     from findna_kit.study.executors import local
 else:
-    preparation, progress = LazyModule("findna_kit.cli.preparation"), LazyModule("findna_kit.cli.progress")
+    preparation, progress = LazyModule("findna_kit.api.preparation"), LazyModule("findna_kit.api.progress")
     loading = LazyModule("findna_kit.plugins.loading")
     flop_counts, recipe_plan = LazyModule("findna_kit.profile.flops"), LazyModule("findna_kit.profile.plan")
     study_files, study_plan = LazyModule("findna_kit.study.load"), LazyModule("findna_kit.study.plan")

@@ -21,11 +21,11 @@ from findna_kit.cli.options import (
 
 if TYPE_CHECKING:
     from findna_kit import trainer
-    from findna_kit.cli import progress
+    from findna_kit.api import progress
     from findna_kit.finetuned import predict as predicting
     from findna_kit.inference import embedding
 else:
-    trainer, progress = LazyModule("findna_kit.trainer"), LazyModule("findna_kit.cli.progress")
+    trainer, progress = LazyModule("findna_kit.trainer"), LazyModule("findna_kit.api.progress")
     embedding, predicting = LazyModule("findna_kit.inference.embedding"), LazyModule("findna_kit.finetuned.predict")
 
 

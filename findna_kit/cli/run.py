@@ -15,18 +15,17 @@ from findna_kit.cli.evaluate import print_scores
 from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import RECIPE_HELP, Device, Overrides, Without
 from findna_kit.errors import FindnaError
-from findna_kit.records.paths import RECIPE
 
 if TYPE_CHECKING:
-    from findna_kit import distributed, evaluation, runs, trainer
-    from findna_kit.cli import preparation, progress, training_summary
+    from findna_kit import distributed, runs
+    from findna_kit.api import preparation, training
+    from findna_kit.cli import training_summary
     from findna_kit.recipe import Recipe
     from findna_kit.runs import processes
 else:
-    distributed, evaluation = LazyModule("findna_kit.distributed"), LazyModule("findna_kit.evaluation")
-    runs, processes = LazyModule("findna_kit.runs"), LazyModule("findna_kit.runs.processes")
-    trainer = LazyModule("findna_kit.trainer")
-    preparation, progress = LazyModule("findna_kit.cli.preparation"), LazyModule("findna_kit.cli.progress")
+    distributed, runs = LazyModule("findna_kit.distributed"), LazyModule("findna_kit.runs")
+    processes = LazyModule("findna_kit.runs.processes")
+    preparation, training = LazyModule("findna_kit.api.preparation"), LazyModule("findna_kit.api.training")
     training_summary = LazyModule("findna_kit.cli.training_summary")
 
 
@@ -63,45 +62,22 @@ def run(
     without: Without = None,
 ) -> None:
     """Train a recipe, evaluate it and write a run folder."""
-    if out is not None and resume is not None:
-        raise FindnaError("--out and --resume each name a folder: give one of them")
-    source = recipe if recipe is not None else _recipe_to_resume(resume)
-    loaded, components, plugins = preparation.load(source, overrides or [], without or [])
-    preparation.check_files(loaded)
+    location = training.location_of(out, resume, overwrite=overwrite)
+    source = recipe if recipe is not None else training.recipe_to_resume(resume)
+    loaded = preparation.load(source, overrides or [], without or [])
+    preparation.check_files(loaded.recipe)
+    settings = loaded.recipe.trainer
     # Under torchrun or Slurm the processes exist already; otherwise this process starts and supervises them.
-    if distributed.current_launch() is None and loaded.trainer.devices * loaded.trainer.nodes > 1:
-        sys.exit(_start_processes(loaded))
+    if distributed.current_launch() is None and settings.devices * settings.nodes > 1:
+        sys.exit(_start_processes(loaded.recipe))
     # Reporters are imported before the run folder is created, so that a wrong name leaves nothing behind.
-    reporters = runs.Reporters(report or [])
-    with progress.reading_bar() as reading, progress.TrainingProgress(loaded.steps) as training:
-        result = runs.start(
-            loaded, runs.RunLocation(out, resume, overwrite), components=components, plugins=plugins, device=device,
-            observer=trainer.Observer(log, reading, training), reporters=reporters,
-        )  # fmt: skip
+    result = training.train(loaded, location, device=device, reporters=runs.Reporters(report or []))
     if not result.is_main_process:  # of several processes only the main one prints and evaluates
         return
-    training_summary.print_summary(loaded, result)
-    if loaded.evaluation.tasks:
-        settings = loaded.evaluation
-        request = evaluation.EvaluationRequest(tuple(settings.protocols), settings.seeds)
-        # The run is scored with the plugins that it was trained with.
-        scoring = runs.Scoring(request, device=device, without=tuple(without or ()))
-        print_scores(result.folder, settings.tasks, scoring)
+    training_summary.print_summary(loaded.recipe, result)
+    if tasks := loaded.recipe.evaluation.tasks:
+        print_scores(result.folder, tasks, runs.recipe_scoring(loaded.recipe, device, without or ()))
     print_line(f"\n{result.folder}: the folder of the run; `tensorboard --logdir {result.folder}` shows its curves")
-
-
-def _recipe_to_resume(folder: Path | None) -> str:
-    """Return the path of the recipe that the run in `folder` was started with. Raises FindnaError if there is none."""
-    if folder is None:
-        raise FindnaError(
-            "name a RECIPE, or the folder of a run with --resume; `findna-kit recipes list` lists the shipped ones"
-        )
-    path = folder / RECIPE
-    if not path.is_file():
-        raise FindnaError(
-            f"{path}: no such file; give the folder of a run, or start one there: findna-kit run RECIPE --resume {folder}"
-        )
-    return str(path)
 
 
 def _start_processes(recipe: Recipe) -> int:

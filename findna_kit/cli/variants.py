@@ -13,10 +13,10 @@ from findna_kit.cli.lazy import LazyModule
 from findna_kit.cli.options import Branch, Device, Json, RunFolder, Step, Without
 
 if TYPE_CHECKING:
-    from findna_kit.cli import progress
+    from findna_kit.api import progress
     from findna_kit.inference import variants as scoring
 else:
-    progress, scoring = LazyModule("findna_kit.cli.progress"), LazyModule("findna_kit.inference.variants")
+    progress, scoring = LazyModule("findna_kit.api.progress"), LazyModule("findna_kit.inference.variants")
 
 
 def variants(

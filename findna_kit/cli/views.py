@@ -14,12 +14,12 @@ from findna_kit.cli.options import Overrides, RecipeArgument, Without
 
 if TYPE_CHECKING:
     from findna_kit import assemble
-    from findna_kit.cli import preparation, progress
+    from findna_kit.api import preparation, progress
     from findna_kit.data import genomes
     from findna_kit.runs import example_views, soft_masking
 else:
-    assemble, preparation = LazyModule("findna_kit.assemble"), LazyModule("findna_kit.cli.preparation")
-    progress, genomes = LazyModule("findna_kit.cli.progress"), LazyModule("findna_kit.data.genomes")
+    assemble, preparation = LazyModule("findna_kit.assemble"), LazyModule("findna_kit.api.preparation")
+    progress, genomes = LazyModule("findna_kit.api.progress"), LazyModule("findna_kit.data.genomes")
     example_views, soft_masking = LazyModule("findna_kit.runs.example_views"), LazyModule("findna_kit.runs.soft_masking")
 
 _STYLES: dict[str, dict[str, Any]] = {

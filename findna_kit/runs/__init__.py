@@ -5,7 +5,7 @@ from findna_kit.runs.evaluate import evaluate_run
 from findna_kit.runs.finetune import Finetuned, finetune_run
 from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.reporters import Reporters
-from findna_kit.runs.scoring import Scoring
+from findna_kit.runs.scoring import Scoring, recipe_scoring
 from findna_kit.runs.start import RunResult, start
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Scoring",
     "evaluate_run",
     "finetune_run",
+    "recipe_scoring",
     "start",
     "take_initial_weights",
 ]  # fmt: skip

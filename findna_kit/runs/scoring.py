@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from findna_kit.inference.frozen_model import BranchName, Pooling, Strand
+    from findna_kit.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,9 @@ class Scoring:
             )
         if self.finetune and not tuned:
             raise FindnaError(f"{self.finetune[0]!r} is a setting of fine-tuning, which is not requested: add finetune")
+
+
+def recipe_scoring(recipe: Recipe, device: str, without: Collection[str]) -> Scoring:
+    """Return how a recipe asks for its own run to be scored, with the plugins that it was trained with."""
+    settings = recipe.evaluation
+    return Scoring(EvaluationRequest(tuple(settings.protocols), settings.seeds), device=device, without=tuple(without))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,13 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle the signals inside the context, and restore the previous handlers afterwards."""
+        """Handle the signals inside the context, and restore the previous handlers afterwards.
+
+        Outside the main thread, where Python lets nobody handle signals, they keep their effect on the whole process.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         handlers = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
         try:
             yield

@@ -14,13 +14,13 @@ from findna_kit.cli.options import Json, TaskArguments, TaskData, Without
 
 if TYPE_CHECKING:
     from findna_kit import evaluation
-    from findna_kit.cli import progress
+    from findna_kit.api import progress
     from findna_kit.evaluation import leakage
     from findna_kit.evaluation import result_tables as score_tables
     from findna_kit.records.audit_json import AuditReport
     from findna_kit.runs import leakage as run_leakage
 else:
-    evaluation, progress = LazyModule("findna_kit.evaluation"), LazyModule("findna_kit.cli.progress")
+    evaluation, progress = LazyModule("findna_kit.evaluation"), LazyModule("findna_kit.api.progress")
     leakage, run_leakage = LazyModule("findna_kit.evaluation.leakage"), LazyModule("findna_kit.runs.leakage")
     score_tables = LazyModule("findna_kit.evaluation.result_tables")
 

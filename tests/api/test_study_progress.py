@@ -9,7 +9,7 @@ import subprocess
 import sys
 import termios
 
-from findna_kit.cli.study_progress import board
+from findna_kit.api.study_progress import board
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.records.json_files import write_json
 from findna_kit.study.cells import cell_folders

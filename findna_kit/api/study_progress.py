@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from findna_kit.cli.console import log
+from findna_kit.api.terminal import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from findna_kit.api.terminal import log
 from findna_kit.assemble import assemble
-from findna_kit.cli.console import log
 from findna_kit.distributed import current_launch
 from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation import load_task
 from findna_kit.evaluation.task_scores import scored_rows
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.recipe import load_recipe
+from findna_kit.recipe import Recipe, load_recipe
 from findna_kit.runs import take_initial_weights
 
 if TYPE_CHECKING:
@@ -20,20 +20,29 @@ if TYPE_CHECKING:
 
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
-    from findna_kit.recipe import Recipe
     from findna_kit.trainer import Experiment
 
 
-def load(source: str, overrides: Sequence[str], without: Sequence[str]) -> tuple[Recipe, Components, list[Plugin]]:
-    """Load the plugins and a recipe, and log the notes of its reader."""
+class LoadedRecipe(NamedTuple):
+    """A recipe, and what it was read with."""
+
+    recipe: Recipe
+    components: Components
+    plugins: list[Plugin]
+
+
+def load(source: str | Path | Recipe, overrides: Sequence[str], without: Sequence[str]) -> LoadedRecipe:
+    """Load the plugins and a recipe, and log the notes of its reader. A recipe that is loaded already is returned as it is."""
     components, plugins = load_plugins(without)
+    if isinstance(source, Recipe):
+        return LoadedRecipe(source, components, plugins)
     recipe = load_recipe(source, components, overrides=overrides, failed=[plugin for plugin in plugins if plugin.failure])
     launch = current_launch()
     # Of several processes only the first one logs; where the kit started them itself, its parent has logged the notes already.
     if launch is None or (launch.rank == 0 and launch.launcher != "findna-kit"):
         for note in recipe.notes:
             log(note)
-    return recipe, components, plugins
+    return LoadedRecipe(recipe, components, plugins)
 
 
 def check_files(recipe: Recipe) -> None:

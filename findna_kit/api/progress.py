@@ -1,18 +1,15 @@
-"""Progress of long work: a bar on a terminal; in a log, lines with the estimated time that remains (ETA)."""
+"""Progress of long work: a bar on a terminal or in a notebook; in a log, lines with the estimated time that remains (ETA)."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-from findna_kit.cli.console import log
+from findna_kit.api.bars import open_bar
+from findna_kit.api.terminal import log
 from findna_kit.metrics.names import training_losses
 
 if TYPE_CHECKING:
@@ -20,14 +17,6 @@ if TYPE_CHECKING:
 
 LOG_INTERVAL = 10.0
 """Seconds between two lines of a log."""
-
-
-def progress_bar(unit: str) -> Progress:
-    """Return a bar on stderr with the time that remains; it is erased when it stops."""
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn(f"{{task.completed}}/{{task.total}} {unit}"),
-        TimeRemainingColumn(), console=Console(stderr=True, markup=False, highlight=False), transient=True,
-    )  # fmt: skip
 
 
 class LogClock:
@@ -61,17 +50,15 @@ class LogClock:
 
 @contextmanager
 def reading_bar() -> Iterator[Callable[[int, int], None]]:
-    """Yield a callback for (bases read, all bases) of a FASTA: a bar on a terminal, lines in a log."""
-    if not sys.stderr.isatty():
+    """Yield a callback for (bases read, all bases) of a FASTA: a bar on a terminal or in a notebook, lines in a log."""
+    bar = open_bar("reading the genome", "bases")
+    if bar is None:
         yield log_counts("reading the genome", "bases")
         return
-    bar = progress_bar("bases")
-    task = bar.add_task("reading the genome")
 
     def draw(done: int, total: int) -> None:
-        # Started by the first call: a genome that is indexed already is not read, and shows no bar.
-        bar.start()
-        bar.update(task, completed=done, total=total)
+        # The first call starts the bar: a genome that is indexed already is not read, and shows none.
+        bar.move(done, total)
         if done == total:
             bar.stop()  # the training bar takes the same line
 
@@ -96,27 +83,29 @@ def log_counts(title: str, unit: str) -> Callable[[int, int], None]:
 
 @contextmanager
 def counting_bar(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Yield a callback for the number of items that are done: a bar on a terminal, lines in a log."""
-    if sys.stderr.isatty():
-        with progress_bar(unit) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda done: bar.update(task, completed=done)
+    """Yield a callback for the number of items that are done: a bar on a terminal or in a notebook, lines in a log."""
+    bar = open_bar(title, unit)
+    if bar is None:
+        write = log_counts(title, unit)
+        yield lambda done: write(done, total)
         return
-    write = log_counts(title, unit)
-    yield lambda done: write(done, total)
+    try:
+        bar.move(0, total)
+        yield lambda done: bar.move(done, total)
+    finally:
+        bar.stop()
 
 
 class TrainingProgress:
-    """Progress of training: called after each step, it moves a bar on a terminal or writes a line to a log."""
+    """Progress of training: called after each step, it moves a bar, or writes a line to a log."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
-        self._bar = progress_bar("steps") if sys.stderr.isatty() else None
-        self._task = self._bar.add_task("training", total=steps) if self._bar else None
+        self._bar = open_bar("training", "steps")
         self._clock = LogClock(steps)
 
     def __enter__(self) -> TrainingProgress:
-        """Return itself; the bar starts with the first step."""
+        """Return itself; the bar starts with the first step, so that it does not overwrite the bar of the genome."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,11 +115,8 @@ class TrainingProgress:
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
         """Report that a step is done. `metrics` holds its metrics if the step was logged, and is empty otherwise."""
-        if self._bar and self._task is not None:
-            # Started with the first step, so that it does not overwrite the bar of the genome.
-            self._bar.start()
-            description = f"training, loss {metrics['loss']:.4f}" if "loss" in metrics else None
-            self._bar.update(self._task, completed=step, description=description)
+        if self._bar:
+            self._bar.move(step, self.steps, f"training, loss {metrics['loss']:.4f}" if "loss" in metrics else None)
         elif "loss" in metrics and self._clock.due(step):
             log(f"step {step} of {self.steps}: {losses_text(metrics)}{throughput_text(metrics)}{self._clock.eta(step)}")
 

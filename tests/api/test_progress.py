@@ -2,8 +2,8 @@
 
 import pytest
 
-from findna_kit.cli import progress
-from findna_kit.cli.progress import LogClock, TrainingProgress, counting_bar, reading_bar
+from findna_kit.api import progress
+from findna_kit.api.progress import LogClock, TrainingProgress, counting_bar, reading_bar
 
 
 @pytest.fixture
