@@ -120,9 +120,9 @@ class Run:
 
     def finetune(
         self, task: str | Path, out: str | Path, *, seeds: int = 1, settings: Mapping[str, Any] | None = None,
-        pooling: Pooling = "mean_std", strand: Strand = "forward", branch: BranchName | None = None, step: int | None = None,
-        shuffled_labels: bool = False, cnn: bool = False, drop_leaked: bool = False, data: str | Path | None = None,
-        overwrite: bool = False,
+        pooling: Pooling = "mean_std", strand: Strand | Literal["auto"] = "auto", branch: BranchName | None = None,
+        step: int | None = None, shuffled_labels: bool = False, cnn: bool = False, drop_leaked: bool = False,
+        data: str | Path | None = None, overwrite: bool = False,
     ) -> FinetunedModel:  # fmt: skip
         """Fine-tune the run on a labelled task, score it next to its controls, and return the model kept in the folder `out`.
 

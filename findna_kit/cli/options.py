@@ -62,7 +62,8 @@ ScoredStrand = Annotated[
     Literal["auto", "forward", "both"],
     typer.Option(
         "--strand",
-        help="Embed the sequence as given, or average both strands; auto takes the one with the better validation score.",
+        help="Read sequences as given (forward), or both strands. auto: k-NN and the linear probe take what has the better "
+        "validation score, other protocols read forward.",
     ),
 ]
 TaskData = Annotated[

@@ -144,7 +144,7 @@ def test_a_run_is_fine_tuned_and_the_model_predicts(run, task, tmp_path):
     assert "finetune" in set(run.scores["protocol"])
     with pytest.raises(FindnaError, match="already exists"):
         run.finetune(task, tmp_path / "classifier", **asked)
-    with pytest.raises(FindnaError, match="epochz: unknown"):
+    with pytest.raises(FindnaError, match="no setting 'epochz'"):
         run.finetune(task, tmp_path / "other", settings={"epochz": 1})
 
 
