@@ -96,7 +96,8 @@ class Run:
         self, tasks: str | Path | Sequence[str | Path], *, protocols: Sequence[str] = ("knn", "probe"), seeds: int = 1,
         pooling: Pooling = "mean_std", layer: int | None = None, strand: Strand | Literal["auto"] = "auto",
         branch: BranchName | None = None, step: int | None = None, finetune: Mapping[str, Any] | None = None,
-        shuffled_labels: bool = False, cnn: bool = False, drop_leaked: bool = False, data: str | Path | None = None,
+        shuffled_labels: bool = False, cnn: bool = False, drop_leaked: bool = False, sequence_column: str | None = None,
+        label_column: str | None = None, data: str | Path | None = None,
     ) -> DataFrame:  # fmt: skip
         """Score the run on labelled tasks, next to its controls, and return their rows of `scores`.
 
@@ -110,7 +111,7 @@ class Run:
         )
         scoring = Scoring(
             request, pooling, layer, strand, branch, step, tuple(override_texts(finetune or {})), drop_leaked,
-            None if data is None else Path(data), self._device, self._without,
+            None if data is None else Path(data), self._device, self._without, sequence_column, label_column,
         )  # fmt: skip
         return frames.scores_frame(self.score([str(task) for task in named], scoring))
 
@@ -122,7 +123,8 @@ class Run:
         self, task: str | Path, out: str | Path, *, seeds: int = 1, settings: Mapping[str, Any] | None = None,
         pooling: Pooling = "mean_std", strand: Strand | Literal["auto"] = "auto", branch: BranchName | None = None,
         step: int | None = None, shuffled_labels: bool = False, cnn: bool = False, drop_leaked: bool = False,
-        data: str | Path | None = None, overwrite: bool = False,
+        sequence_column: str | None = None, label_column: str | None = None, data: str | Path | None = None,
+        overwrite: bool = False,
     ) -> FinetunedModel:  # fmt: skip
         """Fine-tune the run on a labelled task, score it next to its controls, and return the model kept in the folder `out`.
 
@@ -132,7 +134,7 @@ class Run:
         request = EvaluationRequest(("finetune",), seeds, shuffled_labels, cnn)
         scoring = Scoring(
             request, pooling, None, strand, branch, step, tuple(override_texts(settings or {})), drop_leaked,
-            None if data is None else Path(data), self._device, self._without,
+            None if data is None else Path(data), self._device, self._without, sequence_column, label_column,
         )  # fmt: skip
         made = finetune_run(self.folder, str(task), Path(out), scoring, overwrite=overwrite, say=log)
         return load_finetuned(made.folder, device=self._device, without=self._without)

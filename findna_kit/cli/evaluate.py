@@ -18,11 +18,13 @@ from findna_kit.cli.options import (
     Device,
     DropLeaked,
     Json,
+    LabelColumn,
     Layer,
     Pooling,
     RunFolder,
     ScoredStrand,
     Seeds,
+    SequenceColumn,
     ShuffledLabels,
     Step,
     TaskArguments,
@@ -60,6 +62,8 @@ def evaluate(
     shuffled: ShuffledLabels = False,
     cnn: Cnn = False,
     drop_leaked: DropLeaked = False,
+    sequence_column: SequenceColumn = None,
+    label_column: LabelColumn = None,
     data: TaskData = None,
     device: Device = "auto",
     wide: Wide = False,
@@ -74,6 +78,7 @@ def evaluate(
     scoring = runs.Scoring(
         evaluation.EvaluationRequest(protocols, seeds, shuffled, cnn), pooling, layer, strand, branch, step,
         tuple(finetune or ()), drop_leaked, data, device, tuple(without or ()),
+        sequence_column, label_column,
     )  # fmt: skip
     print_scores(folder, tasks, scoring, wide=wide, as_json=as_json)
 

@@ -17,10 +17,12 @@ from findna_kit.cli.options import (
     Device,
     DropLeaked,
     Json,
+    LabelColumn,
     Pooling,
     RunFolder,
     ScoredStrand,
     Seeds,
+    SequenceColumn,
     ShuffledLabels,
     Step,
     TaskArgument,
@@ -56,6 +58,8 @@ def finetune(
     shuffled: ShuffledLabels = False,
     cnn: Cnn = False,
     drop_leaked: DropLeaked = False,
+    sequence_column: SequenceColumn = None,
+    label_column: LabelColumn = None,
     data: TaskData = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -71,6 +75,7 @@ def finetune(
     scoring = runs.Scoring(
         evaluation.EvaluationRequest(("finetune",), seeds, shuffled, cnn), pooling, None, strand, branch, step,
         tuple(settings or ()), drop_leaked, data, device, tuple(without or ()),
+        sequence_column, label_column,
     )  # fmt: skip
     with interruptible("finished epochs are saved; the same call continues"):
         made = runs.finetune_run(folder, task, out, scoring, overwrite=overwrite, say=log)

@@ -34,7 +34,13 @@ SequenceColumn = Annotated[
     str | None,
     typer.Option("--sequence-column", metavar="NAME", help="Read this column of a table. [default: sequence, seq or dna]"),
 ]
-_TASK = "Name of a shipped task, a folder of tables, a task file (.yaml), or builtin."
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--label-column", metavar="NAME", help="Read labels from this column of a table. [default: label, target or y]"
+    ),
+]
+_TASK = "Name of a shipped task, a table with a split column, a folder of tables, a task file (.yaml), or builtin."
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", autocompletion=complete_task, help=_TASK)]
 TaskArguments = Annotated[list[str], typer.Argument(metavar="TASK...", autocompletion=complete_task, help=_TASK)]
 Branch = Annotated[

@@ -15,8 +15,9 @@ LABEL_NAMES = ("label", "target", "y")
 _INDEX_NAMES = ("index", "row")
 ON_COMMAND_LINE = "--sequence-column"
 IN_TASK_FILE = "sequence_column or label_column of a task file"
+FOR_TASKS = f"{ON_COMMAND_LINE} or --label-column, or by {IN_TASK_FILE}"
 IN_PYTHON = "passing the column by itself, as in table['NAME']"
-"""Ways to choose a column, as messages state them: on the command line, in a task file, and in Python."""
+"""Ways to choose a column, as messages state them: on the command line, in a task file, for tasks, and in Python."""
 _LISTED = 12
 _SHORTEST_SEQUENCE = 5
 """A header cell of at least so many nucleotide letters is a sequence: there is no header then."""
@@ -32,6 +33,12 @@ class ColumnNames:
     sequence: str | None = None
     labels: tuple[str, ...] = ()
     choice: str = ON_COMMAND_LINE
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """Return the columns that the user gave, by their keys in a task file."""
+        named = {"sequence_column": self.sequence, "label_column": ", ".join(self.labels) or None}
+        return {key: name for key, name in named.items() if name is not None}
 
 
 def find_sequence_column(table: str, header: Sequence[Any], columns: ColumnNames) -> Any:
@@ -52,9 +59,20 @@ def find_label_columns(table: str, header: Sequence[Any], columns: ColumnNames) 
     return tuple(_find(table, header, LABEL_NAMES, name, columns.choice) for name in names)
 
 
+def find_named(table: str, header: Sequence[Any], name: str) -> Any:
+    """Return the column that the user named, whatever its case. Raises FindnaError with the columns found if it is absent."""
+    return _find(table, header, (name,), name, "")
+
+
+def matching_columns(header: Sequence[Any], accepted: Sequence[str]) -> list[Any]:
+    """Return the columns with one of the accepted names, whatever their case."""
+    known = {name.casefold() for name in accepted}
+    return [name for name in header if str(name).strip().casefold() in known]
+
+
 def find_column(header: Sequence[str], accepted: Sequence[str]) -> str | None:
     """Return the only column with one of the accepted names, whatever its case; None if there is none, or several."""
-    matches = _matches(header, accepted)
+    matches = matching_columns(header, accepted)
     return matches[0] if len(matches) == 1 else None
 
 
@@ -88,7 +106,7 @@ def listed(names: Sequence[Any]) -> str:
 def _find(table: str, header: Sequence[Any], accepted: Sequence[str], requested: str | None, choice: str) -> Any:
     if requested is not None and requested in header:
         return requested
-    matches = _matches(header, accepted if requested is None else (requested,))
+    matches = matching_columns(header, accepted if requested is None else (requested,))
     if len(matches) == 1:
         return matches[0]
     if requested is not None:
@@ -98,11 +116,6 @@ def _find(table: str, header: Sequence[Any], accepted: Sequence[str], requested:
         raise FindnaError(f"{table}: the columns {listed(matches)} are ambiguous: choose one by {choice}")
     names = f"{', '.join(accepted[:-1])} or {accepted[-1]}"
     raise FindnaError(f"{table}: no column is called {names}; the columns are {listed(header)}: choose one by {choice}")
-
-
-def _matches(header: Sequence[Any], accepted: Sequence[str]) -> list[Any]:
-    known = {name.casefold() for name in accepted}
-    return [name for name in header if str(name).strip().casefold() in known]
 
 
 def _is_sequence(name: str) -> bool:

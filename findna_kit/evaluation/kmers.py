@@ -29,6 +29,7 @@ LEAST_SHARED = 8
 """Smallest number of shared k-mers that counts as similarity; a sequence with fewer sampled k-mers is not compared."""
 GENOME_K = 32
 """The longest k-mer that fits 64 bits; by chance none occurs twice in a genome."""
+_PLAIN = str.maketrans({"U": "T", **dict.fromkeys("RYSWKMBDHVX", "N")})
 _PER_SEQUENCE = 128
 _CHUNK = 1 << 22
 _POSTINGS = 32
@@ -44,6 +45,11 @@ class Sketch:
     row: Integers
     code: Codes
     count: Integers
+
+
+def plain_letters(sequences: Iterable[str]) -> list[str]:
+    """Return sequences as a model reads them: upper case, U as T, ambiguity codes as N, so that spelling hides no copy."""
+    return [sequence.upper().translate(_PLAIN) for sequence in sequences]
 
 
 def scale_for(sequences: Sequence[str], k: int) -> int:
@@ -79,16 +85,34 @@ def nearest_rows(query: Sketch, reference: Sketch) -> tuple[Integers, NDArray[np
     The row is -1 and the share 0 if no row shares LEAST_SHARED k-mers.
     """
     best, share = np.full(len(query.count), -1, dtype=np.int64), np.zeros(len(query.count))
-    postings = _Postings(reference)
-    for low, high in _spans(query):
-        row, other = postings.candidates(query.row[low:high], query.code[low:high], len(reference.count))
-        common = postings.common(query, row, other)
-        contained = np.where(common >= LEAST_SHARED, common / np.minimum(query.count[row], reference.count[other]), 0)
+    for row, other, contained in _similar(query, reference):
         # Later entries overwrite earlier ones below; of equal shares the first reference row is last, and wins.
         order = np.lexsort((-other, contained, row))
         order = order[contained[order] > 0]
         best[row[order]], share[row[order]] = other[order], contained[order]
     return best, share
+
+
+def near_pairs(rows: Sketch) -> tuple[Integers, Integers]:
+    """Return pairs of rows that share at least NEAR of the k-mers of the one that has fewer: each row with its few nearest."""
+    pairs = [np.empty((2, 0), dtype=np.int64)]
+    for row, other, contained in _similar(rows, rows):
+        near = (contained >= NEAR) & (row != other)
+        pairs.append(np.stack([row[near], other[near]]))
+    first, second = np.concatenate(pairs, axis=1)
+    return first, second
+
+
+def _similar(query: Sketch, reference: Sketch) -> Iterator[tuple[Integers, Integers, NDArray[np.float64]]]:
+    """Yield pairs of a query and a reference row, and the share [pairs] that they have of the smaller sketch.
+
+    The share is 0 if they have fewer than LEAST_SHARED k-mers in common.
+    """
+    postings = _Postings(reference)
+    for low, high in _spans(query):
+        row, other = postings.candidates(query.row[low:high], query.code[low:high], len(reference.count))
+        common = postings.common(query, row, other)
+        yield row, other, np.where(common >= LEAST_SHARED, common / np.minimum(query.count[row], reference.count[other]), 0)
 
 
 class _Postings:

@@ -16,6 +16,7 @@ from findna_kit.evaluation.kmers import (
     NEAR_K,
     found_in,
     nearest_rows,
+    plain_letters,
     scale_for,
     sketch,
 )
@@ -42,8 +43,6 @@ SEEN = 0.5
 FORMAT = 1
 """Version of the report. Raise it when sequences are compared in another way: older reports are then made again."""
 
-_PLAIN = str.maketrans({"U": "T", **dict.fromkeys("RYSWKMBDHVX", "N")})
-
 
 class OverlapOfTask(TypedDict):
     """The test samples of one task that lie in the searched regions. `not_compared`: those without a k-mer to search."""
@@ -63,8 +62,7 @@ def audit(task: Task) -> AuditReport:
     exact copies are found. `leaked` are the test samples found in other splits. Genomes are compared elsewhere: those
     fields are empty.
     """
-    # RNA letters and ambiguous codes are normalised first, so that spelling does not hide a copy.
-    plain = {name: [row.upper().translate(_PLAIN) for row in split.sequences] for name, split in task.splits.items()}
+    plain = {name: plain_letters(split.sequences) for name, split in task.splits.items()}
     # One scale for all splits: sketches of different scales cannot be compared.
     scale = scale_for([row for rows in plain.values() for row in rows], NEAR_K)
     splits = {

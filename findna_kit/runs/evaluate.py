@@ -65,7 +65,7 @@ def evaluate_run(
     run or task that cannot be scored.
     """
     refuse_absent(run)
-    loaded = [load_task(task, scoring.data) for task in tasks]
+    loaded = [load_task(task, scoring.data, scoring.sequence_column, scoring.label_column) for task in tasks]
     # Called for its error: a task that cannot be scored is refused before the model is loaded or another task is scored.
     for task in loaded:
         scored_rows(task)

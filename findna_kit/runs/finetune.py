@@ -52,7 +52,7 @@ def finetune_run(
     """
     finetuned_folder.refuse_existing(out, overwrite=overwrite)
     refuse_absent(run)
-    task = load_task(task_name, scoring.data)
+    task = load_task(task_name, scoring.data, scoring.sequence_column, scoring.label_column)
     scored_rows(task)
     model, weights = open_model(run, scoring)
     networks = Networks(run, model, weights, scoring, task, say, keeps_weights=True)

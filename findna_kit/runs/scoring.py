@@ -22,7 +22,7 @@ class Scoring:
 
     strand: with `auto`, k-NN and the linear probe take the forward strand or both, whichever scores higher on the validation
     split; the others take the forward strand. finetune: `K=V` settings of fine-tuning. data: the folder with the data of
-    shipped tasks.
+    shipped tasks. sequence_column, label_column: of tasks that are tables.
 
     Raises FindnaError for options that the requested protocols would ignore.
     """
@@ -38,6 +38,8 @@ class Scoring:
     data: Path | None = None
     device: str = "auto"
     without: Collection[str] = ()
+    sequence_column: str | None = None
+    label_column: str | None = None
 
     @property
     def strands(self) -> tuple[Strand, ...]:

@@ -16,6 +16,7 @@ from findna_kit.errors import FindnaError, TaskError
 from findna_kit.evaluation import EvaluationRequest, load_task
 from findna_kit.inference.frozen_model import untrained
 from findna_kit.records.evaluation_json import TaskResult
+from findna_kit.records.paths import PREDICTIONS
 from findna_kit.runs import RunLocation, Scoring, evaluate_run, start
 from findna_kit.runs.evaluate import _store as store
 from tests.building import small
@@ -258,6 +259,41 @@ def test_a_path_that_no_file_can_have_is_a_sentence(run, task):
         score(run, ["~nobody_of_that_name/task"])
 
 
+def test_one_table_is_a_task_and_its_label_columns_are_kept_apart(run, tmp_path):
+    lines = (task := write_task(tmp_path / "task")) and [
+        f"{line},{'xy'[number % 3 == 0]},{split}"
+        for split in ("train", "dev", "test")
+        for number, line in enumerate((task / f"{split}.csv").read_text().splitlines()[1:])
+    ]
+    (tmp_path / "my.csv").write_text("\n".join(["sequence,label,other,Split", *lines]) + "\n")
+    (folder,), (first,) = score(run, [task]), score(run, [tmp_path / "my.csv"])
+    assert (first["task"], first["sizes"]) == ("my", {"train": 40, "validation": 20, "test": 30})
+    # The same samples: predictions of the folder are used, not computed again.
+    assert (first["digest"], first["protocols"]) == (folder["digest"], folder["protocols"])
+    code, out, err = findna("evaluate", run, tmp_path / "my.csv", "--label-column", "other", "--protocol", "knn", "--json")
+    assert code == 0, err
+    (second,) = json.loads(out)
+    assert second["digest"] != first["digest"]
+    assert second["classes"] == ["x", "y"]
+    assert {first["path"], f"{first['path']}[label_column=other]"} < set(kept(run))
+    for command in (["evaluate", run, "builtin"], ["finetune", run, "builtin", "--out", tmp_path / "out"]):
+        code, out, err = findna(*command, "--sequence-column", "seq")
+        assert (code, out) == (2, "")
+        assert err.strip() == "builtin: leave out --sequence-column, for tables and folders of tables only"
+
+
+def test_a_table_with_another_split_is_scored_again(run, tmp_path):
+    lines = (write_task(tmp_path / "task") / "train.csv").read_text()
+    (tmp_path / "my.csv").write_text(lines)
+    (tmp_path / "my.yaml").write_text("table: my.csv\nsplit: {seed: 0}\n")
+    (first,), files = score(run, [tmp_path / "my.yaml"]), len(list((run / PREDICTIONS).glob("*.npy")))
+    (tmp_path / "my.yaml").write_text("table: my.csv\nsplit: {seed: 1}\n")
+    (second,) = score(run, [tmp_path / "my.yaml"])
+    assert first["digest"] != second["digest"]
+    assert len(list((run / PREDICTIONS).glob("*.npy"))) > files
+    assert list(kept(run)) == [str(tmp_path / "my.yaml")]
+
+
 def notes_of_the_builtin_task(run, monkeypatch, tmp_path):
     """The built-in task cut to a few rows, by its name."""
     from dataclasses import replace
@@ -265,7 +301,7 @@ def notes_of_the_builtin_task(run, monkeypatch, tmp_path):
     from findna_kit.runs import evaluate as scoring
 
     cut = replace(load_task(str(write_task(tmp_path / "cut"))), name="builtin", path="builtin")
-    monkeypatch.setattr(scoring, "load_task", lambda source, data: cut)
+    monkeypatch.setattr(scoring, "load_task", lambda source, *options: cut)
     (result,) = score(run, ["builtin"])
     assert list(kept(run)) == ["builtin"]
     return result["notes"]

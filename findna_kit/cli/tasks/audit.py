@@ -10,7 +10,7 @@ import typer
 
 from findna_kit.cli.console import log, print_line, print_table
 from findna_kit.cli.lazy import LazyModule
-from findna_kit.cli.options import Json, TaskArguments, TaskData, Without
+from findna_kit.cli.options import Json, LabelColumn, SequenceColumn, TaskArguments, TaskData, Without
 
 if TYPE_CHECKING:
     from findna_kit import evaluation
@@ -38,6 +38,8 @@ def audit_tasks(
         typer.Option("--genome", metavar="FASTA", help="Search in this genome, or name the new location of the run's genome."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 if anything is found.")] = False,
+    sequence_column: SequenceColumn = None,
+    label_column: LabelColumn = None,
     data: TaskData = None,
     as_json: Json = False,
     without: Without = None,
@@ -46,7 +48,7 @@ def audit_tasks(
 
     Reported are copies, reverse complements, near copies and contradicting labels.
     """
-    loaded = [evaluation.load_task(task, data) for task in tasks]
+    loaded = [evaluation.load_task(task, data, sequence_column, label_column) for task in tasks]
     with progress.reading_bar() as reading:
         reports = run_leakage.audit_tasks(loaded, run=run, genome=genome, without=without or [], say=log, reading=reading)
     if as_json:

@@ -10,15 +10,16 @@ from findna_kit import alphabet
 from findna_kit.data.genome import open_store
 from findna_kit.errors import GenomeError, TaskError
 from findna_kit.evaluation.tasks.raw_samples import RawSamples, class_indices, class_names
-from findna_kit.evaluation.tasks.splits import held_out
+from findna_kit.evaluation.tasks.split_rules import SPLITS, split_by_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from findna_kit.evaluation.tasks.task_file import SplitShares
+
+_SEED = 1
+"""Of the split, if the task file states none: the published cDNA tasks are split with it."""
 
 
 def read_records(files: Mapping[str, Sequence[Path]], shares: SplitShares, longer_than: int) -> dict[str, RawSamples]:
@@ -26,16 +27,14 @@ def read_records(files: Mapping[str, Sequence[Path]], shares: SplitShares, longe
     read = [_records(path, name, longer_than) for name, paths in files.items() for path in paths]
     whole = RawSamples.concatenate(read[0].source.parent, read).checked()
     labels = class_indices(whole, class_names(whole), whole)
-    test = held_out(labels, shares.test, shares.seed)
-    dev = np.zeros_like(test)
-    # The share is of all samples, while only those outside the test split are left to draw from.
-    dev[~test] = held_out(labels[~test], shares.dev / (1 - shares.test), shares.seed + 1)
+    seed = _SEED if shares.seed is None else shares.seed
     note = (
-        f"the records are published without splits: {shares.test:.0%} were split off for test and {shares.dev:.0%} for "
-        f"validation, by class and with seed {shares.seed}; records of one gene may lie in several splits"
+        f"the records are published without splits: {shares.of_test:.0%} were split off for test and "
+        f"{shares.of_validation:.0%} for validation, by class and with seed {seed}; records of one gene may lie in several "
+        "splits"
     )
-    splits = {"train": ~test & ~dev, "dev": dev, "test": test}
-    return {name: _selected(whole, chosen, note) for name, chosen in splits.items()}
+    split = split_by_class(labels, shares, seed)
+    return {name: whole.selected(np.flatnonzero(split == number), note) for number, name in enumerate(SPLITS)}
 
 
 def _records(path: Path, label: str, longer_than: int) -> RawSamples:
@@ -52,9 +51,3 @@ def _records(path: Path, label: str, longer_than: int) -> RawSamples:
     others = sum(count for letter, count in store.other_letters.items() if letter != "U")  # U is read as T
     notes = (f"{others} letters of {path.name} other than A C G T N were read as N",) if others else ()
     return RawSamples(path, sequences, [label] * len(numbers), places, notes=notes)
-
-
-def _selected(whole: RawSamples, chosen: NDArray[np.bool_], note: str) -> RawSamples:
-    rows = np.flatnonzero(chosen)
-    sequences, labels, places = ([column[row] for row in rows] for column in (whole.sequences, whole.labels, whole.places))
-    return RawSamples(whole.source, sequences, labels, places, notes=(*whole.notes, note))

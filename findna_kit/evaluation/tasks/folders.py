@@ -29,7 +29,10 @@ def read_folder(folder: Path, genomes: TaskGenomes, columns: ColumnNames | None 
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
-        raise TaskError(f"{folder} {what}: give `builtin`, a shipped name, a task file (.yaml), or a folder with {_EXPECTED}")
+        tables = f"a table ({', '.join(SUFFIXES)})"
+        raise TaskError(
+            f"{folder} {what}: give `builtin`, a shipped name, {tables}, a task file (.yaml), or a folder with {_EXPECTED}"
+        )
     splits = {split: samples for split in SPLITS if (samples := _read_split(folder, split, genomes, columns)) is not None}
     if "test" not in splits:
         raise TaskError(f"{folder} has no test split: looked for {_expected('test')}")
@@ -56,6 +59,8 @@ def _read_split(folder: Path, split: str, genomes: TaskGenomes, columns: ColumnN
     if files:
         tables = [read_table(file, columns) for file in files]
         return tables[0] if len(tables) == 1 else RawSamples.concatenate(folder, tables)
+    if by_class and columns is not None and columns.stated:
+        raise TaskError(f"leave out {' and '.join(columns.stated)}, for tables only: there are none in {inside}")
     lists = _lists(by_class)
     classes = [path for path in by_class if path.is_dir()]
     if lists and classes:

@@ -46,6 +46,14 @@ class RawSamples:
             tuple(dict.fromkeys(note for piece in pieces for note in piece.notes)),
         )
 
+    def selected(self, rows: NDArray[np.int64], note: str = "") -> RawSamples:
+        """Return the samples with these indices, in their order, with a note if there is one."""
+        sequences, labels, places, contigs = (
+            [column[row] for row in rows.tolist()] if column else []
+            for column in (self.sequences, self.labels, self.places, self.contigs)
+        )
+        return RawSamples(self.source, sequences, labels, places, contigs, (*self.notes, *([note] if note else [])))
+
     def checked(self) -> RawSamples:
         """Return the samples themselves. Raises TaskError if there are none, or if a letter is not a nucleotide."""
         if not self.sequences:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from findna_kit.data.table_columns import IN_TASK_FILE, ColumnNames
+from findna_kit.data.table_columns import FOR_TASKS, ColumnNames
 from findna_kit.errors import RecipeError, TaskError
 from findna_kit.recipe.error_messages import explain
 from findna_kit.recipe.load import locate
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Metric = ScoreName
 Mark = Literal["certain", "configured", "ours"]
-SOURCES = ("folder", "tables", "bed", "fasta")
+SOURCES = ("folder", "tables", "table", "bed", "fasta")
+_SHARE = 0.2
 
 
 class SplitFiles(Settings):
@@ -43,16 +44,42 @@ class SplitFiles(Settings):
 
 
 class SplitShares(Settings):
-    """The stratified random split of a task that is published without splits."""
+    """The split of samples that come without one: random and stratified by label; with `by`, groups stay together."""
 
-    dev: float = Field(0.2, gt=0, lt=1, description="share of all samples for validation")
-    test: float = Field(0.2, gt=0, lt=1, description="share of all samples for the test split")
-    seed: int = Field(1, ge=0, description="seed of the split")
+    validation: float | None = Field(None, gt=0, lt=1, description="share of all samples for validation, by default 0.2")
+    dev: float | None = Field(None, gt=0, lt=1, description="another name of validation")
+    test: float | None = Field(None, gt=0, lt=1, description="share of all samples for the test split, by default 0.2")
+    by: Literal["group", "chromosome", "cluster"] | None = Field(
+        None,
+        description="what is not divided between splits, for `table`: the samples of a group, of a chromosome, or near "
+        "duplicates of each other; by default each sample is drawn by itself",
+    )
+    group_column: str | None = Field(None, description="for `by: group`: the column that names the group of each sample")
+    seed: int | None = Field(None, ge=0, description="seed of the split, by default 0, and 1 for `fasta`")
+
+    @property
+    def of_validation(self) -> float:
+        """Return the share of the validation split."""
+        stated = self.dev if self.validation is None else self.validation
+        return _SHARE if stated is None else stated
+
+    @property
+    def of_test(self) -> float:
+        """Return the share of the test split."""
+        return _SHARE if self.test is None else self.test
 
     @model_validator(mode="after")
-    def _leaves_training_samples(self) -> Self:
-        if self.dev + self.test >= 1:
-            raise ValueError(f"dev and test add up to {self.dev + self.test:g}, which leaves no samples to train on")
+    def _fits_together(self) -> Self:
+        name = "validation" if self.dev is None else "dev"
+        total = self.of_validation + self.of_test
+        if self.dev is not None and self.validation is not None:
+            raise ValueError("validation and dev are the same share: state one of them")
+        if total >= 1:
+            raise ValueError(f"{name} and test add up to {total:g}, which leaves no samples to train on")
+        if self.by == "group" and self.group_column is None:
+            raise ValueError("by: group needs group_column: the column that names the group of each sample")
+        if self.by != "group" and self.group_column is not None:
+            raise ValueError("group_column applies to by: group only: add it, or remove group_column")
         return self
 
 
@@ -101,6 +128,7 @@ class TaskFile(Settings):
 
     folder: tuple[str, ...] | None = Field(None, min_length=1, description="candidate folders; the first that exists is used")
     tables: SplitFiles | None = Field(None, description="a table of sequences and labels for each split")
+    table: str | None = Field(None, description="one table of all samples, with a split column or with `split`")
     bed: SplitFiles | None = Field(None, description="BED files with a label column, for each split; needs a genome")
     fasta: dict[str, tuple[str, ...]] | None = Field(
         None, min_length=2, description="FASTA files of each class, published without splits"
@@ -114,7 +142,9 @@ class TaskFile(Settings):
     )
     sequence_column: str | None = Field(None, description="column of sequences of tables, by default sequence, seq or dna")
     longer_than: int = Field(0, ge=0, description="for `fasta`: only records longer than this many bases are used")
-    split: SplitShares | None = Field(None, description="for `fasta`: shares of the random split")
+    split: SplitShares | None = Field(
+        None, description="for `table` and `fasta`: shares of the splits, and what stays together"
+    )
     length: int | None = Field(None, ge=1, description="length of the sequences in bases; of the longest if they differ")
     fit: Literal["as_stated", "cut_or_pad", "center"] = Field(
         "as_stated",
@@ -135,6 +165,10 @@ class TaskFile(Settings):
             raise ValueError("bed needs genome: the path of the FASTA that its intervals refer to")
         if self.bed is not None and isinstance(self.label_column, str):
             raise ValueError(f"label_column of a bed is a number, counted from 1 (got {self.label_column!r})")
+        if self.split is not None and self.table is None and self.fasta is None:
+            raise ValueError(f"split applies to table and fasta only: {stated[0]} states a file or folder for each split")
+        if self.split is not None and self.split.by is not None and self.table is None:
+            raise ValueError("split.by applies to table only: the records of fasta are drawn by class")
         if self.fit != "as_stated" and self.length is None:
             raise ValueError(f"fit: {self.fit} needs length")
         if self.fit == "center" and self.bed is None:
@@ -145,7 +179,7 @@ class TaskFile(Settings):
 def columns_of(file: TaskFile) -> ColumnNames:
     """Return the columns that a task file names for its tables."""
     labels = (file.label_column,) if isinstance(file.label_column, str) else ()
-    return ColumnNames(file.sequence_column, labels, IN_TASK_FILE)
+    return ColumnNames(file.sequence_column, labels, FOR_TASKS)
 
 
 def read_task_file(path: Path) -> TaskFile:
