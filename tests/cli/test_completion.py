@@ -12,7 +12,8 @@ from findna_kit.cli import completion
 from findna_kit.data.cache_folder import cache_folder
 from findna_kit.plugins.entry_points import COMPONENTS
 from findna_kit.plugins.loading import load_plugins
-from findna_kit.recipe import shipped_recipes, shipped_studies, shipped_task_files
+from findna_kit.recipe import shipped_recipes, shipped_task_files
+from findna_kit.recipe.shipped import shipped_studies
 from tests.cli.test_plugins_doctor import GOOD
 from tests.installing import findna, install, install_package
 
