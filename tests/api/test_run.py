@@ -1,6 +1,7 @@
 """`import findna_kit`: recipes, runs and their curves, scores and models, as from a notebook."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,20 @@ def task(tmp_path_factory):
 def run(tmp_path_factory, task, tiny):
     recipe = fk.load_recipe("masked_only", **{**tiny, "steps": 5, "evaluation.tasks": [task]})
     return fk.run(recipe, out=tmp_path_factory.mktemp("runs") / "run", device="cpu")
+
+
+def test_one_table_and_its_columns(run, task, tmp_path):
+    rows = [
+        f"{line},{'xy'[number % 3 == 0]},{split}"
+        for split in ("train", "dev", "test")
+        for number, line in enumerate((task / f"{split}.csv").read_text().splitlines()[1:])
+    ]
+    (tmp_path / "my.csv").write_text("\n".join(["sequence,label,other,split", *rows]) + "\n")
+    run = fk.Run(shutil.copytree(run.folder, tmp_path / "run"), device="cpu")
+    scores = run.evaluate(tmp_path / "my.csv", protocols=["knn"], sequence_column="sequence", label_column="other")
+    assert set(scores["task"]) == {"my[sequence_column=sequence, label_column=other]"}
+    with pytest.raises(FindnaError, match="there is no column 'none'; the columns are label, other, split"):
+        run.finetune(tmp_path / "my.csv", tmp_path / "out", label_column="none")
 
 
 def test_names_are_listed_and_imported_when_they_are_used():

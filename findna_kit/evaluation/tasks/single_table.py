@@ -113,7 +113,7 @@ def _split_column(path: Path, others: tuple[str, ...], columns: ColumnNames, tas
     if found:
         raise TaskError(f"{path}: the columns {listed(found)} are ambiguous: keep the one that states the splits")
     missing = f"{path} has no split column ({', '.join(SPLIT_COLUMNS[:-1])} or {SPLIT_COLUMNS[-1]}, with the values train, "
-    missing += f"validation and test); the columns are {listed(others)} beside sequence and label"
+    missing += f"validation and test); beside sequences and labels its columns are {listed(others)}"
     if task_file is not None:
         raise TaskError(f"{task_file}: {missing}: add `{_EXAMPLE}` to the task file")
     stated = "".join(f"{key}: {_yaml(name)}\n" for key, name in columns.stated.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from findna_kit.data.table_columns import FOR_TASKS, ColumnNames
+from findna_kit.data.table_columns import IN_TASK_FILE, ColumnNames
 from findna_kit.errors import RecipeError, TaskError
 from findna_kit.recipe.error_messages import explain
 from findna_kit.recipe.load import locate
@@ -179,7 +179,7 @@ class TaskFile(Settings):
 def columns_of(file: TaskFile) -> ColumnNames:
     """Return the columns that a task file names for its tables."""
     labels = (file.label_column,) if isinstance(file.label_column, str) else ()
-    return ColumnNames(file.sequence_column, labels, FOR_TASKS)
+    return ColumnNames(file.sequence_column, labels, IN_TASK_FILE)
 
 
 def read_task_file(path: Path) -> TaskFile:

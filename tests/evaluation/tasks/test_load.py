@@ -220,9 +220,10 @@ def test_a_missing_folder_says_what_a_task_is(tmp_path):
 
 
 def test_a_file_is_no_task(folder):
-    assert "test.csv is a file: give `builtin`, a shipped name, a task file (.yaml), or a folder with train.csv" in refused(
-        folder / "test.csv"
-    )
+    (folder / "test.txt").write_text("sequence,label\nACGT,a\n")
+    message = refused(folder / "test.txt")
+    assert "test.txt is a file: give `builtin`, a shipped name, a table (.csv, .csv.gz, .tsv, .tsv.gz, .parquet)" in message
+    assert "a task file (.yaml), or a folder with train.csv" in message
 
 
 def test_a_missing_test_part_says_what_was_looked_for(folder):
@@ -249,7 +250,7 @@ def test_two_files_for_one_part_are_ambiguous(folder):
         ("sequence,label,label", "column names must be unique and not empty, but 'label' is repeated"),
         (
             "sequence,label,Y",
-            "the columns label, Y are ambiguous: choose one by sequence_column or label_column of a task file",
+            "the columns label, Y are ambiguous: choose one by --sequence-column or --label-column, or by sequence_column",
         ),
     ],
 )
