@@ -10,7 +10,7 @@ from findna_kit.components import Augmentation, ComponentConfig
 from findna_kit.errors import FindnaError, PluginError, RecipeError
 from findna_kit.plugins import session
 from findna_kit.plugins.loading import load_plugins
-from tests.installing import findna
+from tests.installing import findna, install
 from tests.study.writing import write_study
 
 
@@ -105,6 +105,25 @@ def test_where_it_is_registered_again_the_run_opens_and_another_source_is_report
     assert f"augmentation 'keep' is registered here with another source ({version()}) than the run was made with" in line
     with pytest.raises(FindnaError, match=REFUSED):
         fk.load(kept.folder, without=["session"])
+
+
+PACKAGE = """
+from findna_kit.components import Augmentation, ComponentConfig, hookimpl
+findna_kit_api = 2
+{}
+@hookimpl
+def findna_kit_register(registry):
+    registry.augmentations.add("keep", Keep)
+"""
+
+
+def test_from_a_plugin_package_the_run_opens(kept, tmp_path, monkeypatch, caplog):
+    install(tmp_path, "findna-keep", PACKAGE.format(CELL))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert fk.load(kept.folder).embed(["ACGT"]).shape == (1, 22)
+    assert caplog.messages == []
+    with pytest.raises(PluginError, match=r"'keep' is the name of a component of keep \(findna-keep 1.0\); take another name"):
+        fk.register("keep", Keep)
 
 
 def test_a_class_in_a_file_is_found_by_its_methods():
