@@ -71,7 +71,11 @@ def check_files(recipe: Recipe) -> None:
     if recipe.init_from is not None:
         paths["init_from.run"] = recipe.init_from.run
     # All problems are reported at once.
-    problems = [f"{key}: {path}: {reason}" for key, path in paths.items() if (reason := _unreachable(path))]
+    problems = [
+        f"{key}: {path}: {reason} (another path: --set {key}=PATH)"
+        for key, path in paths.items()
+        if (reason := _unreachable(path))
+    ]
     for number, task in enumerate(recipe.evaluation.tasks):
         try:
             # A task that cannot be scored should fail now and not after hours of training.
