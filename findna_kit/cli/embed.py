@@ -25,6 +25,9 @@ else:
     trainer, progress = LazyModule("findna_kit.trainer"), LazyModule("findna_kit.cli.progress")
     embedding, plot = LazyModule("findna_kit.inference.embedding"), LazyModule("findna_kit.inference.embedding.plot")
 
+PerBase = Annotated[
+    bool, typer.Option("--per-base", help="Write the embedding of every base; of every patch, if the encoder has patches.")
+]
 ProjectionMethod = Literal["pca", "tsne", "umap"]
 
 
@@ -58,6 +61,7 @@ def embed(
     genome: Genome = None,
     window: Window = None,
     overlap: Overlap = 0,
+    per_base: PerBase = False,
     pooling: Pooling = "mean",
     layer: Layer = None,
     strand: Strand = "forward",
@@ -77,7 +81,9 @@ def embed(
     Sequences are streamed in blocks, and an interrupted call can be resumed.
     """
     sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap))
-    options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()))
+    options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()), per_base)
+    if per_base and (picture or projector):
+        raise FindnaError("--picture and --projector draw one point per sequence: leave them or --per-base out")
     # The options of plots are checked before the model is loaded.
     plots = _Plots(_picture(picture, method, colour), projector)
     # A resumed call draws only the plots that are missing, and does not ask for --overwrite.
@@ -138,6 +144,11 @@ def _write(
         job.write(trainer.Observer(log, report=lambda step, metrics: count(step)))
     metadata = job.description
     model = f"the {metadata['branch']} at step {metadata['step']}"
+    if options.per_base:
+        per = {1: "base"}.get(stride := metadata["bases_per_embedding"], f"patch of {stride} bases")
+        of = f"of {metadata['dim']} numbers, one per {per} of {metadata['rows']:,} sequences"
+        print_line(f"{output.path}: {metadata['embeddings']:,} embeddings {of}, from {model}")
+        return
     print_line(f"{output.path}: {metadata['rows']:,} embeddings of {metadata['dim']} numbers, from {model}")
 
 

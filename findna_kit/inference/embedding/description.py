@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class EmbeddingDescription(TypedDict):
@@ -10,6 +10,9 @@ class EmbeddingDescription(TypedDict):
 
     run: absolute path. weights: SHA-256 of the checkpoint. dim: length of an embedding. rows: number of sequences. columns: of
     the ids. input: path, format, digest and options of the input file. made_with: device, threads and versions.
+
+    Only of an output with one embedding per base, whose `pooling` is `none`: bases_per_embedding: 1, or the bases of a patch.
+    embeddings: their number. The last two columns of the ids, `first` and `count`, tell which of them belong to a sequence.
     """
 
     run: str
@@ -26,6 +29,17 @@ class EmbeddingDescription(TypedDict):
     columns: list[str]
     input: dict[str, str | int]
     made_with: dict[str, str | int]
+    bases_per_embedding: NotRequired[int]
+    embeddings: NotRequired[int]
+
+
+PLACE = ("first", "count")
+"""Columns of the ids of an output with one embedding per base: the number of a sequence's first embedding, and how many."""
+
+
+def embedding_count(description: EmbeddingDescription) -> int:
+    """Return the number of embeddings: one for each row of the ids, or those of all bases."""
+    return description.get("embeddings", description["rows"])
 
 
 class PartialState(TypedDict):

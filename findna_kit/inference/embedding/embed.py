@@ -7,24 +7,26 @@ import logging
 import platform
 import signal
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from findna_kit import checkpoint
+from findna_kit import alphabet, checkpoint
 from findna_kit.errors import FindnaError, Interrupted
-from findna_kit.inference import frozen_model
+from findna_kit.inference import batched_network, frozen_model
 from findna_kit.inference.embedding import formats, partial_output
+from findna_kit.inference.embedding.description import PLACE
 from findna_kit.inference.embedding.inputs import open_source
+from findna_kit.inference.per_base import check_per_base, embed_bases, row_count
 from findna_kit.model.branch import pooled_width
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from findna_kit.inference.embedding.description import EmbeddingDescription
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 _ROWS, _BASES = 1024, 1 << 20
 """Largest number of sequences and of bases in a block. A block is what a kill can lose, and what is held in memory."""
+_PER_BASE = 1 << 16
+"""Largest number of bases in a block if each gets an embedding."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,19 @@ class EmbedOptions:
     step: int | None = None
     device: str = "auto"
     without: Collection[str] = ()
+    per_base: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise FindnaError for a pooling of single bases."""
+        if self.per_base and self.pooling != "mean":
+            raise FindnaError(f"--pooling {self.pooling} makes one embedding of a sequence, --per-base one of each base")
+
+    def check(self, model: FrozenModel) -> None:
+        """Raise FindnaError if the model cannot embed like this."""
+        if self.per_base:
+            check_per_base(model, self.layer, self.strand)
+        else:
+            model.check_pooling(self.pooling, self.layer)
 
 
 @dataclass(frozen=True)
@@ -114,8 +131,12 @@ class EmbeddingJob:
 
     def _embed(self, rows: partial_output.PartialOutput, observer: Observer) -> None:
         """Embed and append every block that is missing."""
-        for block in _blocks(self.source.rows(rows.rows)):
-            rows.append([ids for ids, _ in block], _embed(self.model, self.options, [sequence for _, sequence in block]))
+        for block in _blocks(self.source.rows(rows.rows), _PER_BASE if self.options.per_base else _BASES):
+            ids, sequences = [ids for ids, _ in block], [sequence for _, sequence in block]
+            if self.options.per_base:
+                rows.append(*_embed_bases(self.model, self.options, ids, sequences, rows.embedded))
+            else:
+                rows.append(ids, _embed(self.model, self.options, sequences))
             observer.report(rows.rows, {})
         # The count was taken when the file was opened; a file that shrank since must not give a complete output.
         if rows.rows != self.source.count:
@@ -135,9 +156,9 @@ class EmbeddingJob:
 def prepare(run: Path, sequences: Sequences, output: Output, options: EmbedOptions, observer: Observer) -> EmbeddingJob:
     """Load the run and open the sequences; write nothing yet. Raises FindnaError if either cannot be used."""
     model = frozen_model.load(run, options.branch, step=options.step, device=options.device, without=options.without)
-    model.check_pooling(options.pooling, options.layer)
+    options.check(model)
     source = open_source(sequences.path, genome=sequences.genome, windows=sequences.windows, reading=observer.reading)
-    formats.check_columns(output.path, source.columns)
+    formats.check_columns(output.path, source.columns, per_base=options.per_base)
     weights = checkpoint.path_of(run, model.step) / checkpoint.MODEL
     # The digest of the weights, not the path of the run, decides whether a resumed call embeds with the same model.
     with weights.open("rb") as file:
@@ -148,7 +169,39 @@ def prepare(run: Path, sequences: Sequences, output: Output, options: EmbedOptio
         "precision": model.precision, "dim": pooled_width(options.pooling, model.dim),
         "rows": source.count, "columns": list(source.columns), "input": source.description, "made_with": _made_with(model),
     }  # fmt: skip
+    if options.per_base:
+        source = _per_base(source, model, description)
     return EmbeddingJob(model, source, options, output, description)
+
+
+def _per_base(source: SequenceSource, model: FrozenModel, description: EmbeddingDescription) -> SequenceSource:
+    """Describe an output with one embedding per base, and return the source with the columns that locate them."""
+    if source.longest > _BASES:
+        raise FindnaError(
+            f"--per-base: the longest sequence has {source.longest:,} bases, whose embeddings are too many for the memory (at "
+            f"most {_BASES:,}); cut a FASTA with --window N, or give shorter regions"
+        )
+    stride = model.network.encoder.stride
+    # The file has to state its number of rows before the first of them, hence one more pass over the sequences.
+    count = sum(row_count(len(sequence), stride) for _, sequence in source.rows(0))
+    columns = (*source.columns, *PLACE)
+    added: EmbeddingDescription = {
+        **description, "pooling": "none", "dim": model.dim, "columns": list(columns), "bases_per_embedding": stride,
+        "embeddings": count,
+    }  # fmt: skip
+    description.update(added)
+    return replace(source, columns=columns, integers=source.integers | set(PLACE))
+
+
+def _embed_bases(
+    model: FrozenModel, options: EmbedOptions, ids: list[tuple[str, ...]], sequences: list[str], first: int
+) -> tuple[list[tuple[str, ...]], NDArray[np.float32]]:
+    """Return the ids with the place of their embeddings, of which the first has the number `first`; and all embeddings."""
+    embedded = embed_bases(model, [alphabet.encode(sequence) for sequence in sequences], options.layer, options.strand)
+    counts = [len(rows) for rows in embedded]
+    places = first + np.cumsum([0, *counts[:-1]])
+    located = [(*cells, str(place), str(count)) for cells, place, count in zip(ids, places, counts, strict=True)]
+    return located, np.concatenate(embedded)
 
 
 def _embed(model: FrozenModel, options: EmbedOptions, sequences: list[str]) -> NDArray[np.float32]:
@@ -156,13 +209,13 @@ def _embed(model: FrozenModel, options: EmbedOptions, sequences: list[str]) -> N
     return model.embed(sequences, options.pooling, layer=options.layer, strand=options.strand)
 
 
-def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+def _blocks(rows: Iterator[Row], bases_in_block: int) -> Iterator[list[Row]]:
     """Group rows into blocks. Starting at the first row of any block gives the same blocks, so that resuming is exact."""
     block: list[Row] = []
     bases = 0
     for row in rows:
-        # A sequence longer than _BASES is a block of its own.
-        if block and (len(block) == _ROWS or bases + len(row[1]) > _BASES):
+        # A sequence longer than that is a block of its own.
+        if block and (len(block) == _ROWS or bases + len(row[1]) > bases_in_block):
             yield block
             block, bases = [], 0
         block.append(row)
@@ -194,8 +247,8 @@ def _one_warning(job: EmbeddingJob, observer: Observer) -> Iterator[None]:
         f"sequences longer than the encoder's {bound} are averaged over overlapping windows (the longest has {longest:,} bases)"
     )
     quiet = logging.Filter("another logger")  # lets pass only records of that name, of which there are none
-    frozen_model.log.addFilter(quiet)
+    batched_network.log.addFilter(quiet)
     try:
         yield
     finally:
-        frozen_model.log.removeFilter(quiet)
+        batched_network.log.removeFilter(quiet)
