@@ -76,6 +76,14 @@ class Encoder(nn.Module, ABC):
         valid: [B, C + L] bool, False on padding, which comes last; True on class tokens.
         """
 
+    def attention(self, bases: Tensor, valid: Tensor, *, layer: int) -> Tensor | None:
+        """Return the attention weights [B, heads, R, R] of a layer, counted from 0; None, the default, if there are none.
+
+        R = C + ceil(L / stride): class tokens first. Entry i, j is the share of row j in what row i reads, and 0 on padding.
+        Optional: `FrozenModel.attention` calls it. The arguments are those of `forward`.
+        """
+        return None
+
     def reset_parameters(self) -> None:
         """Re-initialise weights that were loaded from an external file, in place.
 

@@ -146,14 +146,14 @@ def test_batch_order_and_padding_change_no_embedding(encoder, pooling, layer, da
 def test_a_sequence_is_padded_there(encoder, monkeypatch):
     """That the test above tests padding: short and long go through the network together, and padding is not valid."""
     widths = []
-    original = FrozenModel._view
+    original = FrozenModel.view
 
     def watched(self, pieces):
         view = original(self, pieces)
         widths.append((len(pieces), view.valid.shape[1], int(view.valid.sum())))
         return view
 
-    monkeypatch.setattr(FrozenModel, "_view", watched)
+    monkeypatch.setattr(FrozenModel, "view", watched)
     encoder.embed([dna(7), dna(60)])
     assert widths == [(2, 60, 67)]
 
