@@ -85,13 +85,9 @@ def embed(
     """
     sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap), sequence_column)
     options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()), per_base)
-    if per_base and (picture or projector):
-        option = "--picture" if picture else "--projector"
-        raise FindnaError(
-            f"{option} draws one point for a sequence, --per-base makes one embedding of each base: leave one out"
-        )
     # The options of plots are checked before the model is loaded.
     plots = _Plots(_picture(picture, method, colour), projector)
+    plots.check(options)
     # A resumed call draws only the plots that are missing, and does not ask for --overwrite.
     if resume:
         plots = plots.missing()
@@ -114,6 +110,14 @@ class _Plots:
     def files(self) -> list[Path]:
         """Return the files to write."""
         return [*([self.picture.path] if self.picture else []), *_projector_files(self.projector)]
+
+    def check(self, options: EmbedOptions) -> None:
+        """Raise FindnaError for plots of an output with one embedding per base."""
+        option = "--picture" if self.picture else "--projector" if self.projector else None
+        if options.per_base and option:
+            raise FindnaError(
+                f"{option} draws one point for a sequence, --per-base makes one embedding of each base: leave one out"
+            )
 
     def missing(self) -> _Plots:
         """Return what an earlier call has not drawn."""

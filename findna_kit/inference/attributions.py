@@ -88,6 +88,7 @@ def _one_strand(
     with torch.enable_grad():
         with model.engine.autocast():
             encoding = model.network.encode(bases, view.valid, layers=() if layer is None else (layer,))
+        # In fp32: in bf16 the norm, and the gradient with it, would be rounded.
         embedding = pool(encoding.of_layer(layer), encoding.valid)[0].float()
         value = embedding.norm() if direction is None else embedding @ direction
         (gradient,) = torch.autograd.grad(value, bases)

@@ -62,6 +62,7 @@ def draw(path: Path, lines: Sequence[LogoLine], *, title: str, height: str) -> N
     figure = Figure(figsize=(max(6.0, 0.16 * widest + 1), 1.5 * len(parts) + 0.8), layout="constrained")
     figure.suptitle(title, fontsize="medium", parse_math=False)
     figure.supylabel(height, fontsize="small")
+    # One scale for all lines, so that the letters of different sequences can be compared.
     heights = np.concatenate([np.nan_to_num(line.heights) for line in lines])
     low, high = min(0.0, float(heights.min())), max(0.0, float(heights.max()))
     margin = 0.05 * (high - low) or 1.0

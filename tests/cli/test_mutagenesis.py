@@ -64,7 +64,7 @@ def test_heights_are_those_of_the_letters(tmp_path, monkeypatch):
     assert [frame.to_numpy().tolist() for frame in frames] == [
         [[1, 0, 0, 0], [0, -2, 0, 0], [0, 0, 3, 0], [0, 0, 0, 0]], [[0, 0, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0]],
     ]  # fmt: skip
-    assert frames[1].index.tolist() == [4]
+    assert frames[1].index.tolist() == [4, 5, 6]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_heights_are_those_of_the_letters(tmp_path, monkeypatch):
         (["--out", "x.tsv", "--picture", "x.jpg"], "--picture x.jpg: the suffix must be one of .png, .svg, .pdf"),
         (["--out", "x.tsv", "--genome", "builtin"], "--genome is for a BED"),
         (["--out", "x.tsv", "--window", "9"], "--window is for a FASTA"),
-        (["--out", "x.tsv", "--sequence-column", "promoter"], "has no column 'promoter'"),
+        (["--out", "x.tsv", "--sequence-column", "promoter"], "there is no column 'promoter'"),
     ],
 )
 def test_every_mistake_is_a_sentence_and_exit_code_2(run, table, tmp_path, monkeypatch, options, sentence):

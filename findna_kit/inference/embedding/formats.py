@@ -208,6 +208,7 @@ def _make_parquet(part: PartialOutput, integers: frozenset[str]) -> Path:
             # A fixed-size list stores the numbers contiguously, so that readers get a matrix without a copy.
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.numbers.ravel()), type=vector)
             if per_base:
+                # A list around the block: all its embeddings are those of one row.
                 vectors = pa.ListArray.from_arrays(pa.array([0, len(block.numbers)], pa.int32()), vectors)
             writer.write_table(pa.Table.from_arrays([*cells, vectors], schema=schema))
     sync(made)

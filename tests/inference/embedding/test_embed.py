@@ -190,7 +190,7 @@ def test_beyond_the_encoders_length_windows_are_averaged_and_it_is_said_once(tra
 
 
 def test_averages_are_weighted_by_nucleotides():
-    from findna_kit.inference.frozen_model import _average
+    from findna_kit.inference.batched_network import _average
 
     found = np.array([[1.0, 0.0], [5.0, 4.0], [7.0, 7.0]], dtype=np.float32)
     averaged = _average(found, np.array([0, 0, 1]), np.array([3, 1, 9]), 2)
