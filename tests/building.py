@@ -14,6 +14,7 @@ from findna_kit.data.genomes import open_genomes
 from findna_kit.distributed import Engine
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
+from tests.command_server import CommandServer
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -48,11 +49,24 @@ def experiment_of(recipe, device="cpu"):
 
 
 def command(*arguments, cwd=None, env=None, timeout=240):
-    """`findna-kit ...` in a process of its own."""
+    """`findna-kit ...` in a process of its own, forked from one that has imported it where its variables allow."""
+    environment, words = {**os.environ, **(env or {})}, [*map(str, arguments)]
+    if (server := _server()).serves(environment):
+        return server.run(words, cwd=cwd, environment=environment, timeout=timeout)
     return subprocess.run(
-        [sys.executable, "-m", "findna_kit", *map(str, arguments)], capture_output=True, text=True, timeout=timeout, cwd=cwd,
-        env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "findna_kit", *words], capture_output=True, text=True, timeout=timeout, cwd=cwd,
+        env=environment, stdin=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def _server():
+    """Return the server of commands of this process; another if that one has ended."""
+    if not _servers or not _servers[-1].running:
+        _servers.append(CommandServer())
+    return _servers[-1]
+
+
+_servers = []
 
 
 def sets(*overrides):

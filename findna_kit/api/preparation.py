@@ -14,12 +14,14 @@ from findna_kit.evaluation.task_scores import scored_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import Recipe, load_recipe
 from findna_kit.runs import take_initial_weights
+from findna_kit.study.check import check_study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
+    from findna_kit.study.check import CheckedStudy
     from findna_kit.trainer import Experiment
 
 
@@ -43,6 +45,12 @@ def load(source: str | Path | Recipe, overrides: Sequence[str], without: Sequenc
         for note in recipe.notes:
             log(note)
     return LoadedRecipe(recipe, components, plugins)
+
+
+def load_study(source: str, without: Sequence[str]) -> CheckedStudy:
+    """Load the plugins and a study, and check every condition as `dry_assemble` does. Raises FindnaError with all problems."""
+    components, plugins = load_plugins(without)
+    return check_study(source, components=components, plugins=plugins, check=dry_assemble)
 
 
 def check_files(recipe: Recipe) -> None:

@@ -1,24 +1,32 @@
-"""The command `check`: validate a recipe without running it."""
+"""The command `check`: validate a recipe or a study without running it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from findna_kit.cli.console import print_line
+from findna_kit.cli.console import log, print_line
 from findna_kit.cli.lazy import LazyModule
-from findna_kit.cli.options import Overrides, RecipeArgument, Without
+from findna_kit.cli.options import Overrides, RecipeOrStudyArgument, Without, refuse_overrides_of_study
 
 if TYPE_CHECKING:
     from findna_kit.api import preparation
+    from findna_kit.study import load as study_files
 else:
-    preparation = LazyModule("findna_kit.api.preparation")
+    preparation, study_files = LazyModule("findna_kit.api.preparation"), LazyModule("findna_kit.study.load")
 
 
-def check(recipe: RecipeArgument, overrides: Overrides = None, without: Without = None) -> None:
-    """Validate a recipe, assemble it without allocating memory, and check its files and tasks.
+def check(recipe: RecipeOrStudyArgument, overrides: Overrides = None, without: Without = None) -> None:
+    """Validate a recipe, or every condition of a study: assemble it without allocating memory, check its files and tasks.
 
     The genome must exist, but it is not read.
     """
+    if study_files.is_study(recipe):
+        refuse_overrides_of_study(overrides)
+        study = preparation.load_study(recipe, without or [])
+        for sentence in study.warnings:
+            log(sentence)
+        print_line(study.summary())
+        return
     # The checks that `run` makes before its first step, without what needs the content of the genome.
     loaded, _, _ = preparation.load(recipe, overrides or [], without or [])
     experiment = preparation.dry_assemble(loaded)

@@ -12,13 +12,16 @@ COMMANDS: dict[str, CommandEntry | GroupEntry] = {
     "run": CommandEntry("findna_kit.cli.run:run", "Train a recipe, evaluate it and write a run folder."),
     "check": CommandEntry(
         "findna_kit.cli.check:check",
-        "Validate a recipe, assemble it without allocating memory, and check its files and tasks.",
+        "Validate a recipe, or every condition of a study: assemble it without allocating memory, check its files and tasks.",
     ),
     "plan": CommandEntry(
         "findna_kit.cli.plan:plan",
         "Measure a few training steps and print parameters, memory, FLOPs and run time of a recipe or a study.",
     ),
-    "show": CommandEntry("findna_kit.cli.show:show", "Print the resolved recipe with every default filled in."),
+    "show": CommandEntry(
+        "findna_kit.cli.show:show",
+        "Print a recipe with every default filled in, or a study with what differs between its conditions.",
+    ),
     "views": CommandEntry(
         "findna_kit.cli.views:views", "Draw a window and the views that training makes of it, base under base."
     ),
@@ -26,14 +29,14 @@ COMMANDS: dict[str, CommandEntry | GroupEntry] = {
         "findna_kit.cli.schema:schema", "Print the JSON Schema of recipes for editors, including the installed plugins."
     ),
     "recipes": GroupEntry(
-        "List the recipes of the kit and of plugins, and copy one.",
+        "List the recipes of the kit and of plugins, and copy one or a study.",
         {
             "list": CommandEntry(
                 "findna_kit.cli.recipes.list:list_recipes", "List the recipes of the kit and of installed plugins."
             ),
             "copy": CommandEntry(
                 "findna_kit.cli.recipes.copy:copy_recipe",
-                "Copy a recipe to edit it, with the JSON Schema that editors validate it against.",
+                "Copy a recipe to edit it, with the JSON Schema that editors validate it against; or copy a study.",
             ),
         },
         default="list",

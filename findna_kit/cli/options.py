@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from findna_kit.cli.completion import complete_override, complete_plugin, complete_recipe, complete_task
+from findna_kit.cli.completion import (
+    complete_override,
+    complete_plugin,
+    complete_recipe,
+    complete_recipe_or_study,
+    complete_task,
+)
+from findna_kit.errors import FindnaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RECIPE_HELP = "Path of a recipe, name of a shipped one, or PLUGIN:NAME for one of a plugin."
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", autocompletion=complete_recipe, help=RECIPE_HELP)]
+RecipeOrStudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE|STUDY",
+        autocompletion=complete_recipe_or_study,
+        help="Path of a recipe or study, name of a shipped one, or PLUGIN:NAME.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -97,3 +115,9 @@ DropLeaked = Annotated[
 Overlap = Annotated[int, typer.Option("--overlap", metavar="N", min=0, help="Let adjacent windows share N bases.")]
 OverwriteOutput = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 ResumeOutput = Annotated[bool, typer.Option("--resume", help="Continue a call that was interrupted.")]
+
+
+def refuse_overrides_of_study(overrides: Sequence[str] | None) -> None:
+    """Raise FindnaError for `--set` with a study: it would not say which condition it is for."""
+    if overrides:
+        raise FindnaError("--set applies to a recipe; a study states its overrides in its file")

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from findna_kit.cli.completion import complete_recipe_or_study
 from findna_kit.cli.console import log, print_line, print_table
 from findna_kit.cli.lazy import LazyModule
-from findna_kit.cli.options import Device, Json, Overrides, Wide, Without
+from findna_kit.cli.options import Device, Json, Overrides, RecipeOrStudyArgument, Wide, Without, refuse_overrides_of_study
 from findna_kit.cli.tables import select
-from findna_kit.errors import FindnaError
 
 if TYPE_CHECKING:
     from findna_kit.api import preparation, progress
@@ -49,14 +47,7 @@ class _Measurement:
 
 
 def plan(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE|STUDY",
-            autocompletion=complete_recipe_or_study,
-            help="Path of a recipe or study, name of a shipped one, or PLUGIN:NAME.",
-        ),
-    ],
+    recipe: RecipeOrStudyArgument,
     steps: Annotated[
         int, typer.Option("--steps", metavar="N", min=1, help="Measure this number of steps after the warm-up.")
     ] = 5,
@@ -77,9 +68,7 @@ def plan(
     if not study_files.is_study(recipe):
         _plan_recipe(recipe, overrides or [], measurement)
         return
-    # An override of one recipe would not say which condition of a study it is for.
-    if overrides:
-        raise FindnaError("--set applies to a recipe; a study states its overrides in its file")
+    refuse_overrides_of_study(overrides)
     _plan_study(recipe, jobs, measurement, wide=wide)
 
 

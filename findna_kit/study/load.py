@@ -161,14 +161,19 @@ def build_cells(
 
 def condition_recipe(loaded: LoadedStudy, condition: str, components: Components, failed: Sequence[Plugin]) -> Recipe:
     """Return a condition's recipe, with the first of the study's seeds. Raise FindnaError for what `load_recipe` refuses."""
-    study, levels = loaded.study, loaded.study.conditions()[condition]
+    study = loaded.study
     fixed: Level = {"name": condition.replace("+", "."), "seed": study.every_seed[0], "evaluation.tasks": study.tasks}
     fixed["evaluation.protocols"] = [study.protocol]
-    # Later values win: a level replaces the study's overrides, and nothing replaces what the study sets itself.
-    merged: list[Level] = [study.overrides, *(study.factors[factor][level] for factor, level in levels.items()), fixed]
-    overrides = [_override(path, value) for level in merged for path, value in level.items()]
+    # Later values win: nothing replaces what the study sets itself.
+    overrides = [*condition_overrides(study, condition), *(_override(path, value) for path, value in fixed.items())]
     recipe = load_recipe(study.recipe, components, overrides=overrides, folder=loaded.folder, failed=failed)
     return _apply_budget(study.budget, recipe)
+
+
+def condition_overrides(study: Study, condition: str) -> list[str]:
+    """Return what a condition changes in the study's recipe, as `--set` takes it. A level replaces the study's overrides."""
+    levels = (study.factors[factor][level] for factor, level in study.conditions()[condition].items())
+    return [_override(path, value) for level in (study.overrides, *levels) for path, value in level.items()]
 
 
 def _check_distinct(recipe: Recipe, others: dict[str, Recipe]) -> None:

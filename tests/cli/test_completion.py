@@ -13,6 +13,7 @@ from findna_kit.data.cache_folder import cache_folder
 from findna_kit.plugins.entry_points import COMPONENTS
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import shipped_recipes, shipped_task_files
+from findna_kit.recipe.shipped import shipped_studies
 from tests.cli.test_plugins_doctor import GOOD
 from tests.installing import findna, install, install_package
 
@@ -89,7 +90,8 @@ def test_everything_that_there_is_is_offered(monkeypatch):
     components, _ = load_plugins(())
     names = {name for registry in components.registries() for name in [registry.kind, *registry]}
     assert set(offered(monkeypatch, "components", "")) == names
-    assert set(offered(monkeypatch, "show", "")) == set(shipped_recipes())
+    assert set(offered(monkeypatch, "show", "")) == {*shipped_recipes(), *shipped_studies()}
+    assert set(offered(monkeypatch, "run", "")) == set(shipped_recipes())
     assert set(offered(monkeypatch, "evaluate", "run", "")) == {"builtin", *shipped_task_files()}
 
 
