@@ -73,6 +73,7 @@ def draw(path: Path, lines: Sequence[LogoLine], *, title: str, height: str) -> N
         frame = pd.DataFrame(shown, columns=list("ACGT"), index=range(start, start + len(letters)))
         if shown.any():  # it cannot scale an axis without letters
             logomaker.Logo(frame, ax=axes, color_scheme="classic", flip_below=False, show_spines=False)
+        # As wide as the longest line, so that letters have one width in all lines.
         axes.set_xlim(start - 0.5, start + widest - 0.5)
         axes.set_ylim(low - margin, high + margin)
         axes.set_title(line.name, loc="left", fontsize="small", parse_math=False)

@@ -76,6 +76,7 @@ def _one_strand(model: BatchedNetwork, tokens: NDArray[np.uint8], spacing: int |
     used, index = index < length, index.clamp(max=length - 1)
     sequence = torch.from_numpy(tokens).to(device)
     logs = np.empty((copies, slots, 4), dtype=np.float32)
+    # Each position needs a copy of the whole sequence; all copies at once may exceed the memory.
     size = max(1, MAX_BATCH_BASES // (length + model.network.class_tokens))
     for start in range(0, copies, size):
         part = slice(start, min(start + size, copies))

@@ -91,6 +91,7 @@ def write_mutagenesis(
     progress(sequences done, all sequences) is called after each. Raises FindnaError if a file cannot be read, the run cannot
     score, a sequence is longer than the encoder's `max_length`, or there are too many bases for a picture; OutputExists.
     """
+    # What cannot be written is refused before anything is scored, which may take hours.
     output.refuse_existing(sequences.path)
     model = load(run, request.branch, step=request.step, device=request.device, without=request.without)
     check_mutagenesis(model, request.score, request.strand)
@@ -127,6 +128,7 @@ def _write_table(
             letters = alphabet.decode(alphabet.encode(sequence))
             sink.write(tsv(_rows(ids, letters, scores)))
             if output.picture is not None:
+                # The first id names a sequence: a FASTA's record, a region, or the first other column of a table.
                 lines.append(logo.LogoLine(ids[0], letters, importance(scores, request.score)))
             scored += 3 * int(np.isfinite(scores[:, 0]).sum())
             progress(done, source.count)

@@ -68,6 +68,7 @@ def _distances(
     model: BatchedNetwork, tokens: NDArray[np.uint8], positions: NDArray[np.int64], column: int
 ) -> NDArray[np.float64]:
     """Return a distance [n, 4] between the embeddings of a sequence and of its substitutions at `positions` [n]."""
+    # float64: one substitution changes an embedding little, and the difference would have few digits in float32.
     reference = model.embed_tokens([tokens], "mean", None).astype(np.float64)
     # Three substitutions per position: the base itself needs no forward pass.
     row, base = np.nonzero(np.arange(4) != tokens[positions][:, None])

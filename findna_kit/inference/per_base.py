@@ -63,7 +63,7 @@ def _one_strand(
         # A window has to begin where a patch begins, so that its rows are those of the other windows.
         starts = [np.unique(-(-window_starts(len(sequence), bound) // stride) * stride) for sequence in sequences]
     owner = np.repeat(np.arange(len(sequences)), [len(of_sequence) for of_sequence in starts])
-    first = np.concatenate([*starts, np.empty(0, dtype=np.int64)])
+    first = np.concatenate(starts)
     windows = [sequences[number][start : start + bound if bound else None] for number, start in zip(owner, first, strict=True)]
     totals = [np.zeros((row_count(len(sequence), stride), model.dim), dtype=np.float32) for sequence in sequences]
     weights = [np.zeros((len(total), 1), dtype=np.float32) for total in totals]

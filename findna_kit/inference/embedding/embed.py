@@ -109,6 +109,7 @@ class PerBaseJob(EmbeddingJob):
         tokens = [alphabet.encode(sequence) for sequence in as_sequences([sequence for _, sequence in block])]
         embedded = embed_bases(self.model, tokens, self.options.layer, self.options.strand)
         counts = [len(of_bases) for of_bases in embedded]
+        # Places are stored, so that a reader finds a sequence without adding up the counts of all sequences before it.
         places = rows.embedded + np.cumsum([0, *counts[:-1]])
         ids = [(*cells, str(place), str(count)) for (cells, _), place, count in zip(block, places, counts, strict=True)]
         rows.append(ids, np.concatenate(embedded))
