@@ -1,7 +1,8 @@
 """FinDNA-Kit: self-supervised learning on DNA. Plugins register components, recipes choose them.
 
 `load_recipe` and `run` train a recipe, `Run` opens the folder of a run and `ablate` runs a study. `load` opens a finished run
-as a `FrozenModel`, and a fine-tuned model as a `FinetunedModel`; `hookimpl` marks the hook of a plugin.
+as a `FrozenModel`, and a fine-tuned model as a `FinetunedModel`. `hookimpl` marks the hook of a plugin, and `register` adds a
+component from a notebook.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from findna_kit.api.recipes import load_recipe
+    from findna_kit.api.registration import register
     from findna_kit.api.run import Run
     from findna_kit.api.studies import StudyFrames, ablate
     from findna_kit.api.training import run
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from findna_kit.inference.frozen_model import FrozenModel
 
 __all__ = [
-    "FinetunedModel", "FrozenModel", "Predictions", "Run", "StudyFrames", "ablate", "hookimpl", "load", "load_recipe", "run",
+    "FinetunedModel", "FrozenModel", "Predictions", "Run", "StudyFrames", "ablate", "hookimpl", "load", "load_recipe",
+    "register", "run",
 ]  # fmt: skip
 
 __version__ = version("findna-kit")
@@ -36,6 +39,7 @@ _HOMES = {
     "hookimpl": "findna_kit.components",
     "load": "findna_kit.finetuned.loading",
     "load_recipe": "findna_kit.api.recipes",
+    "register": "findna_kit.api.registration",
     "run": "findna_kit.api.training",
 }
 

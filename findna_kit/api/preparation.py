@@ -13,6 +13,7 @@ from findna_kit.evaluation import load_task
 from findna_kit.evaluation.task_scores import scored_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import Recipe, load_recipe
+from findna_kit.records.missing_components import refuse_missing
 from findna_kit.runs import take_initial_weights
 from findna_kit.study.check import check_study
 
@@ -33,12 +34,20 @@ class LoadedRecipe(NamedTuple):
     plugins: list[Plugin]
 
 
-def load(source: str | Path | Recipe, overrides: Sequence[str], without: Sequence[str]) -> LoadedRecipe:
-    """Load the plugins and a recipe, and log the notes of its reader. A recipe that is loaded already is returned as it is."""
+def load(
+    source: str | Path | Recipe, overrides: Sequence[str], without: Sequence[str], resume: Path | None = None
+) -> LoadedRecipe:  # fmt: skip
+    """Load the plugins and a recipe, and log the notes of its reader. A recipe that is loaded already is returned as it is.
+
+    resume: the folder of a run to continue. Raises FindnaError if one of its components is missing, with where that came from.
+    """
     components, plugins = load_plugins(without)
+    failed = [plugin for plugin in plugins if plugin.failure]
+    if resume is not None:
+        refuse_missing(resume, components, failed)
     if isinstance(source, Recipe):
         return LoadedRecipe(source, components, plugins)
-    recipe = load_recipe(source, components, overrides=overrides, failed=[plugin for plugin in plugins if plugin.failure])
+    recipe = load_recipe(source, components, overrides=overrides, failed=failed)
     launch = current_launch()
     # Of several processes only the first one logs; where the kit started them itself, its parent has logged the notes already.
     if launch is None or (launch.rank == 0 and launch.launcher != "findna-kit"):
@@ -62,7 +71,11 @@ def check_files(recipe: Recipe) -> None:
     if recipe.init_from is not None:
         paths["init_from.run"] = recipe.init_from.run
     # All problems are reported at once.
-    problems = [f"{key}: {path}: {reason}" for key, path in paths.items() if (reason := _unreachable(path))]
+    problems = [
+        f"{key}: {path}: {reason} (another path: --set {key}=PATH)"
+        for key, path in paths.items()
+        if (reason := _unreachable(path))
+    ]
     for number, task in enumerate(recipe.evaluation.tasks):
         try:
             # A task that cannot be scored should fail now and not after hours of training.

@@ -16,6 +16,7 @@ from findna_kit.inference.frozen_model import load
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.records.evaluation_json import read_evaluation
+from findna_kit.records.missing_components import refuse_missing
 from findna_kit.records.paths import RECIPE
 from findna_kit.records.run_json import read_run_json
 from findna_kit.records.run_status import current_status
@@ -63,7 +64,9 @@ class Run:
     def recipe(self) -> Recipe:
         """Return the recipe that the run was started with, with every default filled in."""
         components, plugins = load_plugins(self._without)
-        return load_recipe(self.folder / RECIPE, components, failed=[plugin for plugin in plugins if plugin.failure])
+        failed = [plugin for plugin in plugins if plugin.failure]
+        refuse_missing(self.folder, components, failed)
+        return load_recipe(self.folder / RECIPE, components, failed=failed)
 
     @cached_property
     def model(self) -> FrozenModel:

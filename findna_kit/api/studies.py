@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
+    from findna_kit.plugins.registry import Components
+    from findna_kit.recipe import Recipe
     from findna_kit.study.files import StudyResult
     from findna_kit.study.run import AblationState, Executor
 
@@ -117,8 +120,19 @@ def run_study(study: str, out: Path | None, options: ExecutionOptions, executor:
     with StudyProgress() as show:
         return studies.ablate(
             study, out, options, components=components, plugins=plugins, executor=executor,
-            observer=studies.StudyObserver(log, show, preparation.dry_assemble),
+            observer=studies.StudyObserver(log, show, partial(_check_cell, components)),
         )  # fmt: skip
+
+
+def _check_cell(components: Components, recipe: Recipe) -> None:
+    """Check a condition as `findna-kit check` does. Raises FindnaError also for what the process of a cell would not have."""
+    for kind, name in recipe.used():
+        if any(owner.is_session for owner in components.of(kind).owners(name)):
+            raise FindnaError(
+                f"{kind} {name!r} was registered in this session, and each cell of a study runs in its own process: put it "
+                "into a plugin package, which `findna-kit plugins new` creates, and install that"
+            )
+    preparation.dry_assemble(recipe)
 
 
 def executor_of(name: str, settings: Sequence[str]) -> Executor:

@@ -37,7 +37,7 @@ def run(
     continues, and the result equals that of an uninterrupted run. Raises FindnaError for wrong input; RunStopped.
     """
     location = location_of(out, resume, overwrite=overwrite)
-    loaded = preparation.load(recipe if recipe is not None else recipe_to_resume(location.resume), [], without)
+    loaded = preparation.load(recipe if recipe is not None else recipe_to_resume(location.resume), [], without, location.resume)
     preparation.check_files(loaded.recipe)
     try:
         result = train(loaded, location, device=device, reporters=Reporters(report))

@@ -25,7 +25,7 @@ else:
     tables, local = LazyModule("findna_kit.study.tables"), LazyModule("findna_kit.study.executors.local")
 
 UNFINISHED = 3
-"""Exit code when cells of the study have not finished."""
+"""Exit code when cells of the study have not finished or failed."""
 
 
 def ablate(
@@ -53,19 +53,20 @@ def ablate(
 ) -> None:
     """Run the missing cells of an ablation study and print its result.
 
-    The exit code is 3 when cells have not finished.
+    The exit code is 3 when cells have not finished, or failed: conditions without a failed cell are compared all the same.
     """
     # First of all, so that a mistake in the options of the executor is reported before plugins are imported.
     selected = studies.executor_of(executor, slurm or [])
     progress = studies.run_study(study, out, local.ExecutionOptions(jobs, device, tuple(without or ()), retry), selected)
-    if progress.result is None:
+    if progress.result is not None:
+        if as_json:
+            print(json.dumps(progress.result.plain(), indent=1))
+        else:
+            _print_result(progress.folder, progress.result, wide=wide)
+    if progress.result is None or progress.failed:
         _log_unfinished(progress)
         # The exit code lets a script call the same command again until the study is complete.
         raise typer.Exit(UNFINISHED)
-    if as_json:
-        print(json.dumps(progress.result.plain(), indent=1))
-    else:
-        _print_result(progress.folder, progress.result, wide=wide)
 
 
 def _log_unfinished(progress: AblationState) -> None:
@@ -87,6 +88,8 @@ def _print_result(folder: Path, result: StudyResult, *, wide: bool) -> None:
     for number, (rows, columns) in enumerate(zip(tables.tables(result), main_columns, strict=False)):
         print("\n" * (number > 0), end="")
         print_table(rows if wide else select(rows, *columns))
+    for name, reason in (result.failed or {}).items():
+        print_line(f"\n{name} is not compared: {reason}")
     if result.search is not None:
         print_line(f"\nevery condition has {result.search.words}")
     print_line(f"\n{folder}: the folder of the study; result.json, .csv, .md and .tex hold all columns of this table")

@@ -64,7 +64,7 @@ def run(
     """Train a recipe, evaluate it and write a run folder."""
     location = training.location_of(out, resume, overwrite=overwrite)
     source = recipe if recipe is not None else training.recipe_to_resume(resume)
-    loaded = preparation.load(source, overrides or [], without or [])
+    loaded = preparation.load(source, overrides or [], without or [], resume)
     preparation.check_files(loaded.recipe)
     settings = loaded.recipe.trainer
     # Under torchrun or Slurm the processes exist already; otherwise this process starts and supervises them.

@@ -66,6 +66,7 @@ def _direction(model: BatchedNetwork, target: Target) -> Tensor | None:
     """Return the direction [D] of a target, or None for the norm. Raises FindnaError for one that is not of the embedding."""
     if target is None:
         return None
+    # True is an int in Python, but no dimension.
     if isinstance(target, int | np.integer) and not isinstance(target, bool):
         if not 0 <= target < model.dim:
             raise FindnaError(f"target {target}: the embedding has the dimensions 0 to {model.dim - 1}")
@@ -83,6 +84,7 @@ def _one_strand(
     model: BatchedNetwork, tokens: NDArray[np.uint8], direction: Tensor | None, layer: int | None
 ) -> NDArray[np.float32]:
     """Return the gradient times input [L, 4] of one strand."""
+    # The weights need no gradient, only the input does, so that little memory is used beyond the forward pass.
     view = model.view([tokens])
     bases = encode_bases(view.tokens).requires_grad_()
     with torch.enable_grad():

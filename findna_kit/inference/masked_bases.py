@@ -82,6 +82,7 @@ def _one_strand(model: BatchedNetwork, tokens: NDArray[np.uint8], spacing: int |
         part = slice(start, min(start + size, copies))
         view = View.of_windows(sequence.expand(part.stop - part.start, length))
         logs[part] = _of_masked(model, view, index[part], used[part])
+    # Copy i and slot j are position i + copies * j: slots have to be the outer axis.
     return logs.swapaxes(0, 1).reshape(-1, 4)[:length]
 
 

@@ -98,6 +98,7 @@ def write_mutagenesis(
     source = sequences.open(Observer(reading=reading))
     check_columns(source.columns)
     model.check_length(source.longest)
+    # Before the first sequence is scored: the letters of a longer picture could not be read.
     if output.picture is not None:
         logo.check_size(source.count, source.longest)
     scored, lines = _write_table(model, source, output, request, progress)
@@ -125,6 +126,7 @@ def _write_table(
         sink.write(tsv([(*source.columns, *COLUMNS)]))
         for done, (ids, sequence) in enumerate(source.rows(0), 1):
             scores = model.mutagenesis(sequence, score=request.score, strand=request.strand)
+            # Upper case and N, as the model reads them: lower case, U and IUPAC codes are not drawn.
             letters = alphabet.decode(alphabet.encode(sequence))
             sink.write(tsv(_rows(ids, letters, scores)))
             if output.picture is not None:

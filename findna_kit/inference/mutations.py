@@ -57,6 +57,7 @@ def mutagenesis(
         column = _DISTANCES.index(score)
         strands = [_distances(model, tokens, known, column)]
         if strand == "both":
+            # Position i of a sequence is position L - 1 - i of the other strand.
             mirrored = _distances(model, reverse_complement(tokens), len(tokens) - 1 - known, column)
             # The columns A C G T in reverse order are those of the complements, T G C A.
             strands.append(mirrored[:, ::-1])

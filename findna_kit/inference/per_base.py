@@ -66,6 +66,7 @@ def _one_strand(
     first = np.concatenate(starts)
     windows = [sequences[number][start : start + bound if bound else None] for number, start in zip(owner, first, strict=True)]
     totals = [np.zeros((row_count(len(sequence), stride), model.dim), dtype=np.float32) for sequence in sequences]
+    # Sums and weights of windows are added up as they come, so that not all windows are in memory at once.
     weights = [np.zeros((len(total), 1), dtype=np.float32) for total in totals]
     for batch in model.batches(np.array([len(window) for window in windows], dtype=np.int64)):
         rows = _forward(model, [windows[index] for index in batch], layer)

@@ -118,6 +118,7 @@ class Branch(nn.Module):
 
     def attention(self, bases: Tensor, valid: Tensor, layer: int) -> Tensor | None:
         """Return the attention weights [B, heads, R, R] of a layer, class tokens first; None if the encoder has none."""
+        # An encoder that mixes locally gets no class tokens.
         rows = self.class_tokens if self.encoder.global_mixing else 0
         return self.encoder.attention(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layer=layer)
 

@@ -22,6 +22,8 @@ GROUP_LABELS = {COMPONENTS: "components", RECIPES: "recipes", COMMANDS: "command
 PLUGINS_ENV = "FINDNA_KIT_PLUGINS"
 """Environment variable: `none`, or comma-separated names of the plugins (or distributions) that may be used."""
 BUILTIN, KIT = "builtin", "findna-kit"
+SESSION = "session"
+"""Plugin and distribution of what a notebook or a Python session registered; its version is the digest of its source."""
 _FOLDER = "recipes"
 """Default folder of a package's recipes, where the entry point names none."""
 
@@ -43,6 +45,11 @@ class PluginSource:
         """Return whether this is the kit itself, which is always enabled."""
         # Both are compared: a plugin of another distribution that is called `builtin` must not be enabled as the kit.
         return self.plugin == BUILTIN and self.distribution == KIT
+
+    @property
+    def is_session(self) -> bool:
+        """Return whether this is a notebook or Python session, and not an installed plugin."""
+        return self.plugin == SESSION and self.version.startswith("sha256:")
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from findna_kit.components.hooks import PROJECT
 from findna_kit.components.interfaces import API_VERSION
 from findna_kit.errors import FindnaError, PluginError, nearest
 from findna_kit.plugins import hookspecs
-from findna_kit.plugins.entry_points import COMPONENTS, enabled_entries, installed
+from findna_kit.plugins.entry_points import COMPONENTS, SESSION, enabled_entries, installed
 from findna_kit.plugins.kinds import KINDS
 from findna_kit.plugins.registry import Components
+from findna_kit.plugins.session import session_components
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -45,7 +46,7 @@ class Plugin:
 def load_plugins(without: Collection[str] = (), kinds: Sequence[Kind] = KINDS) -> tuple[Components, list[Plugin]]:
     """Load every plugin that FINDNA_KIT_PLUGINS allows. Return their components, and the outcome for each plugin.
 
-    without: names of plugins or distributions to leave out. kinds: the table of kinds.
+    without: names of plugins or distributions to leave out; `session`: what this session registered. kinds: the table of kinds.
 
     A plugin that fails is returned with its reason, and what it had registered is removed. Raise FindnaError for a name, in
     FINDNA_KIT_PLUGINS or in `without`, that no plugin has.
@@ -56,13 +57,18 @@ def load_plugins(without: Collection[str] = (), kinds: Sequence[Kind] = KINDS) -
         sources = [entry.owner for entry in installed() if entry.group == COMPONENTS]
         names = {name for source in sources for name in (source.plugin, source.distribution)}
         for name in without:
-            if name not in names:
+            if name not in names and name != SESSION:
                 raise FindnaError(
                     f"--without {name}: no plugin has that name{nearest(name, names)} (installed: {', '.join(sorted(names))})"
                 )
     components = Components(kinds)
     selected = [entry for entry in available if not {entry.owner.plugin, entry.owner.distribution} & set(without)]
-    return components, [load_plugin(entry, components) for entry in selected]
+    plugins = [load_plugin(entry, components) for entry in selected]
+    for one in session_components(without):
+        with components.registering(one.owner):
+            components.of(one.kind).add(one.name, one.component)
+        plugins.append(Plugin(one.owner, f"{one.component.__module__}:{one.component.__qualname__}"))
+    return components, plugins
 
 
 def load_plugin(plugin: PluginEntry, components: Components) -> Plugin:

@@ -38,6 +38,7 @@ _EXPECTED = {
     "path_type": "a path",
     "none_required": "null",
 }
+_TYPES = {"int_type": int, "int_from_float": int, "string_type": str}
 _BOUNDS = {
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -48,17 +49,23 @@ _BOUNDS = {
 }
 
 
+_GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
+"""A number with commas between its thousands."""
+
+
 @dataclass(frozen=True)
 class Issue:
     """One problem in words.
 
     path: the keys that lead to it. at_key: it is about the key and not its value. unknown: no plugin registers the component.
+    wants: the types that the value may have, if it has none of them.
     """
 
     path: Path
     message: str
     at_key: bool = False
     unknown: bool = False
+    wants: frozenset[type] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,8 @@ def explain(error: ValidationError, model: type[BaseModel] | None, tree: Any, *,
             issues += [_issue(one, model, also) for one in specific]
         else:
             expected = " or ".join(dict.fromkeys(_expected(one.error) for one in branches))
-            issues.append(Issue(union, f"expected {expected} (got {display_value(branches[0].error['input'])})"))
+            message = f"expected {expected} (got {display_value(branches[0].error['input'])})"
+            issues.append(Issue(union, message, wants=_types(*(branch.error for branch in branches))))
     return issues
 
 
@@ -154,13 +162,18 @@ def _issue(located: _LocatedError, model: type[BaseModel] | None, also: Sequence
         sections = _sections(model, str(located.path[-1])) if len(located.loc) == 1 else []
         return Issue(located.path, unknown_key(str(located.path[-1]), known, sections), at_key=True)
     if (message := _message_about_value(error)) is not None:
-        return Issue(located.path, message)
+        return Issue(located.path, message, wants=_types(error))
     # A message of a validator of ours or of a plugin's. It shows the value itself where that is a map or a list.
     own = kind in ("value_error", "assertion_error")
     message = str(context["error"]) if own else error["msg"][:1].lower() + error["msg"][1:]
     scalar = isinstance(error["input"], (str, int, float)) or error["input"] is None
     at_key = located.loc[-1:] == ("[key]",)
     return Issue(located.path, message + (f" (got {display_value(error['input'])})" if scalar else ""), at_key)
+
+
+def _types(*errors: Any) -> frozenset[type]:
+    """Return the types of values that the errors say were expected, of those that a scalar of another type may stand for."""
+    return frozenset(_TYPES[error["type"]] for error in errors if error["type"] in _TYPES)
 
 
 def _message_about_value(error: Any) -> str | None:
@@ -172,8 +185,10 @@ def _message_about_value(error: Any) -> str | None:
         near = nearest(error["input"], known) if isinstance(error["input"], str) else ""
         return f"expected {context['expected']}{shown}{near}"
     if kind in _EXPECTED:
-        quotes = "; put it in quotes" if kind == "string_type" and isinstance(error["input"], (int, float)) else ""
-        return f"expected {_EXPECTED[kind]}{shown}{quotes}"
+        given = error["input"]
+        grouped = _TYPES.get(kind) is int and isinstance(given, str) and _GROUPED.fullmatch(given)
+        meant = f"; write {given.replace(',', '')}" if grouped else ""
+        return f"expected {_EXPECTED[kind]}{shown}{meant}"
     if kind in _BOUNDS:
         bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
         return _BOUNDS[kind].format(**bounds) + shown

@@ -47,14 +47,15 @@ def load_recipe(
     while True:
         tree = layers.root.plain()
         try:
-            # JSON in strict mode is what YAML can say: a list may be a tuple, but "1", true or 1.0 is no whole number.
+            # JSON in strict mode is what YAML can say: a list may be a tuple, but "1" or true is no whole number.
             recipe = model.model_validate_json(json.dumps(tree), strict=True, context=context)
         except ValidationError as error:
             # Merging has removed `base`, so the model does not have it; a misspelled key may still have meant it.
             issues = explain(error, model, tree, also=("base",))
         else:
             issues = []
-        if not _drop(layers.root, issues):
+        dropped, reread = _drop(layers.root, issues), _reread(layers.root, issues)
+        if not (dropped or reread):
             break
     located = [*layers.found, *(found for one in issues if (found := locate(layers.root, one)) is not None)]
     if located:
@@ -89,6 +90,24 @@ def _drop(root: Node, issues: Sequence[Issue]) -> bool:
         elif isinstance(holder.value, list):
             holder.value = [one for one in holder.value if one is not node]
     return bool(dropping)
+
+
+def _reread(root: Node, issues: Sequence[Issue]) -> bool:
+    """Read scalars again as the type that is expected at their place. Return whether there were any.
+
+    YAML decides the type of a scalar without knowing the key: a contig called 01 is the text "01", and 1e3 steps are 1000.
+    """
+    changed = False
+    for issue in issues:
+        trail = _trail(root, issue.path)
+        node = trail[-1]
+        if len(trail) != len(issue.path) + 1 or not node.spelling:
+            continue
+        if int in issue.wants and isinstance(node.value, float) and node.value.is_integer() and abs(node.value) < 2**63:
+            node.value, changed = int(node.value), True
+        elif str in issue.wants and isinstance(node.value, (int, float)):
+            node.value, changed = node.spelling, True
+    return changed
 
 
 def _trail(root: Node, path: Sequence[str | int]) -> list[Node]:

@@ -106,6 +106,8 @@ def absolute_task(node: Node) -> None:
 
 def absolute(node: Node) -> None:
     """Make a path absolute, from the folder of the file that states it."""
+    if node.spelling and isinstance(node.value, (int, float)):
+        node.value = node.spelling  # a file may be called 01
     if isinstance(node.value, str) and node.value:
         # Not resolve(), which follows links: the user's own name for the file is the one to keep.
         node.value = os.path.abspath(node.folder / os.path.expanduser(node.value))  # noqa: PTH100, PTH111

@@ -66,6 +66,7 @@ class Node:
     """A value, where it and its key were written, and the folder that relative paths in it start from.
 
     refused: already reported; problems that follow from it are not. drops: a null that removes what an earlier layer stated.
+    spelling: how a number, true or false was written.
     """
 
     value: dict[str, Node] | list[Node] | str | int | float | bool | None
@@ -74,6 +75,7 @@ class Node:
     folder: Path
     refused: bool = False
     drops: bool = False
+    spelling: str = ""
 
     def plain(self) -> Any:
         """Return maps, lists and scalars, without locations."""
@@ -277,7 +279,7 @@ class _Walk:
         except (ValueError, KeyError, IndexError):
             self._refuse(node, path, f"{display_value(raw.value)} cannot be read as {raw.tag.removeprefix(_CORE)}")
             return
-        node.value = value
+        node.value, node.spelling = value, "" if value is None else raw.value
         if isinstance(value, int) and abs(value) >= 2**63:
             node.value = None
             self._refuse(node, path, f"expected a number of at most 64 bits (got {display_value(raw.value)})")

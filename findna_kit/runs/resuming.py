@@ -1,16 +1,22 @@
-"""Checks and log lines of a resumed run: the recipe and the genomes must be the same, and other differences are logged."""
+"""Checks and log lines of a resumed run: the recipe and the genomes must be the same, and other differences are logged.
+
+A genome or a BED file may have moved: digests are compared, and the new path is saved.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from findna_kit import checkpoint
+from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import diff, load_recipe
+from findna_kit.recipe.diff import changes
 from findna_kit.records.paths import RECIPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from findna_kit.plugins.registry import Components
@@ -29,10 +35,39 @@ def first_line(recipe: Recipe, folder: Path, *, resuming: bool) -> str:
     return f"{line}, " + ("which is complete: nothing to train" if step == recipe.steps else f"resumed at step {step}")
 
 
-def check_same_recipe(folder: Path, recipe: Recipe, components: Components) -> None:
-    """Raise FindnaError, which lists the differences, if the run in `folder` was started with another recipe."""
-    if differences := diff(load_recipe(folder / RECIPE, components), recipe):
+def check_same_recipe(folder: Path, recipe: Recipe, components: Components) -> dict[str, str]:
+    """Return the keys of genome and BED files that have other paths now, each with a line that has both paths.
+
+    Raises FindnaError, which lists them, if anything else differs from the recipe that the run in `folder` was started with.
+    """
+    saved = load_recipe(folder / RECIPE, components)
+    files = {f"data.{key}" for key in saved.data.files.keys() & recipe.data.files.keys()}
+    # The content of these files is compared when it has been read (`check_same_genomes`).
+    moved = {key: line for key, line in changes(saved.plain(), recipe.plain()).items() if key in files}
+    differences = [line for line in diff(saved, recipe) if line not in moved.values()]
+    if any(line.startswith("steps:") for line in differences):
+        differences.append(
+            "to train for more steps, start a new run from the weights of this one: "
+            f"--set 'init_from={{run: {folder}, parts: [encoder, heads]}}' without --resume"
+        )
+    if differences:
         raise FindnaError("\n  ".join([f"{folder}: was started with another recipe; {_REMEDY}:", *differences]))
+    return moved
+
+
+def save_moved_files(
+    folder: Path, recipe: Recipe, moved: Mapping[str, str], components: Components, log: Callable[[str], None]
+) -> None:  # fmt: skip
+    """Write the new paths of files with the same content into the run's recipe.yaml, and log them."""
+    if not moved:
+        return
+    overrides = [f"{key}={json.dumps(recipe.data.files[key.removeprefix('data.')])}" for key in moved]
+    # Nothing else of the saved recipe changes, such as settings of the trainer that may differ.
+    saved = load_recipe(folder / RECIPE, components, overrides=overrides)
+    with atomic_write(folder / RECIPE) as temporary:
+        temporary.write_text(saved.dump())
+    for line in moved.values():
+        log(f"the same content at another path: {line}; saved in {folder / RECIPE}")
 
 
 def check_same_genomes(folder: Path, recorded: Sequence[GenomeRecord], genomes: Sequence[GenomeRecord]) -> None:

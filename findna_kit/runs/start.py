@@ -20,7 +20,13 @@ from findna_kit.runs.init_weights import take_initial_weights
 from findna_kit.runs.online_probe import online_probes
 from findna_kit.runs.processes import acquire_folder, apply_launcher, on_worker_lost, run_guard
 from findna_kit.runs.provenance import origins_of, resolved_settings, sizes_of, versions
-from findna_kit.runs.resuming import check_same_genomes, check_same_recipe, first_line, log_changed_settings
+from findna_kit.runs.resuming import (
+    check_same_genomes,
+    check_same_recipe,
+    first_line,
+    log_changed_settings,
+    save_moved_files,
+)
 from findna_kit.runs.soft_masking import missing_soft_masking
 from findna_kit.trainer import Observer, StopRequest, train
 from findna_kit.trainer.micro_batch import choose_micro_batch
@@ -81,8 +87,7 @@ def start(
             folders.append(folder)
             stop = StopRequest()
             stack.enter_context(stop.listening())
-            if resuming:
-                check_same_recipe(folder, recipe, components)
+            moved = check_same_recipe(folder, recipe, components) if resuming else {}
             observer.log(first_line(recipe, folder, resuming=resuming))
             record = RunRecord(folder, resuming=resuming, writes=engine.is_main_process)
             records.append(record)
@@ -91,9 +96,12 @@ def start(
             prepared = _prepare(experiment, genome, engine, record, observer, resuming=resuming)
             with record.recording():
                 record.update(origins_of(recipe, components, plugins))
-                if not resuming and engine.is_main_process:
-                    (folder / RECIPE).write_text(recipe.dump())
-                    write_views(folder, example_record(experiment, genome))
+                if engine.is_main_process:
+                    if resuming:
+                        save_moved_files(folder, recipe, moved, components, observer.log)
+                    else:
+                        (folder / RECIPE).write_text(recipe.dump())
+                        write_views(folder, example_record(experiment, genome))
                 return _train(prepared, recipe, record, observer, stop)
 
 

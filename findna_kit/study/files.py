@@ -118,7 +118,7 @@ class StudyResult(StudyFile):
     """Content of a study's result.json.
 
     study: the declared study, as in study.json. tasks: paths by the name used in tables. main_effects: of factorial studies.
-    search: of studies with a search.
+    search: of studies with a search. failed: conditions that are not compared because cells of them failed, with the reason.
     """
 
     study: dict[str, JsonValue]
@@ -130,6 +130,7 @@ class StudyResult(StudyFile):
     conditions: dict[str, ConditionResult]
     main_effects: MainEffects | None = None
     search: SearchResult | None = None
+    failed: dict[str, str] | None = None
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from findna_kit.recipe.yaml_nodes import LocatedIssue, Location, Node, parse, re
 from findna_kit.study.schema import Study, StudyCell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from findna_kit.plugins.loading import Plugin
     from findna_kit.plugins.registry import Components
@@ -55,6 +55,7 @@ def load_study(source: str) -> LoadedStudy:
     root = parse(read_text(path, name, 0), lambda line, column: Location(0, name, line, column), path.parent.absolute(), issues)
     if root is None or not isinstance(root.value, dict):
         raise refusal(issues or [LocatedIssue(Location(0, name, 1, 1), "", "a study must be a map of keys")])
+    issues += _ambiguous_numbers(root)
     # Before validation, so that error messages and the saved study have the same paths.
     _make_tasks_absolute(root)
     tree = root.plain()
@@ -68,6 +69,30 @@ def load_study(source: str) -> LoadedStudy:
         raise refusal(issues)
     recipe = _recipe_path(root.value["recipe"], path)
     return LoadedStudy(study.model_copy(update={"recipe": str(recipe)}), path.parent, _locations(root))
+
+
+def _ambiguous_numbers(root: Node) -> list[LocatedIssue]:
+    """Return an issue for each whole number of an override that is not written as usual, such as 01 or 1_000.
+
+    Its type depends on the recipe's key, where the way it was written is not known any more: 01 may be the name of a contig.
+    """
+    overrides = [root.below("overrides"), root.below("factors")]
+    return [
+        LocatedIssue(node.where, "", f"{node.spelling}: write {node.value}, or put it in quotes if it is text")
+        for override in overrides
+        for node in _scalars(override)
+        if type(node.value) is int and node.spelling != str(node.value)
+    ]
+
+
+def _scalars(node: Node | None) -> Iterator[Node]:
+    """Yield all scalars below a node."""
+    value = None if node is None else node.value
+    if isinstance(value, (dict, list)):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from _scalars(below)
+    elif node is not None:
+        yield node
 
 
 def is_study(source: str) -> bool:

@@ -1,4 +1,4 @@
-"""Analysis of a finished study: the effect of every condition on the declared metric, and warnings about weak designs."""
+"""Analysis of a study: the effect of every condition on the declared metric, and warnings about weak designs."""
 
 from __future__ import annotations
 
@@ -38,13 +38,16 @@ LEVEL = 0.95
 """Confidence level of all intervals; 1 - LEVEL is the level of the tests."""
 
 
-def analyse(study: Study, folders: Sequence[CellFolder], search: SearchResult | None = None) -> StudyResult:
-    """Return the result of a study whose cells are all finished.
+def analyse(
+    study: Study, folders: Sequence[CellFolder], search: SearchResult | None = None, failed: Mapping[str, str] | None = None
+) -> StudyResult:
+    """Return the result of a study, all of whose cells are finished but those of conditions that `failed`.
 
     It holds the declared study, the scores of every condition with those of its controls (the untrained network, k-mers, the
-    majority class), and the paired difference of every condition to the first. search: stored with the result.
+    majority class), and the paired difference of every condition to the first. search, failed: stored with the result. The
+    correction is over the comparisons that are left; main effects need every combination, and are left out.
     """
-    conditions = list(study.conditions())
+    conditions = [name for name in study.conditions() if name not in (failed or {})]
     tasks = list(folders[0].tasks.values())
     scores = {name: condition_scores(study, folders, name) for name in conditions}
     first, *others = conditions  # the first condition is the reference of all differences
@@ -52,8 +55,10 @@ def analyse(study: Study, folders: Sequence[CellFolder], search: SearchResult | 
         scores[first], {name: scores[name] for name in others}, tasks, correction=study.correction, level=LEVEL
     )  # fmt: skip
     # Keys that a study has no value for are left out of the file, so they are passed only where there is one.
-    optional: dict[str, MainEffects | SearchResult] = {}
-    if study.crossed:
+    optional: dict[str, MainEffects | SearchResult | dict[str, str]] = {}
+    if failed:
+        optional["failed"] = dict(failed)
+    elif study.crossed:
         optional["main_effects"] = _main_effects(study, scores, tasks)
     if search is not None:
         optional["search"] = search
@@ -64,7 +69,7 @@ def analyse(study: Study, folders: Sequence[CellFolder], search: SearchResult | 
             "seeds": list(study.every_seed),
             "interval": IntervalMethod(level=LEVEL, method="Student's, of paired differences over seeds"),
             "test": "permutation of signs over seeds, a seed's tasks together; two-sided",
-            "smallest_p": smallest_condition_p(study),
+            "smallest_p": smallest_family_p(len(study.every_seed), len(others), study.correction),
             "conditions": {
                 name: _condition_result(study, folders, name, scores[name], by_condition.get(name)) for name in conditions
             },

@@ -1,4 +1,4 @@
-"""Running a study: all recipes are validated first, missing cells are run, and the result is written when all are finished."""
+"""Running a study: all recipes are validated first, missing cells are run, and the result is written when all have ended."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class Executor(Protocol):
 class AblationState:
     """State of a study after a call of `ablate`.
 
-    failed: reasons by cell. killed: what ended a cell from outside in this call. result: None while cells are missing.
+    failed: reasons by cell. killed: what ended a cell from outside in this call. result: of the conditions without failed
+    cells; None while cells are missing, and where the reference or all others failed.
     """
 
     folder: Path
@@ -138,17 +139,30 @@ def _recipe_check(executor: Executor, observer: StudyObserver) -> Callable[[Reci
 def _progress(
     study: Study, folder: Path, folders: Sequence[CellFolder], killed: dict[str, str], search: SearchResult | None
 ) -> AblationState:  # fmt: skip
-    """Return the state of the study; if every cell is finished, write its result first."""
+    """Return the state of the study; if every cell has ended and two conditions can be compared, write the result first.
+
+    One of the two is the first condition, the reference of all differences.
+    """
     states = _states(folders)
-    if set(states.values()) != {"finished"}:
-        failed = {
-            cell.cell.relative_path: cell.failure_reason() for cell in folders if states[cell.cell.relative_path] == "failed"
-        }
-        return AblationState(folder, states, failed, killed)
-    result = analyse(study, folders, search)
+    failures = [cell for cell in folders if states[cell.cell.relative_path] == "failed"]
+    reasons = {cell.cell.relative_path: cell.failure_reason() for cell in failures}
+    failed = {name: _why_failed(name, failures) for name in dict.fromkeys(cell.cell.condition for cell in failures)}
+    first, *_ = conditions = list(study.conditions())
+    ended = set(states.values()) <= {"finished", "failed"}
+    comparable = first not in failed and (not failed or len(conditions) - len(failed) > 1)
+    if not ended or not comparable:
+        return AblationState(folder, states, reasons, killed)
+    result = analyse(study, folders, search, failed)
     write_result(folder, result)
     export_hparams(folder, result)
-    return AblationState(folder, states, result=result)
+    return AblationState(folder, states, reasons, result=result)
+
+
+def _why_failed(condition: str, failures: Sequence[CellFolder]) -> str:
+    """Return how many cells of a condition failed, and the reason of the first."""
+    first, *others = [cell for cell in failures if cell.cell.condition == condition]
+    count = f"{len(others) + 1} cell{'s' if others else ''} failed"
+    return f"{count}, seed {first.cell.seed} because: {first.failure_reason()}"
 
 
 def _with_measured_steps(

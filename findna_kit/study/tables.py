@@ -23,6 +23,7 @@ COLUMNS = (
 """Columns of result.csv."""
 CsvRow = dict[str, str | int | float | None]
 _CONTROL = ("", "", "", "", "control")
+_FAILED = ("", "", "", "", "failed")
 
 
 def tables(result: StudyResult) -> list[list[list[str]]]:
@@ -33,8 +34,9 @@ def tables(result: StudyResult) -> list[list[list[str]]]:
 def condition_rows(result: StudyResult) -> list[list[str]]:
     """Return a header, a row for each condition, and a row for each control.
 
-    A condition's row has its difference to the first condition with the interval, p, effect size and verdict. The controls are
-    those of the first condition: its untrained network, and baselines without a network.
+    A condition's row has its difference to the first condition with the interval, p, effect size and verdict; a condition of
+    which cells failed has the verdict `failed`, and no numbers. The controls are those of the first condition: its untrained
+    network, and baselines without a network.
     """
     tasks, seeds = result.tasks, str(len(result.seeds))
     head = ["condition", "seeds", "steps", *tasks, f"difference of {result.metric}", "p", "adjusted p", "Hedges' g", "verdict"]
@@ -42,6 +44,7 @@ def condition_rows(result: StudyResult) -> list[list[str]]:
     for name, condition in result.conditions.items():
         means = [f"{condition.scores[task].mean.value:.3f}" for task in tasks]
         rows.append([name, seeds, f"{condition.steps}", *means, *_effect_cells(condition.effect)])
+    rows += [[name, seeds, "", *("" for _ in tasks), *_FAILED] for name in result.failed or ()]
     for name, by_task in result.controls.items():
         means = [f"{by_task[task].value:.3f}" if task in by_task else "" for task in tasks]
         rows.append([FEATURE_NAMES[name], seeds, "", *means, *_CONTROL])
@@ -81,6 +84,8 @@ def as_csv(result: StudyResult) -> str:
         means: dict[str, float | None] = {task: scores.mean.value for task, scores in condition.scores.items()}
         row: CsvRow = {"kind": "condition", "name": name, "steps": condition.steps}
         rows += _csv_rows(row, _with_overall(means), condition.effect)
+    for name in result.failed or ():
+        rows.append({"kind": "condition", "name": name, "task": "", "verdict": "failed"})
     for main in result.main_effects.levels if result.main_effects else ():
         row = {"kind": "main effect", "name": main.label}
         rows += _csv_rows(row, dict.fromkeys(("", *result.tasks)), main.effect)
@@ -147,6 +152,8 @@ def legend(result: StudyResult) -> str:
             "the other factors; main effects are a family of their own "
             f"(smallest p that can be reached: {result.main_effects.smallest_p:.2g})."
         )
+    for name, reason in (result.failed or {}).items():
+        text += f" {name} is not compared: {reason}."
     return text + (f" Every condition has {result.search.words}." if result.search else "")
 
 

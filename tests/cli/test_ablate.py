@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -308,6 +309,24 @@ def test_what_failed_is_run_again_when_it_is_asked_for(tmp_path):
     code, printed, said = ablate(study, out, "--retry")
     assert (code, said.count(": running")) == (0, 1), said
     assert json.loads((out / "result.json").read_text())["tasks"] == {"task": str(tmp_path / "task")}
+
+
+def test_a_level_that_fails_does_not_void_the_others(tmp_path):
+    factors = "{genome: {fly: {}, mine: {data.genome: mine.fa}}, rate: {low: {}, high: {optimizer.learning_rate: 0.01}}}"
+    study, out = write_study(tmp_path, factors=factors, seeds=1), tmp_path / "out"
+    (tmp_path / "mine.fa").write_text(">a\nACGT\n")
+    code, printed, said = ablate(study, out)
+    assert code == 3
+    assert re.search(r"^rate-high .* not enough seeds to say$", printed, re.MULTILINE), printed
+    assert re.search(r"^genome-mine .* failed$", printed, re.MULTILINE)
+    assert "genome-mine is not compared: 1 cell failed, seed 0 because: exit code 2: " in " ".join(printed.split())
+    assert said.splitlines()[-1] == f"{out}: 2 finished, 1 failed"
+    result = json.loads((out / "result.json").read_text())
+    assert list(result["conditions"]) == ["reference", "rate-high"]
+    assert list(result["failed"]) == ["genome-mine"]
+    code, printed, _ = findna("report", out)
+    assert code == 0
+    assert "genome-mine is not compared" in (out / "report.html").read_text()
 
 
 def test_what_a_killed_ablate_left_running_is_waited_for_and_not_doubled(tmp_path):

@@ -185,19 +185,8 @@ def test_a_run_whose_package_is_gone_names_it(run, tmp_path):
 
 
 def test_public_names_are_few_and_sorted():
-    assert findna_kit.__all__ == [
-        "FinetunedModel",
-        "FrozenModel",
-        "Predictions",
-        "Run",
-        "StudyFrames",
-        "ablate",
-        "hookimpl",
-        "load",
-        "load_recipe",
-        "run",
-    ]
-    assert findna_kit.__all__ == sorted(findna_kit.__all__)
+    names = ["FinetunedModel", "FrozenModel", "Predictions", "Run", "StudyFrames", "ablate", "hookimpl", "load", "load_recipe"]
+    assert findna_kit.__all__ == sorted(findna_kit.__all__) == [*names, "register", "run"]
     assert all(getattr(findna_kit, name) is not None for name in findna_kit.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         findna_kit.nothing  # noqa: B018

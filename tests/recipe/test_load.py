@@ -85,7 +85,7 @@ WRONG = [
     ("genome: builtin", "genome: [{path: a.fa, weight: 0}]", "0}]", "data.genome.0.weight: must be greater than 0 (got 0)"),
     ("genome: builtin", "genome: [a.fa]", "a.fa]", "data.genome.0: expected a map (got 'a.fa')"),
     ("genome: builtin", "genome: []", "[]", "data.genome: expected at least 1 item (got [])"),
-    ("genome: builtin", "genome: 3", "3", "data.genome: expected text or a list (got 3)"),
+    ("genome: builtin", "genome: null", "null", "data.genome: expected text or a list (got null)"),
     ("genome: builtin", "genome: [{path: a.fa}]\n  exclude: b.bed", "genome: [", "data: each of several genomes states its own exclude; move it into the list"),
     ("name: small", "init_from: {run: x, parts: [nose]}\nname: small", "nose]", "init_from.parts.0: expected 'encoder' or 'heads' (got 'nose')"),
     ("name: small", "init_from: x\nname: small", "x", "init_from: expected a map (got 'x')"),
@@ -97,10 +97,12 @@ WRONG = [
     ("name: small\n", "", "seed: 7", "name: missing; it is required"),
     ("  length: 64\n", "", "data:", "data.length: missing; it is required"),
     ("see: [teacher], ", "", "shifted: {augm", "views.shifted.see: missing; it is required"),
-    ("name: small", "name: 3", "3", "name: expected text (got 3); put it in quotes"),
     ("name: small", "name: a/b", "a/b", "name: the name becomes a folder's: letters, digits, '.', '_' and '-' only, a letter or digit first (got 'a/b')"),
     ("seed: 7", "seed: -1", "-1", "seed: must be at least 0 (got -1)"),
     ("steps: 20", "steps: ten", "ten", "steps: expected a whole number (got 'ten')"),
+    ("steps: 20", "steps: 1,000", "1,000", "steps: expected a whole number (got '1,000'); write 1000"),
+    ("steps: 20", "steps: 10,00", "10,00", "steps: expected a whole number (got '10,00')"),
+    ("steps: 20", "steps: 1e30", "1e30", "steps: expected a whole number (got 1e+30)"),
     ("steps: 20", "steps: true", "true", "steps: expected a whole number (got true)"),
     ("steps: 20", "steps: 2.5", "2.5", "steps: expected a whole number (got 2.5)"),
     ("steps: 20", "steps: '20'", "'20'", "steps: expected a whole number (got '20')"),
@@ -112,7 +114,6 @@ WRONG = [
     ("batch_size: 4", "batch_size: 4\n  validation: {share: 2}", "2}", "data.validation.share: must be less than 1 (got 2)"),
     ("batch_size: 4", "batch_size: 4\n  validation: {part: 2}", "part: 2}", "data.validation.part: unknown key (known: share, contigs, bed)"),
     ("batch_size: 4", "batch_size: 4\n  validation: {share: .1, bed: x}", "{share: .1, be", "data.validation: expected exactly one of share, contigs, bed"),
-    ("batch_size: 4", "batch_size: 4\n  validation: {contigs: [chr1, 2]}", "2]}", "data.validation.contigs.1: expected text (got 2); put it in quotes"),
     ("batch_size: 4", "batch_size: 4\n  validation: {contigs: []}", "[]}", "data.validation.contigs: expected at least 1 item (got [])"),
     ("see: [student]", "see: [studnt]", "studnt]", "views.masked.see.0: expected 'student' or 'teacher' (got 'studnt'); did you mean 'student'? ..."),
     ("see: [student]", "see: []", "[]", "views.masked.see: expected at least 1 item (got [])"),
@@ -149,6 +150,29 @@ def test_one_thing_wrong_is_one_sentence_at_its_place(problems, changed, old, ne
     assert name == "recipe.yaml"
     assert text.splitlines()[int(line) - 1][int(column) - 1 :].startswith(there)
     assert sentence.startswith(said[:-4]) if said.endswith(" ...") else sentence == said
+
+
+@pytest.mark.parametrize("spelling", ["01", "1", "1_0", "0x1f", "1e5", "2.50", "-3", "true", "False", "chr1"])
+def test_text_keeps_the_spelling_of_a_scalar(load, text, changed, spelling):
+    """A contig may be called 01; YAML takes it for a number."""
+    stated = changed("batch_size: 4", f"batch_size: 4\n  validation: {{contigs: [{spelling}]}}")
+    assert load(text=stated).data.validation.contigs == (spelling,)
+    assert load(f"data.validation={{contigs: [{spelling}]}}").data.validation.contigs == (spelling,)
+    name = spelling.lstrip("-")
+    assert load(f"name={name}").name == name
+    assert load(text=dump(load(text=stated).plain())).data.validation.contigs == (spelling,), "as it was saved"
+
+
+@pytest.mark.parametrize("number", ["20", "20.0", "2e1", "2.0e+1", "0.2e2", "2_0", "0x14"])
+def test_whole_numbers_may_be_written_as_any_number(load, changed, number):
+    assert load(text=changed("steps: 20", f"steps: {number}")).steps == 20
+    assert load(f"encoder.dim={number}").encoder.config.dim == 20, "a parameter of a component"
+    assert load(f"trainer.micro_batch={number}").trainer.micro_batch == 20, "where auto is a value as well"
+    assert isinstance(load(f"steps={number}").steps, int)
+
+
+def test_a_path_may_look_like_a_number(load, changed, tmp_path):
+    assert load(text=changed("genome: builtin", "genome: 007")).data.genome == str(tmp_path / "007")
 
 
 def test_a_misspelt_key_that_is_required_is_missing_too(problems, changed):

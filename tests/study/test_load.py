@@ -1,11 +1,12 @@
 """Cells of a study: recipes with the levels in them, paired by seed, all of them read before anything is said."""
 
 import json
+import re
 
 import pytest
 
 from findna_kit.assemble import assemble
-from findna_kit.errors import FindnaError
+from findna_kit.errors import FindnaError, RecipeError
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.recipe.shipped import shipped_studies
@@ -172,6 +173,19 @@ def test_shipped_studies_are_good_and_small_and_can_say_something(name):
     assert len(found) == 8 * len(stated.study.conditions()) <= 48
     assert max(sizes) < 1.05 * min(sizes), "about as many parameters in each condition"
     assert {cell.recipe.steps for cell in found} <= {200, 0}
+
+
+@pytest.mark.parametrize("number", ["01", "1_000", "0x10", "+5"])
+def test_a_number_that_may_be_text_is_refused_in_an_override(tmp_path, number):
+    """The recipe's key decides whether 01 is a number or the name of a contig, and is read later."""
+    for key in ("overrides", "factors"):
+        stated = f"{{data.validation: {{contigs: [{number}]}}}}"
+        value = stated if key == "overrides" else f"{{rate: {{low: {{}}, high: {stated}}}}}"
+        with pytest.raises(
+            RecipeError, match=re.escape(f"{number}: write {int(number, 0) if number != '01' else 1}, or put it")
+        ):
+            load_study(str(write_study(tmp_path, **{key: value})))
+    load_study(str(write_study(tmp_path, overrides=f"{{data.validation: {{contigs: ['{number}']}}}}")))
 
 
 def test_studies_are_no_recipes():

@@ -272,6 +272,28 @@ def test_other_designs_have_no_main_effects(result, tmp_path):
     assert not any("main effects" in sentence for sentence in design_warnings(study))
 
 
+def test_a_condition_that_failed_is_named_and_the_others_are_compared(tmp_path):
+    study, reason = declared(factors=FACTORS, design="factorial"), "1 cell failed, seed 3 because: exit code 3: too hot"
+    random = np.random.default_rng(1)
+    scores = {name: random.random((8, 2)) for name in study.conditions()}
+    folders = written(study, scores, tmp_path)
+    (folders[11].run / "evaluation.json").unlink()  # of the second condition, which is not read
+    second, *others = list(study.conditions())[1:]
+    found = analyse_study(study, folders, None, {second: reason}).plain()
+    assert found["failed"] == {second: reason}
+    assert list(found["conditions"]) == ["reference", *others]
+    assert "main_effects" not in found, "they need every combination"
+    assert found["smallest_p"] == 4 * 2 / 2**8, "the correction is over the four comparisons that are left"
+    assert [row for row in rows(found) if row[-1] == "failed"] == [[second, "8", *[""] * 7, "failed"]]
+    (failed,) = [row for row in read_csv(found) if row["verdict"] == "failed"]
+    assert (failed["kind"], failed["name"], failed["task"], failed["mean"]) == ("condition", second, "", "")
+    assert f"{second} is not compared: {reason}." in as_markdown(model(found))
+    whole = analyse(study, written(study, scores, tmp_path / "whole"))
+    assert "failed" not in whole
+    (one, *_), (other, *_) = (StudyResult.model_validate(each).effects.values() for each in (whole, found))
+    assert one != other
+
+
 def test_what_main_effects_can_reach_is_said_before():
     said = design_warnings(declared(7, factors=FACTORS, design="factorial"))
     assert said[1] == "3 main effects: the smallest adjusted p that a single one can reach is 0.047"

@@ -233,6 +233,55 @@ def test_a_run_is_resumed_with_its_own_recipe(tmp_path):
     assert checkpoint.steps_saved(folder) == [0, 3]
 
 
+def moving(folder):
+    """The keys of a genome and a BED file that were written into a new folder."""
+    bases = random.Random(5)
+    folder.mkdir()
+    (folder / "genome.fa").write_text("".join(f">{name}\n{''.join(bases.choices('ACGT', k=9000))}\n" for name in "ab"))
+    (folder / "held out.bed").write_text("b\t1000\t3000\n")
+    return f"data.genome={folder / 'genome.fa'}", f"data.validation={{bed: {folder / 'held out.bed'}}}"
+
+
+def test_a_run_is_resumed_after_its_files_and_its_folder_moved(tmp_path):
+    recipe, components, plugins = small("masked_only", "steps=6", "trainer.keep_last=5", *moving(tmp_path / "old"))
+    common = {"components": components, "plugins": plugins, "device": "cpu"}
+    start(recipe, RunLocation(tmp_path / "whole"), **common)
+    with pytest.raises(Interrupted):
+        start(recipe, RunLocation(tmp_path / "first"), **common, observer=interrupt_at(2))
+    run = (tmp_path / "first").rename(tmp_path / "moved")
+    (tmp_path / "old").rename(tmp_path / "new")
+    gone = command("run", "--resume", run, "--device", "cpu")
+    assert gone.returncode == 2
+    assert f"{tmp_path / 'old'}/genome.fa: no such file or folder (another path: --set data.genome=PATH)" in gone.stderr
+    genome, bed = f"data.genome={tmp_path / 'new' / 'genome.fa'}", f"data.validation.bed={tmp_path / 'new' / 'held out.bed'}"
+    before = (run / "recipe.yaml").read_text()
+    (tmp_path / "other.fa").write_text((tmp_path / "new" / "genome.fa").read_text().replace("ACG", "TTT", 1))
+    other = command("run", "--resume", run, *sets(f"data.genome={tmp_path / 'other.fa'}", bed), "--device", "cpu")
+    assert other.returncode == 2
+    assert f"other.fa: is not the file that {run} was started with (another digest); restore it" in other.stderr
+    assert (run / "recipe.yaml").read_text() == before
+    done = command("run", "--resume", run, *sets(genome, bed, "trainer.keep_last=4"), "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    for key in ("genome", "validation.bed"):
+        assert f"the same content at another path: data.{key}: '{tmp_path / 'old'}/" in done.stderr
+    assert (run / "recipe.yaml").read_text() == before.replace(f"{tmp_path / 'old'}/", f"{tmp_path / 'new'}/")
+    assert_same_run(tmp_path / "whole", run)
+
+
+def test_more_steps_are_refused_with_the_way_to_train_them(tmp_path):
+    recipe, components, plugins = small("masked_only", "steps=1")
+    start(recipe, RunLocation(tmp_path / "run"), components=components, plugins=plugins, device="cpu")
+    refused = command("run", "--resume", tmp_path / "run", *sets("steps=3"), "--device", "cpu")
+    assert refused.returncode == 2
+    assert "  steps: 1 -> 3\n  to train for more steps, start a new run from the weights of this one: --set '" in refused.stderr
+    stated = refused.stderr.split("--set '")[1].split("'")[0]
+    longer = command(
+        "run", tmp_path / "run" / "recipe.yaml", *sets(stated, "steps=3"), "--out", tmp_path / "on", "--device", "cpu"
+    )
+    assert longer.returncode == 0, longer.stderr
+    assert read_rows(tmp_path / "on")[-1]["step"] == 3
+
+
 def test_resume_starts_where_there_is_nothing(tmp_path):
     done = command("run", "masked_only", *sets(*SMALL, "steps=2"), "--resume", tmp_path / "new", "--device", "cpu")
     assert done.returncode == 0, done.stderr

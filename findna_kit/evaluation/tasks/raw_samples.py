@@ -14,7 +14,7 @@ from findna_kit.data.table_columns import listed
 from findna_kit.errors import TaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -58,14 +58,47 @@ class RawSamples:
         return self
 
 
+_FEW = 10
+"""Up to this number of samples each may have a class of its own."""
+
+
 def class_names(samples: RawSamples) -> tuple[str, ...]:
-    """Return the labels in natural order. Raises TaskError if there is only one."""
+    """Return the labels in natural order. Raises TaskError if there is only one, and if they do not name classes."""
     names = set(samples.labels)
     if len(names) < 2:
         raise TaskError(f"{samples.source} has only the label {samples.labels[0]!r}: training needs two classes or more")
+    _refuse_measurements(samples, names)
     if all(re.fullmatch(r"[+-]?\d+", name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names, key=_natural_key))
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBERS = re.compile(r"\d+([\s,;|]+\d+)*")
+
+
+def _refuse_measurements(samples: RawSamples, names: Collection[str]) -> None:
+    """Raise TaskError if the labels are measurements, or if each is several labels: neither names a class."""
+    remedy = "; a task has one class per sample: "
+    # 0.0 and 1.0 are classes that passed through a column of floats.
+    numbers = all(_NUMBER.fullmatch(name) for name in names)
+    fraction = next((name for name in samples.labels if numbers and not float(name).is_integer()), None)
+    if fraction is not None:
+        raise TaskError(
+            f"{samples.source}: its labels are measurements, such as {fraction}, and regression is not supported{remedy}make "
+            "classes of them, such as below and above the median"
+        )
+    several = next((name for name in samples.labels if not name.isdigit()), None)
+    if several is not None and all(_NUMBERS.fullmatch(name) for name in names):
+        raise TaskError(
+            f"{samples.source}: its cells hold several labels, such as {several!r}, and multi-label tasks are not supported"
+            f"{remedy}make a task for each label"
+        )
+    if len(names) == len(samples.labels) > _FEW:
+        raise TaskError(
+            f"{samples.source}: each of its {len(names)} samples has a label of its own, such as {samples.labels[0]!r}{remedy}"
+            "name the column of classes"
+        )
 
 
 def _natural_key(name: str) -> tuple[list[str | int], str]:

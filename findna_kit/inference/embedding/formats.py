@@ -168,6 +168,7 @@ def row_blocks(part: PartialOutput) -> Iterator[RowBlock]:
             # The embeddings of the bases of one sequence are a block, because they are many.
             rows = 1 if per_base else min(_ROWS, count - low)
             ids = [list(column) for column in zip(*islice(cells, rows), strict=True)]
+            # The last column of the ids is the number of a sequence's embeddings.
             vectors = int(ids[-1][0]) if per_base else rows
             block = np.frombuffer(numbers.read(vectors * dim * 4), dtype="<f4").reshape(vectors, dim)
             yield RowBlock(slice(low, low + rows), ids, slice(first, first + vectors), block)

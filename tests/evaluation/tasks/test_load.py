@@ -212,6 +212,37 @@ def test_a_split_holds_out_a_fifth_of_each_class_but_never_all(labels):
         assert out == (0 if count < 2 else max(1, round(count / 5)))
 
 
+NO_CLASSES = {
+    "decimals": (lambda n: f"{n / 7 - 3:.4f}", "its labels are measurements, such as -2.8571, and regression is not supported"),
+    "one decimal": (lambda n: "0.5" if n == 7 else str(n % 2), "its labels are measurements, such as 0.5, and regression"),
+    "exponents": (lambda n: f"{n % 3}.1e-2", "its labels are measurements, such as 0.1e-2, and regression is not supported"),
+    "lists of 0 and 1": (lambda n: f"{n % 2} 0 1", "its cells hold several labels, such as '0 0 1', and multi-label tasks are"),
+    "lists of indices": (lambda n: "2;5" if n % 2 else "5", "its cells hold several labels, such as '2;5', and multi-label"),
+    "one for each sample": (lambda n: f"read{n}", "each of its 20 samples has a label of its own, such as 'read0'"),
+}
+
+
+@pytest.mark.parametrize("name", NO_CLASSES)
+def test_labels_that_name_no_classes_are_refused_in_one_sentence(folder, name):
+    label, sentence = NO_CLASSES[name]
+    rows = "".join(f"{'ACGTT' * (n + 1)},{label(n)}\n" for n in range(20))
+    (folder / "train.csv").write_text(f"sequence,label\n{rows}")
+    said = refused(folder)
+    assert f"train.csv: {sentence}" in said
+    assert "; a task has one class per sample: " in said
+    assert len(said) < 400
+
+
+@pytest.mark.parametrize(
+    "labels", [("0.0", "1.0"), ("-1", "+1"), ("open chromatin", "closed chromatin"), ("a, weak", "a, strong")]
+)
+def test_labels_of_classes_may_be_numbers_or_several_words(folder, labels):
+    for part in ("train", "dev", "test"):
+        rows = "".join(f'{"ACGTT" * (n + 1)},"{labels[n % 2]}"\n' for n in range(8))
+        (folder / f"{part}.csv").write_text(f"sequence,label\n{rows}")
+    assert set(load_task(str(folder)).classes) == set(labels)
+
+
 def test_a_missing_folder_says_what_a_task_is(tmp_path):
     message = refused(tmp_path / "absent")
     assert "absent does not exist, and no shipped task has that name" in message

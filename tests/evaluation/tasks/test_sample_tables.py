@@ -181,6 +181,6 @@ def test_a_bed_has_a_number_as_label_column(tmp_path):
 
 
 def test_a_listing_of_labels_is_short(tmp_path):
-    table(tmp_path / "train.csv", [("ACGT", f"class{number}") for number in range(80)])
+    table(tmp_path / "train.csv", [("ACGT", f"class{number}") for number in range(80)] * 2)
     table(tmp_path / "test.csv", [("ACGT", "other")])
     assert "class11 and 68 more: a class without training samples" in refused(tmp_path)
