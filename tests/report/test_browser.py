@@ -182,11 +182,13 @@ def test_the_keyboard_reaches_all_that_scrolls_and_folds(browser, path):
 def test_the_keyboard_opens_and_scrolls(browser, path):
     with Opened(browser, path, width=390) as opened:
         page = opened.page
-        folded = page.locator("details").first
-        folded.locator("summary").focus()
-        page.keyboard.press("Enter")
-        assert folded.evaluate("one => one.open")
-        table = folded.locator(".scroll")
+        for folded in page.locator("details:has(.scroll)").all():
+            folded.locator("summary").focus()
+            page.keyboard.press("Enter")
+            assert folded.evaluate("one => one.open")
+            table = folded.locator(".scroll").first
+            if table.evaluate("one => one.scrollWidth > one.clientWidth"):
+                break
         table.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_function("one => one.scrollLeft > 0", arg=table.element_handle(), timeout=5000)
