@@ -35,6 +35,7 @@ DONE_BY = {
     "docs/export.md": dict.fromkeys(("sh", "python", "yaml"), "tests/test_exchange_guides.py"),
     "docs/fine-tune.md": {"bash": HERE, "python": "tests/finetuned/test_finetuned.py"},
     "docs/installation.md": {"sh": HERE},
+    "docs/interpret.md": dict.fromkeys(("sh", "python"), "tests/inference/embedding/test_interpret_page.py"),
     "docs/methods.md": {"sh": HERE, "yaml": "tests/test_reference.py"},
     "docs/plan.md": {"sh": HERE},
     "docs/plugin-extras.md": {"python": "tests/test_plugins_page.py", "toml": "tests/test_plugins_page.py"},

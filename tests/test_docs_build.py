@@ -44,6 +44,8 @@ FINDS = {
     "RankMe": "glossary",
     "write plugin": "write-a-plugin",
     "VCF": "score-variants",
+    "attention weights": "interpret",
+    "mutagenesis": "interpret",
     "reverse complement": "pretrain",
 }
 """What a reader searches for, and a page that must be among the first eight results."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 from markupsafe import Markup, escape
 
 from findna_kit.api.plotting import best_level
-from findna_kit.evaluation.result_tables import FEATURE_NAMES, SCORE_NAMES, protocol_name, score_text
+from findna_kit.evaluation.result_tables import FEATURE_NAMES, SCORE_NAMES, main_protocol, protocol_name, score_text
 from findna_kit.report.figures.curves import Axes, Curve, ReferenceLine, draw_curves, left_margin
 from findna_kit.report.figures.scale import AxisRange
 from findna_kit.report.metrics import read_series
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from findna_kit.report.metrics import Series
     from findna_kit.report.sections.families import Family
 
-_MAIN_PROTOCOLS = ("finetune", "probe", "knn")
-"""The protocol whose score is shown: the first of these that was scored."""
 _STYLE = Markup("""<style>
 .findna-run svg { display: block; width: 26em; max-width: 100%; }
 .findna-run text { font: 12px sans-serif; fill: currentColor; }
@@ -53,7 +51,7 @@ def _scores(results: Mapping[str, TaskResult]) -> Markup:
     if not results:
         return Markup("<div>not evaluated yet</div>")
     result = next(iter(results.values()))
-    protocol = next((name for name in _MAIN_PROTOCOLS if name in result.protocols), next(iter(result.protocols)))
+    protocol = main_protocol(result)
     block = result.protocols[protocol]
     rows = []
     for name, contender in block.contenders().items():

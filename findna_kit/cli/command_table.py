@@ -111,6 +111,9 @@ COMMANDS: dict[str, CommandEntry | GroupEntry] = {
         "findna_kit.cli.variants:variants",
         "Compute zero-shot variant effect scores: log-likelihood ratio and embedding distance.",
     ),
+    "mutagenesis": CommandEntry(
+        "findna_kit.cli.mutagenesis:mutagenesis", "Score every single-base substitution of the sequences of a file."
+    ),
     "report": CommandEntry(
         "findna_kit.cli.report:report", "Write an HTML report of runs and studies that works without a network."
     ),

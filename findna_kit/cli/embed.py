@@ -18,11 +18,14 @@ from findna_kit.cli.options import (
     Overlap,
     OverwriteOutput,
     Pooling,
+    RegionGenome,
     ResumeOutput,
     RunFolder,
     SequenceColumn,
+    SequenceFile,
     Step,
     Strand,
+    Window,
     Without,
 )
 from findna_kit.errors import FindnaError
@@ -39,19 +42,10 @@ else:
 ProjectionMethod = Literal["pca", "tsne", "umap"]
 
 
-InputFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="INPUT", help="FASTA or BED, or a CSV, TSV or parquet with a column named sequence, seq or dna; plain or gzip."
-    ),
+PerBase = Annotated[
+    bool, typer.Option("--per-base", help="Write the embedding of every base; of every patch, if the encoder has patches.")
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Write the embeddings to this file: .npy, .parquet or .zarr.")]
-Genome = Annotated[
-    str | None, typer.Option("--genome", metavar="FASTA", help="Read the regions of a BED from this FASTA, or builtin.")
-]
-Window = Annotated[
-    int | None, typer.Option("--window", metavar="N", min=1, help="Cut the sequences of a FASTA into windows of N bases.")
-]
 Projector = Annotated[
     Path | None, typer.Option("--projector", metavar="DIR", help="Write files for the projector of TensorBoard.")
 ]
@@ -64,12 +58,13 @@ Method = Annotated[
 
 def embed(
     folder: RunFolder,
-    source: InputFile,
+    source: SequenceFile,
     out: Out,
-    genome: Genome = None,
+    genome: RegionGenome = None,
     window: Window = None,
     overlap: Overlap = 0,
     sequence_column: SequenceColumn = None,
+    per_base: PerBase = False,
     pooling: Pooling = "mean",
     layer: Layer = None,
     strand: Strand = "forward",
@@ -89,9 +84,10 @@ def embed(
     Sequences are streamed in blocks, and an interrupted call can be resumed.
     """
     sequences = embedding.Sequences(source, genome, embedding.tiling(window, overlap), sequence_column)
-    options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()))
+    options = embedding.EmbedOptions(pooling, layer, strand, branch, step, device, tuple(without or ()), per_base)
     # The options of plots are checked before the model is loaded.
     plots = _Plots(_picture(picture, method, colour), projector)
+    plots.check(options)
     # A resumed call draws only the plots that are missing, and does not ask for --overwrite.
     if resume:
         plots = plots.missing()
@@ -114,6 +110,14 @@ class _Plots:
     def files(self) -> list[Path]:
         """Return the files to write."""
         return [*([self.picture.path] if self.picture else []), *_projector_files(self.projector)]
+
+    def check(self, options: EmbedOptions) -> None:
+        """Raise FindnaError for plots of an output with one embedding per base."""
+        option = "--picture" if self.picture else "--projector" if self.projector else None
+        if options.per_base and option:
+            raise FindnaError(
+                f"{option} draws one point for a sequence, --per-base makes one embedding of each base: leave one out"
+            )
 
     def missing(self) -> _Plots:
         """Return what an earlier call has not drawn."""
@@ -150,6 +154,11 @@ def _write(
         job.write(trainer.Observer(log, report=lambda step, metrics: count(step)))
     metadata = job.description
     model = f"the {metadata['branch']} at step {metadata['step']}"
+    if options.per_base:
+        per = {1: "base"}.get(stride := metadata["bases_per_embedding"], f"patch of {stride} bases")
+        of = f"of {metadata['dim']} numbers, one per {per} of {metadata['rows']:,} sequences"
+        print_line(f"{output.path}: {metadata['embeddings']:,} embeddings {of}, from {model}")
+        return
     print_line(f"{output.path}: {metadata['rows']:,} embeddings of {metadata['dim']} numbers, from {model}")
 
 

@@ -48,6 +48,18 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Print every column; by default only the main ones are printed.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
 RunsBelow = Annotated[Path, typer.Argument(metavar="DIR", help="Folder to search for runs, including those of studies.")]
+SequenceFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="INPUT", help="FASTA or BED, or a CSV, TSV or parquet with a column named sequence, seq or dna; plain or gzip."
+    ),
+]
+RegionGenome = Annotated[
+    str | None, typer.Option("--genome", metavar="FASTA", help="Read the regions of a BED from this FASTA, or builtin.")
+]
+Window = Annotated[
+    int | None, typer.Option("--window", metavar="N", min=1, help="Cut the sequences of a FASTA into windows of N bases.")
+]
 SequenceColumn = Annotated[
     str | None,
     typer.Option("--sequence-column", metavar="NAME", help="Read this column of a table. [default: sequence, seq or dna]"),

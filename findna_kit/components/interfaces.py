@@ -76,11 +76,12 @@ class Encoder(nn.Module, ABC):
         valid: [B, C + L] bool, False on padding, which comes last; True on class tokens.
         """
 
-    def reset_parameters(self) -> None:
-        """Re-initialise weights that were loaded from an external file, in place.
+    def attention(self, bases: Tensor, valid: Tensor, *, layer: int) -> Tensor | None:
+        """Return the weights [B, heads, R, R] with which row i of a layer reads row j, class tokens first; None without any."""
+        return None
 
-        Used to build the untrained control of an evaluation; torch's generator is seeded before the call.
-        """
+    def reset_parameters(self) -> None:
+        """Re-initialise weights loaded from a file, for the untrained control; torch's generator is seeded before the call."""
 
 
 class _ViewTransform(ABC):
@@ -104,10 +105,7 @@ class Augmentation(_ViewTransform):
     """A random change of every sequence of a view, vectorised over the batch. It keeps L and does not introduce N."""
 
     def crop_start(self, window: View, length: int, draw: Draw) -> Tensor | None:
-        """Return the start [B, 1] of the crop of `length` nucleotides if this augmentation decides it, otherwise None.
-
-        Called before any augmentation of the view; the first answer that is not None is used.
-        """
+        """Return the start [B, 1] of the crop of `length` bases, before any augmentation, or None; the first answer is used."""
         return None
 
 

@@ -30,6 +30,7 @@ COLUMNS = ("protocol", "features", "seeds", "chosen", "score", *_OTHER_SCORES, "
 """Names of the columns of `table_rows`. `score` is the task's own metric; the other scores follow."""
 MAIN_COLUMNS = ("protocol", "features", "score", "difference")
 """The columns that matter most, for narrow terminals."""
+_MAIN_PROTOCOLS = ("finetune", "probe", "knn")
 _STRAND_WORDS = {
     "forward": "forward strand", "both": "both strands", "auto": "strands chosen on the validation split",
 }  # fmt: skip
@@ -112,6 +113,11 @@ def kmers_text(result: TaskScores) -> str:
         if block.kmer is not None and "strands" in block.kmer.chosen[0]:
             return f"k-mers chosen on the validation split: {_chosen(block.kmer.chosen)}"
     return ""
+
+
+def main_protocol(result: TaskResult) -> str:
+    """Return the protocol whose score is shown where there is room for one: fine-tuning, the probe, or else the first."""
+    return next((name for name in _MAIN_PROTOCOLS if name in result.protocols), next(iter(result.protocols)))
 
 
 def about_lines(result: TaskResult, where: str = "") -> list[str]:

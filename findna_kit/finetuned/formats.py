@@ -53,11 +53,11 @@ def _make_text(classes: Sequence[str], encode: Encode, part: PartialOutput, inte
     made = part.folder / "made.text"
     with made.open("wb") as file:
         file.write(encode([[*part.description["columns"], *columns_of(classes)]]))
-        for _, scores, ids in row_blocks(part):
-            labels = [classes[number] for number in scores.argmax(1)]
+        for block in row_blocks(part):
+            labels = [classes[number] for number in block.numbers.argmax(1)]
             # The shortest digits that are read back as the same float32.
-            numbers = [[str(number) for number in column] for column in np.exp(scores).T]
-            file.write(encode(zip(*ids, labels, *numbers, strict=True)))
+            numbers = [[str(number) for number in column] for column in np.exp(block.numbers).T]
+            file.write(encode(zip(*block.ids, labels, *numbers, strict=True)))
     sync(made)
     return made
 
@@ -80,10 +80,11 @@ def _make_parquet(classes: Sequence[str], part: PartialOutput, integers: frozens
     schema = pa.schema([*fields, *((name, pa.float32()) for name in probable)], metadata=metadata)
     made = part.folder / "made.parquet"
     with parquet.ParquetWriter(made, schema) as writer:
-        for _, scores, ids in row_blocks(part):
-            cells = [[*map(int, column)] if name in integers else column for name, column in zip(names, ids, strict=True)]
-            labels = [classes[number] for number in scores.argmax(1)]
-            numbers = np.ascontiguousarray(np.exp(scores).T)
+        for block in row_blocks(part):
+            ids = zip(names, block.ids, strict=True)
+            cells = [[*map(int, column)] if name in integers else column for name, column in ids]
+            labels = [classes[number] for number in block.numbers.argmax(1)]
+            numbers = np.ascontiguousarray(np.exp(block.numbers).T)
             writer.write_table(pa.Table.from_arrays([*map(pa.array, (*cells, labels, *numbers))], schema=schema))
     sync(made)
     return made

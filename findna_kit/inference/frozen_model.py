@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, NoReturn, get_args
 
 import numpy as np
 import torch
 
 from findna_kit import alphabet, checkpoint, rng
 from findna_kit.assemble import assemble
-from findna_kit.components.views import View
 from findna_kit.data.sequences import SequenceData, as_sequences
 from findna_kit.distributed import Engine, choose_device, choose_precision
 from findna_kit.errors import FindnaError
+from findna_kit.inference import attributions, masked_bases, mutations, per_base
+from findna_kit.inference.batched_network import BatchedNetwork, check_strand, one_sequence, reverse_complement
+from findna_kit.inference.batched_network import BranchName as BranchName
+from findna_kit.inference.batched_network import Strand as Strand
 from findna_kit.model.branch import Pooling as Pooling
-from findna_kit.model.branch import apply_heads, pooled_width, read_rows
 from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe
 from findna_kit.records.finetuned_json import refuse_finetuned
@@ -24,47 +25,19 @@ from findna_kit.records.missing_components import refuse_missing
 from findna_kit.records.run_json import precision_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from findna_kit.model.branch import Branch
-    from findna_kit.recipe import Recipe
+    from findna_kit.inference.attributions import Target
+    from findna_kit.inference.mutations import Score
 
-Strand = Literal["forward", "both"]
-BranchName = Literal["student", "teacher"]
-STRANDS: tuple[str, ...] = get_args(Strand)
 POOLINGS: tuple[str, ...] = get_args(Pooling)
 
-MAX_BATCH_BASES = 16 * 1024
-"""Largest number of nucleotides in one forward pass: it bounds memory and keeps the activations close to a CPU's cache."""
 
-log = logging.getLogger(__name__)
-
-
-class FrozenModel:
+class FrozenModel(BatchedNetwork):
     """One branch of a run (student or teacher), for inference: no gradients, no dropout."""
-
-    def __init__(self, network: Branch, recipe: Recipe, *, branch: BranchName, step: int, engine: Engine) -> None:
-        self.network, self.recipe, self.branch, self.step = network.eval().requires_grad_(False), recipe, branch, step
-        self._engine = engine
-        self.network.to(engine.device)
-
-    @property
-    def engine(self) -> Engine:
-        """Return the device and precision that the model computes with."""
-        return self._engine
-
-    @property
-    def precision(self) -> str:
-        """Return the precision of the matrix products, `bf16` or `fp32`."""
-        return self._engine.precision
-
-    @property
-    def dim(self) -> int:
-        """Return the length D of an embedding."""
-        return self.network.width
 
     def embed(
         self, sequences: SequenceData, pooling: Pooling = "mean", *, layer: int | None = None, strand: Strand = "forward"
@@ -88,16 +61,15 @@ class FrozenModel:
         self, sequences: SequenceData, strands: Sequence[Strand], pooling: Pooling = "mean", *, layer: int | None = None
     ) -> dict[Strand, NDArray[np.float32]]:  # fmt: skip
         """Return by strand what `embed` returns for it. The forward strand is embedded once for all of them."""
-        unknown = next((strand for strand in strands if strand not in STRANDS), None)
-        if unknown is not None:
-            raise FindnaError(f"strand {unknown!r}: must be {' or '.join(STRANDS)}")
+        for strand in strands:
+            check_strand(strand)
         self.check_pooling(pooling, layer)
         tokens = [alphabet.encode(sequence) for sequence in as_sequences(sequences)]
-        embeddings: dict[Strand, NDArray[np.float32]] = {"forward": self._embed_tokens(tokens, pooling, layer)}
+        embeddings: dict[Strand, NDArray[np.float32]] = {"forward": self.embed_tokens(tokens, pooling, layer)}
         if "both" in strands:
-            reverse = [alphabet.COMPLEMENT[sequence[::-1]] for sequence in tokens]
+            reverse = [reverse_complement(sequence) for sequence in tokens]
             # float32 keeps the result independent of numpy's promotion rules.
-            embeddings["both"] = (embeddings["forward"] + self._embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
+            embeddings["both"] = (embeddings["forward"] + self.embed_tokens(reverse, pooling, layer)) * np.float32(0.5)
         return {strand: embeddings[strand] for strand in strands}
 
     def predict(self, sequences: Sequence[str]) -> NoReturn:
@@ -119,100 +91,58 @@ class FrozenModel:
             raise FindnaError("pooling 'class': the recipe has no class tokens; use pooling 'mean'")
         if pooling == "class" and layer is not None:
             raise FindnaError("pooling 'class' needs the output of the encoder, not a hidden layer; use pooling 'mean'")
-        depth = self.network.encoder.depth
-        if layer is not None and not 0 <= layer < depth:
-            raise FindnaError(f"layer {layer}: the encoder has the hidden layers 0 to {depth - 1}")
+        self.check_layer(layer)
 
-    def _embed_tokens(self, tokens: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
-        """Return the embeddings [n, D] of encoded sequences, batched by length."""
-        windows, owner = self._windows(tokens)
-        lengths = np.array([len(window) for window in windows], dtype=np.int64)
-        embeddings = np.zeros((len(windows), pooled_width(pooling, self.dim)), dtype=np.float32)
-        for batch in self._batches(lengths):
-            embeddings[batch] = self._forward([windows[index] for index in batch], pooling, layer)
-        return _average(embeddings, owner, lengths, len(tokens))
+    def embed_bases(self, sequence: str, *, layer: int | None = None, strand: Strand = "forward") -> NDArray[np.float32]:
+        """Return the embedding of each base of a sequence, [L, D].
 
-    @torch.inference_mode()
+        An encoder with a stride gives one embedding per patch of `stride` bases: [ceil(L / stride), D], where row i is that of
+        the bases from i * stride on. See `findna_kit.inference.per_base.embed_bases`.
+        """
+        return per_base.embed_bases(self, [one_sequence(sequence)], layer, strand)[0]
+
     def base_log_probabilities(self, sequences: Sequence[str], positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the natural log of the probabilities [n, 4] of A C G T at one position of each sequence, shown as MASK.
 
         positions [n]: counted from 0. Raises FindnaError if the run has no loss that predicts nucleotides, a position lies
         outside its sequence, or a sequence is longer than the encoder's `max_length`.
         """
-        label, head = self._nucleotide_head()
-        tokens = [alphabet.encode(sequence) for sequence in sequences]
-        lengths = np.array([len(sequence) for sequence in tokens], dtype=np.int64)
-        if len(positions) != len(tokens) or np.any((positions < 0) | (positions >= lengths)):
-            raise FindnaError("positions must give one position inside each sequence")
-        bound = self.network.encoder.max_length
-        if bound is not None and lengths.max(initial=0) > bound:
-            raise FindnaError(f"the encoder takes at most {bound} nucleotides; give it shorter sequences")
-        log_probabilities = np.zeros((len(tokens), 4), dtype=np.float32)
-        for batch in self._batches(lengths):
-            view = self._view([tokens[index] for index in batch])
-            index = torch.from_numpy(positions[batch]).to(view.tokens.device)[:, None]
-            # Only this position is masked, whatever the masking of the training was.
-            view = view.with_mask(index, torch.ones_like(index, dtype=torch.float32), torch.full_like(index, alphabet.MASK))
-            with self._engine.autocast():
-                output = self.network(view, view.student_tokens, None, wants={"masked"})
-                logits = apply_heads(read_rows(output, "masked"), self.network.heads[label])[head]
-            log_probabilities[batch] = logits[:, 0].float().log_softmax(-1).cpu().numpy()
-        return log_probabilities
+        return masked_bases.base_log_probabilities(self, sequences, positions)
 
-    def _nucleotide_head(self) -> tuple[str, str]:
-        """Return the label of the loss that predicts nucleotides and the name of its head."""
-        for label, loss in self.recipe.losses.items():
-            # A teacher of another architecture than the student may have no such head.
-            if loss.component.nucleotide_head is not None and label in self.network.heads:
-                return label, loss.component.nucleotide_head
-        raise FindnaError("this run has no loss that predicts nucleotides, so it has no probabilities of bases")
+    def masked_logits(self, sequence: str, *, spacing: int | None = None, strand: Strand = "forward") -> NDArray[np.float32]:
+        """Return the natural log of the probabilities [L, 4] of A C G T at each position, where the network sees MASK.
 
-    def _batches(self, lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Yield the indices of sequences to run together: of similar length, so that little is padded, and of bounded size."""
-        # Longest first: if memory does not suffice, that shows in the first batch.
-        order = np.argsort(-lengths, kind="stable")
-        start = 0
-        while start < len(order):
-            size = max(1, MAX_BATCH_BASES // (lengths[order[start]] + self.network.class_tokens))
-            yield order[start : start + size]
-            start += size
+        By default one position is masked at a time, which costs L forward passes; with `spacing` s, the positions i, i + s,
+        i + 2 s ... are masked together, which costs s. See `findna_kit.inference.masked_bases.masked_logits`.
+        """
+        return masked_bases.masked_logits(self, one_sequence(sequence), spacing, strand)
 
-    def _windows(self, sequences: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-        """Split sequences into windows that fit the encoder; return them with the index of the sequence of each."""
-        for number, sequence in enumerate(sequences):
-            if len(sequence) == 0:
-                raise FindnaError(f"sequence {number} is empty: there is nothing to embed")
-        bound = self.network.encoder.max_length
-        if bound is None or all(len(sequence) <= bound for sequence in sequences):
-            return sequences, np.arange(len(sequences))
-        longer = sum(len(sequence) > bound for sequence in sequences)
-        log.warning("%d of %d sequences are longer than the encoder's %d: windows are averaged", longer, len(sequences), bound)
-        windows, owner = [], []
-        for number, sequence in enumerate(sequences):
-            excess = max(len(sequence) - bound, 0)
-            count = -(-2 * excess // bound) + 1  # consecutive windows overlap by half
-            # An odd count has a window in the middle, which cannot start at half a base.
-            count += count % 2 * excess % 2
-            left = np.arange(count) * excess // max(count - 1, 1)
-            # Starts are symmetric, so that the reverse complement is cut into the same windows.
-            starts = np.where(np.arange(count) < count // 2, left, excess - left[::-1])
-            windows += [sequence[start : start + bound] for start in starts]
-            owner += [number] * count
-        return windows, np.array(owner)
+    def mutagenesis(self, sequence: str, *, score: Score = "llr", strand: Strand = "forward") -> NDArray[np.float32]:
+        """Return the score [L, 4] of every substitution by A C G T; 0 at the base itself, NaN in the row of an unknown base.
 
-    def _view(self, sequences: list[NDArray[np.uint8]]) -> View:
-        """Return a batch of sequences, padded to the longest, on the model's device."""
-        longest = max(map(len, sequences))
-        valid = np.arange(longest) < np.array([len(sequence) for sequence in sequences])[:, None]
-        tokens = np.full(valid.shape, alphabet.N, dtype=np.int64)
-        tokens[valid] = np.concatenate(sequences)
-        return View.of_windows(torch.from_numpy(tokens), valid=torch.from_numpy(valid)).to(self._engine.device)
+        score: `llr` for the log-likelihood ratio ln p(base) - ln p(base of the sequence) at the masked position; `cosine` or
+        `euclidean` for the distance between the embeddings of the sequence and of the mutated one. These are the scores of
+        `findna-kit variants`. See `findna_kit.inference.mutations.mutagenesis`.
+        """
+        return mutations.mutagenesis(self, one_sequence(sequence), score, strand)
 
-    def _forward(self, windows: list[NDArray[np.uint8]], pooling: Pooling, layer: int | None) -> NDArray[np.float32]:
-        """Run one batch of windows through the network."""
-        with self._engine.autocast():
-            embeddings = self.network.embed(self._view(windows), pooling, layer)
-        return np.asarray(embeddings.cpu().numpy())
+    def gradient_times_input(
+        self, sequence: str, *, target: Target = None, layer: int | None = None, strand: Strand = "forward"
+    ) -> NDArray[np.float32]:
+        """Return the gradient times input [L, 4] of a function of the pooled embedding; 0 at the bases that are not there.
+
+        target: None for the norm of the embedding, a number for one of its dimensions, or a direction [D], for example the
+        weights of a classifier. See `findna_kit.inference.attributions.gradient_times_input`.
+        """
+        return attributions.gradient_times_input(self, one_sequence(sequence), target, layer, strand)
+
+    def attention(self, sequence: str, *, layer: int = -1) -> NDArray[np.float32]:
+        """Return the attention weights [heads, R, R] of a layer: entry i, j is how much row i reads of row j.
+
+        The first rows are those of the class tokens, the others those of the bases, or of the patches. layer: negative numbers
+        count from the end. Raises FindnaError for an encoder without attention.
+        """
+        return attributions.attention(self, one_sequence(sequence), layer)
 
 
 def load(
@@ -280,16 +210,3 @@ def untrained(model: FrozenModel, number: int) -> FrozenModel:
     with rng.torch_seed(recipe.seed, "forget", device=torch.device("cpu")):
         network.encoder.reset_parameters()
     return FrozenModel(network, recipe, branch=model.branch, step=0, engine=model.engine)
-
-
-def _average(
-    embeddings: NDArray[np.float32], owner: NDArray[np.int64], lengths: NDArray[np.int64], count: int
-) -> NDArray[np.float32]:
-    """Average the windows' embeddings [windows, D] by sequence, weighted by their lengths; return [count, D]."""
-    if len(embeddings) == count:  # one window per sequence
-        return embeddings
-    total = np.zeros((count, embeddings.shape[1]), dtype=np.float64)
-    # Not `total[owner] += ...`: a sequence occurs in `owner` once for each window, and only one of them would be added.
-    np.add.at(total, owner, embeddings * lengths[:, None])
-    weight = np.bincount(owner, weights=lengths, minlength=count)
-    return (total / weight[:, None]).astype(np.float32)

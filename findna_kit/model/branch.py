@@ -74,6 +74,14 @@ class Encoding:
     valid: Tensor
     hidden: Mapping[int, Tensor]
 
+    def of_layer(self, layer: int | None) -> Tensor:
+        """Return the nucleotides' embeddings [B, L', D]: those of a requested hidden layer, or with None of the output."""
+        if layer is None:
+            return self.nucleotides
+        states = self.hidden[layer]
+        # Hidden states may begin with class tokens; the nucleotides are the last rows.
+        return states[:, states.shape[1] - self.valid.shape[1] :]
+
 
 class Branch(nn.Module):
     """Student or teacher: an encoder, and the twin heads of every loss by the loss's label."""
@@ -108,6 +116,12 @@ class Branch(nn.Module):
             hidden={layer: average_halves(states) for layer, states in hidden.items()} if equivariant else hidden,
         )
 
+    def attention(self, bases: Tensor, valid: Tensor, layer: int) -> Tensor | None:
+        """Return the attention weights [B, heads, R, R] of a layer, class tokens first; None if the encoder has none."""
+        # An encoder that mixes locally gets no class tokens.
+        rows = self.class_tokens if self.encoder.global_mixing else 0
+        return self.encoder.attention(F.pad(bases, (0, 0, rows, 0)), F.pad(valid, (rows, 0), value=True), layer=layer)
+
     def class_embeddings(self, encoding: Encoding) -> Tensor:
         """Return the class embeddings [B, C, D]: the class tokens' own, or attention pooling if the encoder mixes locally."""
         if self.class_pool is None:
@@ -141,14 +155,9 @@ class Branch(nn.Module):
         """
         layers = () if layer is None else (layer,)
         encoding = self.encode(encode_bases(view.tokens), view.valid, layers=layers)
-        if layer is not None:
-            hidden = encoding.hidden[layer]
-            # Hidden states may begin with class tokens; the nucleotides are the last rows.
-            rows = hidden[:, hidden.shape[1] - encoding.valid.shape[1] :]
-        elif pooling == "class":
+        if layer is None and pooling == "class":
             return self.class_embeddings(encoding).float().mean(1)
-        else:
-            rows = encoding.nucleotides
+        rows = encoding.of_layer(layer)
         mean = pool(rows, encoding.valid).float()
         return mean if pooling == "mean" else torch.cat([mean, _deviation(rows, encoding.valid, mean)], dim=1)
 

@@ -38,6 +38,10 @@ class _BothStrands(Encoder):
         valid = torch.cat([valid[:, : self.class_rows], valid[:, self.class_rows :: self.stride]], dim=1)
         return self._both(embeddings, valid), {layer: self._both(states, valid) for layer, states in hidden.items()}
 
+    def attention(self, bases: Tensor, valid: Tensor, *, layer: int) -> Tensor | None:
+        """Return the wrapped encoder's attention on the forward strand: each strand has its own."""
+        return self.encoder.attention(bases, valid, layer=layer)
+
     def reset_parameters(self) -> None:
         """Re-initialise the wrapped encoder."""
         self.encoder.reset_parameters()

@@ -27,6 +27,7 @@ from findna_kit.report.sections.facts import cells_section, runs_section
 from findna_kit.report.sections.leakage import leakage_section
 from findna_kit.report.sections.recipes import recipes_section
 from findna_kit.report.sections.scores import scores_section
+from findna_kit.report.sections.verdict import verdict_section
 from findna_kit.report.sections.views import views_section
 
 if TYPE_CHECKING:
@@ -136,11 +137,13 @@ def _runs_part(runs: Sequence[RunFolder], embed: EmbeddingRequest | None) -> Rep
     labelled = [(run.label, run) for run in runs]
     title = f"Run {runs[0].label}" if len(runs) == 1 else f"{len(runs)} runs"
     return ReportPart("runs", title, [
-        runs_section("runs", runs),
-        views_section("runs", labelled),
+        # Whether it worked, and against what; then how it went; then what was run.
+        verdict_section("runs", runs),
+        scores_section("runs", runs),
         *curve_sections("runs", groups, steps, ("losses", "masked", "probes")),
         *curve_sections("runs", groups, steps, ("collapse",)),
-        scores_section("runs", runs),
+        views_section("runs", labelled),
+        runs_section("runs", runs),
         leakage_section("runs", runs),
         embeddings_section("runs", runs[0].folder, labelled, embed),
         cost_section("runs", groups),

@@ -71,7 +71,7 @@ def test_lower_case_and_unknown_letters_are_accepted(run):
 
 def test_the_mean_is_over_the_nucleotides(run):
     model = findna_kit.load(run)
-    view = findna_kit.inference.frozen_model.View.of_windows(torch.tensor([[0, 1, 2, 3, 3, 1]]))
+    view = View.of_windows(torch.tensor([[0, 1, 2, 3, 3, 1]]))
     with torch.inference_mode():
         output = model.network(view, view.tokens, None, wants={"all", "class"})
     np.testing.assert_allclose(model.embed(["ACGTTC"])[0], output.embeddings[0].mean(0), rtol=1e-5, atol=1e-6)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from findna_kit.report import ReportRequest, write_report
 from tests.report.browser import Opened
 from tests.report.crafted import EVIL
 from tests.report.pixels import picture
@@ -181,11 +182,13 @@ def test_the_keyboard_reaches_all_that_scrolls_and_folds(browser, path):
 def test_the_keyboard_opens_and_scrolls(browser, path):
     with Opened(browser, path, width=390) as opened:
         page = opened.page
-        folded = page.locator("details").first
-        folded.locator("summary").focus()
-        page.keyboard.press("Enter")
-        assert folded.evaluate("one => one.open")
-        table = folded.locator(".scroll")
+        for folded in page.locator("details:has(.scroll)").all():
+            folded.locator("summary").focus()
+            page.keyboard.press("Enter")
+            assert folded.evaluate("one => one.open")
+            table = folded.locator(".scroll").first
+            if table.evaluate("one => one.scrollWidth > one.clientWidth"):
+                break
         table.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_function("one => one.scrollLeft > 0", arg=table.element_handle(), timeout=5000)
@@ -207,3 +210,13 @@ def test_who_listens_finds_the_parts(browser, path):
         assert heads[0] == "training time"
         described = page.get_by_role("img", name="training", exact=True).first
         assert "one: from " in described.locator("desc").text_content()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_first_screen_says_whether_it_worked_and_against_what(browser, made, tmp_path, width, height):
+    write_report(ReportRequest([made / "one"], tmp_path / "one.html"))
+    with Opened(browser, tmp_path / "one.html", width=width) as opened:
+        opened.page.set_viewport_size({"width": width, "height": height})
+        last = opened.page.get_by_text("Pooled embeddings of the teacher").bounding_box()
+        assert last["y"] + last["height"] <= height
+        assert opened.page.get_by_text("the encoder is").bounding_box()["y"] < last["y"]

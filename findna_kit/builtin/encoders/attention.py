@@ -49,12 +49,25 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None, rotation: tuple[Tensor, Tensor]) -> Tensor:
         """Apply the block. mask: [B, 1, 1, R] bool, True where attention is allowed, or None for everywhere."""
-        q, k, v = rearrange(self.qkv(self.attention_norm(x)), "b r (three h d) -> three b h r d", three=3, h=self.heads)
-        # Rotating queries and keys makes their product depend on relative positions only.
-        mixed = F.scaled_dot_product_attention(rotate(q, rotation), rotate(k, rotation), v, attn_mask=mask)
+        q, k, v = self._projections(x, rotation)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = x + self.dropout(self.out(rearrange(mixed, "b h r d -> b r (h d)")))
         updated: Tensor = x + self.dropout(self.feed_forward(x))
         return updated
+
+    def weights(self, x: Tensor, mask: Tensor | None, rotation: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the attention weights [B, heads, R, R] that `forward` uses; the fused function does not return them."""
+        q, k, _ = self._projections(x, rotation)
+        # In fp32, because in bf16 the weights of long sequences would not add up to 1.
+        scores = (q @ k.mT).float() * self.head_dim**-0.5
+        weights: Tensor = (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
+        return weights
+
+    def _projections(self, x: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each [B, heads, R, head_dim]."""
+        q, k, v = rearrange(self.qkv(self.attention_norm(x)), "b r (three h d) -> three b h r d", three=3, h=self.heads)
+        # Rotating queries and keys makes their product depend on relative positions only.
+        return rotate(q, rotation), rotate(k, rotation), v
 
 
 def is_unpadded(valid: Tensor) -> bool:
@@ -77,6 +90,16 @@ def run_blocks(
         if depth in layers:
             hidden[depth] = x
     return x, hidden
+
+
+def attention_weights(blocks: nn.ModuleList, x: Tensor, valid: Tensor | None, layer: int) -> Tensor:
+    """Return the attention weights [B, heads, R, R] of the block `layer`; the other arguments are those of `run_blocks`."""
+    mask = None if valid is None else valid[:, None, None, :]
+    turn = rotation(x.shape[1], blocks[0].head_dim, x.device)  # type: ignore[arg-type]
+    for block in blocks[:layer]:
+        x = block(x, mask, turn)
+    weights: Tensor = blocks[layer].weights(x, mask, turn)  # type: ignore[operator]
+    return weights
 
 
 def rotation(positions: int, dim: int, device: torch.device) -> tuple[Tensor, Tensor]:

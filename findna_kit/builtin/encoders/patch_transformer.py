@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna_kit import alphabet
-from findna_kit.builtin.encoders.attention import AttentionBlock, AttentionConfig, is_unpadded, run_blocks
+from findna_kit.builtin.encoders.attention import (
+    AttentionBlock,
+    AttentionConfig,
+    attention_weights,
+    is_unpadded,
+    run_blocks,
+)
 from findna_kit.components import Encoder
 
 if TYPE_CHECKING:
@@ -66,6 +72,15 @@ class PatchTransformer(Encoder):
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Return embeddings [B, C + ceil(L / patch), dim] and the hidden states after the blocks in `layers`."""
+        x, hidden = run_blocks(self.blocks, *self._rows(bases, valid), layers)
+        return self.norm(x), hidden
+
+    def attention(self, bases: Tensor, valid: Tensor, *, layer: int) -> Tensor:
+        """Return the attention weights [B, heads, R, R] of a block, R = C + ceil(L / patch)."""
+        return attention_weights(self.blocks, *self._rows(bases, valid), layer)
+
+    def _rows(self, bases: Tensor, valid: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the input of the first block, [B, C + ceil(L / patch), dim], and its mask; None if there is no padding."""
         classes = len(self.class_vectors)
         bases, real = bases[:, classes:], valid[:, classes:]
         patch_valid = None
@@ -76,8 +91,7 @@ class PatchTransformer(Encoder):
             patch_valid = torch.cat([valid[:, :classes], real[:, :: self.stride]], dim=1)
         patches = self.embed(self._patches(bases))
         vectors = self.class_vectors.to(patches.dtype).expand(patches.shape[0], -1, -1)
-        x, hidden = run_blocks(self.blocks, torch.cat([vectors, patches], dim=1), patch_valid, layers)
-        return self.norm(x), hidden
+        return torch.cat([vectors, patches], dim=1), patch_valid
 
     def _patches(self, bases: Tensor) -> Tensor:
         """Return the bases that each patch reads, [B, L, 5] to [B, ceil(L / patch), kernel * 5], with zeros beyond the ends."""

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from findna_kit import alphabet
-from findna_kit.builtin.encoders.attention import AttentionBlock, AttentionConfig, is_unpadded, run_blocks
+from findna_kit.builtin.encoders.attention import (
+    AttentionBlock,
+    AttentionConfig,
+    attention_weights,
+    is_unpadded,
+    run_blocks,
+)
 from findna_kit.components import Encoder
 
 if TYPE_CHECKING:
@@ -37,9 +43,16 @@ class Transformer(Encoder):
 
     def forward(self, bases: Tensor, valid: Tensor, *, layers: Sequence[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """Return embeddings [B, C + L, dim] and the hidden states after the blocks in `layers`."""
+        x, hidden = run_blocks(self.blocks, self._rows(bases), None if is_unpadded(valid) else valid, layers)
+        return self.norm(x), hidden
+
+    def attention(self, bases: Tensor, valid: Tensor, *, layer: int) -> Tensor:
+        """Return the attention weights [B, heads, C + L, C + L] of a block."""
+        return attention_weights(self.blocks, self._rows(bases), None if is_unpadded(valid) else valid, layer)
+
+    def _rows(self, bases: Tensor) -> Tensor:
+        """Return the input of the first block, [B, C + L, dim]."""
         x = self.embed(bases)
         classes = len(self.class_vectors)
         # Cast, because under autocast one fp32 term would make all of x fp32.
-        x = torch.cat([x[:, :classes] + self.class_vectors.to(x.dtype), x[:, classes:]], dim=1)
-        x, hidden = run_blocks(self.blocks, x, None if is_unpadded(valid) else valid, layers)
-        return self.norm(x), hidden
+        return torch.cat([x[:, :classes] + self.class_vectors.to(x.dtype), x[:, classes:]], dim=1)

@@ -13,6 +13,7 @@ import numpy as np
 
 from findna_kit.atomic import sync
 from findna_kit.errors import FindnaError, OutputExists, require_extra
+from findna_kit.inference.embedding.description import PLACE, embedding_count
 from findna_kit.inference.embedding.tsv import read_tsv
 from findna_kit.records.json_files import write_json
 
@@ -69,8 +70,11 @@ def format_of(out: Path, known: Mapping[str, Format]) -> Format:
     return chosen
 
 
-def check_columns(out: Path, columns: tuple[str, ...]) -> None:
-    """Raise FindnaError if a column of the ids has a name that the format needs for itself."""
+def check_columns(out: Path, columns: tuple[str, ...], *, per_base: bool = False) -> None:
+    """Raise FindnaError if a column of the ids has a name that the format, or one embedding per base, needs for itself."""
+    taken = next((name for name in columns if per_base and name in PLACE), None)
+    if taken is not None:
+        raise FindnaError(f"the column {taken!r} has a name that --per-base needs for where embeddings begin: rename it")
     reserved = {".parquet": COLUMN, ".zarr": _ARRAY}.get(out.suffix)
     zarr = out.suffix == ".zarr"
     # zarr keeps its own metadata in names that begin with a dot or underscore, and reads `/` as a path.
@@ -139,17 +143,36 @@ def read_description(out: Path) -> EmbeddingDescription | None:
     return cast("EmbeddingDescription", description)
 
 
-def row_blocks(part: PartialOutput) -> Iterator[tuple[slice, NDArray[np.float32], list[list[str]]]]:
-    """Yield, block by block, the slice of the rows, their embeddings, and the cells of each column of the ids."""
-    count, dim = part.description["rows"], part.description["dim"]
+@dataclass(frozen=True)
+class RowBlock:
+    """Some rows of an output. rows: which; ids: the cells of each column.
+
+    numbers [n, dim]: one vector per row, or with one embedding per base those of all its bases. placed: which of all vectors.
+    """
+
+    rows: slice
+    ids: list[list[str]]
+    placed: slice
+    numbers: NDArray[np.float32]
+
+
+def row_blocks(part: PartialOutput) -> Iterator[RowBlock]:
+    """Read the rows back block by block."""
+    count, dim, per_base = part.description["rows"], part.description["dim"], "embeddings" in part.description
     with part.embeddings.open("rb") as numbers, closing(read_tsv(part.ids)) as cells:
         # The array is read sequentially, not memory-mapped, so that memory stays bounded on any file system.
         np.lib.format.read_magic(numbers)
         np.lib.format.read_array_header_1_0(numbers)
-        for low in range(0, count, _ROWS):
-            rows = min(_ROWS, count - low)
-            block = np.frombuffer(numbers.read(rows * dim * 4), dtype="<f4").reshape(rows, dim)
-            yield slice(low, low + rows), block, [list(column) for column in zip(*islice(cells, rows), strict=True)]
+        low = first = 0
+        while low < count:
+            # The embeddings of the bases of one sequence are a block, because they are many.
+            rows = 1 if per_base else min(_ROWS, count - low)
+            ids = [list(column) for column in zip(*islice(cells, rows), strict=True)]
+            # The last column of the ids is the number of a sequence's embeddings.
+            vectors = int(ids[-1][0]) if per_base else rows
+            block = np.frombuffer(numbers.read(vectors * dim * 4), dtype="<f4").reshape(vectors, dim)
+            yield RowBlock(slice(low, low + rows), ids, slice(first, first + vectors), block)
+            low, first = low + rows, first + vectors
 
 
 def _make_npy(part: PartialOutput, integers: frozenset[str]) -> Path:
@@ -172,17 +195,22 @@ def _make_parquet(part: PartialOutput, integers: frozenset[str]) -> Path:
     columns, dim = part.description["columns"], part.description["dim"]
     types = {name: pa.int64() if name in integers else pa.string() for name in columns}
     vector = pa.list_(pa.float32(), dim)
+    per_base = "embeddings" in part.description
+    column_type = pa.list_(vector) if per_base else vector
     metadata = {"findna_kit": json.dumps(part.description)}
-    schema = pa.schema([*((name, types[name]) for name in columns), (COLUMN, vector)], metadata=metadata)
+    schema = pa.schema([*((name, types[name]) for name in columns), (COLUMN, column_type)], metadata=metadata)
     made = part.folder / "made.parquet"
     with parquet.ParquetWriter(made, schema) as writer:
-        for _, block, ids in row_blocks(part):
+        for block in row_blocks(part):
             cells = [
                 pa.array([*map(int, column)] if name in integers else column, types[name])
-                for name, column in zip(columns, ids, strict=True)
+                for name, column in zip(columns, block.ids, strict=True)
             ]
             # A fixed-size list stores the numbers contiguously, so that readers get a matrix without a copy.
-            vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), type=vector)
+            vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.numbers.ravel()), type=vector)
+            if per_base:
+                # A list around the block: all its embeddings are those of one row.
+                vectors = pa.ListArray.from_arrays(pa.array([0, len(block.numbers)], pa.int32()), vectors)
             writer.write_table(pa.Table.from_arrays([*cells, vectors], schema=schema))
     sync(made)
     return made
@@ -210,18 +238,18 @@ def _make_zarr(part: PartialOutput, integers: frozenset[str]) -> Path:
     """Write a zarr v3 group: the array of embeddings and one array per id column."""
     import zarr
 
-    count, dim = part.description["rows"], part.description["dim"]
+    count, dim, embedded = part.description["rows"], part.description["dim"], embedding_count(part.description)
     made = part.folder / "made.zarr"
     shutil.rmtree(made, ignore_errors=True)
     group = zarr.open_group(made, mode="w", zarr_format=3, attributes={"findna_kit": cast("Any", part.description)})
-    numbers = group.create_array(_ARRAY, shape=(count, dim), chunks=(min(_ROWS, count), dim), dtype="float32")
+    numbers = group.create_array(_ARRAY, shape=(embedded, dim), chunks=(min(_ROWS, embedded), dim), dtype="float32")
     names = part.description["columns"]
     types = {name: "int64" if name in integers else str for name in names}
     cells = {name: group.create_array(name, shape=(count,), chunks=(min(_ROWS, count),), dtype=types[name]) for name in names}
-    for rows, block, ids in row_blocks(part):
-        numbers[rows] = block
-        for name, column in zip(names, ids, strict=True):
-            cells[name][rows] = np.array(column, dtype=np.int64 if name in integers else object)
+    for block in row_blocks(part):
+        numbers[block.placed] = block.numbers
+        for name, column in zip(names, block.ids, strict=True):
+            cells[name][block.rows] = np.array(column, dtype=np.int64 if name in integers else object)
     # A zarr is many files; each must be on the disk before the folder is renamed.
     for path in made.rglob("*"):
         sync(path)

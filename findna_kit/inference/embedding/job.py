@@ -16,7 +16,7 @@ from findna_kit.inference.embedding import formats, partial_output
 from findna_kit.inference.embedding.blocks import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from findna_kit.inference.embedding.description import RowsDescription
     from findna_kit.inference.embedding.formats import RowFormat
-    from findna_kit.inference.embedding.inputs import SequenceSource
+    from findna_kit.inference.embedding.inputs import Row, SequenceSource
     from findna_kit.trainer import Observer
 
 
@@ -78,7 +78,7 @@ class BlockJob(ABC):
         with partial_output.acquire(out, self.description, resume=resume, overwrite=self.output.overwrite) as rows:
             self._log_changes(observer)
             try:
-                self._append(rows, observer)
+                self._append_missing(rows, observer)
                 with partial_output.disk_errors(rows.folder):
                     formats.finish(rows, out, self.output.format(), self.source.integers)
             except KeyboardInterrupt as error:
@@ -88,10 +88,18 @@ class BlockJob(ABC):
                 raise Interrupted(signal.SIGINT, message) from error
         partial_output.remove(out)
 
-    def _append(self, rows: partial_output.PartialOutput, observer: Observer) -> None:
+    def append(self, rows: partial_output.PartialOutput, block: list[Row]) -> None:
+        """Compute a block and write it to the partial output."""
+        rows.append([ids for ids, _ in block], self.compute([sequence for _, sequence in block]))
+
+    def blocks(self, rows: Iterator[Row]) -> Iterator[list[Row]]:
+        """Group rows into what is computed at once."""
+        return blocks(rows, lambda row: len(row[1]))
+
+    def _append_missing(self, rows: partial_output.PartialOutput, observer: Observer) -> None:
         """Compute and append every block that is missing."""
-        for block in blocks(self.source.rows(rows.rows), lambda row: len(row[1])):
-            rows.append([ids for ids, _ in block], self.compute([sequence for _, sequence in block]))
+        for block in self.blocks(self.source.rows(rows.rows)):
+            self.append(rows, block)
             observer.report(rows.rows, {})
         # The count was taken when the file was opened; a file that shrank since must not give a complete output.
         if rows.rows != self.source.count:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from findna_kit.errors import FindnaError, OutputExists
+from findna_kit.inference.embedding.description import embedding_count
 from findna_kit.inference.embedding.tsv import tsv
 from findna_kit.records.json_files import write_json
 from findna_kit.records.paths import LOCK
@@ -51,14 +52,22 @@ class PartialOutput:
 
     def begin(self) -> None:
         """Create both files with their headers and no rows."""
-        shape = (self.description["rows"], self.description["dim"])
-        header = io.BytesIO()
-        # The header states the final shape, so that the file is a valid .npy as soon as the last row is written.
-        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
         with disk_errors(self.folder):
-            self.embeddings.write_bytes(header.getvalue())
+            self.embeddings.write_bytes(self._header())
             self.ids.write_bytes(tsv([self.description["columns"]]))
             self._write_state([self.embeddings.stat().st_size, self.ids.stat().st_size], 0)
+
+    @property
+    def embedded(self) -> int:
+        """Return the number of embeddings written so far."""
+        return (self._ends[0] - len(self._header())) // (4 * self.description["dim"])
+
+    def _header(self) -> bytes:
+        """Return the header of the .npy file, with the final shape: the file is valid as soon as the last row is written."""
+        shape = (embedding_count(self.description), self.description["dim"])
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        return header.getvalue()
 
     def resume(self, state: PartialState) -> None:
         """Truncate both files to the last row that is complete in both."""

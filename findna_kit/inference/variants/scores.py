@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from findna_kit import alphabet
+from findna_kit.inference.distances import embedding_distances
 from findna_kit.inference.variants.alleles import WITH_SCORES
 
 if TYPE_CHECKING:
@@ -93,16 +94,7 @@ class VariantScorer:
         # nearly cancels, since it changes both strands in opposite ways.
         strands = [texts] if self._strand == "forward" else [texts, _reverse_complements(texts)]
         embedded = (self._model.embed(strand).astype(np.float64)[owner] for strand in strands)
-        return np.asarray(np.mean([_embedding_distances(rows[::2], rows[1::2]) for rows in embedded], axis=0))
-
-
-def _embedding_distances(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the cosine and Euclidean distances [n, 2] of the rows of two matrices [n, D]."""
-    with np.errstate(invalid="ignore"):  # an embedding of zeros has no direction; its NaN is written as a missing score
-        unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second)]
-    # Half the squared distance of unit vectors equals 1 - cosine, without loss of digits by cancellation.
-    cosine = ((unit[0] - unit[1]) ** 2).sum(1) / 2
-    return np.stack([cosine, np.linalg.norm(first - second, axis=1)], 1)
+        return np.asarray(np.mean([embedding_distances(rows[::2], rows[1::2]) for rows in embedded], axis=0))
 
 
 def _reverse_complements(texts: list[str]) -> list[str]:

@@ -105,7 +105,7 @@ def score_variants(
     genome = builtin_genome() if request.genome == "builtin" else Path(request.genome)
     check_output(out, [vcf, genome], overwrite=overwrite)
     model = load(run, request.branch, step=request.step, device=request.device, without=request.without)
-    length, predicts = _window_length(model, request.length), _predicts_bases(model)
+    length, predicts = _window_length(model, request.length), model.predicts_bases
     store = open_store(genome, report=reading)
     classify = AlleleClassifier(store, length, predicts=predicts)
     # The first pass needs no model output: a VCF of another genome fails before hours of scoring.
@@ -139,11 +139,6 @@ def _window_length(model: FrozenModel, length: int | None) -> int:
     if bound is not None and chosen > bound:
         raise FindnaError(f"--length {chosen}: the encoder takes at most {bound} nucleotides; use a shorter window")
     return chosen
-
-
-def _predicts_bases(model: FrozenModel) -> bool:
-    """Return whether a loss of the run predicts nucleotides, so that masked bases have probabilities."""
-    return any(loss.component.nucleotide_head is not None for loss in model.recipe.losses.values())
 
 
 def _survey(vcf: Path, classify: AlleleClassifier) -> Survey:

@@ -146,14 +146,14 @@ def test_batch_order_and_padding_change_no_embedding(encoder, pooling, layer, da
 def test_a_sequence_is_padded_there(encoder, monkeypatch):
     """That the test above tests padding: short and long go through the network together, and padding is not valid."""
     widths = []
-    original = FrozenModel._view
+    original = FrozenModel.view
 
     def watched(self, pieces):
         view = original(self, pieces)
         widths.append((len(pieces), view.valid.shape[1], int(view.valid.sum())))
         return view
 
-    monkeypatch.setattr(FrozenModel, "_view", watched)
+    monkeypatch.setattr(FrozenModel, "view", watched)
     encoder.embed([dna(7), dna(60)])
     assert widths == [(2, 60, 67)]
 
@@ -190,7 +190,7 @@ def test_beyond_the_encoders_length_windows_are_averaged_and_it_is_said_once(tra
 
 
 def test_averages_are_weighted_by_nucleotides():
-    from findna_kit.inference.frozen_model import _average
+    from findna_kit.inference.batched_network import _average
 
     found = np.array([[1.0, 0.0], [5.0, 4.0], [7.0, 7.0]], dtype=np.float32)
     averaged = _average(found, np.array([0, 0, 1]), np.array([3, 1, 9]), 2)
