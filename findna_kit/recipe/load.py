@@ -103,6 +103,7 @@ def _reread(root: Node, issues: Sequence[Issue]) -> bool:
         node = trail[-1]
         if len(trail) != len(issue.path) + 1 or not node.spelling:
             continue
+        # Beyond 63 bits a float is no exact whole number, and the reader refuses such numbers anyway.
         if int in issue.wants and isinstance(node.value, float) and node.value.is_integer() and abs(node.value) < 2**63:
             node.value, changed = int(node.value), True
         elif str in issue.wants and isinstance(node.value, (int, float)):

@@ -45,6 +45,7 @@ def check_same_recipe(folder: Path, recipe: Recipe, components: Components) -> d
     # The content of these files is compared when it has been read (`check_same_genomes`).
     moved = {key: line for key, line in changes(saved.plain(), recipe.plain()).items() if key in files}
     differences = [line for line in diff(saved, recipe) if line not in moved.values()]
+    # The schedules of a run depend on its number of steps, so a finished run cannot be continued with more.
     if any(line.startswith("steps:") for line in differences):
         differences.append(
             "to train for more steps, start a new run from the weights of this one: "

@@ -45,6 +45,7 @@ class CheckedStudy:
         """Return the study as YAML, with every default filled in, and a comment with steps and overrides of each condition."""
         lines = []
         for condition, recipe in self.recipes.items():
+            # As options, so that a reader can run one condition alone and see what it does.
             overrides = "".join(f" --set {shlex.quote(text)}" for text in condition_overrides(self.study, condition))
             lines.append(f"# {condition}: {recipe.steps} steps;{overrides or ' the recipe as it is'}\n")
         return dump(self.study.model_dump(mode="json")) + "".join(lines)

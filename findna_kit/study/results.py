@@ -56,6 +56,7 @@ def analyse(
     )  # fmt: skip
     # Keys that a study has no value for are left out of the file, so they are passed only where there is one.
     optional: dict[str, MainEffects | SearchResult | dict[str, str]] = {}
+    # Main effects average over all combinations of levels; with one missing they would compare unlike averages.
     if failed:
         optional["failed"] = dict(failed)
     elif study.crossed:

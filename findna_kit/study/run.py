@@ -149,6 +149,7 @@ def _progress(
     failed = {name: _why_failed(name, failures) for name in dict.fromkeys(cell.cell.condition for cell in failures)}
     first, *_ = conditions = list(study.conditions())
     ended = set(states.values()) <= {"finished", "failed"}
+    # Differences are to the first condition: without it, or with it alone, there is nothing to compare.
     comparable = first not in failed and (not failed or len(conditions) - len(failed) > 1)
     if not ended or not comparable:
         return AblationState(folder, states, reasons, killed)

@@ -344,7 +344,9 @@ def test_what_a_killed_ablate_left_running_is_waited_for_and_not_doubled(tmp_pat
     assert [cell.folder.joinpath("log.txt").read_text().count(" steps in ") for cell in (one, other)] == [2, 2], "one run each"
 
 
-@pytest.mark.parametrize("both", [True, False], ids=["ablate and its cell", "the cell alone"])
+@pytest.mark.parametrize(
+    "both", [pytest.param(True, id="ablate and its cell"), pytest.param(False, id="the cell alone", marks=pytest.mark.slow)]
+)
 def test_after_a_kill_only_what_is_missing_is_run(both, tmp_path):
     seldom = CUT.replace("validate_every: 4", "validate_every: 60").replace("checkpoint_every: 3", "checkpoint_every: 10")
     study, out = write_study(tmp_path, seeds=1, budget="{steps: 120}", overrides=seldom), tmp_path / "out"
@@ -429,6 +431,7 @@ def test_steps_are_kept_before_the_first_cell_and_where_a_study_was_begun_withou
     assert (code, "running" in said, json.loads((out / "steps.json").read_text())) == (0, False, told)
 
 
+@pytest.mark.slow
 def test_a_budget_of_seconds_is_measured_once_and_outlives_a_kill(tmp_path):
     seldom = CUT.replace("validate_every: 4", "validate_every: 1000").replace("checkpoint_every: 3", "checkpoint_every: 10")
     study, out = write_study(tmp_path, seeds=1, budget="{seconds: 6}", overrides=seldom), tmp_path / "out"

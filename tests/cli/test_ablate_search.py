@@ -61,6 +61,7 @@ def test_a_second_call_runs_nothing(finished):
     assert {path for path in after if after[path] != before.get(path)} <= {out / "search" / "result.json"}
 
 
+@pytest.mark.slow
 def test_after_a_kill_in_a_trial_the_same_command_goes_on(tmp_path):
     seldom = CUT.replace("validate_every: 4", "validate_every: 60").replace("checkpoint_every: 3", "checkpoint_every: 10")
     study = write_study(tmp_path, search=CHOICES, seeds=1, budget="{steps: 60}", overrides=seldom)

@@ -42,7 +42,7 @@ def whole(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow)])
 def test_the_same_line_starts_goes_on_and_ends(number, code, whole, tmp_path):
     folder = tmp_path / "not" / "there" / "yet"
     process = job(folder)

@@ -259,6 +259,7 @@ def test_a_path_that_no_file_can_have_is_a_sentence(run, task):
         score(run, ["~nobody_of_that_name/task"])
 
 
+@pytest.mark.slow
 def test_one_table_is_a_task_and_its_label_columns_are_kept_apart(run, tmp_path):
     lines = (task := write_task(tmp_path / "task")) and [
         f"{line},{'xy'[number % 3 == 0]},{split}"

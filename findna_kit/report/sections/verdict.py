@@ -34,6 +34,7 @@ def verdict_section(part: str, runs: Sequence[RunFolder]) -> Section:
         blocks.append(Note(f"{run.label}: {run.status}{steps}{seed}."))
         with writer_named(run.folder / EVALUATION_JSON, "evaluate"):
             blocks += [_on_task(result) for result in list(run.evaluation.values())[:_TASKS]]
+        # Where many tasks were scored, the page has their figures under Scores.
         if (more := len(run.evaluation) - _TASKS) > 0:
             blocks.append(Note(f"{more} more task{'s' * (more > 1)} under Scores."))
         if not run.evaluation:
@@ -71,6 +72,7 @@ def _masked_bases(run: RunFolder) -> str:
             row = next(newest_rows(run.folder, having=metric), None)
             if row is None or not baselines:
                 continue
+            # The best baseline, not the nearest: a model that only beats weak ones has learned nothing.
             best = min(baselines, key=lambda name: baselines[name].bits_per_base)
             bits, counted = float(row[metric]), baselines[best].bits_per_base
             verdict = "fewer than" if bits < counted else "not fewer than"
