@@ -42,8 +42,8 @@ def line(run, long, out, *more):
 def started(*arguments, **kwargs):
     # With the lowest priority: on a busy machine it would otherwise be finished before the test sees its first rows.
     return subprocess.Popen(
-        ["nice", "-n", "19", sys.executable, "-m", "findna_kit", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        **kwargs,
+        ["nice", "-n", "19", sys.executable, "-m", "findna_kit", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs,
     )  # fmt: skip
 
 
