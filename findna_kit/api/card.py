@@ -1,4 +1,4 @@
-"""What a notebook shows of a run: its status, its main score with interval and controls, and a small curve."""
+"""The card of a run in a notebook: status, main score with interval and controls, and a small curve."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STYLE = Markup("""<style>
 .findna-run .c0 { stroke: #2a7bd0; } .findna-run .c1 { stroke: #d0622a; } .findna-run .mark.c0 { fill: #2a7bd0; }
 .findna-run .mark.c1 { fill: #d0622a; } .findna-run .d1 { stroke-dasharray: 7 3; }
 </style>""")
-"""Of this output alone: a notebook has other styles, light or dark, which currentColor follows."""
+"""Styles of this output only; `currentColor` follows the light or dark style of the notebook."""
 
 
 def card(run: Path, status: str, record: RunJson, results: Mapping[str, TaskResult]) -> str:

@@ -139,8 +139,8 @@ class Run:
             request, pooling, None, strand, branch, step, tuple(override_texts(settings or {})), drop_leaked,
             None if data is None else Path(data), self._device, self._without, sequence_column, label_column,
         )  # fmt: skip
-        # Loaded again from the folder: what the caller gets is what another process will get.
         made = finetune_run(self.folder, str(task), Path(out), scoring, overwrite=overwrite, say=log)
+        # From the folder, so that the caller gets what another process will load.
         return load_finetuned(made.folder, device=self._device, without=self._without)
 
     def embed(

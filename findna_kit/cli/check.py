@@ -22,8 +22,8 @@ def check(recipe: RecipeOrStudyArgument, overrides: Overrides = None, without: W
     """
     if study_files.is_study(recipe):
         refuse_overrides_of_study(overrides)
-        # Warnings go to stderr, so that stdout holds the summary alone.
         study = preparation.load_study(recipe, without or [])
+        # To stderr, so that stdout holds the summary alone.
         for sentence in study.warnings:
             log(sentence)
         print_line(study.summary())

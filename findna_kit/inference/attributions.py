@@ -56,8 +56,7 @@ def attention(model: BatchedNetwork, tokens: NDArray[np.uint8], layer: int) -> N
         weights = model.network.attention(encode_bases(view.tokens), view.valid, layer % depth)
     if weights is None:
         raise FindnaError(
-            f"the encoder {model.recipe.encoder.name!r} has no attention weights; encoders that have them are "
-            "transformer, patch_transformer and those of plugins that define `attention`"
+            f"the encoder {model.recipe.encoder.name!r} has no attention weights: its class does not define `attention`"
         )
     return np.asarray(weights[0].float().cpu().numpy())
 

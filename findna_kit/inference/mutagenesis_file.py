@@ -42,7 +42,7 @@ _HEIGHTS: dict[Score, str] = {
 
 @dataclass(frozen=True)
 class MutagenesisRequest:
-    """How to score substitutions: the arguments of `findna_kit.load` and of `FrozenModel.mutagenesis`."""
+    """Options of a mutagenesis: the arguments of `findna_kit.load` and of `FrozenModel.mutagenesis`."""
 
     score: Score = "llr"
     strand: Strand = "forward"
@@ -75,7 +75,7 @@ class MutagenesisOutput:
 
 @dataclass(frozen=True)
 class MutagenesisSummary:
-    """What was written: number of sequences and of substitutions that have a score, and the model."""
+    """Number of sequences and of substitutions with a score, and the model that scored them."""
 
     sequences: int
     substitutions: int

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _MAY_DIFFER = {f"trainer.{key}" for key in ("keep_last", "log_every", "checkpoint_every", "devices", "nodes", "requeue")}
 
 
-def diff(saved: Recipe, requested: Recipe) -> list[str]:
-    """Return `path: saved value -> requested value` for every difference that a resumed run must not have."""
+def diff(saved: Recipe, requested: Recipe) -> dict[str, str]:
+    """Return `path: saved value -> requested value` by path, for every difference that a resumed run must not have."""
     changed = changes(saved.plain(), requested.plain())
-    return [line for path, line in changed.items() if path not in _MAY_DIFFER]
+    return {path: line for path, line in changed.items() if path not in _MAY_DIFFER}
 
 
 def changes(saved: Any, requested: Any, *path: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Whether the components that a run was made with are registered now and unchanged, and how to get them back."""
+"""Checks that the components of a run are registered now and unchanged; messages name the way to get them back."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from findna_kit import checkpoint
 from findna_kit.atomic import atomic_write
 from findna_kit.errors import FindnaError
 from findna_kit.recipe import diff, load_recipe
-from findna_kit.recipe.diff import changes
 from findna_kit.records.paths import RECIPE
 
 if TYPE_CHECKING:
@@ -43,16 +42,17 @@ def check_same_recipe(folder: Path, recipe: Recipe, components: Components) -> d
     saved = load_recipe(folder / RECIPE, components)
     files = {f"data.{key}" for key in saved.data.files.keys() & recipe.data.files.keys()}
     # The content of these files is compared when it has been read (`check_same_genomes`).
-    moved = {key: line for key, line in changes(saved.plain(), recipe.plain()).items() if key in files}
-    differences = [line for line in diff(saved, recipe) if line not in moved.values()]
+    differences = diff(saved, recipe)
+    moved = {key: differences.pop(key) for key in list(differences) if key in files}
+    lines = list(differences.values())
     # The schedules of a run depend on its number of steps, so a finished run cannot be continued with more.
-    if any(line.startswith("steps:") for line in differences):
-        differences.append(
+    if "steps" in differences:
+        lines.append(
             "to train for more steps, start a new run from the weights of this one: "
             f"--set 'init_from={{run: {folder}, parts: [encoder, heads]}}' without --resume"
         )
-    if differences:
-        raise FindnaError("\n  ".join([f"{folder}: was started with another recipe; {_REMEDY}:", *differences]))
+    if lines:
+        raise FindnaError("\n  ".join([f"{folder}: was started with another recipe; {_REMEDY}:", *lines]))
     return moved
 
 

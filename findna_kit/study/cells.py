@@ -77,7 +77,7 @@ class CellFolder:
             return
         if differences := diff(load_recipe(path.absolute(), components), self.cell.recipe):
             message = f"{path}: this cell was started with another recipe; take another --out, or undo these changes:"
-            raise FindnaError("\n  ".join([message, *differences]))
+            raise FindnaError("\n  ".join([message, *differences.values()]))
 
     def prepare(self) -> None:
         """Write the cell's recipe, and remove what an earlier failure or job left.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from findna_kit.recipe.yaml_nodes import dump
 from findna_kit.study.budgets import recipes_by_condition
-from findna_kit.study.load import build_cells, condition_overrides, load_study
+from findna_kit.study.load import build_cells, condition_overrides, load_study, task_names
 from findna_kit.study.results import design_warnings
 from findna_kit.study.search import Searcher
 
@@ -66,6 +66,7 @@ def check_study(
         cells = Searcher(loaded, folder, components, failed, check, _ignore, study.search).validated_cells()
     else:
         cells = build_cells(loaded, components, failed, check)
+    task_names(study.tasks)  # refuses a task that is listed twice
     return CheckedStudy(study, recipes_by_condition(cells))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from findna_kit.errors import FindnaError, RecipeError
+from findna_kit.evaluation import load_task
 from findna_kit.recipe import load_recipe
 from findna_kit.recipe.error_messages import explain
 from findna_kit.recipe.load import locate
@@ -219,6 +220,19 @@ def _located_lines(error: FindnaError, locations: dict[str, str]) -> list[str]:
 def _override(path: str, value: Any) -> str:
     """Return the text of a `--set` option. JSON is valid YAML, which options are read as."""
     return f"{path}={json.dumps(value, ensure_ascii=False)}"
+
+
+def task_names(tasks: Sequence[str]) -> dict[str, str]:
+    """Return the name of each task in tables, by its key in evaluation.json: its path where two tasks share a name.
+
+    Raises FindnaError where one task is listed twice.
+    """
+    loaded = [load_task(task) for task in tasks]
+    names = [task.name for task in loaded]
+    labels = {task.path: task.name if names.count(task.name) == 1 else task.path for task in loaded}
+    if len(labels) < len(loaded):
+        raise FindnaError(f"tasks: two of {', '.join(tasks)} are the same task; list it once")
+    return labels
 
 
 def _apply_budget(budget: Budget | None, recipe: Recipe) -> Recipe:

@@ -13,14 +13,13 @@ from pydantic import ValidationError
 from findna_kit.atomic import atomic_write
 from findna_kit.distributed import current_launch
 from findna_kit.errors import FindnaError, OutputExists
-from findna_kit.evaluation import load_task
 from findna_kit.records.json_files import write_json
 from findna_kit.records.paths import LOCK
 from findna_kit.study.budgets import apply_steps, determine_steps, record_given_steps
 from findna_kit.study.cells import cell_folders
 from findna_kit.study.files import RESULT, STEPS, STUDY
 from findna_kit.study.hparams_export import export_hparams
-from findna_kit.study.load import build_cells, load_study, with_values
+from findna_kit.study.load import build_cells, load_study, task_names, with_values
 from findna_kit.study.results import analyse, design_warnings
 from findna_kit.study.schema import Study
 from findna_kit.study.search import Searcher
@@ -100,7 +99,7 @@ def ablate(
     if study.search is not None:
         searcher = Searcher(loaded, folder, components, failed_plugins, check, observer.log, study.search)
     cells = searcher.validated_cells() if searcher else build_cells(loaded, components, failed_plugins, check)
-    task_names = _task_names(study.tasks)  # loads the tasks: one that is missing must show before the first training
+    names = task_names(study.tasks)  # loads the tasks: one that is missing must show before the first training
     for sentence in design_warnings(study):
         observer.log(sentence)
     with _locked_folder(folder, study):
@@ -115,7 +114,7 @@ def ablate(
                 return AblationState(folder, progress.states, killed=progress.killed)
             search_result = progress.result
             cells = build_cells(with_values(loaded, search_result.values), components, failed_plugins, check)
-        folders = cell_folders(cells, folder, task_names)
+        folders = cell_folders(cells, folder, names)
         # All cells are checked before the first one runs: a mixture of old and new recipes could not be compared.
         for cell_folder in folders:
             cell_folder.check_same_recipe(components)
@@ -211,19 +210,6 @@ def write_result(folder: Path, result: StudyResult) -> None:
     for suffix, text in ((".csv", as_csv(result)), (".md", as_markdown(result)), (".tex", as_latex(result))):
         with atomic_write((folder / RESULT).with_suffix(suffix)) as temporary:
             temporary.write_text(text)
-
-
-def _task_names(tasks: Sequence[str]) -> dict[str, str]:
-    """Return the name of each task in tables, by its key in evaluation.json: its path where two tasks share a name.
-
-    Raises FindnaError where one task is listed twice.
-    """
-    loaded = [load_task(task) for task in tasks]
-    names = [task.name for task in loaded]
-    labels = {task.path: task.name if names.count(task.name) == 1 else task.path for task in loaded}
-    if len(labels) < len(loaded):
-        raise FindnaError(f"tasks: two of {', '.join(tasks)} are the same task; list it once")
-    return labels
 
 
 def _states(folders: Sequence[CellFolder]) -> dict[str, str]:

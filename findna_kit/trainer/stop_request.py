@@ -25,7 +25,7 @@ class StopRequest:
     def listening(self) -> Iterator[None]:
         """Handle the signals inside the context, and restore the previous handlers afterwards.
 
-        Outside the main thread, where Python lets nobody handle signals, they keep their effect on the whole process.
+        Outside the main thread it handles none: Python allows signal handlers in the main thread only.
         """
         if threading.current_thread() is not threading.main_thread():
             yield

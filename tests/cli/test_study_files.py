@@ -60,6 +60,14 @@ def test_problems_of_a_study_have_lines_and_overrides_are_refused(tmp_path, comm
     assert (code, out, err) == (2, "", "--set applies to a recipe; a study states its overrides in its file\n")
 
 
+def test_a_task_that_is_listed_twice_is_refused_before_it_is_run(tmp_path):
+    study = write_study(tmp_path, tasks="[task, link]")
+    (tmp_path / "link").symlink_to(tmp_path / "task")
+    code, out, err = findna("check", study)
+    assert (code, out) == (2, "")
+    assert "are the same task; list it once" in err
+
+
 def test_a_copy_of_a_shipped_study_is_checked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answered("recipes", "copy", "ablations/objectives")

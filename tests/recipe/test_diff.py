@@ -8,7 +8,7 @@ from findna_kit.recipe import diff, leaves
 
 
 def test_equal_recipes_have_no_differences(load):
-    assert diff(load(), load()) == []
+    assert diff(load(), load()) == {}
 
 
 @pytest.mark.parametrize(
@@ -26,20 +26,23 @@ def test_equal_recipes_have_no_differences(load):
     ],
 )
 def test_a_difference_names_its_path_and_both_values(load, given, said):
-    assert said in diff(load(), load(given))
-    assert diff(load(given), load()) != []
+    found = diff(load(), load(given))
+    assert said in found.values()
+    assert all(line.startswith(f"{path}: ") for path, line in found.items())
+    assert diff(load(given), load()) != {}
 
 
 def test_every_difference_is_listed_in_the_order_of_the_saved_recipe(load):
     wanted = load("class_tokens=3", "seed=1", "losses.distill.prototypes=32")
-    assert diff(load(), wanted) == ["seed: 7 -> 1", "class_tokens: 2 -> 3", "losses.distill.prototypes: 16 -> 32"]
+    lines = list(diff(load(), wanted).values())
+    assert lines == ["seed: 7 -> 1", "class_tokens: 2 -> 3", "losses.distill.prototypes: 16 -> 32"]
 
 
 @pytest.mark.parametrize("given", ["keep_last=3", "log_every=3", "checkpoint_every=3", "devices=3", "nodes=3"])
 def test_what_may_change_between_the_halves_of_a_run_is_no_difference(load, given):
     wanted = load(f"trainer.{given}")
     assert wanted != load()
-    assert diff(load(), wanted) == []
+    assert diff(load(), wanted) == {}
 
 
 def test_everything_that_a_tree_states_is_by_its_path():

@@ -11,8 +11,7 @@ from findna_kit.plugins.loading import load_plugins
 from findna_kit.recipe import load_recipe, shipped_recipes
 from findna_kit.recipe.shipped import shipped_studies
 from findna_kit.study.cells import CellFolder
-from findna_kit.study.load import build_cells, load_study
-from findna_kit.study.run import _task_names
+from findna_kit.study.load import build_cells, load_study, task_names
 from tests.building import small
 from tests.evaluation.tasks.test_folders import gue
 from tests.records.documents import protocol, task_result
@@ -202,7 +201,7 @@ def test_shipped_tasks_keep_their_names_and_their_data_are_found_by_the_variable
     monkeypatch.setenv("FINDNA_KIT_TASKS", str(tmp_path))
     (reference, *_) = cells(tmp_path, tasks="[gue/tf_1, task]")
     assert reference.recipe.evaluation.tasks == ("gue/tf_1", str(tmp_path / "task"))
-    assert _task_names(["gue/tf_1", str(tmp_path / "task")]) == {"gue/tf_1": "gue/tf_1", str(tmp_path / "task"): "task"}
+    assert task_names(["gue/tf_1", str(tmp_path / "task")]) == {"gue/tf_1": "gue/tf_1", str(tmp_path / "task"): "task"}
     folder = CellFolder(reference, tmp_path / "cell", {"gue/tf_1": "gue/tf_1"})
     record = {"status": "finished"}
     folder.run.mkdir(parents=True)

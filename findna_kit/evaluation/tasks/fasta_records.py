@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from findna_kit.evaluation.tasks.task_file import SplitShares
 
 _SEED = 1
-"""Of the split, if the task file states none: the published cDNA tasks are split with it."""
+"""Seed of the split if the task file states none: the one of the published cDNA tasks."""
 
 
 def read_records(files: Mapping[str, Sequence[Path]], shares: SplitShares, longer_than: int) -> dict[str, RawSamples]:

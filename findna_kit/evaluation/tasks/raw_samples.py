@@ -75,7 +75,7 @@ def class_names(samples: RawSamples) -> tuple[str, ...]:
     names = set(samples.labels)
     if len(names) < 2:
         raise TaskError(f"{samples.source} has only the label {samples.labels[0]!r}: training needs two classes or more")
-    _refuse_measurements(samples, names)
+    _check_classes(samples, names)
     if all(re.fullmatch(r"[+-]?\d+", name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names, key=_natural_key))
@@ -85,8 +85,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NUMBERS = re.compile(r"\d+([\s,;|]+\d+)*")
 
 
-def _refuse_measurements(samples: RawSamples, names: Collection[str]) -> None:
-    """Raise TaskError if the labels are measurements, or if each is several labels: neither names a class."""
+def _check_classes(samples: RawSamples, names: Collection[str]) -> None:
+    """Raise TaskError for labels that name no classes: measurements, lists of labels, or a label of its own for each sample."""
     remedy = "; a task has one class per sample: "
     # 0.0 and 1.0 are classes that passed through a column of floats.
     numbers = all(_NUMBER.fullmatch(name) for name in names)

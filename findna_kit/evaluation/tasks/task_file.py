@@ -165,6 +165,9 @@ class TaskFile(Settings):
             raise ValueError("bed needs genome: the path of the FASTA that its intervals refer to")
         if self.bed is not None and isinstance(self.label_column, str):
             raise ValueError(f"label_column of a bed is a number, counted from 1 (got {self.label_column!r})")
+        # The default is the number that most beds have.
+        if self.bed is None and isinstance(self.label_column, int) and "label_column" in self.model_fields_set:
+            raise ValueError(f"label_column {self.label_column} is a number, which only a bed has: state the name of a column")
         if self.split is not None and self.table is None and self.fasta is None:
             raise ValueError(f"split applies to table and fasta only: {stated[0]} states a file or folder for each split")
         if self.split is not None and self.split.by is not None and self.table is None:

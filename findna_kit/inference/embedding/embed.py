@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """How sequences are embedded: the arguments of `findna_kit.load` and of `FrozenModel.embed`."""
+    """Options of an embedding: the arguments of `findna_kit.load` and of `FrozenModel.embed`."""
 
     pooling: Pooling = "mean"
     layer: int | None = None

@@ -85,10 +85,13 @@ def _masked_bases(run: RunFolder) -> str:
 
 def _collapse(run: RunFolder) -> str:
     """Return the collapse signals of the last validation, with the values that mean collapse."""
-    texts = []
-    for signal, meaning in (("rankme", "1"), ("deviation", "0")):
-        metric = names.collapse_metric("teacher", f"pooled_{signal}")
-        row = next(newest_rows(run.folder, having=metric), None)
-        if row is not None:
-            texts.append(f"{signal} {float(row[metric]):.2f} (near {meaning}: collapsed)")
-    return f"Pooled embeddings of the teacher: {', '.join(texts)}." if texts else ""
+    for branch in ("teacher", "student"):
+        texts = []
+        for signal, title, meaning in (("rankme", "RankMe", "1"), ("deviation", "feature deviation", "0")):
+            metric = names.collapse_metric(branch, f"pooled_{signal}")
+            row = next(newest_rows(run.folder, having=metric), None)
+            if row is not None:
+                texts.append(f"{title} {float(row[metric]):.2f} (near {meaning}: collapsed)")
+        if texts:
+            return f"Pooled embeddings of the {branch}: {', '.join(texts)}."
+    return ""

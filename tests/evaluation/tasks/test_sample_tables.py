@@ -180,6 +180,12 @@ def test_a_bed_has_a_number_as_label_column(tmp_path):
     assert "label_column of a bed is a number, counted from 1 (got 'class')" in refused(path)
 
 
+@pytest.mark.parametrize("stated", ["tables: {train: a.csv, test: b.csv}", "table: a.csv", "folder: [a]"])
+def test_a_table_has_a_name_as_label_column(tmp_path, stated):
+    said = refused(task_file(tmp_path, f"{stated}\nlabel_column: 5\n"))
+    assert "label_column 5 is a number, which only a bed has: state the name of a column" in said
+
+
 def test_a_listing_of_labels_is_short(tmp_path):
     table(tmp_path / "train.csv", [("ACGT", f"class{number}") for number in range(80)] * 2)
     table(tmp_path / "test.csv", [("ACGT", "other")])

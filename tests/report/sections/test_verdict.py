@@ -35,7 +35,7 @@ def test_a_scored_run_is_compared_with_its_controls(made):
     assert f"{bits:.3f} bits per base (teacher, step 8)" in masked
     best = min(json.loads((made / "one" / "run.json").read_text())["baselines"].values(), key=lambda one: one["bits_per_base"])
     assert f"the best baseline's {best['bits_per_base']:.3f} (" in masked
-    rankme, deviation = r"rankme \d+\.\d\d \(near 1: collapsed\)", r"deviation \d\.\d\d \(near 0: collapsed\)"
+    rankme, deviation = r"RankMe \d+\.\d\d \(near 1: collapsed\)", r"feature deviation \d\.\d\d \(near 0: collapsed\)"
     assert re.fullmatch(rf"Pooled embeddings of the teacher: {rankme}, {deviation}\.", collapse), collapse
 
 
